@@ -1,33 +1,25 @@
 import { hostname } from 'node:os';
-import { Access } from './access/access.js';
+import type { Access } from './access/access.js';
 import { type Authorities, authoritiesOf } from './authorities.js';
 import { type Config, modeOf } from './config/config.js';
 import { ConfigError } from './config/faults.js';
-import { watchIdentities, watchTls } from './config/reloads.js';
-import type { TlsMaterial } from './config/tls-files.js';
 import { Coordinator } from './coordination/coordinator.js';
-import type { Clock } from './coordination/ports/clock.js';
+import { accessOf, bindPages, type PagesPart, SHOWN_MAX, sharesOf, watchesOf } from './edges.js';
 import type { Edge } from './grpc/answer.js';
 import { Health } from './grpc/health.js';
 import { OpenStreams } from './grpc/open-streams.js';
 import { reflectionServices } from './grpc/reflection.js';
-import { GrpcServer, type GrpcServerOptions } from './grpc/server.js';
+import { type AcceptedConnections, GrpcServer, type GrpcServerOptions } from './grpc/server.js';
 import { coordinatorService } from './grpc/service.js';
 import { Sessions } from './grpc/session/sessions.js';
 import { Turns } from './grpc/turns.js';
-import { HTTP_CONNECTIONS_MAX } from './http/connections.js';
 import type { ConsoleState } from './http/console-state.js';
-import { authorizeBy } from './http/page-guard.js';
-import { HttpServer } from './http/server.js';
 import { type Observation, startObservation } from './observation.js';
-import { connectionsWithin, openFilesMaxOf } from './open-files.js';
 import { NODE_STATES } from './quorum/quorum-observer.js';
 import { SystemChance } from './system-chance.js';
 import { SystemClock } from './system-clock.js';
-import { auditLog } from './telemetry/audit-log.js';
 import { LOG } from './telemetry/log-texts.js';
 import type { Logger } from './telemetry/logger.js';
-import type { Metrics } from './telemetry/metrics.js';
 import type { Recent } from './telemetry/recent.js';
 import { VERSION } from './version.js';
 
@@ -35,6 +27,7 @@ import { VERSION } from './version.js';
 export interface App {
   /** The addresses of gRPC and HTTP, with their actual ports. */
   readonly grpcAddresses: readonly string[];
+  /** Empty if another process serves the pages. */
   readonly httpAddress: string;
   readonly mode: 'embedded' | 'quorum';
   /** Answers all waiters, accepts no new waits or leases, and reports "not serving". Idempotent. */
@@ -48,26 +41,39 @@ export interface App {
   stop(): Promise<void>;
 }
 
+/** What another process does for a replica: it accepts the connections, and serves the pages of several replicas. */
+export interface Outside {
+  readonly connections: AcceptedConnections;
+  /** Receives this replica's part of the pages. */
+  serves(part: PagesPart): void;
+}
+
 /** After a drain, only calls that are being answered are open. Orchestrators kill after 30 s. */
 const STOP_MS_MAX = 10_000;
-/** More than a person reads, for the console's filter. It counts the others. */
-const SHOWN_MAX = 500;
 
-/** Builds and starts one replica. Resolves when it serves. If it cannot, closes everything and rejects. */
-export async function startApp(config: Config): Promise<App> {
+/**
+ * Builds and starts one replica. Resolves when it serves. If it cannot, closes everything and rejects. Without `outside`
+ * it listens itself.
+ */
+export async function startApp(config: Config, outside?: Outside): Promise<App> {
   const opened: (() => unknown)[] = [];
   const closeAll = async () => {
     for (let close = opened.pop(); close !== undefined; close = opened.pop()) await close();
   };
   try {
-    return await start(config, opened, closeAll);
+    return await start(config, outside, opened, closeAll);
   } catch (error) {
     await closeAll();
     throw error;
   }
 }
 
-async function start(config: Config, opened: (() => unknown)[], closeAll: () => Promise<void>): Promise<App> {
+async function start(
+  config: Config,
+  outside: Outside | undefined,
+  opened: (() => unknown)[],
+  closeAll: () => Promise<void>,
+): Promise<App> {
   const { limits, nearCacheBytes } = config;
   let { policies } = config;
   const policyOf = (namespace: string) => policies.get(namespace) ?? config.policy;
@@ -80,12 +86,13 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   warnOf(config, log);
   const access = accessOf(config, clock, log);
   const tls = config.tls?.material;
-  const authorize = authorizeBy({ tls, access, isPrivate: config.httpIsPrivate });
-  const pages = { ready: () => ready, scrape: () => metrics.scrape(), consoleState: () => look(), authorize };
   const shares = sharesOf(config, log, metrics);
   const started = onceTrue(() => ready && authorities.reached());
-  const http = await HttpServer.bind({ ...config.httpListen, ...pages, ...shares.http, started, tls });
-  opened.push(() => http.stop());
+  const pages = { ready: () => ready, started, scrape: () => metrics.scrape(), consoleState: () => look() };
+  const http =
+    outside === undefined ? await bindPages(config, { ...pages, ...shares.http, access }) : undefined;
+  outside?.serves(pages);
+  opened.push(() => http?.stop());
   const chance = new SystemChance();
   const authorities = authoritiesOf(config, { clock, chance, ...observation });
   opened.push(() => authorities.close());
@@ -112,10 +119,10 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
     health.service,
     ...reflectionServices(streams, access),
   ];
-  const doors = { ...shares.grpc, failed: metrics.callFailed };
+  const doors = { ...shares.grpc, failed: metrics.callFailed, accepted: outside?.connections };
   const grpc = await serve(config, { services, tls, clock, guard: access, ...doors });
   opened.push(() => grpc.stop(STOP_MS_MAX));
-  const watches = watchesOf(config, [http, grpc], access, log);
+  const watches = watchesOf(config, http === undefined ? [grpc] : [http, grpc], access, log);
   opened.push(() => watches.map((watch) => watch.stop()));
   ready = true;
   health.setServing(true);
@@ -138,7 +145,7 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   let stopped: Promise<void> | undefined;
   const app: App = {
     grpcAddresses: grpc.addresses,
-    httpAddress: http.address,
+    httpAddress: http?.address ?? '',
     mode: modeOf(config),
     drain,
     reload: async (read) => {
@@ -168,7 +175,7 @@ function serve(
   config: Config,
   parts: Pick<
     GrpcServerOptions,
-    'services' | 'tls' | 'clock' | 'guard' | 'failed' | 'connectionsMax' | 'connectionRefused'
+    'services' | 'accepted' | 'tls' | 'clock' | 'guard' | 'failed' | 'connectionsMax' | 'connectionRefused'
   >,
 ): Promise<GrpcServer> {
   const { grpcListen: listen, connectionAgeMs, unsentBytesMax, compressedRequests } = config;
@@ -177,7 +184,7 @@ function serve(
   return GrpcServer.bind({ listen, connectionAgeMs, compressedRequests, ...sizes, ...parts });
 }
 
-/** What every call needs besides the coordinator and its bounds. */
+/** Everything that a call needs apart from the coordinator and its bounds. */
 function edgeOf(
   { log, metrics, tracing }: Observation,
   turns: Turns,
@@ -194,23 +201,7 @@ function edgeOf(
   };
 }
 
-/** How many connections there may be. Those that are refused are counted and logged. */
-function sharesOf({ connectionsMax }: Config, log: Logger, metrics: Metrics) {
-  const wanted = { grpc: connectionsMax, http: HTTP_CONNECTIONS_MAX };
-  const { grpc, http } = connectionsWithin(wanted, openFilesMaxOf(process.report));
-  const refused = (protocol: 'grpc' | 'http') => {
-    return (address: string, why: 'share' | 'calls' = 'share') => {
-      metrics.connectionRefused(protocol, why);
-      log.warn({ protocol, address, why }, LOG.connectionRefused);
-    };
-  };
-  return {
-    grpc: { connectionsMax: grpc, connectionRefused: refused('grpc') },
-    http: { connectionsMax: http, connectionRefused: refused('http') },
-  };
-}
-
-/** What is allowed and probably not meant. */
+/** Logs settings that are allowed but probably a mistake. */
 function warnOf({ suspicions }: Config, log: Logger): void {
   for (const unknown of suspicions.unknownVariables) log.warn(unknown, LOG.unknownVariable);
   if (suspicions.embeddedBeyondLoopback) log.warn({}, LOG.embeddedBeyondLoopback);
@@ -231,25 +222,10 @@ function watchGauges(
     nearCacheBytes: () => coordinator.nearCacheBytes,
     undecided: () => coordinator.undecided,
     nodeStates: () => authorities.nodeStates(),
+    nodeGroups: () => authorities.nodeGroups(),
     statesOfNodes: NODE_STATES,
     spans,
   });
-}
-
-/** The files, besides the policies, that are reloaded while the process runs. */
-function watchesOf(
-  { tls, auth }: Config,
-  servers: readonly Pick<GrpcServer | HttpServer, 'renewTls'>[],
-  access: Access | undefined,
-  log: Logger,
-): { look(): Promise<void>; stop(): void }[] {
-  const renew = (material: TlsMaterial) => {
-    for (const server of servers) server.renewTls(material);
-  };
-  return [
-    ...(tls === undefined ? [] : [watchTls(tls, log, renew)]),
-    ...(auth === undefined || access === undefined ? [] : [watchIdentities(auth, log, access)]),
-  ];
 }
 
 /** Undefined if the configuration has faults. */
@@ -263,11 +239,6 @@ function policiesAgain(read: () => Config, log: Logger): Config['policies'] | un
     log.error({ faults: error.faults }, LOG.policiesKept);
     return undefined;
   }
-}
-
-/** Undefined without DIBS_AUTH_FILE, so that calls pay nothing for it. */
-function accessOf({ auth }: Config, clock: Clock, log: Logger): Access | undefined {
-  return auth && new Access(auth.identities, { clock, audit: auditLog(log) });
 }
 
 /** The current state for the console. */

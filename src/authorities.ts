@@ -8,11 +8,14 @@ import { MemoryLeaseQuorum } from './memory/lease-quorum.js';
 import { MemoryNamespaceStore } from './memory/namespace-store.js';
 import { MemoryValueStore } from './memory/value-store.js';
 import { MemoryWakeChannel } from './memory/wake-channel.js';
+import { lockGroupOf } from './quorum/lock-group.js';
 import type { NodeState, QuorumObserver } from './quorum/quorum-observer.js';
 import { RedlockQuorum } from './quorum/redlock-quorum.js';
+import { SeparateRuns } from './quorum/separate-runs.js';
+import { ShardedQuorum } from './quorum/sharded-quorum.js';
 import { StoreConnection, type StoreTrouble } from './redis/connection.js';
 import { RedisFirstStart } from './redis/first-start.js';
-import { RedisLockNode } from './redis/lock-node.js';
+import { lockNodeName, RedisLockNode } from './redis/lock-node.js';
 import { RedisNamespaceStore } from './redis/namespace-store.js';
 import { claimStoreFormat, NewerStore } from './redis/store-format.js';
 import { troubleOf } from './redis/trouble.js';
@@ -39,6 +42,8 @@ export interface Authorities {
   reached(): boolean;
   /** The state of each lock node, by name. */
   nodeStates(): ReadonlyMap<string, string>;
+  /** The states of the lock nodes of each group, by its label: empty if there is only one group. */
+  nodeGroups(): ReadonlyMap<string, readonly string[]>;
   close(): Promise<void>;
 }
 
@@ -68,6 +73,7 @@ function embedded({ clock, chance }: AuthorityTools): Authorities {
     contact: async () => {},
     reached: () => true,
     nodeStates: () => new Map(),
+    nodeGroups: () => new Map(),
     close: async () => {},
   };
 }
@@ -77,14 +83,14 @@ function fleet(config: Config, addresses: NonNullable<Config['fleet']>, tools: A
   const { clock, chance, log, reasons, quorumObserver } = tools;
   const trouble = new TroubleLog(log, clock, reasons);
   const onTrouble = (one: StoreTrouble) => trouble.heard(one);
-  const { lockNodes, store, redisCa: ca } = addresses;
+  const { store, redisCa: ca } = addresses;
   const { silenceMs, leaseMsMax } = config.limits;
   const connection = new StoreConnection(store, {
     clock,
     silenceMs,
     onTrouble,
     onReady: () => trouble.over(),
-    onRun: (run) => quorum.storeIs(run),
+    onRun: (run) => runs.storeIs(run),
     ca,
   });
   const wakes = new RedisWakeChannel(store, {
@@ -94,48 +100,81 @@ function fleet(config: Config, addresses: NonNullable<Config['fleet']>, tools: A
     onHeard: () => connection.heard(),
     ca,
   });
-  const quorum = new RedlockQuorum({
-    nodes: lockNodes.map((address) => new RedisLockNode(address, { clock, silenceMs, ca })),
-    claim: new RedisFirstStart(connection),
-    clock,
-    chance,
-    timeoutMs: config.nodeTimeoutMs,
-    silenceMs,
-    leaseMsMax,
-    observer: quorumObserver,
-  });
-  quorum.start();
+  const runs = new SeparateRuns((node) => quorumObserver.sharesStore(node));
+  const groups = lockGroups(config, addresses, { ...tools, runs, connection });
+  for (const { quorum } of groups) quorum.start();
   let isStoreOurs = false;
   return {
     store: new RedisValueStore(connection),
     namespaces: new RedisNamespaceStore(connection, chance),
-    quorum,
+    quorum: quorumOf(groups),
     wakes,
     contact: async () => {
       const stores = storeIsOurs(connection, tools, () => {
         isStoreOurs = true;
       });
-      await Promise.all([quorum.ready(FIRST_CONTACT_MS_MAX), stores]);
-      warnOfWaiting(quorum.states(), leaseMsMax, log);
+      await Promise.all([...groups.map(({ quorum }) => quorum.ready(FIRST_CONTACT_MS_MAX)), stores]);
+      for (const { quorum } of groups) warnOfWaiting(quorum.states(), leaseMsMax, log);
     },
-    reached: () => isStoreOurs || areReached(quorum.states()),
-    nodeStates: () => quorum.states(),
+    reached: () => isStoreOurs || groups.some(({ quorum }) => areReached(quorum.states())),
+    nodeStates: () => new Map(groups.flatMap(({ quorum }) => [...quorum.states()])),
+    nodeGroups: () => new Map(groups.map(({ quorum, label }) => [label, [...quorum.states().values()]])),
     close: async () => {
-      await quorum.close();
+      await Promise.all(groups.map(({ quorum }) => quorum.close()));
       wakes.close();
       connection.close();
     },
   };
 }
 
-/** The node has said what it is, whether or not it may vote yet. */
+/** One group of lock nodes. */
+interface Group {
+  readonly label: string;
+  readonly quorum: RedlockQuorum;
+}
+
+interface GroupTools extends Omit<AuthorityTools, 'log' | 'reasons'> {
+  readonly runs: SeparateRuns;
+  readonly connection: StoreConnection;
+}
+
+function lockGroups(
+  config: Config,
+  { lockGroups, redisCa: ca }: NonNullable<Config['fleet']>,
+  { clock, chance, quorumObserver, runs, connection }: GroupTools,
+): readonly Group[] {
+  const { silenceMs, leaseMsMax } = config.limits;
+  const isOnly = lockGroups.length === 1;
+  return lockGroups.map((addresses) => {
+    const group = lockGroupOf(addresses.map(lockNodeName), isOnly ? 'only' : 'others');
+    const quorum = new RedlockQuorum({
+      nodes: addresses.map((address) => new RedisLockNode(address, { clock, silenceMs, ca })),
+      claim: new RedisFirstStart(connection, group.name, isOnly),
+      ...{ group, runs, clock, chance, silenceMs, leaseMsMax },
+      timeoutMs: config.nodeTimeoutMs,
+      observer: quorumObserver,
+    });
+    return { label: group.label, quorum };
+  });
+}
+
+/** With one group, its own: calls pay nothing for the choice. */
+function quorumOf(groups: readonly Group[]): LeaseQuorum {
+  const quorums = groups.map(({ quorum }) => quorum);
+  const [only, ...others] = quorums;
+  return only !== undefined && others.length === 0 ? only : new ShardedQuorum(quorums);
+}
+
+/** The states of a node that has answered, whether or not it may vote yet. */
 const REACHED: ReadonlySet<NodeState> = new Set(['voting', 'waiting', 'evicting', 'duplicate']);
 
 function areReached(states: ReadonlyMap<string, NodeState>): boolean {
   return [...states.values()].filter((state) => REACHED.has(state)).length > states.size / 2;
 }
 
-/** One wrong address of five costs a first start the whole wait, which otherwise looks like nothing at all. */
+/**
+ * Explains a slow first start. One wrong address of five makes it wait for the whole timeout, without any other sign.
+ */
 function warnOfWaiting(states: ReadonlyMap<string, string>, waitMsMax: number, log: Logger): void {
   const namesIn = (is: (state: string) => boolean) =>
     [...states].flatMap(([name, state]) => (is(state) ? [name] : []));
@@ -146,8 +185,8 @@ function warnOfWaiting(states: ReadonlyMap<string, string>, waitMsMax: number, l
 }
 
 /**
- * Resolves when the store has answered with a known format, or after a timeout: a store may be late for long. `isOurs` is
- * called when it has, also after that.
+ * Resolves when the store has answered with a known format, or after a timeout, because a store may be late for long.
+ * Calls `isOurs` when the store has answered, even after the timeout.
  */
 async function storeIsOurs(
   connection: StoreConnection,

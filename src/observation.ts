@@ -27,7 +27,7 @@ export interface Observation {
   /** Absent without traces, so that calls pay nothing for them. */
   readonly tracing: Tracing | undefined;
   readonly lag: EventLoopLag;
-  /** What became of the spans, in numbers since the start. Empty without traces. */
+  /** How many spans were sent, failed or dropped since the start. Empty without traces. */
   spans(): Promise<ReadonlyMap<string, number>>;
   readonly observer: Observer;
   readonly quorumObserver: QuorumObserver;
@@ -40,7 +40,7 @@ export async function startObservation(
   clock: Clock,
   policyOf: (namespace: string) => Policy,
 ): Promise<Observation> {
-  const log = rateLimited(createLogger(config.logLevel), clock);
+  const log = rateLimited(createLogger(config.logLevel, undefined, config.worker), clock);
   const endLibraryOutput = logLibraryOutput(log);
   const { traces, metrics: sent } = config.otel;
   const series = new NamespaceSeries(clock);
@@ -95,7 +95,7 @@ function watchedQuorum(log: Logger, metrics: Metrics, recent: Recent, reasons: R
       reasons.nodeIs(node, to === 'voting', why);
       const fields = { node, from, to, why };
       if (to === 'voting') log.info(fields, LOG.lockNodeVoting);
-      // It has just come, and its wait ends by itself: so begins each healthy start.
+      // Each healthy start begins like this: the node has just connected, and its wait ends by itself.
       else if (from === 'connecting' && to === 'waiting') log.info(fields, LOG.lockNodeNotVoting);
       else log.warn(fields, LOG.lockNodeNotVoting);
     },

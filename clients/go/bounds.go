@@ -9,15 +9,15 @@ import (
 )
 
 const (
-	// timeMax is the contract's bound of a TTL and a stale time.
+	// timeMax is the contract's bound for a TTL and a stale time.
 	timeMax     = 365 * 24 * time.Hour
 	keyBytesMax = 1024
 	tagBytesMax = 256
 	tagsMax     = 16
 )
 
-// refused is why no call is made at all: the call would break others on its stream, or its result could not be stored.
-// The source is not asked for what could not be stored.
+// refused returns why no call is made: the call would break others on its stream, or its result could not be stored.
+// The source is not asked for a value that could not be stored.
 func (f *fetchOptions) refused(key string) error {
 	if !f.ttl.isNamed {
 		return invalid("ttl_ms: say how long the value is fresh, with dibs.WithTTL")
@@ -29,7 +29,7 @@ func (f *fetchOptions) refused(key string) error {
 	)
 }
 
-// refusedRead is why no call is made that only reads.
+// refusedRead returns why no read is made.
 func (f *fetchOptions) refusedRead(key string) error {
 	return firstOf(
 		text("key", key),
@@ -56,11 +56,11 @@ func (s storing) refused() error {
 	)
 }
 
-// bounds refuses a time that is named and outside of its bounds. It is what is sent that counts: whole milliseconds.
+// bounds refuses a time that is set and outside its bounds. What is sent counts: whole milliseconds.
 func bounds(field string, its duration, least time.Duration) error {
 	ms := its.Milliseconds()
 	if its.Duration < 0 {
-		// Part of a millisecond below 0 must not become 0.
+		// A part of a millisecond below 0 must not become 0.
 		ms = min(ms, -1)
 	}
 	if its.isNamed && (ms < least.Milliseconds() || ms > timeMax.Milliseconds()) {
@@ -69,7 +69,7 @@ func bounds(field string, its duration, least time.Duration) error {
 	return nil
 }
 
-// atLeast is for a time that may be as long as it likes: it is asked for in pieces.
+// atLeast is for a time without an upper bound, because it is asked for in pieces.
 func atLeast(field string, its duration, least time.Duration) error {
 	if its.isNamed && its.Duration < least {
 		return bounds(field, its, least)
@@ -84,7 +84,7 @@ func sized(field, text string, bytesMax int) error {
 	return nil
 }
 
-// text refuses what is no UTF-8, and could not be sent.
+// text refuses text that is not UTF-8, which could not be sent.
 func text(field string, texts ...string) error {
 	for _, text := range texts {
 		if !utf8.ValidString(text) {
@@ -94,7 +94,7 @@ func text(field string, texts ...string) error {
 	return nil
 }
 
-// header refuses what is no printable ASCII, and could not be sent.
+// header refuses text that is not printable ASCII, which could not be sent.
 func header(field, text string) error {
 	for _, char := range []byte(text) {
 		if char < ' ' || char > '~' {

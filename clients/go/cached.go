@@ -14,31 +14,31 @@ import (
 type Cached[T any] struct {
 	client *Client
 	key    func(id string) string
-	// options come before those of a call, which count more.
+	// options come before those of a call, which take precedence.
 	options []FetchOption
 }
 
-// NewCached is values under keys that begin with prefix: that of "42" is prefix + "42". The options are those of all
-// calls; what makes no sense for one of them has no effect there: a TTL for Get, for example, or a wait, which Get has only
-// where its call says so.
+// NewCached returns a Cached whose keys begin with prefix: the key of "42" is prefix + "42". The options apply to all
+// calls. One that does not fit a call has no effect there, such as a TTL for Get. A wait affects Get only if its own
+// call sets it.
 func NewCached[T any](client *Client, prefix string, options ...FetchOption) *Cached[T] {
 	return NewCachedFunc[T](client, func(id string) string { return prefix + id }, options...)
 }
 
-// NewCachedFunc is values under keys that key makes of their ids. It must make different keys of different ids.
+// NewCachedFunc returns a Cached whose keys are made by key. It must return different keys for different ids.
 func NewCachedFunc[T any](client *Client, key func(id string) string, options ...FetchOption) *Cached[T] {
 	return &Cached[T]{client: client, key: key, options: slices.Clone(options)}
 }
 
-// Key is the key of an id.
+// Key returns the key of an id.
 func (c *Cached[T]) Key(id string) string { return c.key(id) }
 
-// Get is [Get] of an id.
+// Get is [Get] for an id.
 func (c *Cached[T]) Get(ctx context.Context, id string, options ...GetOption) (value T, found bool, err error) {
 	return Get[T](ctx, c.client, c.key(id), append([]GetOption{c.bound(), WithWait(0)}, options...)...)
 }
 
-// Fetch is [Fetch] of an id.
+// Fetch is [Fetch] for an id.
 func (c *Cached[T]) Fetch(
 	ctx context.Context,
 	id string,
@@ -49,8 +49,8 @@ func (c *Cached[T]) Fetch(
 	return Fetch(ctx, c.client, c.key(id), rebuildKey, append([]FetchOption{c.bound()}, options...)...)
 }
 
-// FetchMany is [FetchMany] of ids: rebuild is called with ids, and returns values by id. So does FetchMany. The errors of
-// a [ManyError] are by id too. [Cached.ForID] takes the place of [ForKey].
+// FetchMany is [FetchMany] for ids: rebuild gets ids and returns values by id, and so does FetchMany. The errors of a
+// [ManyError] are by id too. Use [Cached.ForID] instead of [ForKey].
 func (c *Cached[T]) FetchMany(
 	ctx context.Context,
 	ids []string,
@@ -79,22 +79,22 @@ func (c *Cached[T]) FetchMany(
 	return renamed(values, back), err
 }
 
-// ForID is [ForKey] of an id.
+// ForID is [ForKey] for an id.
 func (c *Cached[T]) ForID(ctx context.Context, id string) context.Context {
 	return ForKey(ctx, c.key(id))
 }
 
-// Set is [Set] of an id.
+// Set is [Set] for an id.
 func (c *Cached[T]) Set(ctx context.Context, id string, value T, options ...SetOption) (Stored, error) {
 	return Set(ctx, c.client, c.key(id), value, append([]SetOption{c.bound()}, options...)...)
 }
 
-// SetAbsent is [SetAbsent] of an id.
+// SetAbsent is [SetAbsent] for an id.
 func (c *Cached[T]) SetAbsent(ctx context.Context, id string, options ...SetOption) (Stored, error) {
 	return SetAbsent(ctx, c.client, c.key(id), append([]SetOption{c.bound()}, options...)...)
 }
 
-// Invalidate is [Client.Invalidate] of ids.
+// Invalidate is [Client.Invalidate] for ids.
 func (c *Cached[T]) Invalidate(ctx context.Context, ids ...string) (Invalidated, error) {
 	var its fetchOptions
 	c.bound().applyToFetch(&its)
@@ -105,12 +105,12 @@ func (c *Cached[T]) Invalidate(ctx context.Context, ids ...string) (Invalidated,
 	return c.client.Invalidate(ctx, Invalidation{Namespace: its.namespace, Keys: keys})
 }
 
-// Explain is [Client.Explain] of an id.
+// Explain is [Client.Explain] for an id.
 func (c *Cached[T]) Explain(ctx context.Context, id string) (*Explanation, error) {
 	return c.client.Explain(ctx, c.key(id), c.bound())
 }
 
-// bound is all of its options as one of any call.
+// bound returns all of its options as one option of any call.
 func (c *Cached[T]) bound() CallOption {
 	return callOption{func(f *fetchOptions) {
 		for _, option := range c.options {
@@ -119,7 +119,7 @@ func (c *Cached[T]) bound() CallOption {
 	}}
 }
 
-// renamed is nil for nil: there is no result beside an error of the whole call.
+// renamed returns nil for nil: an error of the whole call comes without results.
 func renamed[T any](values map[string]T, name func(string) string) map[string]T {
 	if values == nil {
 		return nil

@@ -12,8 +12,8 @@ import (
 // callTimeout is long enough for a service that fails over, short enough that no caller hangs on it.
 const callTimeout = 5 * time.Second
 
-// Client is a client of Dibs. One for each process is enough: it holds one channel, over which any number of calls go
-// at once. It must be made by [New].
+// Client is a client of Dibs. One per process is enough: it has one channel, over which any number of calls run at
+// once. Make it with [New].
 type Client struct {
 	config config
 	life   *lifetime
@@ -21,9 +21,9 @@ type Client struct {
 	// close ends the connections.
 	close func()
 	link  *link
-	// sessions is nil where all calls go one by one.
+	// sessions is nil if all calls are sent one by one.
 	sessions sessions
-	// calls makes calls as the client does, one attempt each; unary makes each as a gRPC call of its own.
+	// calls makes the client's calls, one attempt each. unary makes each as a unary gRPC call.
 	calls dibsv1.CoordinatorServiceClient
 	unary dibsv1.CoordinatorServiceClient
 
@@ -31,14 +31,14 @@ type Client struct {
 	local    *localRebuilds
 	presence *presence
 	metrics  *metrics
-	// near is nil if this process keeps nothing near.
+	// near is nil without a near cache.
 	near *nearCache
 }
 
-// New makes a client of the service at where: HOST:PORT, a list of those with commas between, unix:///path, or
-// dns:///HOST:PORT, whose addresses are used in turn. An empty text is DIBS_TARGET, else 127.0.0.1:50051. It fails
-// where the target makes no sense, a file of TLS cannot be read, or the token would be sent in clear to another machine;
-// and not because the service is out of reach.
+// New makes a client of the service. where is HOST:PORT, a list of these separated by commas, unix:///path, or
+// dns:///HOST:PORT, whose addresses are used in turn. An empty target means DIBS_TARGET, or else 127.0.0.1:50051. New
+// fails if the target is invalid, if a TLS file cannot be read, or if the token would travel unencrypted to another
+// machine. It does not fail if the service cannot be reached.
 func New(where string, options ...Option) (*Client, error) {
 	config := configOf(where, options)
 	if err := config.refused(); err != nil {
@@ -61,7 +61,7 @@ func New(where string, options ...Option) (*Client, error) {
 		c.flights.near = c.near
 	}
 	c.link = &link{conn: config.conn, token: config.token, connect: config.connect}
-	// The addresses of a connection of the caller's own are not known.
+	// The addresses of a caller's own connection are unknown.
 	to := target{}
 	if config.conn == nil {
 		var err error
@@ -91,7 +91,7 @@ func (c *Client) useSessions(to target) {
 		}
 		return its
 	}
-	// Which keys a replica has is each process's own: one that all want is not the burden of one replica then.
+	// Each process gives keys to replicas in its own way, so a key that all processes want does not load one replica only.
 	salt := rand.Uint32()
 	if c.config.keyAffinity {
 		salt = 0
@@ -105,7 +105,7 @@ func (c *Client) useSessions(to target) {
 	c.calls = dibsv1.NewCoordinatorServiceClient(&sessionOrUnary{link: c.link, sessions: c.sessions, life: c.life})
 }
 
-// changed is told when something in a namespace has changed.
+// changed is called when something in a namespace has changed.
 func (c *Client) changed(what change) {
 	c.flights.changed(what)
 	c.local.changed(what)
@@ -117,7 +117,7 @@ func (c *Client) invalidated(what *dibsv1.Invalidated) {
 	c.changed(change{cmp.Or(what.GetNamespace(), "default"), what.GetKeys(), what.GetTags(), what.GetAll()})
 }
 
-// sessionBegan: the service was there, and its sessions tell only of changes from now on.
+// sessionBegan: the service was there, and its sessions report only changes from now on.
 func (c *Client) sessionBegan() { c.local.forget() }
 
 func (c *Client) sessionOpened(line *heartbeat) {
@@ -134,19 +134,19 @@ func (c *Client) sessionOver(line *heartbeat) {
 
 func (c *Client) sessionChanged() { c.flights.changedAll() }
 
-// watches says whether a live session tells of every change in the namespace.
+// watches reports whether a live session reports every change in the namespace.
 func (c *Client) watches(namespace string) bool { return c.near != nil && c.near.watches(namespace) }
 
-// Flush waits until the work in the background has ended: rebuilds behind a stale value, and repeated publishes. Call
-// it before [Client.Close], which ends them. It fails as ctx ends.
+// Flush waits until background work has ended: rebuilds behind a stale value, and repeated publishes. Call it before
+// [Client.Close], which aborts them. It fails when ctx ends.
 func (c *Client) Flush(ctx context.Context) error { return c.life.flush(ctx) }
 
-// Stub is the contract itself, with the client's token: unary calls, one attempt each, that end with an [Error]. What
-// it needs of namespace, holder and deadline its caller says.
+// Stub returns the contract's stub with the client's token: unary calls, one attempt each, that fail with an [Error].
+// The caller sets namespace, holder and deadline.
 func (c *Client) Stub() dibsv1.CoordinatorServiceClient { return c.unary }
 
-// Close makes no more calls. What is under way ends: calls with an [Error], rebuilds by their context, and their leases
-// are given back. The connection is let go of when all have ended; Close does not wait for that, and returns nil.
+// Close ends the client. Open calls end with an [Error], rebuilds end by their context, and their leases are given
+// back. The connection is closed when all have ended. Close does not wait for that, and returns nil.
 func (c *Client) Close() error {
 	c.life.close(c.close)
 	return nil

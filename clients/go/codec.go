@@ -5,14 +5,14 @@ import (
 	"encoding/json"
 )
 
-// Codec is how values become bytes and come back. Marshal's error is the rebuild's; where Unmarshal fails, the key is
-// rebuilt once. Unmarshal must not change or keep data: other callers read it too.
+// Codec encodes and decodes values. Marshal's error becomes the rebuild's. If Unmarshal fails, the key is rebuilt once.
+// Unmarshal must not change or keep data, because other callers read it too.
 type Codec interface {
 	Marshal(value any) ([]byte, error)
 	Unmarshal(data []byte, into any) error
 }
 
-// jsonCodec is JSON in UTF-8; a []byte travels as it is.
+// jsonCodec is JSON in UTF-8. A []byte is stored unchanged.
 type jsonCodec struct{}
 
 func (jsonCodec) Marshal(value any) ([]byte, error) {
@@ -24,7 +24,7 @@ func (jsonCodec) Marshal(value any) ([]byte, error) {
 
 func (jsonCodec) Unmarshal(data []byte, into any) error {
 	if raw, ok := into.(*[]byte); ok {
-		// Callers that joined one call must not share what each may change.
+		// Callers that joined one call must not share data that each may change.
 		*raw = bytes.Clone(data)
 		return nil
 	}

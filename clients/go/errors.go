@@ -15,25 +15,25 @@ import (
 )
 
 var (
-	// ErrAbsent is what a rebuild returns where the source has nothing under the key, and what [Fetch] returns then.
-	// It is cached like any other value.
+	// ErrAbsent is the error that a rebuild returns if the source has nothing under the key, and that [Fetch] returns
+	// then. It is cached like any other value.
 	ErrAbsent = errors.New("dibs: the source has nothing under this key")
 
-	// ErrLeaseLost is the cause with which a rebuild's context ends whose result would not be stored any more.
+	// ErrLeaseLost is the cause of a rebuild's ended context if its result would no longer be stored.
 	ErrLeaseLost = errors.New("dibs: the lease was lost: it ran out, or the key was invalidated")
 
-	// ErrNoPrevious is what [Lease.Previous] returns where no value before is known.
+	// ErrNoPrevious is the error of [Lease.Previous] if no previous value is known.
 	ErrNoPrevious = errors.New("dibs: no value before is known")
 
 	errClosed = &Error{Code: codes.Canceled, Message: "this client is closed", retryAfter: noRetry}
 	errGone   = &Error{Code: codes.Canceled, Message: "the caller has gone", retryAfter: noRetry}
 )
 
-// noRetry stands where a retry makes no sense, or the service did not answer.
+// noRetry means that a retry makes no sense, or that the service did not answer.
 const noRetry = time.Duration(-1)
 
-// Error is a call that ended without an outcome. For bad input the message begins with the field and names its
-// bounds. The functions of gRPC's package status read its code too.
+// Error is a call that ended without an outcome. For bad input the message begins with the field and gives its bounds.
+// The functions of gRPC's package status can read its code.
 type Error struct {
 	Code    codes.Code
 	Message string
@@ -43,21 +43,21 @@ type Error struct {
 
 func (e *Error) Error() string { return fmt.Sprintf("dibs: %s (%s)", e.Message, e.Code) }
 
-// RetryAfter is when to come back; below 0 where a retry makes no sense or the service did not answer.
+// RetryAfter returns how long to wait before a retry; below 0 if a retry makes no sense or the service did not answer.
 func (e *Error) RetryAfter() time.Duration { return e.retryAfter }
 
-// GRPCStatus is the error as gRPC has it.
+// GRPCStatus returns the error as a gRPC status.
 func (e *Error) GRPCStatus() *status.Status { return status.New(e.Code, e.Message) }
 
-// isUnreachable: no answer came. The service may be down, and whether it did anything is not known.
+// isUnreachable reports that no answer came. The service may be down, and it is unknown whether it did anything.
 func (e *Error) isUnreachable() bool {
 	return e.retryAfter < 0 && (e.Code == codes.Unavailable || e.Code == codes.DeadlineExceeded)
 }
 
-// BusyError is a wait that ended without an answer: another caller still rebuilds, or no decision came.
+// BusyError is a wait that ended without an answer: another caller is still rebuilding, or no decision came.
 type BusyError struct {
 	Reason BusyReason
-	// HolderAge is how long the holder has had its lease; 0 if there is none.
+	// HolderAge is how long the holder has had its lease; 0 if there is no holder.
 	HolderAge time.Duration
 
 	retryAfter time.Duration
@@ -66,7 +66,7 @@ type BusyError struct {
 // BusyReason is why there is no answer.
 type BusyReason string
 
-// Why there is no answer; [dibsv1.BusyReason] says more of each.
+// The reasons for no answer. [dibsv1.BusyReason] describes each.
 const (
 	BusyWaitEnded        BusyReason = "wait_ended"
 	BusyDeadlineTooShort BusyReason = "deadline_too_short"
@@ -78,15 +78,15 @@ const (
 )
 
 func (e *BusyError) Error() string {
-	return fmt.Sprintf("dibs: no answer within the wait (%s); come back in %v", e.Reason, e.retryAfter)
+	return fmt.Sprintf("dibs: no answer within the wait (%s); retry in %v", e.Reason, e.retryAfter)
 }
 
-// RetryAfter is when to come back.
+// RetryAfter returns how long to wait before a retry.
 func (e *BusyError) RetryAfter() time.Duration { return e.retryAfter }
 
-// RebuildFailedError says that another caller's rebuild failed, and that the key's back-off runs.
+// RebuildFailedError reports that another caller's rebuild failed and that the key's back-off is running.
 type RebuildFailedError struct {
-	// Message is what that caller said.
+	// Message is that caller's message.
 	Message string
 
 	retryAfter time.Duration
@@ -96,10 +96,10 @@ func (e *RebuildFailedError) Error() string {
 	return "dibs: the rebuild failed elsewhere: " + e.Message
 }
 
-// RetryAfter is how long the back-off still runs.
+// RetryAfter returns the remaining back-off.
 func (e *RebuildFailedError) RetryAfter() time.Duration { return e.retryAfter }
 
-// PanicError is a rebuild that panicked: its waiters are told like those of any other failure.
+// PanicError is a rebuild that panicked. Its waiters are told, as with any other failure.
 type PanicError struct {
 	Value any
 	Stack []byte
@@ -107,8 +107,8 @@ type PanicError struct {
 
 func (e *PanicError) Error() string { return fmt.Sprintf("dibs: the rebuild panicked: %v", e.Value) }
 
-// BackOff is err, of a rebuild, with how long the whole fleet should leave the source alone: 0 to 5 minutes. Any
-// error with a method RetryAfter() time.Duration says the same.
+// BackOff returns err, for a rebuild, with how long the whole fleet should leave the source alone: 0 to 5 minutes. Any
+// error with a method RetryAfter() time.Duration has the same effect.
 func BackOff(err error, after time.Duration) error { return &backOff{err, after} }
 
 type backOff struct {
@@ -119,7 +119,7 @@ type backOff struct {
 func (b *backOff) RetryAfter() time.Duration { return b.after }
 func (b *backOff) Unwrap() error             { return b.error }
 
-// errorOf is the error of a gRPC call, with the hint that its trailer carries.
+// errorOf returns the error of a gRPC call, with the retry time from its trailer.
 func errorOf(err error, trailer metadata.MD) *Error {
 	retryAfter := noRetry
 	if hints := trailer.Get("grpc-retry-pushback-ms"); len(hints) > 0 {
@@ -131,7 +131,7 @@ func errorOf(err error, trailer metadata.MD) *Error {
 	return &Error{Code: known.Code(), Message: known.Message(), retryAfter: retryAfter}
 }
 
-// callErrorOf is the error of a call within a session.
+// callErrorOf returns the error of a call within a session.
 func callErrorOf(err *dibsv1.CallError) *Error {
 	retryAfter := noRetry
 	if err.RetryAfterMs != nil {
@@ -140,7 +140,7 @@ func callErrorOf(err *dibsv1.CallError) *Error {
 	return &Error{Code: codes.Code(err.GetCode()), Message: err.GetMessage(), retryAfter: retryAfter}
 }
 
-// asError: calls end with an [Error] and with nothing else; what another connection says is read like gRPC's own.
+// asError returns an [Error]: calls end with nothing else. An error of another connection is read like gRPC's own.
 func asError(err error) *Error {
 	if known, ok := as[*Error](err); ok {
 		return known
@@ -148,7 +148,7 @@ func asError(err error) *Error {
 	return errorOf(err, nil)
 }
 
-// gone is what a caller is told whose own context has ended: how, and why.
+// gone returns the error for a caller whose own context has ended, with the cause.
 func gone(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
 	if errors.Is(cause, err) {
@@ -157,7 +157,7 @@ func gone(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", err, cause)
 }
 
-// as is the first error of its type in err's chain.
+// as returns the first error of its type in err's chain.
 func as[E error](err error) (E, bool) {
 	var found E
 	ok := errors.As(err, &found)

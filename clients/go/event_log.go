@@ -5,8 +5,8 @@ import (
 	"log/slog"
 )
 
-// logged are the hooks that also write to the log, at its level Debug: what a hook is for, but for hits, waits and
-// publishes, which are the rule. An application that has set no hook can still see why a call was slow.
+// logged adds hooks that also write to the log at level Debug: all events except hits, waits and publishes, which are
+// frequent. So an application without hooks can still see why a call was slow.
 func (h Hooks) logged(logger func() *slog.Logger) Hooks {
 	log := func(happened string, its Event, more ...any) {
 		logger().Log(context.Background(), slog.LevelDebug, happened,
@@ -30,7 +30,7 @@ func (h Hooks) logged(logger func() *slog.Logger) Hooks {
 	return h
 }
 
-// both calls one hook after the other; the fault of one does not reach the other.
+// both calls one hook after the other. The fault of one does not affect the other.
 func both[E any](first, second func(E)) func(E) {
 	return func(event E) {
 		tell(first, event)

@@ -7,48 +7,48 @@ import (
 	"github.com/dibs-cache/dibs/clients/go/dibsv1"
 )
 
-// Explanation is what the service knows of a key, for people: never the value, and no token.
+// Explanation is what the service knows about a key, for people. It contains neither the value nor a token.
 type Explanation struct {
-	// Lease is the one that runs; nil if none does.
+	// Lease is the running lease; nil if there is none.
 	Lease *RunningLease
-	// Waiters is how many callers wait on the replica that has answered.
+	// Waiters is how many callers wait on the replica that answered.
 	Waiters int
 	// Value is nil if there is none.
 	Value *CachedValue
-	// Fence is the highest of the key so far; 0 if that is not known.
+	// Fence is the highest fence of the key so far; 0 if unknown.
 	Fence int64
-	// PastLeases are the last ones, newest first, at most 16.
+	// PastLeases are the last leases, newest first, at most 16.
 	PastLeases []PastLease
-	// Failed is the failure whose back-off runs; nil if none does.
+	// Failed is the failure whose back-off is running; nil if there is none.
 	Failed *RebuildFailedError
-	// Degraded is "none", or which part of the fleet was out of reach: "quorum_lost", "store_lost", "local".
+	// Degraded is "none", or the part of the fleet that was unavailable: "quorum_lost", "store_lost", "local".
 	Degraded string
 }
 
-// RunningLease is a lease that runs.
+// RunningLease is a running lease.
 type RunningLease struct {
-	// Holder is what the holder is called, see [WithHolder].
+	// Holder is the holder's label, see [WithHolder].
 	Holder string
 	Fence  int64
-	// Age is how long ago it was given; ExpiresIn how long it still lasts.
+	// Age is how long ago it was granted; ExpiresIn is its remaining time.
 	Age       time.Duration
 	ExpiresIn time.Duration
-	// Reason is that of a [Lease].
+	// Reason is why it was granted, as in a [Lease].
 	Reason string
-	// Traceparent is that of the rebuild; empty if it is not traced.
+	// Traceparent is the W3C traceparent of the rebuild; empty if it is not traced.
 	Traceparent string
 }
 
 // CachedValue is a value without its bytes.
 type CachedValue struct {
-	// IsAbsent: the source has nothing.
+	// IsAbsent reports that the source has nothing.
 	IsAbsent bool
 	// Freshness is "fresh" or "stale".
 	Freshness string
 	SizeBytes int64
 	// Age is how long ago it was published.
 	Age time.Duration
-	// FreshFor is how long it stays fresh; StaleFor how long from now it may be served stale.
+	// FreshFor is how long it stays fresh; StaleFor is how long from now it may be served stale.
 	FreshFor time.Duration
 	StaleFor time.Duration
 	Fence    int64
@@ -64,12 +64,13 @@ type PastLease struct {
 	EndedAgo time.Duration
 	// End is "published", "released", "failed", "expired", "session_lost", "invalidated" or "cancelled".
 	End string
-	// FailureMessage is the holder's, where it failed.
+	// FailureMessage is the holder's message, if it failed.
 	FailureMessage string
 }
 
-// Explain says why a key waits: who holds it, since when, and how its last leases ended. Of its options only the
-// namespace and the traceparent matter. It makes one attempt of at most 5 s, and fails with an [Error], or as ctx ends.
+// Explain shows why a key waits: who holds it, since when, and how its last leases ended. Of its options, only the
+// namespace and the traceparent have an effect. It makes one attempt of at most 5 s, and fails with an [Error] or when
+// ctx ends.
 func (c *Client) Explain(ctx context.Context, key string, options ...CallOption) (*Explanation, error) {
 	its := c.config.calls
 	for _, option := range options {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// fetchID: calls with the same of these get the same answer, so that one of them asks for all.
+// fetchID: calls that agree in these get the same answer, so one of them asks for all.
 type fetchID struct {
 	valueID
 	stale         Stale
@@ -21,21 +21,21 @@ type fetchID struct {
 	isGet bool
 	// isAgain: its callers have asked before, and have less than their wait left.
 	isAgain bool
-	// isAlone: reading the store and refreshing want what is newer than the call, so that no call shares it.
+	// isAlone: reading the store and refreshing need something newer than the call, so no call shares it.
 	isAlone bool
 }
 
-// Fetch is the value of a key: from the cache, from another caller's rebuild, or from rebuild, which at most one caller
-// in the fleet runs at a time. A rebuild returns [ErrAbsent], or a nil pointer, where the source has nothing. Its
-// context ends, with the cause [ErrLeaseLost], when its result would not be stored any more, or when no caller waits for
-// it; [LeaseFrom] its context says what is known of the lease, and [ForValue] sets how the value is stored. It must not
-// share what it returns.
+// Fetch returns the value of a key: from the cache, from another caller's rebuild, or from rebuild, which at most one
+// caller in the fleet runs at a time. A rebuild returns [ErrAbsent], or a nil pointer, if the source has nothing. Its
+// context ends with the cause [ErrLeaseLost] when its result would no longer be stored, or when no caller waits for it
+// any more. [LeaseFrom] returns the lease of that context, and [ForValue] sets how the value is stored. The rebuild
+// must not keep or share what it returns.
 //
-// Fetch fails with what rebuild returned, which is [ErrAbsent] for all where the source has nothing; with a
-// [RebuildFailedError] where another caller's rebuild failed and its back-off runs; with a [BusyError] where the wait
+// Fetch fails with the error of rebuild, which is [ErrAbsent] for all callers if the source has nothing; with a
+// [RebuildFailedError] if another caller's rebuild failed and its back-off is running; with a [BusyError] if the wait
 // ended first; with a [ReentrantRebuildError] within the rebuild of the same key; with an [Error] for bad input, and
-// with [OnUnavailableFail] where the service cannot be reached; with the codec's error where the value cannot be read,
-// not even after a rebuild; and as ctx ends.
+// with [OnUnavailableFail] if the service cannot be reached; with an [UndecodableError] if the value cannot be read
+// even after a rebuild; and when ctx ends.
 func Fetch[T any](
 	ctx context.Context,
 	client *Client,
@@ -45,7 +45,7 @@ func Fetch[T any](
 ) (T, error) {
 	its := optionsOf(client, options)
 	id := valueIDOf(its.namespace, key)
-	// What a hit costs that makes no call: nothing of what follows is made for it.
+	// The cost of a hit without a call: nothing of what follows is built for it.
 	if hit := client.nearest(ctx, its, id); hit.entry != nil {
 		var value T
 		if unmarshal(its.codec, hit.entry.result.value, &value) == nil {
@@ -92,7 +92,7 @@ func fetchOf[T any](
 	}
 	got := client.fetch(ctx, steps)
 	err := steps.valueOf(got)
-	// What this very codec wrote a moment ago will not be read better after another rebuild.
+	// If this codec cannot read what it just wrote, another rebuild does not help.
 	if unreadable, ok := err.(*UndecodableError); ok && !hasRebuilt.Load() {
 		got = client.fetchReadable(ctx, steps, unreadable, got.fence)
 		err = steps.valueOf(got)
@@ -105,7 +105,7 @@ func fetchOf[T any](
 	return value, nil
 }
 
-// optionsOf are those of a call; the client's own, which nothing changes, where it has none.
+// optionsOf returns the options of a call. Without any, these are the client's own, which are never changed.
 func optionsOf[O FetchOption](client *Client, options []O) *fetchOptions {
 	if len(options) == 0 {
 		return &client.config.calls
@@ -117,7 +117,7 @@ func optionsOf[O FetchOption](client *Client, options []O) *fetchOptions {
 	return &its
 }
 
-// nearest is the fresh value that this process keeps, unless the call is one to refuse.
+// nearest returns this process's fresh value, unless the call must be refused.
 func (c *Client) nearest(ctx context.Context, its *fetchOptions, id valueID) nearHit {
 	if c.near == nil || its.refresh || its.read == ReadStore || c.life.isOver() {
 		return nearHit{}
@@ -138,7 +138,7 @@ func (c *Client) served(its *fetchOptions, id valueID, hit nearHit) {
 	its.tellFreshness(hit.entry.result)
 }
 
-// encoded is a value as bytes; [ErrAbsent] where it says that the source has nothing.
+// encoded returns a value as bytes, or [ErrAbsent] if the value means that the source has nothing.
 func encoded[T any](codec Codec, value T) ([]byte, error) {
 	if isNil(value) {
 		return nil, ErrAbsent
@@ -163,7 +163,7 @@ func (f *fetchOptions) tellFreshness(of result) {
 	}
 }
 
-// isNil: a nil pointer is how a source says that it has nothing. A nil slice or map is a value.
+// isNil: a nil pointer means that the source has nothing. A nil slice or map is a value.
 func isNil(value any) bool {
 	if value == nil {
 		return true
@@ -174,10 +174,10 @@ func isNil(value any) bool {
 
 func valueIDOf(namespace, key string) valueID { return valueID{cmp.Or(namespace, "default"), key} }
 
-// UndecodableError is a value that the codec cannot read: of another type, or of a version that is no more.
+// UndecodableError is a value that the codec cannot read: of another type, or of a version that no longer exists.
 type UndecodableError struct {
 	Key string
-	// Err is the codec's.
+	// Err is the codec's error.
 	Err error
 }
 
@@ -186,7 +186,7 @@ func (e *UndecodableError) Error() string {
 	return fmt.Sprintf("dibs: the value of %q cannot be read: %v", e.Key, e.Err)
 }
 
-// valueOf reads the value for its caller, or is why there is none.
+// valueOf decodes the value for its caller, or returns why there is none.
 func (l *fetchLoop) valueOf(got result) error {
 	switch {
 	case got.isAbsent:
@@ -205,14 +205,14 @@ func unmarshal(codec Codec, data []byte, into any) (err error) {
 	return codec.Unmarshal(data, into)
 }
 
-// recoverAs, deferred, makes a panic of user's code an error.
+// recoverAs, deferred, turns a panic of the user's code into an error.
 func recoverAs(err *error) {
 	if panicked := recover(); panicked != nil {
 		*err = &PanicError{panicked, debug.Stack()}
 	}
 }
 
-// fetch is the value as it is stored, whether by a rebuild that runs here or by a call that others may share.
+// fetch returns the stored value, from a rebuild that runs here or from a call that others may share.
 func (c *Client) fetch(ctx context.Context, steps *fetchLoop) result {
 	if err := steps.refused(steps.id.key); err != nil {
 		return result{err: err}
@@ -223,9 +223,9 @@ func (c *Client) fetch(ctx context.Context, steps *fetchLoop) result {
 	return c.ask(ctx, steps)
 }
 
-// ask is the near value, else what a call comes to.
+// ask returns the near value, or the result of a call.
 func (c *Client) ask(ctx context.Context, steps *fetchLoop) result {
-	// First, and without a lock: it is what costs a hit that makes no call.
+	// First, and without a lock, because it is the cost of a hit without a call.
 	if got, ok := steps.nearHit(); ok {
 		return got
 	}
@@ -248,8 +248,8 @@ func (c *Client) ask(ctx context.Context, steps *fetchLoop) result {
 	}
 }
 
-// fetchOnce: a caller that joined keeps its own wait. It asks again where that is longer than the wait of the call that
-// it joined, or where what came of that is older than its own call.
+// fetchOnce keeps the own wait of a caller that joined. The caller asks again if its wait is longer than that of the
+// call that it joined, or if the result is older than its own call.
 func (c *Client) fetchOnce(ctx context.Context, steps *fetchLoop, id fetchID) (got result, asksAgain bool) {
 	if (!id.isAlone || steps.unreadable != nil) && !steps.isGet {
 		if running := c.flights.boardRebuild(steps.id, steps.acceptsStale()); running != nil {
@@ -266,7 +266,7 @@ func (c *Client) fetchOnce(ctx context.Context, steps *fetchLoop, id fetchID) (g
 	return got, isBusy && !busy.endsHere() && comeBack(ctx, busy.retryAfter, steps.until)
 }
 
-// nearHit is the fresh value that this process keeps.
+// nearHit returns this process's fresh value.
 func (l *fetchLoop) nearHit() (result, bool) {
 	if l.near == nil || l.refresh || l.read == ReadStore || l.life.isOver() {
 		return result{}, false
@@ -286,7 +286,7 @@ func (l *fetchLoop) counted(got result, hasJoined bool) result {
 	if hasJoined {
 		got.source = hitJoined
 	}
-	// What is near has been counted where it was found.
+	// A near value was counted where it was found.
 	if got.source > hitNear {
 		l.metrics.hits.of(l.id.namespace).add(got.source, got.isStale)
 	}
@@ -309,7 +309,7 @@ func (l *fetchLoop) acceptsStale() bool {
 	return l.stale != StaleForbid && l.revalidate == RevalidateBackground
 }
 
-// fetchReadable takes a value that cannot be read for a miss: it refreshes the key, once.
+// fetchReadable treats a value that cannot be read as a miss, and refreshes the key once.
 func (c *Client) fetchReadable(ctx context.Context, steps *fetchLoop, because *UndecodableError, fence int64) result {
 	steps.tellUndecodable(because)
 	again := *steps
@@ -323,5 +323,5 @@ func (l *fetchLoop) tellUndecodable(because *UndecodableError) {
 	tell(l.config.hooks.Undecodable, UndecodableEvent{l.event(), because.Err})
 }
 
-// unreadable is a value that a refresh is to replace.
+// unreadable is a value that a refresh must replace.
 type unreadable struct{ fence int64 }

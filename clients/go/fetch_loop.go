@@ -15,58 +15,59 @@ import (
 )
 
 const (
-	// waitedMin: a wait that took less was none, but the answer's way over the network.
+	// waitedMin: a shorter wait does not count as one. It is the answer's way over the network.
 	waitedMin = 10 * time.Millisecond
-	// pauseMin is between two questions, at the least, however soon the service says to come back.
+	// pauseMin is the shortest pause between two requests, however soon the service allows a retry.
 	pauseMin = 10 * time.Millisecond
-	// answerWay is what the answer's way may take, above the wait.
+	// answerWay is what an answer may take on its way, in addition to the wait.
 	answerWay = 2 * time.Second
-	// brokenOffMax is how often in a row the service may break off before it counts as out of reach: a replica that was
-	// killed ends its calls so, and the next attempt reaches another. If there is none, it fails within milliseconds.
+	// brokenOffMax is how often in a row the service may break off a call before it counts as unreachable. A replica that
+	// was killed ends its calls like this, and the next attempt reaches another one. If there is none, it fails within
+	// milliseconds.
 	brokenOffMax = 2
-	// waitMaxUsual is how long the service waits unless it is told otherwise. A longer wait is asked for in pieces.
+	// waitMaxUsual is how long the service waits by default. A longer wait is asked for in pieces.
 	waitMaxUsual = 30 * time.Second
-	// pieceMin: an answer that came sooner was no piece of a long wait, and the next question is not asked at once.
+	// pieceMin: an answer that came sooner did not end a piece of a long wait, so the next request is not sent at once.
 	pieceMin = 500 * time.Millisecond
 )
 
-// fetchLoop is GetOrLock until there is a value, a failure, or no time left; rebuilding where a lease comes.
+// fetchLoop repeats GetOrLock until there is a value, a failure, or no time left. It rebuilds if it gets a lease.
 type fetchLoop struct {
 	*Client
 	fetchOptions
 	id valueID
 	// until is when its caller's wait is over.
 	until time.Time
-	// rebuild makes the bytes anew; [ErrAbsent] where the source has nothing.
+	// rebuild rebuilds the bytes; [ErrAbsent] if the source has nothing.
 	rebuild func(context.Context) ([]byte, error)
-	// decode reads the value for the caller.
+	// decode decodes the value for the caller.
 	decode func([]byte) error
-	// isReadable says whether decode would succeed.
+	// isReadable reports whether decode would succeed.
 	isReadable func([]byte) bool
-	// unreadable is what a refresh is to replace; nil for all other calls.
+	// unreadable is what a refresh must replace; nil for all other calls.
 	unreadable *unreadable
 	// isGet: it only reads, and gets no lease.
 	isGet bool
-	// setting is what is stored under the lease in place of a rebuild's result; nil for all other calls.
+	// setting is stored under the lease instead of a rebuild's result; nil for all other calls.
 	setting *setting
 	// many are the other keys of its call; nil if there are none.
 	many *manyKeys
-	// first is its first answer, which is asked for together with those of other keys; nil if it asks by itself.
+	// first is its first answer, which is requested together with those of other keys; nil if it asks by itself.
 	first *firstAnswer
 
-	// requestID is the same for every attempt: a lease whose answer was lost on its way comes again.
+	// requestID is the same for every attempt, so that a lease whose answer was lost is granted again.
 	requestID string
 	// brokenOff is how often in a row the service has broken off.
 	brokenOff int
-	// isWaitRefused: the last question was refused for its wait, which is longer than this service allows.
+	// isWaitRefused: the last request was refused because its wait is longer than this service allows.
 	isWaitRefused bool
-	// isInPieces: the last question left the length of the wait to the service.
+	// isInPieces: the last request left the length of the wait to the service.
 	isInPieces bool
-	// isBehind: a rebuild goes on that its caller does not wait for.
+	// isBehind: a rebuild continues without its caller.
 	isBehind bool
 }
 
-// run has all steps of one call. Its ctx ends when no caller waits any more.
+// run performs all steps of one call. Its ctx ends when no caller waits any more.
 func (l *fetchLoop) run(ctx context.Context, its *flight) result {
 	ctx = l.withinTrace(ctx)
 	if l.requestID == "" {
@@ -91,11 +92,11 @@ func (l *fetchLoop) run(ctx context.Context, its *flight) result {
 	return result{err: context.Cause(ctx)}
 }
 
-// answer is that of the next question.
+// answer returns the answer to the next request.
 func (l *fetchLoop) answer(ctx context.Context, its *flight) keyAnswer {
 	if first := l.first; first != nil {
 		l.first = nil
-		// It was asked for again already where that was of use.
+		// It was already retried if that made sense.
 		l.brokenOff = brokenOffMax - 1
 		got := first.await(ctx)
 		l.isInPieces = got.isInPieces
@@ -125,19 +126,19 @@ func (l *fetchLoop) ask(ctx context.Context, its *flight) (*dibsv1.GetOrLockResp
 	if l.isGet {
 		request.Intent = dibsv1.Intent_INTENT_READ
 	}
-	// Where no wait is sent, the deadline bounds it, and the service's own maximum.
+	// If no wait is sent, the deadline and the service's maximum bound it.
 	l.isInPieces = !l.wait.isNamed || left > waitMaxUsual || l.isWaitRefused
 	l.isWaitRefused = false
 	if !l.isInPieces {
 		request.WaitMs = proto.Int64(left.Milliseconds())
 	}
 	l.flights.asks(its)
-	// Callers that have left must not stand in the service's queue, nor be given the lease.
+	// Callers that have left must not stay in the service's queue, nor get the lease.
 	return l.calls.GetOrLock(tracedAs(ctx, l.traceparent), request,
 		within{timeout: left + answerWay}, sending{tell: func(isWatched bool) { l.flights.sent(its, isWatched) }})
 }
 
-// answers is told of every answer, also of an error: the service is there.
+// answers is called for every answer, even an error: the service is there.
 func (l *fetchLoop) answers() {
 	l.brokenOff = 0
 	if l.presence.answers() {
@@ -148,7 +149,7 @@ func (l *fetchLoop) answers() {
 	}
 }
 
-// unanswered is for a question that ended with an error.
+// unanswered handles a request that ended with an error.
 func (l *fetchLoop) unanswered(ctx context.Context, its *flight, err *Error) (got result, asksAgain bool) {
 	if err.isUnreachable() {
 		l.brokenOff++
@@ -169,7 +170,7 @@ func (l *fetchLoop) answered(ctx context.Context, its *flight, response *dibsv1.
 	switch outcome := response.GetOutcome().(type) {
 	case *dibsv1.GetOrLockResponse_Hit:
 		if l.setting != nil {
-			// It is no answer to a write; the next question is.
+			// It does not answer a write. The next request does.
 			return result{err: waitEnded()}, comeBack(ctx, pauseMin, l.until)
 		}
 		if waited >= waitedMin {
@@ -186,8 +187,8 @@ func (l *fetchLoop) answered(ctx context.Context, its *flight, response *dibsv1.
 		l.tellWait(waited, true)
 		return result{err: &RebuildFailedError{outcome.Failed.GetMessage(), milliseconds(outcome.Failed.GetRetryAfterMs())}}, false
 	default:
-		// An outcome that a later service has is busy too: all that this one can say of it is that there is no answer.
-		// A read that finds nothing has waited for nobody.
+		// An outcome of a later service is busy too, because this version only knows that there is no answer. A read that
+		// finds nothing has waited for no caller.
 		if !l.isGet || waited >= waitedMin {
 			l.tellWait(waited, false)
 		}
@@ -229,11 +230,11 @@ func (l *fetchLoop) served(hit *dibsv1.Hit) result {
 	return got
 }
 
-// underLease rebuilds, or serves what there is and rebuilds behind.
+// underLease rebuilds, or serves the previous value and rebuilds in the background.
 func (l *fetchLoop) underLease(ctx context.Context, its *flight, lease *dibsv1.Lease) result {
 	previous := lease.GetPrevious()
 	if l.isGet {
-		// No service gives it.
+		// No service grants it.
 		l.giveBack(ctx, lease)
 		return result{err: waitEnded()}
 	}
@@ -245,7 +246,7 @@ func (l *fetchLoop) underLease(ctx context.Context, its *flight, lease *dibsv1.L
 		return l.served(previous)
 	}
 	running := &runningRebuild{id: l.id, hasPrevious: previous != nil, ended: make(chan struct{})}
-	// There is something to serve meanwhile, and the caller does not insist on the newest.
+	// There is a value to serve in the meantime, and the caller does not insist on the newest.
 	if previous != nil && !l.refresh && l.revalidate == RevalidateBackground {
 		l.flights.leased(its, running)
 		l.isBehind = true
@@ -262,7 +263,7 @@ func (l *fetchLoop) underLease(ctx context.Context, its *flight, lease *dibsv1.L
 	return got
 }
 
-// rebuildBehind: the work in the background delays no caller, and ends by itself.
+// rebuildBehind rebuilds in the background. It delays no caller and ends by itself.
 func (l *fetchLoop) rebuildBehind(ctx context.Context, lease *dibsv1.Lease, running *runningRebuild) {
 	behind, cancel := l.life.detached(ctx)
 	l.life.spawnBehind(func() {
@@ -273,7 +274,7 @@ func (l *fetchLoop) rebuildBehind(ctx context.Context, lease *dibsv1.Lease, runn
 	})
 }
 
-// isReplaced: another caller has rebuilt by now what could not be read.
+// isReplaced reports that another caller has already rebuilt what could not be read.
 func (l *fetchLoop) isReplaced(previous *dibsv1.Hit) bool {
 	if l.unreadable == nil || previous.GetFence() <= l.unreadable.fence || previous.GetFreshness() != dibsv1.Freshness_FRESHNESS_FRESH {
 		return false
@@ -290,12 +291,12 @@ func busyError(busy *dibsv1.Busy) *BusyError {
 	}
 }
 
-// endsHere: waiting on is no use where the service said that the rebuild takes longer than the wait.
+// endsHere: waiting longer makes no sense if the service said that the rebuild takes longer than the wait.
 func (e *BusyError) endsHere() bool {
 	return e.Reason == BusyDeadlineTooShort || e.Reason == BusyNoValue
 }
 
-// comeBack pauses as the service asked; false, at once, where the caller's time is over by then.
+// comeBack pauses as the service asked. It returns false at once if the caller's time is over by then.
 func comeBack(ctx context.Context, after time.Duration, until time.Time) bool {
 	after = max(after, pauseMin+mathrand.N(pauseMin))
 	if !time.Now().Add(after).Before(until) {
@@ -305,10 +306,10 @@ func comeBack(ctx context.Context, after time.Duration, until time.Time) bool {
 	return true
 }
 
-// newUUID is a random one, of version 4.
+// newUUID returns a random UUID, version 4.
 func newUUID() string {
 	var id [16]byte
-	// It never fails: where there is no chance, the process ends.
+	// It never fails: without randomness, the process ends.
 	_, _ = rand.Read(id[:])
 	id[6] = id[6]&0x0f | 0x40
 	id[8] = id[8]&0x3f | 0x80

@@ -6,79 +6,79 @@ import (
 	"github.com/dibs-cache/dibs/clients/go/dibsv1"
 )
 
-// defaultWait is long enough for most rebuilds, and what the service waits at the most unless told otherwise.
+// defaultWait is long enough for most rebuilds, and the longest wait of a service with the default configuration.
 const defaultWait = 30 * time.Second
 
-// FetchOption is one of a call of [Fetch] or [FetchMany]. Times are cut to whole milliseconds.
+// FetchOption is an option of [Fetch] and [FetchMany]. Times are cut to whole milliseconds.
 type FetchOption interface{ applyToFetch(*fetchOptions) }
 
-// GetOption is one of a call of [Get], and of [Fetch].
+// GetOption is an option of [Get] and of [Fetch].
 type GetOption interface {
 	FetchOption
 	isOfGet()
 }
 
-// SetOption is one of a call of [Set], and of [Fetch].
+// SetOption is an option of [Set] and of [Fetch].
 type SetOption interface {
 	FetchOption
 	isOfSet()
 }
 
-// CallOption is one of any call.
+// CallOption is an option of any call.
 type CallOption interface {
 	GetOption
 	SetOption
 }
 
-// SharedOption is one of a call, and as an [Option] of a [Client] one of all its calls that do not name it.
+// SharedOption is an option of a call. As an [Option] of a [Client], it is the default of all its calls.
 type SharedOption interface {
 	Option
 	FetchOption
 }
 
-// SharedCallOption is one of any call, and as an [Option] of a [Client] one of all its calls that do not name it.
+// SharedCallOption is an option of any call. As an [Option] of a [Client], it is the default of all its calls.
 type SharedCallOption interface {
 	Option
 	CallOption
 }
 
-// Stale is whether a stale value is a good answer.
+// Stale is whether a stale value is acceptable.
 type Stale = dibsv1.Stale
 
 const (
-	// StaleAllow: a stale value is answered at once while one caller rebuilds.
+	// StaleAllow returns a stale value at once while one caller rebuilds.
 	StaleAllow = dibsv1.Stale_STALE_ALLOW
-	// StaleForbid: only a fresh value counts.
+	// StaleForbid accepts only a fresh value.
 	StaleForbid = dibsv1.Stale_STALE_FORBID
 )
 
-// Read is how far a read may trust copies.
+// Read is which copies may answer.
 type Read = dibsv1.Read
 
 const (
 	// ReadNear: the replica's near cache may answer.
 	ReadNear = dibsv1.Read_READ_NEAR
-	// ReadStore: nothing that was invalidated before this call began is returned.
+	// ReadStore returns nothing that was invalidated before this call began.
 	ReadStore = dibsv1.Read_READ_STORE
 )
 
-// Revalidate is what becomes of a rebuild where there is a value to serve meanwhile.
+// Revalidate is what a rebuild does if there is a value to serve in the meantime.
 type Revalidate int
 
 const (
-	// RevalidateBackground serves the value and lets the rebuild go on.
+	// RevalidateBackground serves the value and continues the rebuild.
 	RevalidateBackground Revalidate = iota
 	// RevalidateAwait waits for the rebuild.
 	RevalidateAwait
-	// RevalidateAwaitElseStale waits for the rebuild, and serves the value where that fails.
+	// RevalidateAwaitElseStale waits for the rebuild, and serves the value if that fails.
 	RevalidateAwaitElseStale
 )
 
-// OnUnavailable is what [Fetch] does when the service cannot be reached.
+// OnUnavailable is what [Fetch] does if the service cannot be reached.
 type OnUnavailable int
 
 const (
-	// OnUnavailableRebuild rebuilds in this process, one at a time for each key.
+	// OnUnavailableRebuild rebuilds in this process, one rebuild at a time per key.
 	OnUnavailableRebuild OnUnavailable = iota
 	// OnUnavailableFail returns the [Error].
 	OnUnavailableFail
@@ -96,7 +96,7 @@ type fetchOptions struct {
 	onUnavailable OnUnavailable
 	traceparent   string
 	codec         Codec
-	// freshness is where the caller wants to read how good the value was.
+	// freshness is where the caller wants the freshness of the value.
 	freshness *string
 }
 
@@ -122,7 +122,7 @@ type sharedCallOption struct{ sharedOption }
 func (sharedCallOption) isOfGet() {}
 func (sharedCallOption) isOfSet() {}
 
-// StoringOption is one of a call, of all calls of a client, and of a single value, see [ForValue].
+// StoringOption is an option of a call, of all calls of a client, and of a single value, see [ForValue].
 type StoringOption interface {
 	SharedOption
 	ValueOption
@@ -138,78 +138,77 @@ type tagsOption struct{ fetchOption }
 func (tagsOption) isOfSet()   {}
 func (tagsOption) isOfValue() {}
 
-// WithTTL is how long the value is fresh: 1 ms to 365 days. Every [Fetch] and [Set] needs it, or has it from its
+// WithTTL sets how long the value is fresh: 1 ms to 365 days. Every [Fetch] and [Set] needs it, or gets it from its
 // [Client].
 func WithTTL(ttl time.Duration) StoringOption {
 	return storingOption{sharedOption{func(f *fetchOptions) { f.ttl = named(ttl) }}}
 }
 
-// WithStaleFor is how long after its TTL the value may be served stale: 0 to 365 days. Default: as the namespace's
-// policy says.
+// WithStaleFor sets how long after its TTL the value may be served stale: 0 to 365 days. Default: the namespace's
+// policy.
 func WithStaleFor(staleFor time.Duration) StoringOption {
 	return storingOption{sharedOption{func(f *fetchOptions) { f.staleFor = named(staleFor) }}}
 }
 
-// WithAbsentTTL is in place of [WithTTL] for the knowledge that there is nothing. Default: the same.
+// WithAbsentTTL replaces [WithTTL] if the source has nothing. Default: the same.
 func WithAbsentTTL(ttl time.Duration) StoringOption {
 	return storingOption{sharedOption{func(f *fetchOptions) { f.absentTTL = named(ttl) }}}
 }
 
-// WithNamespace is where the keys are. Default: the service's "default".
+// WithNamespace sets the namespace of the keys. Default: the service's "default".
 func WithNamespace(namespace string) SharedCallOption {
 	return sharedCallOption{sharedOption{func(f *fetchOptions) { f.namespace = namespace }}}
 }
 
-// WithOnUnavailable is what to do when the service cannot be reached. Default: [OnUnavailableRebuild].
+// WithOnUnavailable sets what to do if the service cannot be reached. Default: [OnUnavailableRebuild].
 func WithOnUnavailable(onUnavailable OnUnavailable) SharedOption {
 	return sharedOption{func(f *fetchOptions) { f.onUnavailable = onUnavailable }}
 }
 
-// WithCodec is how values become bytes and come back. Default: JSON, with []byte as it is.
+// WithCodec encodes and decodes values. Default: JSON; a []byte is stored unchanged.
 func WithCodec(codec Codec) SharedCallOption {
 	return sharedCallOption{sharedOption{func(f *fetchOptions) { f.codec = codec }}}
 }
 
-// WithWait is how long to wait for another caller's rebuild; 0 does not wait. Default: 30 s, and 0 for [Get], also where
-// the [Client] has another.
+// WithWait sets how long to wait for another caller's rebuild; 0 does not wait. Default: 30 s. For [Get] it is 0, even
+// if the [Client] sets another wait.
 func WithWait(wait time.Duration) SharedCallOption {
 	return sharedCallOption{sharedOption{func(f *fetchOptions) { f.wait = named(wait) }}}
 }
 
-// WithLease is how long the lease lasts before it is extended, which it is while the rebuild runs. Default: learned by
-// the service.
+// WithLease sets the length of the lease. It is extended during the rebuild. Default: learned by the service.
 func WithLease(lease time.Duration) SharedOption {
 	return sharedOption{func(f *fetchOptions) { f.lease = named(lease) }}
 }
 
-// WithStale says whether a stale value is a good answer. Default: as the namespace's policy says.
+// WithStale sets whether a stale value is acceptable. Default: the namespace's policy.
 func WithStale(stale Stale) GetOption {
 	return getOption{func(f *fetchOptions) { f.stale = stale }}
 }
 
-// WithRead says how far copies may be trusted. Default: [ReadNear].
+// WithRead sets which copies may answer. Default: [ReadNear].
 func WithRead(read Read) GetOption { return getOption{func(f *fetchOptions) { f.read = read }} }
 
-// WithFreshness has the call of [Fetch] or [Get] write "fresh" or "stale" to into, of the value that it returns, and
-// nothing where it returns none. [FetchMany] has no use for it.
+// WithFreshness makes a call of [Fetch] or [Get] write "fresh" or "stale" to into, for the value that it returns. It
+// writes nothing if there is no value. [FetchMany] ignores it.
 func WithFreshness(into *string) GetOption {
 	return getOption{func(f *fetchOptions) { f.freshness = into }}
 }
 
-// WithRefresh rebuilds now, although the value may be fresh, and waits for the rebuild.
+// WithRefresh rebuilds now, even if the value is fresh, and waits for the rebuild.
 func WithRefresh() FetchOption { return fetchOption(func(f *fetchOptions) { f.refresh = true }) }
 
-// WithRevalidate is for where there is a value to serve meanwhile. Default: [RevalidateBackground].
+// WithRevalidate applies if there is a value to serve in the meantime. Default: [RevalidateBackground].
 func WithRevalidate(revalidate Revalidate) FetchOption {
 	return fetchOption(func(f *fetchOptions) { f.revalidate = revalidate })
 }
 
-// WithTags are names to invalidate the value by: at most 16, each of 1 to 256 bytes.
+// WithTags sets tags that invalidate the value: at most 16, each of 1 to 256 bytes.
 func WithTags(tags ...string) ValueOption {
 	return tagsOption{func(f *fetchOptions) { f.tags = tags }}
 }
 
-// WithTraceparent is the W3C traceparent to pass on. Default: that of the OpenTelemetry span of the context.
+// WithTraceparent sets the W3C traceparent to pass on. Default: that of the context's OpenTelemetry span.
 func WithTraceparent(traceparent string) CallOption {
 	return callOption{func(f *fetchOptions) { f.traceparent = traceparent }}
 }

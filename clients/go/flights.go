@@ -8,7 +8,7 @@ import (
 	"github.com/dibs-cache/dibs/clients/go/dibsv1"
 )
 
-// valueID is which value a call is about. Its namespace is never empty.
+// valueID identifies a value. Its namespace is never empty.
 type valueID struct{ namespace, key string }
 
 // flights are the calls of this process that several callers share. A flight has three stages:
@@ -20,9 +20,9 @@ type valueID struct{ namespace, key string }
 //  3. A lease came and the rebuild runs here: callers join with any options, see [runningRebuild].
 type flights struct {
 	life *lifetime
-	// watches says whether a live session tells of every change in the namespace.
+	// watches reports whether a live session reports every change in the namespace.
 	watches func(namespace string) bool
-	// near is nil if this process keeps nothing near.
+	// near is nil without a near cache.
 	near *nearCache
 
 	mu sync.Mutex
@@ -37,8 +37,8 @@ type flights struct {
 type flight struct {
 	id     fetchID
 	cancel context.CancelCauseFunc
-	// rebuilding is closed when a rebuild begins in this process. It may take any time, so that from then on callers
-	// that joined wait no longer than their own wait.
+	// rebuilding is closed when a rebuild begins in this process. It may take any time, so from then on callers that
+	// joined wait no longer than their own wait.
 	rebuilding chan struct{}
 
 	// Guarded by the lock of the flights.
@@ -63,7 +63,7 @@ func newFlights(life *lifetime, watches func(namespace string) bool) *flights {
 	}
 }
 
-// join is the result of the flight id, which begins with start where none can be joined, and whether another caller
+// join returns the result of the flight id, which begins with start if none can be joined, and whether another caller
 // began it. The caller must have entered the lifetime.
 func (f *flights) join(ctx context.Context, id fetchID, until time.Time, start func(context.Context, *flight) result) (got result, hasJoined bool) {
 	if ctx.Err() != nil {
@@ -86,7 +86,7 @@ func (f *flights) join(ctx context.Context, id fetchID, until time.Time, start f
 	return mine.result, true
 }
 
-// awaitJoined: the request has the wait of its options, so that its answer comes in time by itself. A rebuild does not.
+// awaitJoined: the request has the wait of its options, so its answer comes in time by itself. A rebuild does not.
 func (f *flights) awaitJoined(ctx context.Context, joined *flight, until time.Time) error {
 	timer := time.NewTimer(time.Until(until) + answerWay)
 	defer timer.Stop()
@@ -106,7 +106,7 @@ func (f *flights) board(ctx context.Context, id fetchID, start func(context.Cont
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	known, ok := f.open[id]
-	// No event tells of a session that broke without a word: the watch is asked at each joining.
+	// No event reports a session that broke silently, so the watch is checked at each joining.
 	if ok && !id.isAlone && (!known.isSent || (known.isWatched && f.watches(id.namespace))) {
 		known.callers++
 		return known, true
@@ -124,21 +124,21 @@ func (f *flights) board(ctx context.Context, id fetchID, start func(context.Cont
 	return begun, false
 }
 
-// asks begins a request of the flight: what changed before it is sent is older than its answer.
+// asks begins a request of the flight. Changes before it is sent are older than its answer.
 func (f *flights) asks(its *flight) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	its.isSent, its.isOvertaken = false, false
 }
 
-// sent is told when the flight's request is handed to the transport, and whether that tells of changes.
+// sent is called when the flight's request is passed to the transport. isWatched: that transport reports changes.
 func (f *flights) sent(its *flight, isWatched bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	its.isSent, its.isWatched = true, isWatched
 }
 
-// rebuildsHere is told when the flight waits for a rebuild in this process.
+// rebuildsHere is called when the flight waits for a rebuild in this process.
 func (f *flights) rebuildsHere(its *flight) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -186,7 +186,7 @@ func (f *flights) leave(left *flight) {
 	if left.callers > 0 {
 		return
 	}
-	// Newcomers must not join what is being cancelled.
+	// Newcomers must not join work that is being cancelled.
 	f.close(left)
 	if running := f.rebuilds[left.id.valueID]; running != nil && running.flight == left {
 		delete(f.rebuilds, left.id.valueID)
@@ -194,14 +194,14 @@ func (f *flights) leave(left *flight) {
 	left.cancel(errGone)
 }
 
-// close lets no other caller join in stages 1 and 2. Another flight may be open since this one was closed.
+// close lets no other caller join in stages 1 and 2. Another flight may have opened since this one was closed.
 func (f *flights) close(its *flight) {
 	if f.open[its.id] == its {
 		delete(f.open, its.id)
 	}
 }
 
-// change is what has changed in a namespace, or may have.
+// change is what has changed, or may have changed, in a namespace.
 type change struct {
 	namespace string
 	keys      []string
@@ -209,10 +209,10 @@ type change struct {
 	isAll     bool
 }
 
-// reachesAll: what has a tag is not known of a call that is not answered.
+// reachesAll: the tags of an unanswered call are unknown.
 func (c change) reachesAll() bool { return c.isAll || len(c.tags) > 0 }
 
-// changed closes what is older than the change to newcomers. Callers that were there before keep their result.
+// changed closes what is older than the change to newcomers. Earlier callers keep their result.
 func (f *flights) changed(what change) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -228,7 +228,7 @@ func (f *flights) changed(what change) {
 	f.overtakeWhere(func(id valueID) bool { return id.namespace == what.namespace })
 }
 
-// changedAll: what changed was not heard, because a session broke or has only begun.
+// changedAll: changes may have been missed, because a session broke or has just begun.
 func (f *flights) changedAll() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -261,7 +261,7 @@ func (f *flights) overtake(id valueID) {
 	delete(f.rebuilds, id)
 }
 
-// await waits for done, for no longer than its caller may: until its own wait is over, or its context ends.
+// await waits for done, at most until the caller's own wait is over or its context ends.
 func await(ctx context.Context, until time.Time, done <-chan struct{}) error {
 	timer := time.NewTimer(time.Until(until))
 	defer timer.Stop()

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// ValueOption is one that a rebuild may set for the value that it returns, see [ForValue].
+// ValueOption is an option that a rebuild may set for the value that it returns, see [ForValue].
 type ValueOption interface {
 	SetOption
 	isOfValue()
@@ -19,11 +19,11 @@ type storing struct {
 	staleFor  duration
 	absentTTL duration
 	tags      []string
-	// refusal is why the value is not stored; errNotStored where its rebuild wants that.
+	// refusal is why the value is not stored; errNotStored if its rebuild asks for that.
 	refusal error
 }
 
-// storingSlot is where a rebuild says how its value is stored.
+// storingSlot is where a rebuild sets how its value is stored.
 type storingSlot struct {
 	mu  sync.Mutex
 	its storing
@@ -37,20 +37,20 @@ func (s *storingSlot) get() storing {
 
 type storingKey struct{}
 
-// storingSlots are those of several keys that are rebuilt together.
+// storingSlots are the slots of several keys that are rebuilt together.
 type storingSlots []*storingSlot
 
 func withStoring(ctx context.Context, slot *storingSlot) context.Context {
 	return context.WithValue(ctx, storingKey{}, slot)
 }
 
-// errNotStored: the rebuild says that its value is not to be stored.
+// errNotStored: the rebuild asks not to store its value.
 var errNotStored = errors.New("dibs: the rebuild says that its value is not to be stored")
 
-// ForValue sets, within a rebuild, how the value is stored that it will return: its TTL, its stale time, its tags, in
-// place of what the call of [Fetch] says. ctx is the rebuild's. It fails outside of a rebuild, and for an option that is
-// out of its bounds. Then the value is not stored: the callers that wait get it, and the hook NotStorable hears why.
-// Within a rebuild of [FetchMany] it sets that for all of its values, and for one with the context of [ForKey].
+// ForValue sets, within a rebuild, how the returned value is stored: its TTL, its stale time and its tags, instead of
+// the options of the [Fetch]. ctx is the rebuild's context. ForValue fails outside of a rebuild, and for an option out
+// of its bounds. The value is then not stored: the waiting callers get it, and the hook NotStorable gets the reason.
+// Within a rebuild of [FetchMany] it applies to all values, or to one value with the context of [ForKey].
 func ForValue(ctx context.Context, options ...ValueOption) error {
 	return storingOf(ctx, func(its *storing) error {
 		f := fetchOptions{storing: *its}
@@ -66,8 +66,8 @@ func ForValue(ctx context.Context, options ...ValueOption) error {
 	})
 }
 
-// DoNotStore says, within a rebuild, that the value which it will return is only for those who wait for
-// it: it is not stored, and the next caller rebuilds. It fails outside of a rebuild.
+// DoNotStore, within a rebuild, keeps the returned value from being stored. The waiting callers get it, and the next
+// caller rebuilds. It fails outside of a rebuild.
 func DoNotStore(ctx context.Context) error {
 	return storingOf(ctx, func(its *storing) error {
 		its.refusal = errNotStored
@@ -97,7 +97,7 @@ func (s *storingSlot) change(change func(*storing) error) error {
 	return change(&s.its)
 }
 
-// ttlOf is how long a result is fresh.
+// ttlOf returns how long a result is fresh.
 func (s storing) ttlOf(isAbsent bool) time.Duration {
 	if isAbsent {
 		return s.absentTTL.or(s.ttl.Duration)

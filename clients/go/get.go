@@ -5,12 +5,12 @@ import (
 	"errors"
 )
 
-// Get is what is cached under a key, without a rebuild and without a lease. found says whether there is an answer: a
-// value, fresh or stale, or the knowledge that the source has nothing, which is [ErrAbsent]. Nothing is found where
-// nothing is cached, where the codec cannot read the value, and where the last rebuild failed.
+// Get returns the cached value of a key, without a rebuild and without a lease. found reports whether there is an
+// answer: a value, fresh or stale, or the fact that the source has nothing, which is [ErrAbsent]. Nothing is found if
+// nothing is cached, if the codec cannot read the value, or if the last rebuild failed.
 //
-// It does not wait for a rebuild that runs, unless [WithWait] says so. It fails with an [Error] for bad input and where
-// the service cannot be reached, unless the near cache serves then; and as ctx ends.
+// It does not wait for a running rebuild, unless [WithWait] is set. It fails with an [Error] for bad input or if the
+// service cannot be reached, unless the near cache serves then; and when ctx ends.
 func Get[T any](ctx context.Context, client *Client, key string, options ...GetOption) (value T, found bool, err error) {
 	its := client.config.calls
 	its.wait = named(0)
@@ -52,5 +52,5 @@ func Get[T any](ctx context.Context, client *Client, key string, options ...GetO
 	}
 }
 
-// isAbsence says whether an error is the knowledge that the source has nothing.
+// isAbsence reports whether an error means that the source has nothing.
 func isAbsence(err error) bool { return errors.Is(err, ErrAbsent) }

@@ -11,32 +11,31 @@ import (
 // invalidatedKeysMax is the contract's bound of one request.
 const invalidatedKeysMax = 1000
 
-// Invalidation names what is out of date: keys, tags, or everything in the namespace. Where it names nothing, nothing
-// is done.
+// Invalidation names outdated values: keys, tags, or everything in the namespace. If it names nothing, nothing is done.
 type Invalidation struct {
-	// Namespace is the client's where it is empty.
+	// Namespace is the client's if empty.
 	Namespace string
-	// Keys: any number. Every 1000 of them are a request of their own.
+	// Keys is any number of keys. Every 1000 of them are a request.
 	Keys []string
-	// Tags: any number. Every 16 of them are a request of their own.
+	// Tags is any number of tags. Every 16 of them are a request.
 	Tags []string
 	// All is the whole namespace, without keys and tags.
 	All bool
-	// MarkStale leaves the values to be served stale for the rest of their time; else they are gone.
+	// MarkStale keeps the values as stale for the rest of their stale time. Otherwise they are deleted.
 	MarkStale bool
 }
 
-// Invalidated says what an invalidation has found. What it reached by tag or by All is not counted.
+// Invalidated is the result of an invalidation. It does not count what was reached by tag or by All.
 type Invalidated struct {
-	// Keys is how many of them had a value.
+	// Keys is how many of the keys had a value.
 	Keys int64
-	// Leases is how many rebuilds of the keys ran, and will not be stored.
+	// Leases is how many running rebuilds of the keys were voided. Their results will not be stored.
 	Leases int64
 }
 
-// Invalidate drops values, or marks them stale, and voids the rebuilds of them that run. Commit to the source first,
-// then invalidate. It makes one attempt of at most 5 s for each request, and is safe to repeat. It fails with an
-// [Error], or as ctx ends, and says what it has done until then.
+// Invalidate drops values or marks them stale, and voids their running rebuilds. Commit to the source first, then
+// invalidate. It makes one attempt of at most 5 s for each request, and is safe to repeat. It fails with an [Error], or
+// when ctx ends, and returns what it has done until then.
 func (c *Client) Invalidate(ctx context.Context, what Invalidation) (Invalidated, error) {
 	leave, err := c.life.enter()
 	if err != nil {
@@ -50,7 +49,7 @@ func (c *Client) Invalidate(ctx context.Context, what Invalidation) (Invalidated
 	var done Invalidated
 	for _, request := range what.requests(namespace) {
 		response, err := c.calls.Invalidate(ctx, request, within{timeout: callTimeout})
-		// Also where it failed: the service may have done it.
+		// Also if it failed, because the service may have done it.
 		c.changed(change{cmp.Or(namespace, "default"), request.Keys, request.Tags, request.All})
 		if err != nil && ctx.Err() != nil {
 			return done, gone(ctx)
@@ -64,7 +63,7 @@ func (c *Client) Invalidate(ctx context.Context, what Invalidation) (Invalidated
 	return done, nil
 }
 
-// requests are as few as the contract allows.
+// requests returns as few requests as the contract allows.
 func (what Invalidation) requests(namespace string) []*dibsv1.InvalidateRequest {
 	mode := dibsv1.InvalidateMode_INVALIDATE_MODE_DELETE
 	if what.MarkStale {
@@ -83,7 +82,7 @@ func (what Invalidation) requests(namespace string) []*dibsv1.InvalidateRequest 
 		requests = append(requests, request)
 	}
 	if what.All {
-		// That keys or tags stand beside it is for the service to refuse.
+		// The service refuses keys or tags beside it.
 		if len(requests) == 0 {
 			requests = append(requests, &dibsv1.InvalidateRequest{Namespace: namespace, Mode: mode})
 		}

@@ -14,11 +14,11 @@ import (
 )
 
 // UnencodableError is a value that JSON cannot carry: NaN or an infinity, a channel, a function, a complex number, a
-// cycle, or a text that is no UTF-8. It is told before anything is stored.
+// cycle, or text that is not UTF-8. It is reported before anything is stored.
 type UnencodableError struct {
-	// Place is where in the value, such as "items[3].price"; empty for the value itself.
+	// Place is the path in the value, such as "items[3].price"; empty for the value itself.
 	Place string
-	// Err is what is wrong there.
+	// Err is the fault there.
 	Err error
 }
 
@@ -32,7 +32,7 @@ func (e *UnencodableError) Error() string {
 
 var errNoUTF8 = errors.New("this text is no UTF-8")
 
-// replaced is what the encoder writes in place of bytes that are no UTF-8: readers would get another text.
+// replaced is what the encoder writes for bytes that are not UTF-8. Readers would get another text.
 var replaced = []byte(`\ufffd`)
 
 func marshalJSON(value any) ([]byte, error) {
@@ -51,9 +51,9 @@ func marshalJSON(value any) ([]byte, error) {
 	}
 }
 
-// jsonFaults finds where a value is no JSON. It is asked only where something is wrong, so that it may take its time.
+// jsonFaults finds where a value cannot be JSON. It runs only if something is wrong, so it may take its time.
 type jsonFaults struct {
-	// above are those that the place is within: to meet one again is a cycle.
+	// above are the values around the current place. Meeting one again is a cycle.
 	above map[visit]bool
 }
 
@@ -68,7 +68,7 @@ var (
 	textMarshaler = reflect.TypeFor[encoding.TextMarshaler]()
 )
 
-// in is the first fault, and its place below the value.
+// in returns the first fault, and its place below the value.
 func (f *jsonFaults) in(value reflect.Value) (place string, err error) {
 	if !value.IsValid() {
 		return "", nil
@@ -164,7 +164,7 @@ func (f *jsonFaults) inFields(value reflect.Value) (place string, err error) {
 	return "", nil
 }
 
-// isOwnJSON: values of the type say themselves what they are in JSON.
+// isOwnJSON: values of the type encode themselves as JSON.
 func isOwnJSON(its reflect.Type) bool {
 	return its.Implements(jsonMarshaler) || its.Implements(textMarshaler) || its == reflect.TypeFor[json.Number]()
 }

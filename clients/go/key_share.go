@@ -4,7 +4,7 @@ package dibs
 // increase hit rates", 1998). The clients of all languages compute the same, so that with [WithKeyAffinity] a key has
 // one replica in the whole fleet.
 
-// hashOf is FNV-1a of 32 bits. The one of hash/fnv would cost each call two allocations.
+// hashOf is FNV-1a of 32 bits. That of hash/fnv would cost each call two allocations.
 func hashOf(text string) uint32 {
 	hash := uint32(2166136261)
 	for at := range len(text) {
@@ -13,7 +13,7 @@ func hashOf(text string) uint32 {
 	return hash
 }
 
-// rankOf: the replica with the highest one has the key. seed is the hash of its address, such as 10.0.0.1:50051.
+// rankOf: the replica with the highest rank has the key. seed is the hash of its address, such as 10.0.0.1:50051.
 func rankOf(keyHash, seed uint32) uint32 {
 	// The last step of MurmurHash3, which makes every bit count.
 	mixed := keyHash ^ seed

@@ -10,19 +10,19 @@ import (
 )
 
 const (
-	// extendThirdMin: below a few milliseconds a third is no time; the end is near, and is told when it comes.
+	// extendThirdMin: a third of a few milliseconds is too short. The end is near, and is reported when it comes.
 	extendThirdMin = 5 * time.Millisecond
-	// extendMax is what an extension may take where the lease leaves it the time: a try that hangs must not cost the
-	// next ones.
+	// extendMax is what an extension may take if the lease leaves it the time. A hanging attempt must not cost the next
+	// ones.
 	extendMax = 2 * time.Second
 )
 
 // extend asks for more time, and ends within the timeout.
 type extend func(ctx context.Context, timeout time.Duration) (*dibsv1.ExtendResponse, error)
 
-// keepLease extends a lease every third of what is left until ctx ends, so that two extensions in a row may be lost.
+// keepLease extends a lease every third of the remaining time until ctx ends, so two extensions in a row may be lost.
 // It returns true when the lease is over: the service says so, no extension came in time, or it was held for holdMax. A
-// rebuild that hangs must not keep its key from all others forever.
+// hanging rebuild must not keep its key from all others forever.
 func keepLease(ctx context.Context, expiresIn, holdMax time.Duration, ask extend) (lost bool) {
 	ends, heldMax := time.Now().Add(expiresIn), time.Now().Add(holdMax)
 	for {
@@ -35,13 +35,13 @@ func keepLease(ctx context.Context, expiresIn, holdMax time.Duration, ask extend
 		if !asked.Before(ends) || !asked.Before(heldMax) {
 			return true
 		}
-		// A try that hangs ends with the lease, so that the loss is told then and not later.
+		// A hanging attempt ends with the lease, so the loss is reported then and not later.
 		response, err := ask(ctx, min(extendMax, ends.Sub(asked)))
 		switch {
 		case ctx.Err() != nil:
 			return false
 		case err != nil:
-			// Not answered is not lost: the lease still has its end, and the next third brings another try.
+			// No answer is not a loss: the lease keeps its end, and the next third brings another attempt.
 			if asError(err).Code == codes.InvalidArgument {
 				return true
 			}

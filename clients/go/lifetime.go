@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 )
 
-// lifetime is that of a client: what runs behind its callers is told when it ends, and is waited for then.
+// lifetime is the lifetime of a client. Background work is told when it ends, and is then waited for.
 type lifetime struct {
 	over context.Context
 	end  context.CancelCauseFunc
@@ -15,7 +15,7 @@ type lifetime struct {
 
 	mu      sync.Mutex
 	running sync.WaitGroup
-	// behind is how much runs that no caller waits for; idle is closed when that is nothing.
+	// behind counts the work that no caller waits for. idle is closed when there is none.
 	behind int
 	idle   chan struct{}
 }
@@ -27,7 +27,7 @@ func newLifetime() *lifetime {
 	return &lifetime{over: over, end: end, idle: idle}
 }
 
-// enter begins something that leave ends, or says that it is too late for that.
+// enter begins something that leave ends, or reports that it is too late.
 func (l *lifetime) enter() (leave func(), err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -38,13 +38,13 @@ func (l *lifetime) enter() (leave func(), err error) {
 	return l.running.Done, nil
 }
 
-// isOver is for what needs no more than memory that stays.
+// isOver is for code that needs only memory that stays.
 func (l *lifetime) isOver() bool { return l.isClosed.Load() }
 
-// spawn runs something that may outlast its caller, which must have entered.
+// spawn runs work that may outlast its caller, which must have entered.
 func (l *lifetime) spawn(run func()) { l.running.Go(run) }
 
-// spawnLate is spawn for callers that have not entered: nothing runs where it is too late.
+// spawnLate is spawn for callers that have not entered. Nothing runs if it is too late.
 func (l *lifetime) spawnLate(run func()) {
 	leave, err := l.enter()
 	if err != nil {
@@ -56,7 +56,7 @@ func (l *lifetime) spawnLate(run func()) {
 	})
 }
 
-// spawnBehind runs what no caller waits for, and flush does.
+// spawnBehind runs work that only flush waits for.
 func (l *lifetime) spawnBehind(run func()) {
 	l.mu.Lock()
 	if l.behind == 0 {
@@ -77,7 +77,7 @@ func (l *lifetime) spawnBehind(run func()) {
 	})
 }
 
-// flush waits until nothing runs behind, or ctx ends.
+// flush waits until no background work runs, or ctx ends.
 func (l *lifetime) flush(ctx context.Context) error {
 	l.mu.Lock()
 	idle := l.idle
@@ -100,7 +100,7 @@ func (l *lifetime) detached(ctx context.Context) (context.Context, context.Cance
 	}
 }
 
-// close ends what runs; afterwards is called when it has ended. It counts once.
+// close ends what runs, and calls afterwards when that has ended. Only the first call has an effect.
 func (l *lifetime) close(afterwards func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -13,38 +13,38 @@ import (
 )
 
 const (
-	// messageBytesMax: a message of the contract is no larger, unless it carries a single call.
+	// messageBytesMax is the contract's bound for a message, unless it carries a single call.
 	messageBytesMax = 1 << 20
-	// strayFor is how long the answer to a call that was cancelled may be on its way.
+	// strayFor is how long the answer to a cancelled call may be on its way.
 	strayFor = 5 * time.Second
-	// callOverheadBytes is what a call takes beside its own bytes: a tag and a length.
+	// callOverheadBytes is the size of a call without its own bytes: a tag and a length.
 	callOverheadBytes = 6
 )
 
 type stream = dibsv1.CoordinatorService_SessionClient
 
-// openCall is a call that is not answered yet.
+// openCall is a call without an answer so far.
 type openCall struct {
 	call     *dibsv1.SessionCall
 	answered chan answer
-	// onSent is told when the call is handed to the stream. It runs under the session's lock.
+	// onSent is called when the call is passed to the stream. It runs under the session's lock.
 	onSent func()
 	isSent bool
 }
 
-// line is one stream, with the calls that are open on it. What gathers while a message is being sent leaves together.
+// line is one stream, with its open calls. Calls that gather while a message is being sent leave together.
 type line struct {
 	session *session
 	ctx     context.Context
 	hangUp  context.CancelFunc
-	// wake has a token where there may be something to send.
+	// wake has a token if there may be something to send.
 	wake chan struct{}
 	// late breaks the line unless the session is confirmed in time.
 	late *patience
-	// settled is closed when the session is confirmed, or has failed; fault is why, written before.
+	// settled is closed when the session is confirmed or has failed; fault is the reason, written before.
 	settled chan struct{}
 	fault   error
-	// isAccepted: it is the only session with its replica. over is closed when it takes no more calls; peer is the
+	// isAccepted: it is the only session with its replica. over is closed when it accepts no more calls; peer is the
 	// replica's address.
 	isAccepted atomic.Bool
 	over       chan struct{}
@@ -54,15 +54,15 @@ type line struct {
 	calls     map[int64]*openCall
 	calling   []*openCall
 	cancelled []int64
-	// left are the questions that were cancelled lately.
+	// left are the requests that were cancelled recently.
 	left map[int64]*dibsv1.SessionCall
-	// confirmed: all that is on the way carries sessions.
+	// confirmed: everything on the way carries sessions.
 	confirmed bool
-	// heart is when it was last sure to have told of every change.
+	// heart is when it was last certain to have reported every change.
 	heart heartbeat
-	// isFirst: no session was there before it, of which something may be missed.
+	// isFirst: there was no earlier session, so nothing can have been missed.
 	isFirst bool
-	// leaving: new calls go elsewhere; it ends with its last one.
+	// leaving: new calls go elsewhere. It ends with its last call.
 	leaving bool
 }
 
@@ -102,7 +102,7 @@ func (l *line) call(call *dibsv1.SessionCall, onSent func()) *openCall {
 	return opened
 }
 
-// leave cancels a call whose context has ended, and is how it ends then: by its answer, where that has come already.
+// leave cancels a call whose context has ended, and returns its result then: its answer, if that has already come.
 func (l *line) leave(ctx context.Context, its *openCall) answer {
 	if !l.cancel(its) {
 		return <-its.answered
@@ -110,7 +110,7 @@ func (l *line) leave(ctx context.Context, its *openCall) answer {
 	return answer{err: l.leftAs(ctx)}
 }
 
-// cancel ends a call unless its last answer has come. What has come of its answers stays to be read.
+// cancel ends a call unless its last answer has come. Answers that have come stay readable.
 func (l *line) cancel(its *openCall) (wasOpen bool) {
 	l.session.mu.Lock()
 	defer l.session.mu.Unlock()
@@ -119,7 +119,7 @@ func (l *line) cancel(its *openCall) (wasOpen bool) {
 		return false
 	}
 	delete(l.calls, id)
-	// The service must have heard of a call before it is cancelled; one that was not sent yet never is.
+	// The service must know a call before it is cancelled. A call that was not sent yet never is.
 	if its.isSent {
 		l.cancelled = append(l.cancelled, id)
 		l.expectStray(id, its.call)
@@ -128,7 +128,7 @@ func (l *line) cancel(its *openCall) (wasOpen bool) {
 	return true
 }
 
-// leftAs is how a call ends whose context has ended.
+// leftAs returns the result of a call whose context has ended.
 func (l *line) leftAs(ctx context.Context) error {
 	l.session.mu.Lock()
 	defer l.session.mu.Unlock()
@@ -139,7 +139,7 @@ func (l *line) leftAs(ctx context.Context) error {
 	return err
 }
 
-// expectStray remembers a question for as long as its answer may come after all; it must have the session's lock.
+// expectStray remembers a request as long as its answer may still come. It must have the session's lock.
 func (l *line) expectStray(id int64, call *dibsv1.SessionCall) {
 	if call.GetGetOrLock() == nil && call.GetGetOrLockMany() == nil {
 		return
@@ -152,7 +152,7 @@ func (l *line) expectStray(id int64, call *dibsv1.SessionCall) {
 	})
 }
 
-// stray gives back a lease that was on its way when its caller left: no other caller would have it until its time is over.
+// stray gives back a lease that was on its way when its caller left. Otherwise no caller would get it until it expires.
 // It must have the session's lock.
 func (l *line) stray(reply *dibsv1.SessionReply) {
 	namespace, key, lease := leaseIn(l.left[reply.GetId()], reply)
@@ -174,7 +174,7 @@ func (l *line) wakeUp() {
 	}
 }
 
-// run opens the stream and is the one that sends on it.
+// run opens the stream, and is the only sender on it.
 func (l *line) run(hello *dibsv1.SessionHello) {
 	stream, err := l.session.stub.Session(l.ctx)
 	if err != nil {
@@ -182,7 +182,7 @@ func (l *line) run(hello *dibsv1.SessionHello) {
 		return
 	}
 	go l.hear(stream)
-	// Where sending fails, hear has the reason.
+	// If sending fails, hear has the reason.
 	if stream.Send(&dibsv1.SessionRequest{Hello: hello}) != nil {
 		return
 	}
@@ -205,7 +205,7 @@ func (l *line) run(hello *dibsv1.SessionHello) {
 	}
 }
 
-// gathered is what is to be sent, in messages that the contract allows, and whether it is the last of this line.
+// gathered returns what to send, in messages within the contract's bound, and whether it is the last of this line.
 func (l *line) gathered() (messages []*dibsv1.SessionRequest, isLast bool) {
 	l.session.mu.Lock()
 	defer l.session.mu.Unlock()
@@ -233,7 +233,7 @@ func (l *line) gathered() (messages []*dibsv1.SessionRequest, isLast bool) {
 	return messages, isLast
 }
 
-// answers never waits: what is more than a call may have is no answer to it.
+// answers never blocks. Anything beyond what a call may have is not its answer.
 func (o *openCall) answers(its answer) {
 	select {
 	case o.answered <- its:
@@ -241,14 +241,14 @@ func (o *openCall) answers(its answer) {
 	}
 }
 
-// goesOn answers a call that is still open, and stays so; it must have the session's lock.
+// goesOn answers a call that stays open. It must have the session's lock.
 func (l *line) goesOn(id int64, its answer) {
 	if opened, isOpen := l.calls[id]; isOpen {
 		opened.answers(its)
 	}
 }
 
-// end answers a call that is still open; it must have the session's lock.
+// end answers an open call for the last time. It must have the session's lock.
 func (l *line) end(id int64, its answer) {
 	opened, isOpen := l.calls[id]
 	if !isOpen {

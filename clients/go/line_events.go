@@ -27,7 +27,7 @@ func (l *line) hear(stream stream) {
 	}
 }
 
-// heard: events come before the replies of the same message. What they say may be newer than those.
+// heard handles events before the replies of the same message, because they may be newer.
 func (l *line) heard(message *dibsv1.SessionResponse, of context.Context) {
 	if message.GetWelcome() != nil {
 		l.late.stop()
@@ -67,8 +67,8 @@ func (l *line) heard(message *dibsv1.SessionResponse, of context.Context) {
 	}
 }
 
-// answerOf ends a call. One that is refused for the token that the session was opened with may go with the token of now,
-// and so do the next ones. It must have the session's lock.
+// answerOf ends a call. If it is refused because of the session's token, it may be sent with the current token, like
+// the next ones. It must have the session's lock.
 func (l *line) answerOf(reply *dibsv1.SessionReply) answer {
 	refused := reply.GetError()
 	if codes.Code(refused.GetCode()) != codes.Unauthenticated {
@@ -100,7 +100,7 @@ func (l *line) welcomed(of context.Context) {
 	}
 }
 
-// leavesOff sends new calls to another replica; it must have the session's lock.
+// leavesOff sends new calls to another replica. It must have the session's lock.
 func (l *line) leavesOff() {
 	if l.session.line == l {
 		l.session.line = nil
@@ -111,7 +111,7 @@ func (l *line) leavesOff() {
 	l.wakeUp()
 }
 
-// endsCalls is told when new calls go elsewhere; it must have the session's lock.
+// endsCalls is called when new calls go elsewhere. It must have the session's lock.
 func (l *line) endsCalls() {
 	if l.isOver() {
 		return
@@ -131,7 +131,7 @@ func (l *line) isOver() bool {
 	}
 }
 
-// await waits until the session stands, and fails where it cannot be had.
+// await waits until there is a session, and fails if there can be none.
 func (l *line) await(ctx context.Context) error {
 	select {
 	case <-l.settled:
@@ -167,8 +167,8 @@ func (l *line) broken(err *Error) {
 	}
 }
 
-// breakOf: that the stream broke says nothing of the call, which may be made again; what refuses it does. A token that
-// is over by now may have a successor, with which the next session begins.
+// breakOf: a broken stream says nothing about the call, which may be made again. A refusal does. A token that has
+// expired may have a successor, with which the next session begins.
 func breakOf(err *Error) *Error {
 	switch err.Code {
 	case codes.PermissionDenied, codes.InvalidArgument, codes.ResourceExhausted:

@@ -27,16 +27,16 @@ func dial(c config, to target) (*grpc.ClientConn, error) {
 	options := []grpc.DialOption{
 		grpc.WithTransportCredentials(security),
 		grpc.WithUserAgent("dibs-client-go/" + Version),
-		// A link that died without a word is found within 15 s, and the calls on it end.
+		// A dead connection is noticed within 15 s, and its calls end.
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
-		// Back at a service that restarts within a second; the default would wait up to two minutes.
+		// Reconnects within a second to a service that restarts. The default would wait up to two minutes.
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
 			MinConnectTimeout: c.connect,
 		}),
 		// The service bounds the values.
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32), grpc.MaxCallSendMsgSize(math.MaxInt32)),
-		// What may be sent again is known one storey up.
+		// One layer above knows what may be sent again.
 		grpc.WithDisableRetry(),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"round_robin":{}}]}`),
@@ -47,26 +47,26 @@ func dial(c config, to target) (*grpc.ClientConn, error) {
 	return grpc.NewClient(to.text, options...)
 }
 
-// link is a connection with what every call on it carries. Unary calls end with an [Error] and with nothing else.
+// link is a connection, with what every call on it carries. Unary calls fail only with an [Error].
 type link struct {
 	conn    grpc.ClientConnInterface
 	token   tokenSource
 	connect time.Duration
 
 	mu sync.Mutex
-	// connecting is since when there has been no connection and no news of one; zero where there was.
+	// connecting is since when there is neither a connection nor news of one; zero if there was.
 	connecting time.Time
 }
 
-// within bounds one attempt of a call, on each transport that it goes by; each transport begins anew. Gone with it, the
+// within bounds one attempt of a call, on each transport that it uses. Each transport begins anew. When it is over, the
 // call ends as DeadlineExceeded.
 type within struct {
 	grpc.EmptyCallOption
 	timeout time.Duration
 }
 
-// sending is an option of a call: tell is called when the request is handed to the transport, which may be a
-// session that tells of changes.
+// sending is an option of a call. tell is called when the request is passed to the transport, which may be a session
+// that reports changes.
 type sending struct {
 	grpc.EmptyCallOption
 	tell func(isWatched bool)
@@ -116,7 +116,7 @@ func (l *link) Invoke(ctx context.Context, method string, request, reply any, op
 	return nil
 }
 
-// NewStream opens a stream, whose errors are gRPC's own unless it is within a time.
+// NewStream opens a stream. Its errors are gRPC's own unless it is within a time.
 func (l *link) NewStream(
 	ctx context.Context,
 	desc *grpc.StreamDesc,
@@ -147,7 +147,8 @@ func (l *link) stream(ctx context.Context, desc *grpc.StreamDesc, method string,
 	return l.conn.NewStream(calling, desc, method, options...)
 }
 
-// as says who calls, in place of what the context may say to other services, and in which span, unless it says that.
+// as sets the caller's token instead of what the context may carry for other services, and the current span unless the
+// context sets one.
 func (l *link) as(ctx context.Context) (context.Context, error) {
 	traceparent := traceparentOf(ctx)
 	token, err := l.token.checked(ctx)
@@ -170,15 +171,15 @@ func (l *link) as(ctx context.Context) (context.Context, error) {
 	return metadata.NewOutgoingContext(ctx, sent), nil
 }
 
-// watchable is what a connection of gRPC has, and perhaps not every other one.
+// watchable is what gRPC's connections have, and perhaps not every other one.
 type watchable interface {
 	GetState() connectivity.State
 	Connect()
 	WaitForStateChange(context.Context, connectivity.State) bool
 }
 
-// reach waits until there is a connection, or gRPC knows that there is none and ends the call by itself. How long that
-// may take is bounded once for all calls: a name server that does not answer would hold each of them.
+// reach waits until there is a connection, or until gRPC knows that there is none and ends the call itself. The time is
+// bounded once for all calls: a name server that does not answer would hold each of them.
 func (l *link) reach(ctx context.Context) error {
 	conn, ok := l.conn.(watchable)
 	if !ok {
@@ -219,7 +220,7 @@ func (l *link) since() time.Time {
 	return l.connecting
 }
 
-// contextError is the end of a call whose context has ended.
+// contextError returns the error of a call whose context has ended.
 func contextError(ctx context.Context) *Error {
 	if ctx.Err() == context.DeadlineExceeded {
 		return &Error{Code: codes.DeadlineExceeded, Message: "no answer within the deadline", retryAfter: noRetry}

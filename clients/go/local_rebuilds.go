@@ -7,14 +7,14 @@ import (
 )
 
 const (
-	// keptFor is how long the result of a local rebuild is used at the most: a hot key costs its source one rebuild in
-	// that time, and a change need not be heard of meanwhile.
+	// keptFor is how long the result of a local rebuild is used at most. A hot key costs its source one rebuild in that
+	// time, and changes need not be received.
 	keptFor = 5 * time.Second
-	// keptMax bounds the memory that they take.
+	// keptMax bounds their memory.
 	keptMax = 1000
 )
 
-// localRebuilds are those of this process while the service is out of reach: one at a time for each value.
+// localRebuilds are this process's rebuilds while the service cannot be reached, one at a time for each value.
 type localRebuilds struct {
 	life *lifetime
 
@@ -41,7 +41,7 @@ func newLocalRebuilds(life *lifetime) *localRebuilds {
 	return &localRebuilds{life: life, running: make(map[valueID]*localRebuild), kept: make(map[valueID]*keptResult)}
 }
 
-// recent is a result that was rebuilt a moment ago.
+// recent returns a result that was rebuilt a moment ago.
 func (l *localRebuilds) recent(id valueID) (result, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -52,7 +52,7 @@ func (l *localRebuilds) recent(id valueID) (result, bool) {
 	return kept.result, true
 }
 
-// join is the result of the local rebuild of the value, which begins with start where none runs. A caller that joins
+// join returns the result of the local rebuild of the value, which begins with start if none runs. A caller that joins
 // one waits until its own wait is over.
 func (l *localRebuilds) join(ctx context.Context, id valueID, until time.Time, start func(context.Context) (result, time.Duration)) result {
 	its, hasJoined := l.board(ctx, id, start)
@@ -125,7 +125,7 @@ func (l *localRebuilds) leave(id valueID, left *localRebuild) {
 	if left.callers > 0 {
 		return
 	}
-	// Newcomers must not join what is being cancelled.
+	// Newcomers must not join work that is being cancelled.
 	l.forgetRunning(id, left)
 	left.cancel(errGone)
 }
@@ -136,7 +136,7 @@ func (l *localRebuilds) forgetRunning(id valueID, its *localRebuild) {
 	}
 }
 
-// changed drops what is older than a change. No other caller joins a rebuild that runs, and its result is not kept.
+// changed drops what is older than a change. No other caller joins a running rebuild, and its result is not kept.
 func (l *localRebuilds) changed(what change) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -159,8 +159,8 @@ func (l *localRebuilds) changed(what change) {
 	}
 }
 
-// forget drops all results: the service answers again, or has welcomed a session. No other caller joins a rebuild that
-// runs, and its result is not kept.
+// forget drops all results, because the service answers again or has welcomed a session. No other caller joins a
+// running rebuild, and its result is not kept.
 func (l *localRebuilds) forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

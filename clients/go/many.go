@@ -9,16 +9,16 @@ import (
 	"time"
 )
 
-// FetchMany is [Fetch] for many keys: one rebuild for all that are missing. It is called with the keys whose leases could
-// be had at once, in their order, and again with each later lot, such as the keys of a holder that has died, possibly at the same time. A
-// key that it leaves out, or gives a nil pointer, is one that the source does not have. Its error is that of each of its
-// keys. Its context ends when the leases of all its keys are lost; that of one key is [ForKey] its context, which also
-// sets how that key's value is stored.
+// FetchMany is [Fetch] for many keys: one rebuild for all missing keys. rebuild gets the keys whose leases come at
+// once, in their order, and is called again for those that come later, such as the keys of a holder that has died. The
+// calls may overlap. A key that it leaves out, or a nil pointer, means that the source has nothing. Its error is the
+// error of each of its keys. Its context ends when the leases of all its keys are lost. [ForKey] returns the context of
+// one key, which also sets how that key's value is stored.
 //
-// What FetchMany returns has no value under a key that the source does not have. If some keys cannot be had, it returns
-// the others with a [ManyError]. It fails with nothing but an [Error] for bad input, before anything is sent, with a
-// [ReentrantRebuildError] within the rebuild of one of the keys, and as ctx ends. Keys may be repeated, and be any number:
-// no call has more than 1000.
+// The result has no entry for a key that the source does not have. If some keys fail, FetchMany returns the others with
+// a [ManyError]. It fails without results only with an [Error] for bad input, before anything is sent, with a
+// [ReentrantRebuildError] within the rebuild of one of the keys, and when ctx ends. Keys may repeat, and there may be
+// any number of them: each call carries at most 1000.
 func FetchMany[T any](
 	ctx context.Context,
 	client *Client,
@@ -60,7 +60,7 @@ func FetchMany[T any](
 	}
 	unreadables := make(map[string]*UndecodableError)
 	for key, got := range results {
-		// What this very codec wrote a moment ago will not be read better after another rebuild.
+		// If this codec cannot read what it just wrote, another rebuild does not help.
 		if unreadable, ok := take(key, got).(*UndecodableError); ok && got.source != notHit {
 			unreadables[key] = unreadable
 		}
@@ -79,9 +79,9 @@ func FetchMany[T any](
 	}
 }
 
-// ManyError says which keys of a call could not be had, and why.
+// ManyError reports which keys of a call failed, and why.
 type ManyError struct {
-	// Errors are what [Fetch] would have returned, by key. What could be had is beside it, in the call's first result.
+	// Errors are the errors that [Fetch] would have returned, by key. The other values are in the call's first result.
 	Errors map[string]error
 }
 
@@ -93,7 +93,7 @@ func (e *ManyError) Error() string {
 	return fmt.Sprintf("dibs: %d keys cannot be had; %q is the first: %s", len(e.Errors), first, textOf(e.Errors[first]))
 }
 
-// Unwrap is the errors, in the order of their keys.
+// Unwrap returns the errors, in the order of their keys.
 func (e *ManyError) Unwrap() []error {
 	var errs []error
 	for _, key := range slices.Sorted(maps.Keys(e.Errors)) {
@@ -104,8 +104,8 @@ func (e *ManyError) Unwrap() []error {
 
 func distinct(keys []string) []string { return slices.Compact(slices.Sorted(slices.Values(keys))) }
 
-// manyCall is one call for several keys. Each goes its own way, as one of [Fetch]: only its first question and its rebuild
-// are those of all.
+// manyCall is one call for several keys. Each key behaves as in its own [Fetch]. They share only the first request and
+// the rebuild.
 type manyCall struct {
 	*Client
 	fetchOptions
@@ -152,7 +152,7 @@ func (m *manyCall) refused(ctx context.Context, keys []string) error {
 	return nil
 }
 
-// results are what each key comes to.
+// results returns the result of each key.
 func (m *manyCall) results(ctx context.Context, keys []string) (map[string]result, error) {
 	if err := m.refused(ctx, keys); err != nil {
 		return nil, err
@@ -190,7 +190,7 @@ func (m *manyCall) results(ctx context.Context, keys []string) (map[string]resul
 	return results, m.await(ctx, answers, results)
 }
 
-// await boards a flight for each key, has them all asked for, and waits for them.
+// await boards a flight for each key, asks for them all, and waits for them.
 func (m *manyCall) await(ctx context.Context, answers *manyAnswers, results map[string]result) error {
 	for key, first := range answers.open {
 		first.steps.first = first
@@ -221,7 +221,7 @@ func (m *manyCall) await(ctx context.Context, answers *manyAnswers, results map[
 	return nil
 }
 
-// first is the steps of one of the keys.
+// first returns the steps of one of the keys.
 func first(of *manyAnswers) *fetchLoop {
 	for _, its := range of.open {
 		return its.steps
@@ -229,7 +229,7 @@ func first(of *manyAnswers) *fetchLoop {
 	return nil
 }
 
-// readable takes values that cannot be read for misses, as [Fetch] does, within what is left of the wait.
+// readable treats values that cannot be read as misses, like [Fetch], within the remaining wait.
 func (m *manyCall) readable(ctx context.Context, unreadables map[string]*UndecodableError, results map[string]result) map[string]result {
 	var mu sync.Mutex
 	var all sync.WaitGroup

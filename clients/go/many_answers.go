@@ -16,28 +16,28 @@ import (
 )
 
 const (
-	// askedKeysMax is the contract's bound of one request.
+	// askedKeysMax is the contract's bound for one request.
 	askedKeysMax = 1000
-	// lookMax is how long the keys whose leases were had at once wait for those that the service has not decided about.
+	// lookMax is how long keys with an immediate lease wait for keys that the service has not decided.
 	lookMax   = time.Second
 	lookPause = 20 * time.Millisecond
 )
 
-// firstAnswer is the first one of a key that is asked for together with others.
+// firstAnswer is the first answer for a key that is asked for together with others.
 type firstAnswer struct {
 	steps *fetchLoop
-	// flight is that of the key, which hears of changes.
+	// flight is the key's flight, which receives changes.
 	flight *flight
-	// come is closed when it is there; its is written before.
+	// come is closed when the answer is there; its is written before.
 	come chan struct{}
 	its  keyAnswer
 
 	mu sync.Mutex
-	// isLeft: nobody will read it.
+	// isLeft: no caller will read it.
 	isLeft bool
 }
 
-// keyAnswer is how a question for one key ended.
+// keyAnswer is the result of a request for one key.
 type keyAnswer struct {
 	response *dibsv1.GetOrLockResponse
 	err      error
@@ -62,9 +62,8 @@ func (a *firstAnswer) await(ctx context.Context) keyAnswer {
 	return a.its
 }
 
-// manyAnswers asks for the first answer of each of many keys. They are asked for without a wait first, so that all
-// leases that can be had come at once, and their keys are rebuilt together. Then one call waits for the keys that other
-// callers rebuild.
+// manyAnswers asks for the first answer of each of many keys. The first request does not wait, so that all available
+// leases come at once and their keys are rebuilt together. Then one call waits for the keys that other callers rebuild.
 type manyAnswers struct {
 	*Client
 	fetchOptions
@@ -109,8 +108,8 @@ func (m *manyAnswers) askPiece(ctx context.Context, keys []string) {
 	}
 }
 
-// look asks without a wait, and again while nobody else has the lease of a key: a service under load has not decided
-// about all of a thousand keys at once. It returns the keys to wait for.
+// look asks without a wait, and again while no other caller has the lease of a key: a service under load has not
+// decided all of a thousand keys at once. It returns the keys to wait for.
 func (m *manyAnswers) look(ctx context.Context, keys []string) (held []string) {
 	until := time.Now().Add(lookMax)
 	for {
@@ -130,7 +129,7 @@ func (m *manyAnswers) look(ctx context.Context, keys []string) (held []string) {
 	}
 }
 
-// pass is one call, and another where it broke off. It returns the keys that were busy, which a look does not settle.
+// pass is one call, and another one if it breaks off. It returns the busy keys, which a look does not settle.
 func (m *manyAnswers) pass(ctx context.Context, keys []string, isLook bool) (busy map[string]dibsv1.BusyReason) {
 	left := make(map[string]struct{}, len(keys))
 	for _, key := range keys {
@@ -170,7 +169,7 @@ func (m *manyAnswers) pass(ctx context.Context, keys []string, isLook bool) (bus
 	}
 }
 
-// come hands an answer over. A lease that nobody waits for any more is given back.
+// come passes an answer on. A lease that no caller waits for any more is given back.
 func (m *manyAnswers) come(to *firstAnswer, its keyAnswer) {
 	to.mu.Lock()
 	to.its = its
@@ -196,9 +195,9 @@ func errorIn(answer *dibsv1.GetOrLockManyResponse) error {
 // isInPieces: the length of the wait is left to the service.
 func (m *manyAnswers) isInPieces() bool { return !m.wait.isNamed || time.Until(m.until) > waitMaxUsual }
 
-// call tells each answer as it comes. It ends with the stream.
+// call passes on each answer as it comes. It ends with the stream.
 func (m *manyAnswers) call(ctx context.Context, keys []string, isLook bool, tell func(*dibsv1.GetOrLockManyResponse)) error {
-	// Where it is left before its end, it wants no more answers.
+	// If it is left before its end, no more answers are wanted.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	left := max(0, time.Until(m.until))

@@ -9,42 +9,42 @@ import (
 )
 
 const (
-	// gatherMin: keys whose leases come later, one after the other, are rebuilt together if they come within this
-	// time. It doubles with each such rebuild, up to gatherMax: under load, leases for a thousand keys trickle in.
+	// gatherMin: keys whose leases come later, one after the other, are rebuilt together if they come within this time. It
+	// doubles with each such rebuild, up to gatherMax, because under load the leases for a thousand keys trickle in.
 	gatherMin = 10 * time.Millisecond
 	gatherMax = 160 * time.Millisecond
-	// manyCallsMax is how many calls about the leases of one call for many keys are under way at once. Each has a time of
-	// its own, which would be over before the last of a thousand that were sent together has its turn.
+	// manyCallsMax is how many calls about the leases of one call for many keys run at once. Each has its own timeout,
+	// which would be over before the last of a thousand that were sent together gets its turn.
 	manyCallsMax = 100
 )
 
-// manyRebuild makes the values of several keys anew. What it returns gives the bytes of one key, or its error.
+// manyRebuild rebuilds the values of several keys. The returned function gives the bytes of one key, or its error.
 type manyRebuild func(ctx context.Context, keys []string) (of func(key string) ([]byte, error), err error)
 
-// manyKeys gathers the rebuilds of the keys of one call: first those of all leases that can be had at once, and then
-// those that come later.
+// manyKeys gathers the rebuilds of the keys of one call: first those of all leases that come at once, and then those
+// that come later.
 type manyKeys struct {
 	client    *Client
 	namespace string
 	rebuild   manyRebuild
 
-	// turns has a token for each call that is under way.
+	// turns has a token for each running call.
 	turns chan struct{}
 
 	mu sync.Mutex
-	// unsettled are the keys of which it is not known yet whether they are rebuilt at once.
+	// unsettled are the keys of which it is unknown whether they are rebuilt at once.
 	unsettled map[string]struct{}
 	waiting   []*waitingKey
-	// hasBegun: those of the first answers are on their way. isPlanned: further ones are gathered for gather.
+	// hasBegun: those of the first answers have begun. isPlanned: further ones are gathered for gather.
 	hasBegun  bool
 	isPlanned bool
 	gather    time.Duration
 }
 
-// waitingKey is the rebuild of one key, which is made together with others.
+// waitingKey is the rebuild of one key, together with others.
 type waitingKey struct {
 	key string
-	// ctx is that of the key's own rebuild.
+	// ctx is the context of the key's own rebuild.
 	ctx  context.Context
 	made chan keyMade
 }
@@ -74,7 +74,7 @@ func (m *manyKeys) made(ctx context.Context, key string) ([]byte, error) {
 	}
 }
 
-// turn waits until a call may be made, and returns what ends it.
+// turn waits until a call may be made. The returned function ends it.
 func (m *manyKeys) turn() (over func()) {
 	// A call for one key has no others.
 	if m == nil {
@@ -84,7 +84,7 @@ func (m *manyKeys) turn() (over func()) {
 	return func() { <-m.turns }
 }
 
-// settle is told that a key is rebuilt later, if at all.
+// settle is called for a key that is rebuilt later, if at all.
 func (m *manyKeys) settle(key string) {
 	// A call for one key has no others.
 	if m == nil {
@@ -115,7 +115,7 @@ func (m *manyKeys) beginPlanned() {
 func (m *manyKeys) begin() {
 	if batch := m.waiting; len(batch) > 0 {
 		m.waiting = nil
-		// It is user's code, which nobody waits for whose lease is lost.
+		// The user's code. No caller waits for it whose lease is lost.
 		go m.run(batch)
 	}
 }
@@ -154,8 +154,8 @@ func keyMadeBy(of func(string) ([]byte, error), key string, err error) (its keyM
 
 type keyContexts struct{}
 
-// contextOf is the context of a rebuild of several keys. It ends, with the cause of the last, when those of all keys have
-// ended.
+// contextOf returns the context of a rebuild of several keys. It ends when those of all keys have ended, with the cause
+// of the last one.
 func (m *manyKeys) contextOf(batch []*waitingKey) (context.Context, func()) {
 	first := batch[0].ctx
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(first))
@@ -188,9 +188,9 @@ func (m *manyKeys) contextOf(batch []*waitingKey) (context.Context, func()) {
 	}
 }
 
-// ForKey is the context of the rebuild of one key, within a rebuild of [FetchMany] whose context is ctx. [LeaseFrom] it
-// is the lease of the key, and [ForValue] and [DoNotStore] with it are for the key's own value. It ends when the lease of
-// the key is lost. Anywhere else it is ctx itself.
+// ForKey returns the context of one key's rebuild, within a rebuild of [FetchMany] whose context is ctx. [LeaseFrom]
+// returns the key's lease from it, and [ForValue] and [DoNotStore] apply to the key's own value. It ends when the key's
+// lease is lost. Anywhere else, ForKey returns ctx itself.
 func ForKey(ctx context.Context, key string) context.Context {
 	contexts, _ := ctx.Value(keyContexts{}).(map[string]context.Context)
 	if its, ok := contexts[key]; ok {

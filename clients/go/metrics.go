@@ -12,16 +12,16 @@ import (
 )
 
 const (
-	// meterName is what the metrics of all clients of Dibs come from, in each language.
+	// meterName is the source of the metrics of all clients of Dibs, in each language.
 	meterName = "dibs-client"
-	// metricNamespacesMax bounds what is remembered; calls of further namespaces are counted together.
+	// metricNamespacesMax bounds the memory. Calls of further namespaces are counted together.
 	metricNamespacesMax = 100
-	// otherNamespaces is what those are called, as in the metrics of the service.
+	// otherNamespaces is their name, as in the metrics of the service.
 	otherNamespaces = "other"
 )
 
-// WithMeterProvider sets what counts hits, rebuilds and waits. Default: OpenTelemetry's global one, which does nothing
-// unless the application has set one.
+// WithMeterProvider sets the provider that counts hits, rebuilds and waits. Default: OpenTelemetry's global one, which
+// does nothing unless the application has set one.
 func WithMeterProvider(provider metric.MeterProvider) Option {
 	return option(func(c *config) { c.meters = provider })
 }
@@ -42,7 +42,7 @@ var (
 	freshnessWords = [2]string{"fresh", "stale"}
 )
 
-// What became of a rebuild under a lease.
+// The outcomes of a rebuild under a lease.
 const (
 	rebuildPublished = "published"
 	rebuildNotStored = "not_stored"
@@ -50,8 +50,8 @@ const (
 	rebuildLost      = "lost"
 )
 
-// metrics are what the client counts, by OpenTelemetry's API only. None has a key: keys may be personal data, and there
-// is no end to them.
+// metrics are the client's counts, with OpenTelemetry's API only. None contains a key, because keys may be personal
+// data, and there is no limit to them.
 type metrics struct {
 	hits          *hitCounts
 	rebuilds      metric.Int64Counter
@@ -63,7 +63,7 @@ type metrics struct {
 
 func newMetrics(provider metric.MeterProvider) *metrics {
 	meter := provider.Meter(meterName, metric.WithInstrumentationVersion(Version))
-	// Where the provider refuses an instrument it says so itself, and gives one that does nothing.
+	// If the provider refuses an instrument, it reports that itself, and returns one that does nothing.
 	counter := func(name, unit, description string) metric.Int64Counter {
 		made, _ := meter.Int64Counter(name, metric.WithUnit(unit), metric.WithDescription(description))
 		return made
@@ -99,8 +99,8 @@ func namespaceAttribute(namespace string) attribute.KeyValue {
 	return attribute.String("dibs.namespace", namespace)
 }
 
-// hitCounts are plain numbers that are read when the application collects: a near hit costs a fraction of a
-// microsecond, and calling the SDK would cost more than that.
+// hitCounts are plain numbers that are read when the application collects. A near hit costs a fraction of a
+// microsecond, and calling the SDK would cost more.
 type hitCounts struct {
 	mu    sync.Mutex
 	taken int
@@ -114,8 +114,8 @@ type namespaceHits struct {
 	attributes [hitSources][2]metric.MeasurementOption
 }
 
-// countsOfProviders are those of each provider. Clients share them: what one has counted must still be there when it
-// is closed, or a sum would fall.
+// countsOfProviders are the counts of each provider. Clients share them: the counts of a closed client must remain, or
+// a sum would fall.
 var countsOfProviders sync.Map
 
 func hitCountsOf(provider metric.MeterProvider, meter metric.Meter) *hitCounts {
@@ -152,7 +152,7 @@ func (h *hitCounts) observe(observer metric.Int64Observer) {
 	})
 }
 
-// of is the counts of a namespace.
+// of returns the counts of a namespace.
 func (h *hitCounts) of(namespace string) *namespaceHits {
 	if known, ok := h.namespaces.Load(namespace); ok {
 		return known.(*namespaceHits)

@@ -8,18 +8,19 @@ import (
 // millisecondsMax is the longest time that a [time.Duration] holds.
 const millisecondsMax = math.MaxInt64 / int64(time.Millisecond)
 
-// milliseconds is a time of the contract; what the service says below 0 or beyond all bounds is bounded.
+// milliseconds is a time of the contract. A value below 0 or beyond all bounds is clamped.
 func milliseconds(ms int64) time.Duration {
 	return time.Duration(min(max(ms, 0), millisecondsMax)) * time.Millisecond
 }
 
-// duration is a time that a caller may have named.
+// duration is a time that a caller may have set.
 type duration struct {
 	time.Duration
 	isNamed bool
 }
 
-// named is a time that a caller names. What is less than a millisecond is one, for it was meant to be more than none.
+// named is a time that a caller sets. A fraction of a millisecond becomes one, because it was meant to be more than
+// none.
 func named(d time.Duration) duration {
 	if d > 0 {
 		d = max(d, time.Millisecond)
@@ -27,7 +28,7 @@ func named(d time.Duration) duration {
 	return duration{d, true}
 }
 
-// ms is the time as the contract has it, whole milliseconds, cut; nil where none was named.
+// ms is the time in the contract's form, whole milliseconds, cut; nil if none was set.
 func (d duration) ms() *int64 {
 	if !d.isNamed {
 		return nil
@@ -36,7 +37,7 @@ func (d duration) ms() *int64 {
 	return &ms
 }
 
-// or is the time that was named, else d.
+// or is the time that was set, or else other.
 func (d duration) or(other time.Duration) time.Duration {
 	if d.isNamed {
 		return d.Duration

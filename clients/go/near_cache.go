@@ -15,30 +15,30 @@ import (
 )
 
 const (
-	// beatWithin is how long after a beat the service is sure to have told of every change.
+	// beatWithin is how long after a beat the service is certain to have reported every change.
 	beatWithin = 3 * time.Second
-	// nearNamespacesMax is the contract's bound of what one session watches.
+	// nearNamespacesMax is the contract's bound for one session.
 	nearNamespacesMax = 64
-	// nearEntryBytes is what an entry takes beside its key and its value.
+	// nearEntryBytes is the size of an entry without its key and its value.
 	nearEntryBytes = 200
-	// nearTagsMax bounds how many tags are remembered by name; one more counts as a change of everything.
+	// nearTagsMax bounds how many tags are remembered by name. One more counts as a change of everything.
 	nearTagsMax = 10_000
 )
 
-// NearCache is how much a client keeps in its own memory, see [WithNearCache].
+// NearCache configures a client's cache in its own memory, see [WithNearCache].
 type NearCache struct {
-	// MaxBytes is of values and keys together; what is used least goes first.
+	// MaxBytes bounds values and keys together, 1 or more. The least used go first.
 	MaxBytes uint64
 	// Namespaces are those whose values are kept, at most 64. Default: the client's own.
 	Namespaces []string
-	// ServeWhenUnavailable: while the service cannot be reached, what was fresh before is served as stale, where a
-	// stale value is accepted.
+	// ServeWhenUnavailable: while the service cannot be reached, values that were fresh before are served as stale, if a
+	// stale value is acceptable.
 	ServeWhenUnavailable bool
 }
 
-// WithNearCache keeps fresh values in this process, so that a hit costs no call: for keys that are read far more often
-// than they change. The service tells over the session what has changed, and nothing is served that may have changed
-// unheard. It needs a session. Default: off.
+// WithNearCache keeps fresh values in this process, so that a hit costs no call. It pays for keys that are read far
+// more often than they change. The service reports changes over the session, and nothing is served that may have
+// changed unnoticed. It needs a session. Default: off.
 func WithNearCache(its NearCache) Option {
 	return option(func(c *config) { c.near = &its })
 }
@@ -55,29 +55,29 @@ func (c config) nearRefused() error {
 	return text("near_cache", c.near.Namespaces...)
 }
 
-// nearCache has fresh values in this process's memory. It is filled only by answers that came over a watching session
-// and since whose request nothing was heard of a change. Whether an entry is still good is asked at each read.
+// nearCache has fresh values in this process's memory. Only answers fill it that came over a watching session without a
+// change since their request. Each read checks whether an entry is still valid.
 type nearCache struct {
 	entries               *otter.Cache[valueID, *nearEntry]
 	watched               map[string]*nearNamespace
 	servesWhenUnavailable bool
 
-	// epoch is raised when changes may have been missed: no entry from before is fresh.
+	// epoch is raised when changes may have been missed. No earlier entry is fresh.
 	epoch atomic.Uint64
 	// lines are the sessions that are open, replaced as a whole.
 	mu    sync.Mutex
 	lines atomic.Pointer[[]*heartbeat]
 }
 
-// nearNamespace says what has changed in one namespace.
+// nearNamespace records what has changed in one namespace.
 type nearNamespace struct {
 	// generation is raised by a change of everything.
 	generation atomic.Uint64
-	// tagClock is raised by each change of tags; tags has each one's last time.
+	// tagClock is raised by each change of tags; tags has the last time of each.
 	tagClock atomic.Uint64
 	tags     sync.Map
 	tagCount atomic.Int64
-	// hits are counted here, where a hit has looked the namespace up already.
+	// hits are counted here, because a hit has already looked the namespace up.
 	hits *namespaceHits
 }
 
@@ -89,14 +89,14 @@ type nearEntry struct {
 	generation uint64
 	tagClock   uint64
 	tags       []string
-	// isTagged: the service has said what tags the value has.
+	// isTagged: the service has reported the value's tags.
 	isTagged bool
 }
 
-// heartbeat is when a session was last sure to have told of every change.
+// heartbeat is when a session was last certain to have reported every change.
 type heartbeat struct{ last atomic.Int64 }
 
-// began is what monotonic times are counted from: a clock that is set back makes nothing live longer.
+// began is the start of monotonic times, so a clock that is set back makes nothing live longer.
 var began = time.Now()
 
 func (h *heartbeat) beat() { h.last.Store(int64(time.Since(began))) }
@@ -117,7 +117,7 @@ func newNearCache(its NearCache, ownNamespace string, hits *hitCounts) *nearCach
 		Weigher: func(id valueID, entry *nearEntry) uint32 {
 			return uint32(min(math.MaxUint32, nearEntryBytes+len(id.key)+len(entry.result.value)))
 		},
-		// No goroutine of its own outlasts the client.
+		// No goroutine of its own outlives the client.
 		Executor: func(run func()) { run() },
 	})
 	return n
@@ -132,7 +132,7 @@ func (n *nearCache) namespaces() []string {
 	return names
 }
 
-// watches says whether every change in the namespace is told. A process that was paused notices by the beats.
+// watches reports whether every change in the namespace is reported. A process that was paused notices by the beats.
 func (n *nearCache) watches(namespace string) bool {
 	if _, ok := n.watched[namespace]; !ok {
 		return false
@@ -150,13 +150,13 @@ func (n *nearCache) isLive() bool {
 	return len(lines) > 0
 }
 
-// nearHit is an entry with its namespace; without one it is none.
+// nearHit is an entry with its namespace. Without one it is not a hit.
 type nearHit struct {
 	namespace *nearNamespace
 	entry     *nearEntry
 }
 
-// fresh is the fresh value of a key, which is not counted yet.
+// fresh returns the fresh value of a key, without counting it.
 func (n *nearCache) fresh(id valueID) nearHit {
 	its, entry := n.known(id)
 	if entry == nil || entry.epoch != n.epoch.Load() || !n.isLive() {
@@ -165,7 +165,7 @@ func (n *nearCache) fresh(id valueID) nearHit {
 	return nearHit{its, entry}
 }
 
-// get is the fresh value of a key.
+// get returns the fresh value of a key.
 func (n *nearCache) get(id valueID) (result, bool) {
 	hit := n.fresh(id)
 	if hit.entry == nil {
@@ -175,7 +175,7 @@ func (n *nearCache) get(id valueID) (result, bool) {
 	return hit.entry.result, true
 }
 
-// last is what was fresh when the service was last heard of.
+// last returns the value that was fresh when the service last answered.
 func (n *nearCache) last(id valueID) (result, bool) {
 	if !n.servesWhenUnavailable {
 		return result{}, false
@@ -188,7 +188,7 @@ func (n *nearCache) last(id valueID) (result, bool) {
 	return entry.result, true
 }
 
-// known is an entry of which no change was heard, within its time; nil if there is none.
+// known returns an entry without a reported change, within its time; nil if there is none.
 func (n *nearCache) known(id valueID) (*nearNamespace, *nearEntry) {
 	its, ok := n.watched[id.namespace]
 	if !ok {
@@ -216,8 +216,8 @@ func (s *nearNamespace) hasChanged(entry *nearEntry) bool {
 	return false
 }
 
-// fill keeps an answer. Its caller holds the lock under which changes are told, and has seen that none was since the
-// request was sent.
+// fill keeps an answer. Its caller holds the lock under which changes are reported, and has checked that there was none
+// since the request was sent.
 func (n *nearCache) fill(id valueID, hit *dibsv1.Hit, its result) {
 	namespace, ok := n.watched[id.namespace]
 	if !ok || hit.GetFreshForMs() <= 0 || hit.GetFreshness() != dibsv1.Freshness_FRESHNESS_FRESH {
@@ -273,13 +273,13 @@ func (n *nearCache) missed() {
 	}
 }
 
-// forget drops all, also what is served while the service cannot be reached: it is back.
+// forget drops everything, including what is served while the service cannot be reached, because it is back.
 func (n *nearCache) forget() {
 	n.epoch.Add(1)
 	n.entries.InvalidateAll()
 }
 
-// opened is told of each session that begins to tell of changes; over of its end.
+// opened is called for each session that begins to report changes; over is called at its end.
 func (n *nearCache) opened(line *heartbeat) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -15,15 +15,15 @@ import (
 
 const (
 	defaultTarget = "127.0.0.1:50051"
-	// defaultConnect: TCP repeats the first packet that is lost after one second.
+	// defaultConnect: TCP repeats a lost first packet after one second.
 	defaultConnect = 2 * time.Second
-	// defaultLeaseHoldMax is longer than any rebuild that a caller waits for, and that of the service.
+	// defaultLeaseHoldMax is longer than any rebuild that a caller waits for, and the service's own bound.
 	defaultLeaseHoldMax = 10 * time.Minute
-	// holderBytesMax leaves the process id its place within the contract's 256.
+	// holderBytesMax leaves room for the process id within the contract's 256.
 	holderBytesMax = 200
 )
 
-// Option is one of a [Client].
+// Option is an option of a [Client].
 type Option interface{ applyTo(*config) }
 
 type config struct {
@@ -43,9 +43,9 @@ type config struct {
 	meters          metric.MeterProvider
 	conn            grpc.ClientConnInterface
 	log             *slog.Logger
-	// near is nil if this process keeps nothing near.
+	// near is nil without a near cache.
 	near *NearCache
-	// leaseHoldMax bounds how long one lease is extended in all.
+	// leaseHoldMax is the longest that one lease is extended.
 	leaseHoldMax time.Duration
 	// calls has the defaults of all calls.
 	calls fetchOptions
@@ -55,30 +55,30 @@ type option func(*config)
 
 func (o option) applyTo(c *config) { o(c) }
 
-// WithConnectTimeout is how long a connection may take before the service counts as out of reach, once for all calls
+// WithConnectTimeout sets how long a connection may take before the service counts as unreachable, once for all calls
 // and not for each. Default: 2 s.
 func WithConnectTimeout(timeout time.Duration) Option {
 	return option(func(c *config) { c.connect = timeout })
 }
 
-// WithSession says whether all calls go on one stream, with leases that end with this process. Default: true. Where a
-// stream cannot be had, calls still go one by one.
+// WithSession sets whether all calls use one stream, with leases that end with this process. Default: true. If there
+// can be no stream, calls are sent one by one.
 func WithSession(session bool) Option { return option(func(c *config) { c.session = session }) }
 
-// WithKeyAffinity gives a key the same replica in every process that uses this target with it, in any language. Callers
-// of a key then meet in one place: fewer reads of the store, and memory in one near cache of the service instead of
-// all. A key that all processes want is then the burden of one replica. Default: each process has its own shares.
+// WithKeyAffinity gives a key the same replica in every process that sets it for the same target, in any language.
+// Callers of a key then meet in one place, which saves reads of the store, and memory in the near caches of the
+// service. A key that all processes want then loads one replica only. Default: each process has its own shares.
 func WithKeyAffinity() Option { return option(func(c *config) { c.keyAffinity = true }) }
 
-// WithHolder is what this process is called in Explain and logs: at most 256 bytes. Default: host name and process id.
+// WithHolder sets the name of this process in Explain and logs: at most 256 bytes. Default: host name and process id.
 func WithHolder(holder string) Option { return option(func(c *config) { c.holder = holder }) }
 
-// WithLogger says where the client tells that the service cannot be reached, and that it is back; at the level Debug
-// also what goes wrong with a single key, which it names. Default: that of [slog.Default].
+// WithLogger sets where the client logs that the service cannot be reached, and that it is back. At level Debug it also
+// logs faults of single keys, with the key. Default: [slog.Default].
 func WithLogger(log *slog.Logger) Option { return option(func(c *config) { c.log = log }) }
 
-// WithLeaseHoldMax is how long one lease may be held in all, by however many extensions, before the client takes it for
-// lost: a rebuild that hangs must not keep its key from all others. Default: 10 minutes.
+// WithLeaseHoldMax sets the longest that one lease may be held, including all extensions, before the client treats it
+// as lost. A hanging rebuild must not keep its key from all others. Default: 10 minutes.
 func WithLeaseHoldMax(most time.Duration) Option {
 	return option(func(c *config) { c.leaseHoldMax = most })
 }
@@ -86,19 +86,19 @@ func WithLeaseHoldMax(most time.Duration) Option {
 // WithHooks sets the hooks.
 func WithHooks(hooks Hooks) Option { return option(func(c *config) { c.hooks = hooks }) }
 
-// WithTracerProvider sets what makes rebuilds' spans. Default: OpenTelemetry's global one, which does nothing unless
-// the application has set one.
+// WithTracerProvider sets the provider of rebuilds' spans. Default: OpenTelemetry's global one, which does nothing
+// unless the application has set one.
 func WithTracerProvider(provider trace.TracerProvider) Option {
 	return option(func(c *config) {
 		c.tracer = provider.Tracer(tracerName, trace.WithInstrumentationVersion(Version))
 	})
 }
 
-// WithConn makes calls over conn, in place of a connection of the client's own to its target; [Client.Close] leaves it
-// open. For what [New] has no option for, such as client certificates or interceptors, and for tests.
+// WithConn makes calls over conn instead of a connection to the target. [Client.Close] leaves it open. Use it for what
+// [New] has no option for, such as interceptors, and for tests.
 func WithConn(conn grpc.ClientConnInterface) Option { return option(func(c *config) { c.conn = conn }) }
 
-// configOf is what the caller says, else what the environment says.
+// configOf returns the caller's options, and the environment's for the rest.
 func configOf(target string, options []Option) config {
 	c := config{
 		target:       cmp.Or(target, os.Getenv("DIBS_TARGET"), defaultTarget),
@@ -115,7 +115,7 @@ func configOf(target string, options []Option) config {
 	if path := os.Getenv("DIBS_TOKEN_FILE"); path != "" && c.token == nil {
 		c.setTokenFile(path)
 	}
-	// One that the application sets later is used as well.
+	// It also works with one that the application sets later.
 	WithTracerProvider(otel.GetTracerProvider()).applyTo(&c)
 	WithMeterProvider(otel.GetMeterProvider()).applyTo(&c)
 	for _, option := range options {
@@ -132,8 +132,8 @@ func defaultHolder() string {
 	return fmt.Sprintf("%s/%d", host[:min(len(host), holderBytesMax)], os.Getpid())
 }
 
-// refused is why no client is made.
+// refused returns why no client is made.
 func (c config) refused() error {
-	// A function is first asked for a call: what it needs may come later.
+	// A function is first called for a call, because what it needs may come later.
 	return firstOf(text("holder", c.holder), c.tokenFault, c.nearRefused())
 }

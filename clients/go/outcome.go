@@ -10,25 +10,25 @@ import (
 // result is how a call ended.
 type result struct {
 	value []byte
-	// isAbsent: the source has nothing; err is what its rebuild returned, or [ErrAbsent].
+	// isAbsent: the source has nothing; err is the error of its rebuild, or [ErrAbsent].
 	isAbsent bool
 	err      error
-	// fence is that of a value that was there.
+	// fence is the fence of a value that was found.
 	fence int64
-	// source is where a value came from that was there, and isStale how good it was then.
+	// source is where a found value came from, and isStale whether it was stale.
 	source  hitSource
 	isStale bool
-	// isLost: the lease was lost while the rebuild ran, so that the service is asked again.
+	// isLost: the lease was lost during the rebuild, so the service is asked again.
 	isLost bool
 	// isShared: callers that came after the lease may have it too.
 	isShared bool
 }
 
-// isFailure says whether it is neither a value nor the knowledge that there is none.
+// isFailure reports whether it is neither a value nor an absence.
 func (r result) isFailure() bool { return r.err != nil && !r.isAbsent }
 
-// made is what a rebuild has returned, with all that is read from its error: user's code, which is called only where
-// a panic of it is caught.
+// made is the result of a rebuild, with everything that is read from its error. That is the user's code, which is
+// called only where its panic is caught.
 type made struct {
 	value    []byte
 	isAbsent bool
@@ -39,7 +39,7 @@ type made struct {
 	storing storing
 }
 
-// madeBy reads what a rebuild has returned.
+// madeBy reads the result of a rebuild.
 func madeBy(value []byte, err error, storing storing) made {
 	its := made{value: value, err: err, storing: storing}
 	if err == nil {
@@ -53,11 +53,11 @@ func madeBy(value []byte, err error, storing storing) made {
 	return its
 }
 
-// absence says whether an error means that the source has nothing under this key. What a [Fetch] of another key has
-// returned within the rebuild is no such thing, and must not look like it to the callers of this one.
+// absence reports whether an error means that the source has nothing under this key. The absence that a [Fetch] of
+// another key returned within the rebuild does not, and must not look so to the callers of this one.
 func absence(err error) (isAbsent bool, its error) {
 	its = err
-	// An error's own Is or Unwrap may panic, like any code of a user's.
+	// An error's own Is or Unwrap may panic, like any code of the user.
 	defer func() { _ = recover() }()
 	if !errors.Is(err, ErrAbsent) {
 		return false, err
@@ -68,7 +68,7 @@ func absence(err error) (isAbsent bool, its error) {
 	return true, err
 }
 
-// absentError is what [Fetch] returns where the source has nothing: [ErrAbsent] with its key.
+// absentError is what [Fetch] returns if the source has nothing: [ErrAbsent] with its key.
 type absentError struct {
 	error
 	id valueID
@@ -76,7 +76,7 @@ type absentError struct {
 
 func (e *absentError) Unwrap() error { return e.error }
 
-// hiddenAbsence is all that its error is, but for the absence of another key.
+// hiddenAbsence is its error without the absence of another key.
 type hiddenAbsence struct{ error }
 
 func (h hiddenAbsence) Is(target error) bool {
@@ -90,7 +90,7 @@ func (h hiddenAbsence) As(target any) bool {
 	return errors.As(h.error, target)
 }
 
-// textOf is an error's message. One that panics, such as that of a nil pointer, still has one.
+// textOf returns an error's message, even if that panics, as with a nil pointer.
 func textOf(err error) (text string) {
 	defer func() {
 		if panicked := recover(); panicked != nil {
@@ -100,7 +100,7 @@ func textOf(err error) (text string) {
 	return err.Error()
 }
 
-// ReentrantRebuildError is a rebuild that asks for its own key, directly or through the rebuild of another: it would
+// ReentrantRebuildError is a rebuild that asks for its own key, directly or through the rebuild of another. It would
 // wait for itself.
 type ReentrantRebuildError struct {
 	// Namespace is "default" for the service's default.
@@ -114,11 +114,11 @@ func (e *ReentrantRebuildError) Error() string {
 
 type rebuildingKey struct{}
 
-// rebuilding is the rebuild that a context belongs to, within that of outer.
+// rebuilding is the rebuild that a context belongs to, within the rebuild of outer.
 type rebuilding struct {
 	client *Client
 	id     valueID
-	// among are those of a rebuild of several keys.
+	// among are the keys of a rebuild of several keys.
 	among map[valueID]struct{}
 	outer *rebuilding
 }
@@ -128,7 +128,7 @@ func withRebuilding(ctx context.Context, client *Client, id valueID) context.Con
 	return context.WithValue(ctx, rebuildingKey{}, &rebuilding{client: client, id: id, outer: outer})
 }
 
-// reentry is the error of a call within the rebuild of its own key.
+// reentry returns the error of a call within the rebuild of its own key.
 func reentry(ctx context.Context, client *Client, id valueID) error {
 	its, _ := ctx.Value(rebuildingKey{}).(*rebuilding)
 	for ; its != nil; its = its.outer {
@@ -140,7 +140,7 @@ func reentry(ctx context.Context, client *Client, id valueID) error {
 	return nil
 }
 
-// comeBackSoon is when a caller should ask again whose wait ended at a rebuild of its own process.
+// comeBackSoon is when a caller should retry whose wait ended at a rebuild of its own process.
 const comeBackSoon = 100 * time.Millisecond
 
 // waitEnded: the caller's wait is over, and a rebuild in this process still runs.

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// patienceSteps: of a pause of this process no more than one step counts.
+// patienceSteps: of a pause of this process, at most one step counts.
 const patienceSteps = 20
 
-// patience calls a function when this process has run for so long. Time in which it was stopped, or had no turn, is no
-// time in which the service was late.
+// patience calls a function when this process has run for this long. Time in which it was stopped, or had no turn, does
+// not count as lateness of the service.
 type patience struct {
 	step time.Duration
 	end  func()

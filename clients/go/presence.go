@@ -5,15 +5,15 @@ import (
 	"sync/atomic"
 )
 
-// presence knows whether the service could be reached the last time, and tells the log of each change, once.
+// presence knows whether the service could be reached the last time, and logs each change once.
 type presence struct {
-	// log is [slog.Default] where it is nil.
+	// log is [slog.Default] if it is nil.
 	log    *slog.Logger
 	target string
 	isLost atomic.Bool
 }
 
-// lost is told when the service cannot be reached.
+// lost is called when the service cannot be reached.
 func (p *presence) lost(cause error) {
 	if p.isLost.CompareAndSwap(false, true) {
 		p.logger().Warn("dibs: the service cannot be reached; until it answers, this process works without it",
@@ -21,7 +21,7 @@ func (p *presence) lost(cause error) {
 	}
 }
 
-// answers is told when the service has answered, and says whether it was lost before.
+// answers is called when the service has answered. It reports whether it was lost before.
 func (p *presence) answers() (isBack bool) {
 	if !p.isLost.Load() || !p.isLost.CompareAndSwap(true, false) {
 		return false

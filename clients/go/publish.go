@@ -12,14 +12,14 @@ import (
 )
 
 const (
-	// publishTimeout is shorter than a rebuild that is worth a lease: no caller waits longer for what it has already.
+	// publishTimeout is shorter than a rebuild that is worth a lease, because the caller already has its value.
 	publishTimeout = 2 * time.Second
 	publishAgain   = 3
 	publishPause   = 100 * time.Millisecond
 )
 
-// handOver publishes. The result counts for its own callers however that ends, unless the call is refused for a
-// fault of theirs. What was not answered is tried again behind.
+// handOver publishes. The result counts for its own callers in any case, unless the call is refused because of their
+// fault. A publish without an answer is retried in the background.
 func (l *fetchLoop) handOver(ctx context.Context, lease *dibsv1.Lease, its made) result {
 	got := result{value: its.value, isAbsent: its.isAbsent, err: its.err}
 	request := l.publishRequest(lease, its)
@@ -59,16 +59,16 @@ func (l *fetchLoop) publishRequest(lease *dibsv1.Lease, its made) *dibsv1.Publis
 	return request
 }
 
-// notStorable: the source has answered, and an answer is not thrown away because it cannot be stored. The waiters are
-// told of a failure, so that not each of them asks the source for the same.
+// notStorable: the source has answered, and its answer is not dropped because it cannot be stored. The waiters are told
+// of a failure, so that they do not all ask the source for the same.
 func (l *fetchLoop) notStorable(ctx context.Context, lease *dibsv1.Lease, because *Error) {
 	l.metrics.rebuilt(l.id.namespace, rebuildNotStored)
 	tell(l.config.hooks.NotStorable, NotStorableEvent{l.event(), because})
 	l.giveUp(ctx, lease, cutMessage(because.Message), nil)
 }
 
-// countsForAll says whether callers that came after the lease may have the value: it is stored, and nothing was
-// invalidated meanwhile. An older service does not say.
+// countsForAll reports whether callers that came after the lease may have the value: it is stored, and nothing was
+// invalidated in the meantime. An older service does not say.
 func countsForAll(response *dibsv1.PublishResponse) bool {
 	return isStored(response.GetOutcome()) && response.GetCounts()
 }
@@ -96,7 +96,7 @@ func (l *fetchLoop) publish(ctx context.Context, request *dibsv1.PublishRequest)
 	response, err := l.calls.Publish(ctx, request, within{timeout: publishTimeout})
 	over()
 	if l.near != nil {
-		// Its event may come after this answer, and may not come for one that was lost: callers read their own writes.
+		// Its event may come after this answer, or not at all if it was lost, and callers read their own writes.
 		l.flights.changed(change{namespace: l.id.namespace, keys: []string{l.id.key}})
 	}
 	if err != nil {
@@ -108,7 +108,7 @@ func (l *fetchLoop) publish(ctx context.Context, request *dibsv1.PublishRequest)
 	return response, nil
 }
 
-// publishBehind is safe to repeat: what was stored already is answered with "duplicate".
+// publishBehind is safe to repeat: a publish that was already stored answers "duplicate".
 func (l *fetchLoop) publishBehind(ctx context.Context, request *dibsv1.PublishRequest, err *Error) {
 	for attempt := range publishAgain {
 		pause(l.life.over, pauseBefore(attempt, err))

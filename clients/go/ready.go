@@ -7,11 +7,11 @@ import (
 	"google.golang.org/grpc/connectivity"
 )
 
-// readyWithin bounds [Client.Ready] where its context has no deadline.
+// readyWithin bounds [Client.Ready] if its context has no deadline.
 const readyWithin = 10 * time.Second
 
-// Ready waits until the first connection stands, so that the first calls of a process find the service. It fails as
-// ctx ends; where that has no deadline, after 10 s.
+// Ready waits for the first connection, so that the first calls of a process find the service. It fails when ctx ends,
+// or after 10 s if ctx has no deadline.
 func (c *Client) Ready(ctx context.Context) error {
 	leave, err := c.life.enter()
 	if err != nil {
@@ -27,7 +27,7 @@ func (c *Client) Ready(ctx context.Context) error {
 		return err
 	}
 	if c.sessions != nil {
-		// If there is none, calls go one by one.
+		// If there is none, calls are sent one by one.
 		_ = c.sessions.settle(ctx)
 	}
 	if ctx.Err() != nil {
@@ -36,7 +36,7 @@ func (c *Client) Ready(ctx context.Context) error {
 	return nil
 }
 
-// ready waits until there is a connection, however often that fails.
+// ready waits until there is a connection, after any number of attempts.
 func (l *link) ready(ctx context.Context) error {
 	conn, ok := l.conn.(watchable)
 	if !ok {

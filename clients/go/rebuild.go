@@ -13,13 +13,13 @@ import (
 // backOffMax is the contract's bound.
 const backOffMax = 5 * time.Minute
 
-// errEnded is the outcome of a rebuild that ended its goroutine, as the FailNow of a test does.
+// errEnded is the outcome of a rebuild that ended its goroutine, like the FailNow of a test.
 var errEnded = errors.New("dibs: the rebuild ended its goroutine")
 
-// errRebuilt ends what only runs beside a rebuild.
+// errRebuilt ends what runs only during a rebuild.
 var errRebuilt = errors.New("dibs: the rebuild has ended")
 
-// rebuildUnder rebuilds and hands the result over. ctx ends when no caller waits any more.
+// rebuildUnder rebuilds and publishes the result. ctx ends when no caller waits any more.
 func (l *fetchLoop) rebuildUnder(ctx context.Context, lease *dibsv1.Lease, running *runningRebuild) result {
 	if ctx.Err() != nil {
 		// The lease was on its way when the last caller left.
@@ -62,16 +62,16 @@ func (l *fetchLoop) rebuildAndHandOver(ctx context.Context, lease *dibsv1.Lease,
 	}
 }
 
-// rebuildWhileHeld runs the rebuild, and keeps its lease meanwhile. Where the lease is lost, or the client closed, the
-// rebuild is not waited for: its result would not count.
+// rebuildWhileHeld runs the rebuild and keeps its lease. If the lease is lost, or the client closed, it does not wait
+// for the rebuild, whose result would not count.
 func (l *fetchLoop) rebuildWhileHeld(ctx context.Context, lease *dibsv1.Lease, running *runningRebuild) (its made, isLost bool) {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(errRebuilt)
 	lost := make(chan struct{})
 	lose := sync.OnceFunc(func() {
-		// Newcomers first: they must not join what is over.
+		// Newcomers first, because they must not join what is over.
 		l.flights.seal(running)
-		// Where the rebuild has ended just now, or no caller waits for it any more, it is no loss.
+		// If the rebuild has just ended, or no caller waits for it any more, it is no loss.
 		if ctx.Err() == nil {
 			l.metrics.count(l.metrics.leasesLost, l.id.namespace)
 			tell(l.config.hooks.LeaseLost, LeaseLostEvent{l.event()})
@@ -101,8 +101,8 @@ func (l *fetchLoop) rebuildWhileHeld(ctx context.Context, lease *dibsv1.Lease, r
 	return its, context.Cause(ctx) == ErrLeaseLost
 }
 
-// guarded runs the rebuild, in a goroutine of its own, and sends what it has made. Its panic is an error like any
-// other, for the process is not this rebuild's alone; so is the end of its goroutine.
+// guarded runs the rebuild in its own goroutine, and sends its result. A panic is an error like any other, because the
+// process does not belong to this rebuild alone. So is the end of the goroutine.
 func (l *fetchLoop) guarded(ctx context.Context) <-chan made {
 	slot := &storingSlot{its: l.storing}
 	ctx = withStoring(withRebuilding(ctx, l.Client, l.id), slot)
@@ -110,7 +110,7 @@ func (l *fetchLoop) guarded(ctx context.Context) <-chan made {
 	go func() {
 		var value []byte
 		err := errEnded
-		// The last of all: what it reads of the error is user's code too, and may end the goroutine.
+		// Last of all: what it reads of the error is the user's code too, and may end the goroutine.
 		its := made{err: errEnded, message: errEnded.Error()}
 		defer func() { ended <- its }()
 		defer func() {
@@ -136,8 +136,8 @@ func (l *fetchLoop) extend(lease *dibsv1.Lease) extend {
 	}
 }
 
-// giveUp tells the waiters of a failure, and says whether they hear of it. That the callers have gone is none, and
-// another caller may try at once.
+// giveUp tells the waiters of a failure, and reports whether they get it. If the callers have left, that is not a
+// failure, and another caller may try at once.
 func (l *fetchLoop) giveUp(ctx context.Context, lease *dibsv1.Lease, message string, backOffMs *int64) (isReleased bool) {
 	if ctx.Err() != nil {
 		l.giveBack(ctx, lease)
@@ -154,15 +154,15 @@ func (l *fetchLoop) release(ctx context.Context, lease *dibsv1.Lease, failure *d
 	defer l.many.turn()()
 	response, err := l.calls.Release(l.traced(context.WithoutCancel(ctx)), request, within{timeout: callTimeout})
 	if err != nil {
-		// The lease ends with its time; the error that counts is the rebuild's.
+		// The lease expires by itself. The error that counts is the rebuild's.
 		l.tellBehind(err)
 	}
 	return response.GetOutcome() == dibsv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED
 }
 
-// askedBackOff: an error may say how long the source should be left alone, in whole milliseconds.
+// askedBackOff: an error may set how long to leave the source alone, in whole milliseconds.
 func askedBackOff(err error) (ms *int64) {
-	// It is a user's own method, which may panic.
+	// It is the user's own method, which may panic.
 	defer func() {
 		if recover() != nil {
 			ms = nil

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// runningRebuild is a rebuild under a lease, in this process. Callers may join it with any options, until its
-// result is handed over: a publish that is stored, then invalidated, and only then answered must not feed a caller
-// that came after the invalidation.
+// runningRebuild is a rebuild under a lease in this process. Callers may join it with any options until its result is
+// published: a publish that is stored, then invalidated, and only then answered must not feed a caller that came after
+// the invalidation.
 type runningRebuild struct {
 	id valueID
-	// flight is the one whose callers it runs for; nil behind a stale value, where it ends by itself.
+	// flight is the flight whose callers it runs for; nil behind a stale value, where it ends by itself.
 	flight *flight
 	// hasPrevious: the service has a stale value for callers that accept one.
 	hasPrevious bool
@@ -20,7 +20,7 @@ type runningRebuild struct {
 	result result
 }
 
-// leased is told when a lease came for the flight. What changed since its request was sent may be newer than the lease.
+// leased is called when a lease came for the flight. Changes since its request was sent may be newer than the lease.
 func (f *flights) leased(its *flight, running *runningRebuild) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -49,8 +49,8 @@ func (f *flights) end(running *runningRebuild, with result) {
 	close(running.ended)
 }
 
-// boardRebuild is the rebuild that a caller may join; nil if there is none. A caller that accepts a stale value gets
-// it from the service at once.
+// boardRebuild returns the rebuild that a caller may join; nil if there is none. A caller that accepts a stale value
+// gets it from the service at once.
 func (f *flights) boardRebuild(id valueID, acceptsStale bool) *runningRebuild {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -64,8 +64,8 @@ func (f *flights) boardRebuild(id valueID, acceptsStale bool) *runningRebuild {
 	return running
 }
 
-// joinRebuild is what the rebuild has for a caller that came after its lease. It asks again where the result does not
-// count, or may not.
+// joinRebuild returns the rebuild's result for a caller that came after its lease. The caller asks again if the result
+// does not count, or may not.
 func (f *flights) joinRebuild(ctx context.Context, until time.Time, running *runningRebuild) (got result, asksAgain bool) {
 	err := await(ctx, until, running.ended)
 	if running.flight != nil {

@@ -13,19 +13,19 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// WithTLSCA turns TLS on; the PEM file at path has the authorities to trust. It is read again for each connection.
-// Default: DIBS_TLS_CA, else those of the system where there is a client certificate, else no TLS.
+// WithTLSCA turns TLS on. The PEM file at path has the authorities to trust. It is read again for each connection.
+// Default: DIBS_TLS_CA, else those of the system if there is a client certificate, else no TLS.
 func WithTLSCA(path string) Option { return option(func(c *config) { c.tlsCA = path }) }
 
-// WithTLSCertificate turns TLS on, and shows the service the certificate of the PEM file at cert, whose key is that of
-// the PEM file at key. Both are read again for each connection. Default: DIBS_TLS_CERT and DIBS_TLS_KEY, else none.
+// WithTLSCertificate turns TLS on, and shows the service the certificate in the PEM file at cert, with the key in the
+// PEM file at key. Both are read again for each connection. Default: DIBS_TLS_CERT and DIBS_TLS_KEY, else none.
 func WithTLSCertificate(cert, key string) Option {
 	return option(func(c *config) { c.tlsCert, c.tlsKey = cert, key })
 }
 
 func (c config) isSecure() bool { return c.tlsCA != "" || c.tlsCert != "" || c.tlsKey != "" }
 
-// security is that of the connections.
+// security returns the credentials of the connections.
 func (c config) security() (credentials.TransportCredentials, error) {
 	if !c.isSecure() {
 		return insecure.NewCredentials(), nil
@@ -39,7 +39,7 @@ func (c config) security() (credentials.TransportCredentials, error) {
 	return &rotatingTLS{credentials.NewTLS(first), files}, nil
 }
 
-// tls is what the files say now.
+// tls returns the configuration from the current files.
 func (c config) tls() (*tls.Config, error) {
 	its := &tls.Config{MinVersion: tls.VersionTLS12}
 	if c.tlsCA != "" {
@@ -62,21 +62,21 @@ func (c config) tls() (*tls.Config, error) {
 	return its, nil
 }
 
-// tlsFiles are read for each connection, so that a certificate that is replaced needs no new client.
+// tlsFiles are read for each connection, so that a replaced certificate needs no new client.
 type tlsFiles struct {
 	read   func() (*tls.Config, error)
 	latest atomic.Pointer[tls.Config]
 }
 
 func (f *tlsFiles) now() *tls.Config {
-	// While they are replaced, one may not fit the other. Those before are still worth a try.
+	// During a replacement, one may not match the other. The old ones are still worth a try.
 	if its, err := f.read(); err == nil {
 		f.latest.Store(its)
 	}
 	return f.latest.Load()
 }
 
-// rotatingTLS shakes hands by what the files say at that moment.
+// rotatingTLS performs handshakes with the current files.
 type rotatingTLS struct {
 	credentials.TransportCredentials
 	files *tlsFiles
@@ -92,7 +92,7 @@ func (r *rotatingTLS) Clone() credentials.TransportCredentials {
 	return &rotatingTLS{r.TransportCredentials.Clone(), r.files}
 }
 
-// exposed refuses a token that would be sent in clear to another machine.
+// exposed refuses a token that would travel unencrypted to another machine.
 func (c config) exposed(to target) error {
 	if c.token == nil || c.isSecure() || to.isLocal || c.isInsecureToken {
 		return nil

@@ -15,24 +15,24 @@ import (
 	"github.com/dibs-cache/dibs/clients/go/dibsv1"
 )
 
-// noSessionError: the service does not take sessions here, or something on the way breaks streams. It says nothing of
-// the call.
+// noSessionError: the service does not accept sessions here, or something on the way breaks streams. It says nothing
+// about the call.
 type noSessionError struct{ error }
 
 func (e noSessionError) Unwrap() error { return e.error }
 
-// session makes all calls on one stream, of which a line is one after the other: a replica that drains is left for new
-// calls, and still answers the open ones.
+// session makes all calls on one stream at a time; a line is one stream. A draining replica gets no new calls, and
+// still answers the open ones.
 type session struct {
 	stub    dibsv1.CoordinatorServiceClient
 	connect time.Duration
 	holder  string
-	// watched are the namespaces of which it tells every change.
+	// watched are the namespaces whose changes it reports.
 	watched []string
-	// listener hears what the service says without having been asked.
+	// listener receives what the service sends without a request.
 	listener listener
 
-	// pool is the one that it belongs to; isReady is whether calls may go over it; seed is which keys it has then.
+	// pool is the one that it belongs to; isReady is whether calls may use it; seed then determines which keys it has.
 	pool    *sessionPool
 	isReady atomic.Bool
 	seed    atomic.Uint32
@@ -45,7 +45,7 @@ type session struct {
 	resumeToken string
 }
 
-// listener hears what the service says without having been asked. It is told outside of the session's lock.
+// listener receives what the service sends without a request, outside of the session's lock.
 type listener interface {
 	// leaseLost: the lease of the token is over.
 	leaseLost(token string)
@@ -53,10 +53,10 @@ type listener interface {
 	invalidated(*dibsv1.Invalidated)
 	// sessionBegan: the service has welcomed a session.
 	sessionBegan()
-	// sessionOpened: a session stands that tells of changes; sessionOver: it does no more.
+	// sessionOpened: there is a session that reports changes; sessionOver: it no longer does.
 	sessionOpened(*heartbeat)
 	sessionOver(*heartbeat)
-	// sessionChanged: a session has begun or broken, and what was told meanwhile is not known.
+	// sessionChanged: a session has begun or broken, so changes may have been missed.
 	sessionChanged()
 }
 
@@ -66,7 +66,7 @@ type answer struct {
 	err   error
 }
 
-// Invoke makes one call, as a connection does: its context's deadline and traceparent, or span, travel with it.
+// Invoke makes one call, like a connection. Its context's deadline and traceparent, or span, travel with it.
 func (s *session) Invoke(ctx context.Context, method string, request, reply any, options ...grpc.CallOption) error {
 	ctx, cancel := bounded(ctx, options)
 	defer cancel()
@@ -86,7 +86,7 @@ func (s *session) Invoke(ctx context.Context, method string, request, reply any,
 	}
 }
 
-// callOf is a request with the deadline and the traceparent, or span, of its context.
+// callOf returns a request with the deadline and the traceparent, or span, of its context.
 func callOf(ctx context.Context, request any) (*dibsv1.SessionCall, error) {
 	call := &dibsv1.SessionCall{Traceparent: traceparentOf(ctx)}
 	if err := setRequest(call, request); err != nil {
@@ -103,7 +103,7 @@ func callOf(ctx context.Context, request any) (*dibsv1.SessionCall, error) {
 	return call, nil
 }
 
-// ask puts the call on the line, which is opened if there is none.
+// ask puts the call on the line. It opens one if there is none.
 func (s *session) ask(call *dibsv1.SessionCall, onSent func()) (*line, *openCall) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,10 +113,10 @@ func (s *session) ask(call *dibsv1.SessionCall, onSent func()) (*line, *openCall
 	return s.line, s.line.call(call, onSent)
 }
 
-// settle waits until the session stands, and fails where it cannot be had.
+// settle waits until there is a session, and fails if there can be none.
 func (s *session) settle(ctx context.Context) error { return s.open().await(ctx) }
 
-// open is the line of the session, which is opened if there is none.
+// open returns the line of the session. It opens one if there is none.
 func (s *session) open() *line {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -126,7 +126,7 @@ func (s *session) open() *line {
 	return s.line
 }
 
-// rank: of several sessions, the one with the highest has the key; below 0 where calls may not go over it.
+// rank: of several sessions, the one with the highest rank has the key; below 0 if calls may not use it.
 func (s *session) rank(keyHash uint32) int64 {
 	if !s.isReady.Load() {
 		return -1
@@ -143,7 +143,7 @@ func (s *session) leave() {
 	}
 }
 
-// NewStream is a call that is answered several times.
+// NewStream makes a call with several answers.
 func (s *session) NewStream(ctx context.Context, _ *grpc.StreamDesc, _ string, options ...grpc.CallOption) (grpc.ClientStream, error) {
 	return newSessionStream(ctx, options, func(any) *session { return s }), nil
 }
@@ -156,7 +156,7 @@ func (s *session) close() {
 	}
 }
 
-// read takes the reply over into the message that waits for it. Nothing is copied that only points: a reply is read once.
+// read moves the reply into the message that waits for it. It copies only references, because a reply is read once.
 func (a answer) read(into any) error {
 	if a.err != nil {
 		return a.err

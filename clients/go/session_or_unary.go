@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// sessionAgain is until a session that could not be had is tried again, for the first time; it doubles up to
+	// sessionAgain is how long until a session that failed is tried again for the first time. It doubles up to
 	// sessionAgainMax.
 	sessionAgain    = 2 * time.Second
 	sessionAgainMax = 30 * time.Second
@@ -19,15 +19,15 @@ const (
 // sessions make calls on one stream, or on one for each replica.
 type sessions interface {
 	grpc.ClientConnInterface
-	// settle waits until there is a session, and fails where none can be had.
+	// settle waits until there is a session, and fails if there can be none.
 	settle(ctx context.Context) error
-	// groups are keys by the session that their calls go over.
+	// groups returns the keys, grouped by the session that their calls use.
 	groups(keys []string) [][]string
 	close()
 }
 
-// sessionOrUnary makes calls on a session where that can be had, and one by one where something on the way breaks
-// streams. No call waits for another try: that continues in the background.
+// sessionOrUnary makes calls on a session if there can be one, and one by one if something on the way breaks streams.
+// No call waits for another attempt, which continues in the background.
 type sessionOrUnary struct {
 	*link
 	sessions
@@ -53,7 +53,7 @@ func (s *sessionOrUnary) Invoke(ctx context.Context, method string, request, rep
 	return nil
 }
 
-// NewStream is a call that is answered several times.
+// NewStream makes a call with several answers.
 func (s *sessionOrUnary) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, options ...grpc.CallOption) (grpc.ClientStream, error) {
 	again := func() (grpc.ClientStream, error) { return s.link.NewStream(ctx, desc, method, options...) }
 	if s.isUnary.Load() {
@@ -67,14 +67,14 @@ func (s *sessionOrUnary) NewStream(ctx context.Context, desc *grpc.StreamDesc, m
 }
 
 func (s *sessionOrUnary) unaryWorksWithout(session noSessionError) {
-	// Where it was the token that was refused, a session with the next one can be had.
+	// If the token was refused, a session with the next one is possible.
 	if refused, _ := as[*Error](session.error); refused == nil || refused.Code != codes.Unauthenticated {
 		s.unaryWorks()
 	}
 }
 
-// unaryWorks where a session does not: calls go one by one until another try has one. The caller must have entered the
-// lifetime.
+// unaryWorks: without a session, calls are sent one by one until another attempt has one. The caller must have entered
+// the lifetime.
 func (s *sessionOrUnary) unaryWorks() {
 	if s.isUnary.CompareAndSwap(false, true) {
 		s.life.spawn(s.tryAgain)

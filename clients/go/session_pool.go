@@ -16,26 +16,26 @@ import (
 )
 
 const (
-	// sessionsMax: beyond that, one process has no need of more replicas.
+	// sessionsMax: one process does not need more replicas.
 	sessionsMax = 8
-	// reopenAfter is until a session that broke is opened again.
+	// reopenAfter is how long until a broken session is opened again.
 	reopenAfter = time.Second
-	// lookAgainMin is until a session that met the replica of another one looks again. It doubles with each try, up to
-	// lookAgainMax: an address may still be connecting, and on a loaded machine that takes a while.
+	// lookAgainMin is how long until a session that met the replica of another one tries again. It doubles with each try,
+	// up to lookAgainMax: an address may still be connecting, which takes a while on a loaded machine.
 	lookAgainMin = 10 * time.Millisecond
 	lookAgainMax = 30 * time.Second
-	// countAgainAfter: an address that is new has its session by then.
+	// countAgainAfter: a new address has its session after this time.
 	countAgainAfter = 30 * time.Second
 )
 
-// sessionPool has a session with each address of the target, so that the calls of one process are shared by the
-// replicas. All calls of a key go over the same one, so that callers of a key meet on one replica: a session that comes
-// or goes moves no keys of the others. The first serves where no other is open; it is opened by the first call.
+// sessionPool has a session with each address of the target, so that the replicas share the calls of one process. All
+// calls of a key use the same one, so callers of a key meet on one replica, and a session that comes or goes moves no
+// keys of the others. The first serves while no other is open. The first call opens it.
 type sessionPool struct {
 	create func() *session
-	// salt decides which keys a replica has: pools with the same one give a key to the same replica.
+	// salt determines which keys a replica has. Pools with the same salt give a key to the same replica.
 	salt uint32
-	// countAddresses says how many the target has now.
+	// countAddresses returns how many addresses the target has now.
 	countAddresses func(context.Context) int
 	life           *lifetime
 	first          *session
@@ -68,12 +68,12 @@ func (p *sessionPool) Invoke(ctx context.Context, method string, request, reply 
 	return p.of(request).Invoke(ctx, method, request, reply, options...)
 }
 
-// NewStream is a call that is answered several times. Its keys are those of one of the groups.
+// NewStream makes a call with several answers. Its keys must be those of one of the groups.
 func (p *sessionPool) NewStream(ctx context.Context, _ *grpc.StreamDesc, _ string, options ...grpc.CallOption) (grpc.ClientStream, error) {
 	return newSessionStream(ctx, options, p.of), nil
 }
 
-// groups are keys by the session that their calls go over.
+// groups returns the keys, grouped by the session that their calls use.
 func (p *sessionPool) groups(keys []string) [][]string {
 	bySession := make(map[*session][]string)
 	for _, key := range keys {
@@ -118,7 +118,7 @@ func (p *sessionPool) close() {
 	}
 }
 
-// accepts says whether a line that stands may be used: one for each replica is enough. The first session's always may.
+// accepts reports whether an open line may be used: one for each replica is enough. The first session's always may.
 func (p *sessionPool) accepts(l *line) bool {
 	its := l.session
 	p.mu.Lock()
@@ -143,7 +143,7 @@ func (p *sessionPool) accepts(l *line) bool {
 	return true
 }
 
-// over is told when a session takes no more calls.
+// over is called when a session accepts no more calls.
 func (p *sessionPool) over(its *session, peer string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -153,7 +153,7 @@ func (p *sessionPool) over(its *session, peer string) {
 	}
 }
 
-// grow has a session for each address, also for those that come later.
+// grow opens a session for each address, including those that come later.
 func (p *sessionPool) grow() {
 	for p.life.over.Err() == nil {
 		ctx, cancel := context.WithTimeout(p.life.over, reopenAfter)
@@ -188,7 +188,7 @@ func (p *sessionPool) keep(its *session) {
 			}
 			pause(p.life.over, reopenAfter)
 		case err == nil:
-			// Nothing went over it yet, so that nothing is lost with it. The next one goes to the next address.
+			// Nothing used it yet, so nothing is lost with it. The next one goes to the next address.
 			pause(p.life.over, lookAgain)
 			lookAgain = min(2*lookAgain, lookAgainMax)
 		default:
@@ -197,7 +197,7 @@ func (p *sessionPool) keep(its *session) {
 	}
 }
 
-// addressesOf counts the addresses that a target stands for; 1 where that cannot be told.
+// addressesOf counts the addresses that a target stands for; 1 if that is unknown.
 func addressesOf(its target) func(context.Context) int {
 	return func(ctx context.Context) int {
 		if its.addresses != nil {

@@ -10,17 +10,17 @@ import (
 	"github.com/dibs-cache/dibs/clients/go/dibsv1"
 )
 
-// sessionStream is a call of a session that is answered several times. It looks like a stream of its own.
+// sessionStream is a session's call with several answers. It looks like a separate stream.
 type sessionStream struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
 	options []grpc.CallOption
-	// sessionOf is the session that the call goes over.
+	// sessionOf returns the session for the call.
 	sessionOf func(request any) *session
 
 	line   *line
 	opened *openCall
-	// isLast: what was received was the last answer. isLeft: what is received are answers from before.
+	// isLast: the last answer was received. isLeft: answers from before are still being received.
 	isLast bool
 	isLeft bool
 }
@@ -41,7 +41,8 @@ func (s *sessionStream) SendMsg(request any) error {
 	return nil
 }
 
-// RecvMsg is the next answer. After the context has ended come those that were there already: they may carry leases.
+// RecvMsg receives the next answer. After the context has ended, it returns the answers that had already come, because
+// they may carry leases.
 func (s *sessionStream) RecvMsg(reply any) error {
 	if s.isLast {
 		s.cancel()
@@ -72,10 +73,10 @@ func (s *sessionStream) received(its answer, reply any) error {
 	return err
 }
 
-// CloseSend has nothing to say: there is one request.
+// CloseSend does nothing, because there is one request.
 func (s *sessionStream) CloseSend() error { return nil }
 
-// Context is that of the call.
+// Context returns the call's context.
 func (s *sessionStream) Context() context.Context { return s.ctx }
 
 // Header is empty.
@@ -84,13 +85,13 @@ func (s *sessionStream) Header() (metadata.MD, error) { return nil, nil }
 // Trailer is empty: the errors of a session carry their hints.
 func (s *sessionStream) Trailer() metadata.MD { return nil }
 
-// boundedStream is a stream within a time, which ends with an [Error], as unary calls do.
+// boundedStream is a stream with a time limit. It fails with an [Error], like unary calls.
 type boundedStream struct {
 	grpc.ClientStream
 	cancel context.CancelFunc
 }
 
-// RecvMsg is the next answer.
+// RecvMsg receives the next answer.
 func (s *boundedStream) RecvMsg(reply any) error {
 	err := s.ClientStream.RecvMsg(reply)
 	if err == nil {
@@ -103,11 +104,11 @@ func (s *boundedStream) RecvMsg(reply any) error {
 	return errorOf(err, s.Trailer())
 }
 
-// sessionStreamOrUnary makes the call on a stream of its own where a session cannot be had.
+// sessionStreamOrUnary makes the call on a separate stream if there can be no session.
 type sessionStreamOrUnary struct {
 	grpc.ClientStream
 	request any
-	// again opens a stream of its own; worked is told that one has answered where a session did not.
+	// again opens a separate stream; worked is called when one has answered and a session did not.
 	again  func() (grpc.ClientStream, error)
 	worked func(noSessionError)
 }
@@ -118,7 +119,7 @@ func (s *sessionStreamOrUnary) SendMsg(request any) error {
 	return s.ClientStream.SendMsg(request)
 }
 
-// RecvMsg is the next answer.
+// RecvMsg receives the next answer.
 func (s *sessionStreamOrUnary) RecvMsg(reply any) error {
 	err := s.ClientStream.RecvMsg(reply)
 	none, isNone := as[noSessionError](err)
@@ -143,7 +144,7 @@ func (s *sessionStreamOrUnary) RecvMsg(reply any) error {
 	return nil
 }
 
-// leaseIn is a lease that a reply carries to a call, and the key that it is of; nil if there is none.
+// leaseIn returns the lease that a reply carries to a call, and its key; nil if there is none.
 func leaseIn(call *dibsv1.SessionCall, reply *dibsv1.SessionReply) (namespace, key string, lease *dibsv1.Lease) {
 	if one := call.GetGetOrLock(); one != nil {
 		return one.GetNamespace(), one.GetKey(), reply.GetGetOrLock().GetLease()

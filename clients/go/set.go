@@ -6,29 +6,30 @@ import (
 	"github.com/dibs-cache/dibs/clients/go/dibsv1"
 )
 
-// Stored is what became of a value that was set.
+// Stored is the result of a Set.
 type Stored struct {
-	// Outcome is that of a [PublishEvent]; "stored" is the rule.
+	// Outcome is one of those of a [PublishEvent], usually "stored".
 	Outcome string
-	// IsStored: other callers get the value. It is not where the key was invalidated meanwhile, for example.
+	// IsStored reports that other callers get the value. They do not, for example, if the key was invalidated in the
+	// meantime.
 	IsStored bool
-	// Fence is that under which the key's value is now stored; 0 if there is none.
+	// Fence is the fence of the value that is stored now; 0 if there is none.
 	Fence int64
-	// MaybeStored: the outcome is "not_stored", and the value may still be stored, and be read later.
+	// MaybeStored: the outcome is "not_stored", but the value may be stored anyway, and be read later.
 	MaybeStored bool
 }
 
-// Set stores a value that the caller has: the write-through after a change of the source. A nil pointer is the knowledge
-// that the source has nothing. If a rebuild of the key runs, it ends first, so that the value of Set comes after it. No
-// call of this process that begins after Set has returned gets an older value.
+// Set stores a value that the caller already has: a write-through after a change of the source. A nil pointer means
+// that the source has nothing. Set waits for a running rebuild of the key, so its value comes after it. Calls of this
+// process that begin after Set has returned get no older value.
 //
 // It needs [WithTTL]. It fails with an [UnencodableError] or the codec's own error, and with an [Error] for bad input,
-// before anything is sent; with a [BusyError] where the wait ended first; with a [RebuildFailedError] where the rebuild
-// that it waited for failed; with a [ReentrantRebuildError] within the rebuild of the same key; with an [Error] where the
-// service cannot be reached, so that it is not known whether the value is stored; and as ctx ends.
+// before anything is sent; with a [BusyError] if the wait ended first; with a [RebuildFailedError] if the rebuild that
+// it waited for failed; with a [ReentrantRebuildError] within the rebuild of the same key; with an [Error] if the
+// service cannot be reached, so it is unknown whether the value is stored; and when ctx ends.
 func Set[T any](ctx context.Context, client *Client, key string, value T, options ...SetOption) (Stored, error) {
 	its := client.setOptions(options)
-	// Before anything is encoded, which a wrong option makes needless.
+	// Before anything is encoded, which would be wasted with a wrong option.
 	if err := its.refused(key); err != nil {
 		return Stored{}, err
 	}
@@ -39,7 +40,7 @@ func Set[T any](ctx context.Context, client *Client, key string, value T, option
 	return client.set(ctx, key, its, made{value: data, isAbsent: err != nil, storing: its.storing})
 }
 
-// SetAbsent stores the knowledge that the source has nothing under the key, as [Set] does with a value.
+// SetAbsent stores the fact that the source has nothing under the key, like [Set] does with a value.
 func SetAbsent(ctx context.Context, client *Client, key string, options ...SetOption) (Stored, error) {
 	its := client.setOptions(options)
 	if err := its.refused(key); err != nil {
@@ -58,13 +59,13 @@ func (c *Client) setOptions(options []SetOption) fetchOptions {
 	return its
 }
 
-// marshal is [encoded], with the panic of a codec as its error.
+// marshal is [encoded], with a panic of the codec as its error.
 func marshal[T any](codec Codec, value T) (data []byte, err error) {
 	defer recoverAs(&err)
 	return encoded(codec, value)
 }
 
-// setting is what is set, and how that ended.
+// setting is what is set, and the result.
 type setting struct {
 	its made
 	// Written once, before the flight has landed.
@@ -85,7 +86,7 @@ func (c *Client) set(ctx context.Context, key string, options fetchOptions, its 
 	return setting.stored, nil
 }
 
-// store publishes under the lease. What was not answered is tried again while the lease lasts.
+// store publishes under the lease. A publish without an answer is retried while the lease lasts.
 func (l *fetchLoop) store(ctx context.Context, lease *dibsv1.Lease) result {
 	if ctx.Err() != nil {
 		l.giveBack(ctx, lease)
@@ -94,7 +95,7 @@ func (l *fetchLoop) store(ctx context.Context, lease *dibsv1.Lease) result {
 	publishing := l.traced(context.WithoutCancel(ctx))
 	for attempt := 0; ; attempt++ {
 		response, err := l.publish(publishing, l.publishRequest(lease, l.setting.its))
-		// Also where it failed: the service may have stored it.
+		// Also if it failed, because the service may have stored it.
 		l.changed(change{namespace: l.id.namespace, keys: []string{l.id.key}})
 		switch {
 		case err == nil:
@@ -108,7 +109,7 @@ func (l *fetchLoop) store(ctx context.Context, lease *dibsv1.Lease) result {
 		case mayPublishAgain(err) && attempt < publishAgain && ctx.Err() == nil:
 			pause(ctx, pauseBefore(attempt, err))
 		default:
-			// Others need not wait until it ends by itself.
+			// Others need not wait until it expires.
 			l.life.spawnBehind(func() { l.giveBack(ctx, lease) })
 			return result{err: err}
 		}

@@ -13,18 +13,18 @@ import (
 
 // target is where the service is.
 type target struct {
-	// text is what gRPC is told.
+	// text is the target in gRPC's form.
 	text string
-	// addresses are those of a list, HOST:PORT each; nil for all other targets, whose addresses gRPC finds out.
+	// addresses are those of a list, HOST:PORT each; nil for all other targets, whose addresses gRPC finds.
 	addresses []string
 	// isLocal: nothing that is sent leaves this machine.
 	isLocal bool
 }
 
-// listScheme is that of the resolver of a list.
+// listScheme is the scheme of a list's resolver.
 const listScheme = "dibs-list"
 
-// targetOf reads a target. An impossible one is an error now, and not "out of reach" forever.
+// targetOf parses a target. An invalid one is an error now, and not "unreachable" forever.
 func targetOf(text string) (target, error) {
 	scheme, rest, hasScheme := strings.Cut(text, ":")
 	switch {
@@ -41,7 +41,7 @@ func targetOf(text string) (target, error) {
 		}
 		return oneAddress(text, rest)
 	case strings.Contains(text, "://") || (hasScheme && resolver.Get(scheme) != nil):
-		// One that the application has registered.
+		// A scheme that the application has registered.
 		if resolver.Get(scheme) == nil {
 			return target{}, noTarget(text, "gRPC knows no scheme "+scheme)
 		}
@@ -69,7 +69,7 @@ func listOf(text string) (target, error) {
 	return its, nil
 }
 
-// checkAddress says whether an address is of this machine.
+// checkAddress reports whether an address belongs to this machine.
 func checkAddress(text, address string) (isLocal bool, err error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -92,7 +92,7 @@ func noTarget(text, because string) error {
 		"write HOST:PORT, a list of them, dns:///HOST:PORT or unix:///PATH", text, because))
 }
 
-// resolver is that of a list; nil for all other targets.
+// resolver returns the resolver of a list; nil for all other targets.
 func (t target) resolver() resolver.Builder {
 	if t.addresses == nil {
 		return nil
@@ -100,7 +100,7 @@ func (t target) resolver() resolver.Builder {
 	var state resolver.State
 	for _, address := range t.addresses {
 		host, _, _ := net.SplitHostPort(address)
-		// A certificate is that of the address, and not of the list.
+		// A certificate belongs to the address, and not to the list.
 		state.Endpoints = append(state.Endpoints, resolver.Endpoint{
 			Addresses: []resolver.Address{{Addr: address, ServerName: host}},
 		})

@@ -12,7 +12,7 @@ build() {
   go build -o bin/ ./conformance ./examples/...
 }
 
-# Where the race detector cannot be had, the tests run without it.
+# If the race detector is not available, the tests run without it.
 race() {
   if [[ "$(go env CGO_ENABLED)" == 1 ]] && command -v "$(go env CC)" >/dev/null; then echo -race; fi
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// tokenSource gives the caller's token, for each call. It is a function, so that no print of a client shows a secret.
+// tokenSource returns the caller's token for each call. It is a function, so that printing a client shows no secret.
 type tokenSource func(context.Context) (string, error)
 
 func fixedToken(token string) tokenSource {
@@ -19,7 +19,7 @@ func fixedToken(token string) tokenSource {
 	return func(context.Context) (string, error) { return token, nil }
 }
 
-// setToken checks a fixed token now: it will be the same for each call.
+// setToken checks a fixed token now, because it is the same for each call.
 func (c *config) setToken(token string) {
 	c.token, c.tokenFault = fixedToken(token), header("token", token)
 }
@@ -45,11 +45,11 @@ func (s tokenSource) checked(ctx context.Context) (string, error) {
 	return token, header("token", token)
 }
 
-// fileReadEvery is how soon a change of the file is seen.
+// fileReadEvery is how soon a change of the file is noticed.
 const fileReadEvery = 500 * time.Millisecond
 
-// tokenFile is a token that a file holds. It is read again every now and then, and not only where its size or time has
-// changed: the next token may keep both.
+// tokenFile is a token in a file. It is read again regularly, and not only when its size or time has changed, because
+// the next token may keep both.
 type tokenFile struct {
 	path string
 
@@ -70,7 +70,7 @@ func (f *tokenFile) read(context.Context) (string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if time.Since(f.readAt) >= fileReadEvery {
-		// While it is replaced, the one before is still worth a try.
+		// During a replacement, the old one is still worth a try.
 		_ = f.readAgain()
 	}
 	return f.token, nil
@@ -93,24 +93,24 @@ func (f *tokenFile) readAgain() error {
 	return nil
 }
 
-// WithToken sets the caller's token. Default: DIBS_TOKEN, else that of the file DIBS_TOKEN_FILE, else none. It is sent in clear only to this machine, unless
-// [WithInsecureToken] allows more.
+// WithToken sets the caller's token. Default: DIBS_TOKEN, else the content of the file DIBS_TOKEN_FILE, else none. It
+// travels unencrypted only on this machine, unless [WithInsecureToken] allows more.
 func WithToken(token string) Option {
 	return option(func(c *config) { c.setToken(token) })
 }
 
-// WithTokenFile is a token that the file at path holds, without the white space around it. A change of the file counts
-// within a second. [New] fails where the file cannot be read; later, the token before stays in use. Default:
-// DIBS_TOKEN_FILE, unless there is a DIBS_TOKEN.
+// WithTokenFile sets a file with the token, without the white space around it. A change of the file is noticed within a
+// second. [New] fails if the file cannot be read. Later, the old token stays in use. Default: DIBS_TOKEN_FILE, unless
+// there is a DIBS_TOKEN.
 func WithTokenFile(path string) Option {
 	return option(func(c *config) { c.setTokenFile(path) })
 }
 
-// WithTokenFunc is a token that is asked for with each call, and each session, by any number of goroutines at once. It
-// should answer from memory. Its error is that of the call.
+// WithTokenFunc sets a function that returns the token for each call and each session. Any number of goroutines may
+// call it at once. It should answer from memory. Its error becomes the call's.
 func WithTokenFunc(token func(context.Context) (string, error)) Option {
 	return option(func(c *config) { c.token, c.tokenFault = token, nil })
 }
 
-// WithInsecureToken allows the token to be sent in clear to another machine, where anyone on the way can read it.
+// WithInsecureToken allows the token to travel unencrypted to another machine. Anyone on the way can read it.
 func WithInsecureToken() Option { return option(func(c *config) { c.isInsecureToken = true }) }

@@ -14,13 +14,13 @@ import (
 )
 
 const (
-	// tracerName is what the client's spans say they come from.
+	// tracerName is the source of the client's spans.
 	tracerName = "github.com/dibs-cache/dibs/clients/go"
 	// traceparentHeader is its name in W3C Trace Context.
 	traceparentHeader = "traceparent"
 )
 
-// traceparentOf is the W3C traceparent of the span of ctx; empty, and without cost, if there is none.
+// traceparentOf returns the W3C traceparent of the span of ctx; empty, and at no cost, if there is none.
 func traceparentOf(ctx context.Context) string {
 	span := trace.SpanContextFromContext(ctx)
 	if !span.IsValid() {
@@ -29,8 +29,8 @@ func traceparentOf(ctx context.Context) string {
 	return "00-" + span.TraceID().String() + "-" + span.SpanID().String() + "-" + span.TraceFlags().String()
 }
 
-// withinTrace is ctx in the span that the caller names, in place of the one that it is in. A text that is no
-// traceparent changes nothing.
+// withinTrace returns ctx in the span that the caller names, instead of its current one. Text that is no traceparent
+// has no effect.
 func (l *fetchLoop) withinTrace(ctx context.Context) context.Context {
 	if l.traceparent == "" {
 		return ctx
@@ -38,7 +38,7 @@ func (l *fetchLoop) withinTrace(ctx context.Context) context.Context {
 	return propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{traceparentHeader: l.traceparent})
 }
 
-// tracedAs passes the traceparent on, or, where it is empty, that of the span of ctx; and nothing else that the context
+// tracedAs passes on the traceparent, or, if it is empty, that of the span of ctx; and nothing else that the context
 // may carry for other services.
 func tracedAs(ctx context.Context, traceparent string) context.Context {
 	sent := metadata.MD{}
@@ -48,7 +48,8 @@ func tracedAs(ctx context.Context, traceparent string) context.Context {
 	return metadata.NewOutgoingContext(ctx, sent)
 }
 
-// traced is for the calls of a rebuild, whose span comes before what the caller has named: it is a child of that.
+// traced is for the calls of a rebuild. Its span takes precedence over the one that the caller named, because it is a
+// child of that.
 func (l *fetchLoop) traced(ctx context.Context) context.Context {
 	if trace.SpanContextFromContext(ctx).IsValid() {
 		return tracedAs(ctx, "")
@@ -56,7 +57,7 @@ func (l *fetchLoop) traced(ctx context.Context) context.Context {
 	return tracedAs(ctx, l.traceparent)
 }
 
-// beginSpan begins the span of a rebuild. It does not name the key: keys may be personal data.
+// beginSpan begins the span of a rebuild. It does not name the key, because keys may be personal data.
 func (l *fetchLoop) beginSpan(ctx context.Context, lease *dibsv1.Lease) (context.Context, trace.Span) {
 	return l.config.tracer.Start(ctx, "dibs.rebuild", trace.WithAttributes(
 		attribute.String("dibs.namespace", cmp.Or(l.namespace, "default")),
@@ -65,10 +66,10 @@ func (l *fetchLoop) beginSpan(ctx context.Context, lease *dibsv1.Lease) (context
 	))
 }
 
-// endSpan: that the source has nothing is a result like any other.
+// endSpan ends the span. An absence is a result like any other.
 func endSpan(span trace.Span, its result) {
 	defer span.End()
-	// What is recorded calls methods of a user's error.
+	// Recording calls methods of the user's error.
 	defer func() { _ = recover() }()
 	if its.isFailure() {
 		span.SetStatus(codes.Error, textOf(its.err))

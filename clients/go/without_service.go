@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// withoutService: the service cannot be reached. One rebuild at a time in this process, or the error.
+// withoutService: the service cannot be reached. It runs one rebuild at a time in this process, or returns the error.
 func (l *fetchLoop) withoutService(ctx context.Context, its *flight, cause *Error) result {
 	l.presence.lost(cause)
 	if l.onUnavailable == OnUnavailableFail && !l.isGet {
@@ -40,7 +40,7 @@ func (l *fetchLoop) withoutService(ctx context.Context, its *flight, cause *Erro
 	})
 }
 
-// nearLast is what was fresh when the service was last heard of, told as stale.
+// nearLast returns the value that was fresh when the service last answered, as stale.
 func (l *fetchLoop) nearLast() (result, bool) {
 	if l.near == nil || !l.acceptsStale() {
 		return result{}, false

@@ -6,8 +6,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// word is an enum value's name in the contract, without the prefix that all of its values share and in small letters;
-// "unspecified" for a value that this version does not know.
+// word returns an enum value's name in the contract, in lower case and without the common prefix; "unspecified" for a
+// value that this version does not know.
 func word(value protoreflect.Enum) string {
 	values := value.Descriptor().Values()
 	zero := string(values.ByNumber(0).Name())

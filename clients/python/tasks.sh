@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 bin=.venv/bin
 
-# Everything that runs here, at the versions of requirements.txt; only when those have changed.
+# Installs everything that runs here, at the versions of requirements.txt, if these have changed.
 install() {
   local wanted
   wanted=$(cat requirements.txt pyproject.toml | sha256sum)
@@ -16,7 +16,7 @@ install() {
   echo "$wanted" >.venv/installed
 }
 
-# The contract's package is called as the library is, so that the stubs' own imports need no mending.
+# The contract's package has the same name as the library, so that the stubs' own imports work unchanged.
 generate() {
   rm -rf src/dibs/v1
   PATH="$PWD/$bin:$PATH" $bin/python -m grpc_tools.protoc --proto_path ../../proto \
@@ -46,7 +46,7 @@ run_tests() {
 }
 
 case "${1:-}" in
-  # Not joined by &&, which would let what fails inside go on.
+  # Not joined by &&, which would hide failures inside.
   generate) install; generate ;;
   build) install ;;
   test) install; run_tests "${@:2}" ;;

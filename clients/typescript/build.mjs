@@ -1,5 +1,5 @@
 // Builds both halves of the package: `dist/esm` for `import`, `dist/commonjs` for `require`. With `--anew`, for a
-// package that is published, it first installs what is missing and removes what an earlier build has left.
+// package that is published, it first installs what is missing and removes the output of earlier builds.
 import { spawnSync } from 'node:child_process';
 import { rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

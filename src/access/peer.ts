@@ -18,8 +18,3 @@ export function peerOf(address: string | undefined): string {
   const network = [...first, ...between, ...last].slice(0, 4).map((group) => group.replace(/^0+(?=.)/, ''));
   return `${network.join(':').toLowerCase()}::/64`;
 }
-
-/** The same for the peer of a call as grpc-js writes it: an address and its port, or `unknown`. */
-export function peerOfCall(peer: string): string {
-  return peerOf(peer === 'unknown' ? undefined : peer.replace(/:\d+$/, ''));
-}

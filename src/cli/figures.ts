@@ -8,16 +8,16 @@ export interface Scrape {
 
 /** What you want to know on call about one replica, or about all. */
 export interface Figures {
-  /** GetOrLock calls a second, by what they were answered. */
+  /** GetOrLock calls per second, by outcome. */
   readonly calls: ReadonlyMap<string, number>;
   readonly publishes: number;
   readonly waiters: number;
-  /** Of the caller that has waited longest; undefined if the replica is of a version that does not say it. */
+  /** How long the longest waiter has waited; undefined if the replica's version does not report it. */
   readonly longestWaitMs: number | undefined;
   readonly leases: number;
   /** Lock nodes by state; empty in the embedded mode. */
   readonly lockNodes: ReadonlyMap<string, number>;
-  /** What the last decision had to do without; empty if nothing. */
+  /** The current degradation; empty if there is none. */
   readonly degraded: ReadonlySet<string>;
 }
 
@@ -49,7 +49,7 @@ export function figuresOf(before: Scrape, after: Scrape): Figures {
   };
 }
 
-/** Several replicas as one. They share their lock nodes: what differs is what each sees of them, and is left out. */
+/** Several replicas as one. They share their lock nodes, so what each of them sees of the nodes is left out. */
 export function together(all: readonly Figures[]): Figures {
   const calls = new Map<string, number>();
   for (const figures of all) {

@@ -34,7 +34,11 @@ export interface Config extends EdgeConfig {
   readonly policy: Policy;
   readonly logLevel: LogLevel;
   readonly otel: OtelConfig;
-  /** What is allowed and probably not meant. */
+  /** Processes that answer calls. With 1 this process does, and there is no other. */
+  readonly workers: number;
+  /** Of a worker: which one it is, from 1. Its bounds are its share of those of the whole. */
+  readonly worker?: number;
+  /** Settings that are allowed but probably a mistake. */
   readonly suspicions: Suspicions;
 }
 
@@ -52,6 +56,8 @@ const HOUR_MS = 3_600_000;
  */
 const VALUE_BYTES_MAX = 8_388_608;
 const MIB = 1_048_576;
+/** As many cores as one machine gives one container, and more than that. */
+const WORKERS_MAX = 64;
 
 /** `embedded` without a fleet: everything is in this process's memory. */
 export function modeOf({ fleet }: Pick<Config, 'fleet'>): 'embedded' | 'quorum' {
@@ -68,18 +74,21 @@ export function loadConfig(
   nowMs = Date.now(),
 ): Config {
   const reader = new EnvironmentReader(env);
-  const limits = limitsOf(reader);
+  // One core each. Replicas in containers of their own are the usual way to use several.
+  const workers = reader.whole('DIBS_WORKERS', 1, 1, WORKERS_MAX);
+  const limits = limitsOf(reader, workers);
   const nodeTimeoutMs = nodeTimeoutOf(reader, limits);
   const edge = readEdge(reader, readFile, nowMs);
   const fleet = readFleet(reader, readFile);
+  refuseEmbedded(reader, workers);
   const nearCacheBytes = reader.whole('DIBS_NEAR_CACHE_BYTES', 64 * MIB, 0, 2 ** 40);
   const sessionGraceMs = reader.whole('DIBS_SESSION_GRACE_MS', 0, 0, HOUR_MS);
   // Long compared with a handshake, and short enough that new replicas get their share within minutes.
   const connectionAgeMs = reader.whole('DIBS_CONNECTION_AGE_MS', 600_000, 1_000, 24 * HOUR_MS);
   // An idle one costs about 40 KiB.
-  const connectionsMax = reader.whole('DIBS_CONNECTIONS', 10_000, 1, 1_000_000);
-  // Half of it suffices one connection for sixty answers with a value of 1 MiB in flight, on any network.
-  const unsentBytesMax = reader.whole('DIBS_UNSENT_BYTES', 128 * MIB, MIB, 2 ** 40);
+  const connectionsMax = reader.whole('DIBS_CONNECTIONS', 10_000, workers, 1_000_000);
+  // One connection may use half of it: sixty answers of 1 MiB in flight, enough on any network.
+  const unsentBytesMax = reader.whole('DIBS_UNSENT_BYTES', 128 * MIB, workers * MIB, 2 ** 40);
   // Values rarely shrink much, while a small compressed request can become a large one.
   const compressedRequests = reader.choice('DIBS_COMPRESSED_REQUESTS', 'false', ['true', 'false']) === 'true';
   const logLevel = reader.choice('DIBS_LOG_LEVEL', 'info', LOG_LEVELS);
@@ -102,6 +111,7 @@ export function loadConfig(
     policy,
     logLevel,
     otel,
+    workers,
     suspicions: {
       unknownVariables: unknownVariables(env, reader.asked),
       embeddedBeyondLoopback: fleet === undefined && edge.grpcIsRemote,
@@ -110,15 +120,26 @@ export function loadConfig(
   });
 }
 
-function limitsOf(reader: EnvironmentReader): Limits {
+/** Each worker would give the same leases again, from a store of its own. */
+function refuseEmbedded(reader: EnvironmentReader, workers: number): void {
+  const isEmbedded = ['DIBS_QUORUM_NODES', 'DIBS_STORE_URL'].every((name) => reader.get(name) === undefined);
+  if (workers === 1 || !isEmbedded) return;
+  reader.faults.add(
+    'DIBS_WORKERS',
+    `is ${workers}, and in embedded mode each worker would have a store of its own; set DIBS_QUORUM_NODES and DIBS_STORE_URL, or DIBS_WORKERS=1`,
+  );
+}
+
+/** Each worker has a share of the bounds, which is at least one. */
+function limitsOf(reader: EnvironmentReader, workers: number): Limits {
   // 10 s outlasts nearly every rebuild, and a dead holder is replaced within it.
   const leaseMsMax = reader.whole('DIBS_LEASE_MAX_MS', 60_000, 10, HOUR_MS);
   // Below 100 ms, drift and round trips to the lock nodes use too much of a lease.
   const leaseMsMin = reader.whole('DIBS_LEASE_MIN_MS', 100, 10, leaseMsMax);
   const leaseMs = reader.whole('DIBS_LEASE_MS', 10_000, leaseMsMin, leaseMsMax);
   // A waiter costs about 2 KiB, so 200,000 take 400 MiB. One key may have a tenth.
-  const waitersMax = reader.whole('DIBS_WAITERS', 200_000, 1, 10_000_000);
-  const waitersPerKeyMax = reader.whole('DIBS_WAITERS_PER_KEY', 20_000, 1, waitersMax);
+  const waitersMax = reader.whole('DIBS_WAITERS', 200_000, workers, 10_000_000);
+  const waitersPerKeyMax = reader.whole('DIBS_WAITERS_PER_KEY', 20_000, workers, waitersMax);
   return Object.freeze({
     leaseMs,
     leaseMsMin,

@@ -4,11 +4,14 @@ import { type Credentials, parseStoreUrl, type SingleAddress, type StoreAddress 
 
 /** The lock nodes and the value store. */
 export interface FleetConfig {
-  readonly lockNodes: readonly SingleAddress[];
+  /** Each group decides about its share of the keys. */
+  readonly lockGroups: readonly (readonly SingleAddress[])[];
   readonly store: StoreAddress;
   /** PEM: the authorities for servers with TLS. Absent: those that Node trusts. */
   readonly redisCa?: string;
 }
+
+const NODES = 'DIBS_QUORUM_NODES';
 
 /** Undefined in embedded mode, and if there are faults, which it adds to the reader. */
 export function readFleet(
@@ -29,44 +32,87 @@ export function readFleet(
       'is set while DIBS_QUORUM_NODES is not; set both, or neither for the embedded mode',
     );
   }
-  const lockNodes = nodes === undefined ? [] : lockNodesOf(reader, nodes);
+  const lockGroups = nodes === undefined ? [] : lockGroupsOf(reader, nodes);
   const store = withSentinelUser(reader, storeUrl === undefined ? undefined : storeOf(reader, storeUrl));
-  const isTls = [...lockNodes, store].some((it) => it?.tls);
+  const isTls = [...lockGroups.flat(), store].some((it) => it?.tls);
   const redisCa = redisCaOf(reader, read, isTls);
-  if (store === undefined || lockNodes.length === 0) return undefined;
-  return Object.freeze({ lockNodes, store, redisCa });
+  if (store === undefined || lockGroups.length === 0) return undefined;
+  return Object.freeze({ lockGroups, store, redisCa });
 }
 
-/** Faults never repeat a URL, because it may contain a password. */
-function lockNodesOf(reader: EnvironmentReader, list: string): readonly SingleAddress[] {
+/** A replica has a connection to each lock node. So many groups decide about a million leases a second. */
+const GROUPS_MAX = 16;
+
+/** Where a node stands in the setting, for a fault. */
+interface Place {
+  readonly node: number;
+  /** 0 if there is only one group. */
+  readonly group: number;
+}
+
+/** Groups are separated by `;`, their nodes by commas. Faults never repeat a URL, because it may contain a password. */
+function lockGroupsOf(reader: EnvironmentReader, text: string): readonly (readonly SingleAddress[])[] {
+  const lists = text.split(';');
+  if (lists.length > GROUPS_MAX) {
+    reader.faults.add(NODES, `lists ${lists.length} groups of nodes; set at most ${GROUPS_MAX}`);
+  }
+  const seen = new Map<string, Place>();
+  const groups = lists.map((list, at) => lockNodesOf(reader, list, lists.length === 1 ? 0 : at + 1, seen));
+  return Object.freeze(groups);
+}
+
+/** `seen`: the place of each address in the groups before, which gets those of this group. */
+function lockNodesOf(
+  reader: EnvironmentReader,
+  list: string,
+  group: number,
+  seen: Map<string, Place>,
+): readonly SingleAddress[] {
+  const inGroup = group === 0 ? '' : `group ${group} `;
+  if (list.trim() === '') {
+    reader.faults.add(NODES, `${inGroup}has no nodes; set 3, 5 or 7, or remove its ';'`);
+    return [];
+  }
   const urls = list.split(',').map((url) => url.trim());
   if (![3, 5, 7].includes(urls.length)) {
-    reader.faults.add('DIBS_QUORUM_NODES', `lists ${urls.length} node(s); set 3, 5 or 7`);
+    reader.faults.add(NODES, `${inGroup}lists ${urls.length} node(s); set 3, 5 or 7`);
   }
   const addresses: SingleAddress[] = [];
-  const seen = new Map<string, number>();
   for (const [at, url] of urls.entries()) {
-    const what = `node ${at + 1} is not redis://HOST:PORT or rediss://HOST:PORT, with USER:PASSWORD@ if needed`;
-    const address = reader.faults.attempt('DIBS_QUORUM_NODES', what, () => parseStoreUrl(url));
+    const place = { node: at + 1, group };
+    const what = `${named(place)} is not redis://HOST:PORT or rediss://HOST:PORT, with USER:PASSWORD@ if needed`;
+    const address = reader.faults.attempt(NODES, what, () => parseStoreUrl(url));
     if (address === undefined) continue;
     if (address.kind !== 'single') {
-      reader.faults.add('DIBS_QUORUM_NODES', what);
+      reader.faults.add(NODES, what);
       continue;
     }
     addresses.push(address);
-    // Two databases of one Redis fail together, so they count as the same node.
-    const { host, port } = address;
-    const place = `${host.includes(':') ? `[${host}]` : host}:${port}`.toLowerCase();
-    const first = seen.get(place);
-    if (first !== undefined) {
-      reader.faults.add(
-        'DIBS_QUORUM_NODES',
-        `nodes ${first} and ${at + 1} are both ${place}; each must be a separate Redis`,
-      );
-    }
-    seen.set(place, first ?? at + 1);
+    checkSeparate(reader, address, place, seen);
   }
   return Object.freeze(addresses);
+}
+
+/** Two databases of one Redis fail together, so they count as the same node. */
+function checkSeparate(
+  reader: EnvironmentReader,
+  { host, port }: SingleAddress,
+  place: Place,
+  seen: Map<string, Place>,
+): void {
+  const address = `${host.includes(':') ? `[${host}]` : host}:${port}`.toLowerCase();
+  const first = seen.get(address);
+  if (first === undefined) {
+    seen.set(address, place);
+    return;
+  }
+  const both =
+    place.group === 0 ? `nodes ${first.node} and ${place.node}` : `${named(first)} and ${named(place)}`;
+  reader.faults.add(NODES, `${both} are both ${address}; each must be a separate Redis`);
+}
+
+function named({ node, group }: Place): string {
+  return group === 0 ? `node ${node}` : `node ${node} of group ${group}`;
 }
 
 /** The fault never repeats the URL, because it may contain a password. */

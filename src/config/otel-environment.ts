@@ -56,14 +56,14 @@ export function readOtelEnvironment(reader: EnvironmentReader): OtelConfig {
 /** The usual port of a collector for one of the two ways to speak OTLP. */
 const PORT_OF = { grpc: '4317', http: '4318' } as const;
 
-/** An endpoint whose port usually speaks the other protocol: then nothing arrives, and the error only says that a reply has no form. */
+/** An endpoint whose port usually speaks the other protocol. Nothing arrives then, and the error does not say why. */
 export interface OtlpMismatch {
   readonly variable: string;
   readonly port: string;
   readonly protocol: OtlpProtocol;
 }
 
-/** Where the signals that are sent go to. */
+/** The endpoints of the exported signals. */
 export function otlpEndpoints(
   reader: Pick<EnvironmentReader, 'get'>,
   { traces, metrics }: OtelConfig,
@@ -79,7 +79,7 @@ export function otlpEndpoints(
   });
 }
 
-/** Of the signals that are sent. */
+/** The mismatches of the exported signals. */
 export function otlpMismatches(reader: EnvironmentReader, otel: OtelConfig): OtlpMismatch[] {
   const found = otlpEndpoints(reader, otel).flatMap(({ signal, variable, url: { port } }) => {
     const protocol = protocolOf(reader, signal);
@@ -102,7 +102,7 @@ function wants(reader: EnvironmentReader, signal: Signal, choices: readonly stri
   return named.some((exporter) => ['otlp', 'console'].includes(exporter.trim()));
 }
 
-/** Without its scheme the exporters would take the host for one, and send nothing. */
+/** Without a scheme, the exporters would take the host for the scheme and send nothing. */
 function checkEndpoint(reader: EnvironmentReader, name: string): void {
   const text = reader.get(name);
   if (text === undefined || (/^https?:\/\/[^/]/i.test(text) && URL.canParse(text))) return;

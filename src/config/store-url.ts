@@ -26,7 +26,7 @@ export type SentinelAddress = Credentials & {
   readonly tls: boolean;
   readonly sentinels: readonly RedisHost[];
   readonly name: string;
-  /** Those of the sentinels themselves, which no URL has. */
+  /** The credentials of the sentinels themselves, which no URL contains. */
   readonly ofSentinels?: Credentials;
 };
 

@@ -16,7 +16,7 @@ const OF_CLIENTS = [
 const OF_KUBERNETES =
   /_SERVICE_(?:HOST|PORT)(?:_[A-Z0-9_]+)?$|_PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?$/;
 const LINK_OF_KUBERNETES = /^(?:tcp|udp|sctp):\/\//;
-/** More changed letters than these make another word. */
+/** With more changed letters than this, it is a different word. */
 const CHANGES_MAX = 6;
 
 export interface UnknownVariable {

@@ -41,13 +41,13 @@ import type { Extend, GetOrLock, Invalidate, Publish, Release } from './words/re
 export interface CoordinatorParts extends KeyLoopsParts, GranterParts {
   readonly wakes: WakeChannel;
   readonly namespaces: NamespaceStore;
-  /** Of values that this replica may keep in memory; 0 for none. */
+  /** The size of this replica's near cache; 0 turns it off. */
   readonly nearCacheBytes: number;
-  /** This process cannot keep up: no further caller may wait, while hits are served and leases can be ended. */
+  /** True while this process cannot keep up: no further caller may wait. Hits are served and leases can be ended. */
   overloaded?(): boolean;
 }
 
-/** The domain's front: one method a call. Outcomes are answers; only what no authority can decide is an error. */
+/** The domain's entry point: one method per call. Outcomes are answers. Only what no authority can decide is an error. */
 export class Coordinator {
   readonly #held: HeldLeases;
   readonly #near: NearCache;
@@ -66,7 +66,7 @@ export class Coordinator {
 
   constructor(parts: CoordinatorParts) {
     const lateness = new Lateness(parts);
-    this.#degradation = new Degradation(parts.observer, lateness);
+    this.#degradation = new Degradation(parts.observer, lateness, parts.quorum);
     this.#indecision = new Indecision(parts.clock, parts.observer);
     const store = this.#degradation.watchedStore(parts.store);
     const quorum = this.#degradation.watchedQuorum(parts.quorum);
@@ -159,23 +159,23 @@ export class Coordinator {
     return this.#keyLoops.waiters;
   }
 
-  /** How long the caller has waited here that has waited longest; 0 if none waits. */
+  /** How long the longest waiter has waited here; 0 if no caller waits. */
   get longestWaitMs(): number {
     return this.#keyLoops.longestWaitMs;
   }
 
-  /** Leases that this replica gave and that run now. */
+  /** The running leases that this replica granted. */
   get leasesHeld(): number {
     return this.#held.count;
   }
 
-  /** The `max` of them, and the `max` keys, that most callers wait for here. They may wait for a lease of any replica. */
+  /** The `max` leases and the `max` keys with the most waiters here. They may wait for a lease of any replica. */
   shown(max: number): { readonly held: ShownLeases; readonly waits: ShownWaits } {
     const held = this.#held.shown(max, (id) => this.#keyLoops.waitersOf(id));
     return { held, waits: this.#keyLoops.shown(max) };
   }
 
-  /** For a while, no attempt has had a winner. */
+  /** No attempt has had a winner for a while. */
   get undecided(): boolean {
     return this.#indecision.lasts;
   }
@@ -194,11 +194,11 @@ export class Coordinator {
     });
   }
 
-  /** Returns what is in this replica's memory; else `settled` is called once. Throws where that would reject at once. */
+  /** Returns a hit from memory, or calls `settled` once later. Throws where {@link getOrLock} would reject at once. */
   getOrLockAtOnce(request: GetOrLock, call: Call, settled: Settled): GetOrLockAnswer | undefined {
     const { clock, limits } = this.parts;
     const policy = this.parts.policyOf(request.key.namespace);
-    // One for each call: drawn anew for each use, it would be a product of chances.
+    // Drawn once per call. A new draw for each use would multiply the chances.
     const draw = refreshDraw(policy.earlyRefreshBeta, this.parts.chance.fraction());
     const near = this.#nearHit(request, draw);
     if (near !== undefined) return near;
@@ -217,7 +217,7 @@ export class Coordinator {
     return undefined;
   }
 
-  /** A fresh value from memory. None for READ_STORE, while changes go unheard, or if drawn to rebuild early. */
+  /** A fresh value from memory. None for READ_STORE, while changes may be missed, or if drawn to rebuild early. */
   #nearHit({ key, intent, read }: GetOrLock, draw: number): GetOrLockAnswer | undefined {
     const isTrusted = this.parts.wakes.live && this.#degradation.modeOfHit === 'none';
     if (intent === 'refresh' || read === 'store' || !isTrusted) return undefined;
@@ -233,25 +233,25 @@ export class Coordinator {
     return { outcome: hit, degraded };
   }
 
-  /** Rejects as `unavailable` where the namespace rather fails than degrades. */
+  /** Rejects as `unavailable` if the namespace's policy is to fail instead of degrading. */
   async explain(key: Key): Promise<Explanation> {
     const { record, past } = await this.#reader.explain(key);
     const waiters = this.#keyLoops.waitersOf(key.id);
-    return explanationOf(record, past, { waiters, degraded: this.#degradation.mode });
+    return explanationOf(record, past, { waiters, degraded: this.#degradation.modeOf(key.id) });
   }
 
-  /** The lease was granted, but its caller had gone before the answer could be sent, or has gone with its session. */
+  /** Takes back a lease whose caller left before the answer could be sent, or left with its session. */
   async giveBack(key: Key, lease: Lease, end: 'cancelled' | 'session_lost' = 'cancelled'): Promise<void> {
     await this.#lifecycle.giveBack(key, lease, end);
     this.#keyLoops.wake(key.id);
   }
 
-  /** `ended` is called once when a lease of this replica ends; with undefined when that is its holder's own word. */
+  /** Calls `ended` once when a lease of this replica ends, with undefined if its holder ended it. */
   watchLease({ token }: Lease, ended: (end: LeaseEnd | undefined) => void): void {
     this.#held.watch(token.nonce, ended);
   }
 
-  /** Never rejects because the store is unavailable: that is `not_stored`. */
+  /** Never rejects because the store is unavailable: the answer is then `not_stored`. */
   publish(request: Publish, call: Call): Promise<PublishAnswer> {
     return this.#publishValue.publish(request, call);
   }
@@ -268,7 +268,7 @@ export class Coordinator {
     const sent = { readAtMs: this.parts.clock.nowMs(), sentAt };
     const outcome = await this.#lifecycle.release(request);
     if (failure !== undefined && outcome === 'released' && token?.kind !== 'armed' && feeds) {
-      // No store passes this failure on to the callers that wait here.
+      // The store does not know this lease, so it passes no failure on to the callers that wait here.
       const { message, retryAfterMs = this.parts.policyOf(key.namespace).failureBackoffMs } = failure;
       const record = {
         ...NO_RECORD,
@@ -280,12 +280,12 @@ export class Coordinator {
     return outcome;
   }
 
-  /** Rejects as `unavailable` where it is not known whether the lease lasts; extending again is safe. */
+  /** Rejects as `unavailable` if it is unknown whether the lease lasts; extending again is safe. */
   async extend(request: Extend, _call: Call): Promise<ExtendAnswer> {
     return this.#lifecycle.extend(request);
   }
 
-  /** The lease was extended on another session than its own. Returns the lease as that session has it now, or undefined. */
+  /** The lease was extended on another session. Moves it there and returns it, or undefined if it cannot be moved. */
   async takeOver({ key, token }: Extend, expiresInMs: number): Promise<Lease | undefined> {
     return token && this.#lifecycle.takeOver(key, token, expiresInMs);
   }
@@ -300,12 +300,12 @@ export class Coordinator {
     this.#keyLoops.drain();
   }
 
-  /** Stops hearing wakes; to be called after the last answer. */
+  /** Stops listening to wakes. Call it after the last answer. */
   close(): void {
     this.#stopListening();
   }
 
-  /** A wake says that tags of a namespace, or all of it, were invalidated. */
+  /** A wake reports that tags of a namespace, or all of it, were invalidated. */
   #namespaceChanged(namespace: string, wake: TagWake | undefined): void {
     const isWhole = !this.#changes.namespaceChanged(namespace, wake);
     if (isWhole || wake === undefined || wake.all) this.#near.dropNamespace(namespace);

@@ -20,7 +20,7 @@ export interface InvalidateValuesParts {
   readonly limits: Pick<Limits, 'leaseMsMax'>;
 }
 
-/** What an invalidation tells inside this replica. */
+/** The parts of this replica that an invalidation notifies. */
 export interface InvalidateValuesRooms {
   readonly held: Pick<HeldLeases, 'keyChanged' | 'end'>;
   readonly slots: Pick<RebuildSlots, 'leave'>;
@@ -30,8 +30,8 @@ export interface InvalidateValuesRooms {
 }
 
 /**
- * Passes invalidations to the store. What is here of a key, or of a tag, goes with the store's answer to its own step,
- * because the answer for another key may be late. Its wake may come later, or never. It goes also if no answer came,
+ * Passes invalidations to the store. Local copies of a key or a tag are dropped when the store answers that step: the
+ * answer for another key may be late, and the wake may come later, or never. They are dropped even without an answer,
  * because the step may have been taken.
  */
 export class InvalidateValues {
@@ -105,7 +105,7 @@ export class InvalidateValues {
     else near.dropTags(namespace, tags);
   }
 
-  /** Broken at once, so that no caller waits behind a rebuild whose publish is refused already. */
+  /** Released at once, so that no caller waits for a rebuild whose publish will be refused. */
   #breakVoided(key: Key, nonce: string): void {
     const { held, keyLoops, slots } = this.rooms;
     held.end(nonce, 'invalidated');

@@ -33,7 +33,7 @@ export interface PublishValueParts extends LeasePorts {
   readonly wakes: Pick<WakeChannel, 'live'>;
 }
 
-/** What a publish tells of, or asks, inside this replica. */
+/** The parts of this replica that a publish notifies or asks. */
 export interface PublishValueRooms {
   readonly held: HeldLeases;
   readonly lifecycle: Pick<LeaseLifecycle, 'endUnstored'>;
@@ -77,7 +77,7 @@ export class PublishValue {
   }
 
   /**
-   * Never rejects because the store is unavailable: that is `not_stored`. It waits for a store that is late, as long as
+   * Never rejects because the store is unavailable: the answer is then `not_stored`. Waits for a late store as long as
    * its caller does. The caller's answer is then not final: the store's answer still counts when it comes.
    */
   publish(request: Publish, call: Call): Promise<PublishAnswer> {
@@ -123,8 +123,8 @@ export class PublishValue {
     const step = call.trace?.begin('publish');
     const spans = [lease?.span, step];
     const servedByWake = isTraced(spans) ? this.wokenValues.publishing(key.id) : undefined;
-    // A change that arrives from here on may have come after the value was stored, and before the reply. And the store
-    // counts the value's time from when it took it, which was no earlier: a late reply makes nothing last longer.
+    // A change that arrives from here on may have come after the value was stored, and before the reply. The store
+    // counts the value's time from when it took it, which was no earlier, so a late reply makes nothing last longer.
     const sent = this.#now();
     let stored: Stored | undefined;
     let notStored: NotStored | undefined;
@@ -154,8 +154,8 @@ export class PublishValue {
   }
 
   /**
-   * This replica's own publish was answered: if it was stored, callers that come from here on must not get what the near
-   * cache had, whatever else the publish waits for. A fence of 0: it has expired by now.
+   * This replica's own publish was answered. If it was stored, callers that come from here on must not get the near
+   * cache's older copy, whatever else the publish waits for. A fence of 0 means that it has expired by now.
    */
   #heard<Answer extends StoredAnswer>({ id }: Key, answer: Answer): Answer {
     const { fence, outcome } = answer;
@@ -178,7 +178,9 @@ export class PublishValue {
     return { outcome, fence, counts: await this.#counts(key.namespace, clock, tags) };
   }
 
-  /** Whether none of the tags, nor the namespace, was invalidated since this tag clock: as heard here, else as the store knows. */
+  /**
+   * Whether no tag and not the namespace was invalidated since this tag clock: as heard here, else as the store knows.
+   */
   async #counts(namespace: string, clock: string, tags: readonly string[]): Promise<boolean | undefined> {
     const { wakes, namespaces } = this.parts;
     const copy = { sentAt: this.changes.count, fence: 0, clock, tags };
@@ -188,7 +190,7 @@ export class PublishValue {
     return now && outlasts(clock, now.clock, now.stamps);
   }
 
-  /** The waiters here get what was stored, unless its tags were invalidated while it was rebuilt. */
+  /** Gives the waiters here what was stored, unless its tags were invalidated during the rebuild. */
   async #feedStored(
     key: Key,
     record: KeyRecord,
@@ -197,14 +199,16 @@ export class PublishValue {
     { sinceUnknown = false }: Stored,
   ): Promise<number> {
     if (answer.outcome === 'duplicate' || !STORED.has(answer.outcome)) return 0;
-    // An earlier call of the same holder may have stored it, at a time that is not known here: the callers read it.
+    // An earlier call of the same holder may have stored it, at a time that is unknown here. The callers read it
+    // instead.
     if (sinceUnknown) return 0;
     return answer.counts === true && answer.fence > 0 ? this.keyLoops.feed(key, record, sent) : 0;
   }
 
   /**
-   * The waiters here get what no store has confirmed, if this replica gave the lease, its time runs, and nothing
-   * that it read may have changed since. A client must not keep it: no wake would tell it to drop it.
+   * Gives the waiters here a value that the store has not confirmed, if this replica granted the lease, its time runs,
+   * and nothing that its holder read may have changed since. A client must not keep it: no wake would tell it to drop
+   * it.
    */
   #feedUnstored(
     { id, key, namespace }: Key,
@@ -216,14 +220,15 @@ export class PublishValue {
     const isUntouched =
       lease !== undefined && feeds && this.changes.untouchedSince(namespace, result.tags, lease.givenAt);
     if (!isUntouched) return Promise.resolve(0);
-    // Since the wake channel was lost anything may have changed: only callers from before that get what was read before it.
+    // Anything may have changed since the wake channel was lost, so only callers from before that get what was read
+    // before it.
     const sentAt = Math.min(sent.sentAt, this.changes.heardUntil(lease.givenAt));
     return this.keyLoops.feed({ id, key, namespace }, recordOf(result, 0, ''), { ...sent, sentAt }, degraded);
   }
 
   /**
-   * Sent again once where no reply can come any more: a publish whose first reply was lost is answered DUPLICATE then.
-   * While a reply may still come, nothing is sent again.
+   * Sends the publish once more if its reply can no longer come. If the first one was stored, the answer is then
+   * DUPLICATE. While a reply may still come, nothing is sent again.
    */
   async #store(key: Key, step: StorePublish): Promise<Stored> {
     const { store } = this.parts;
@@ -232,7 +237,7 @@ export class PublishValue {
       sentAtMs = this.parts.clock.nowMs();
     };
     const { nonce, fence, payload, ttlMs, staleMs, tags, keepMs } = step;
-    // Field by field: one shape for all, and no copy of an object of another.
+    // Field by field: one object shape for all, and no copy of another object.
     const first = store.publish(key.id, { nonce, fence, payload, ttlMs, staleMs, tags, keepMs, sent });
     try {
       const { onLate } = this.parts.policyOf(key.namespace);
@@ -243,7 +248,7 @@ export class PublishValue {
       rethrowUnlessUnavailable(error);
       if (error.how === 'late' && this.parts.policyOf(key.namespace).onLate === 'degrade') throw error;
       const again = await store.publish(key.id, step).catch((second) => {
-        // The first may have been taken, whatever became of the second.
+        // The first may have been taken, whatever happened to the second.
         throw error.untaken ? second : error;
       });
       this.#heard(key, again);
@@ -266,13 +271,13 @@ export class PublishValue {
     return { readAtMs: this.parts.clock.nowMs(), sentAt: this.changes.count };
   }
 
-  /** What a publish stores, with what the namespace's policy adds. Drawn once: what waiters get is what is stored. */
+  /** What a publish stores, with what the policy adds. Drawn once, so the waiters get exactly what is stored. */
   #resultOf({ key, payload, ttlMs, staleMs, tags }: Publish): Result {
     const { limits, chance } = this.parts;
     const policy = this.parts.policyOf(key.namespace);
     return {
       payload,
-      // Only ever shortened: nothing is fresh for longer than its publishValue said.
+      // Only ever shortened: nothing is fresh for longer than its publish said.
       ttlMs: Math.max(1, Math.round(ttlMs * (1 - policy.ttlJitter * chance.fraction()))),
       staleMs: staleMs ?? policy.staleMs,
       tags,
@@ -283,10 +288,10 @@ export class PublishValue {
 
 const STORED: ReadonlySet<PublishOutcome> = new Set(['stored', 'stored_late', 'duplicate']);
 
-/** The store's answer. Where only a repetition was answered, it is not known since when the value is stored. */
+/** The store's answer. If only a repetition was answered, it is unknown when the value was stored. */
 type Stored = StoredAnswer & { readonly sinceUnknown?: boolean };
 
-/** What is known of a lease when its value comes. */
+/** What is known about a lease when its value comes. */
 interface Given {
   readonly token: Token;
   /** Absent unless this replica gave it. */
@@ -295,7 +300,7 @@ interface Given {
   readonly feeds: boolean;
 }
 
-/** What the caller is told, and the observer besides. */
+/** The caller's answer, and what only the observer is told. */
 interface Published {
   readonly answer: PublishAnswer;
   readonly notStored: NotStored | undefined;
@@ -311,14 +316,14 @@ function notStoredBy({ message, untaken }: StoreUnavailable, result: Result): No
   return { cause: untaken ? 'store' : 'reply', why: message, valueBytes: bytesOf(result) };
 }
 
-/** What the store would show of a result just now. */
+/** The record that the store would return for a result now. */
 function recordOf({ payload, ttlMs, staleMs, tags }: Result, fence: number, clock: string): KeyRecord {
   const servableForMs = ttlMs + staleMs;
   const value = { payload, freshForMs: ttlMs, servableForMs, staleMs, ageMs: 0, fence, clock, tags };
   return { fence, valueFence: fence, value };
 }
 
-/** Closes the circle of a stampede: the lease's span, and the publish's, say how many callers were served here. */
+/** Records how many callers were served here, in the lease's span and in the publish's. */
 function tell(
   { outcome, fence }: PublishAnswer,
   spans: readonly (Span | undefined)[],

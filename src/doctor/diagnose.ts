@@ -1,4 +1,5 @@
 import { X509Certificate } from 'node:crypto';
+import { availableParallelism } from 'node:os';
 import { type Config, loadConfig, modeOf } from '../config/config.js';
 import type { FleetConfig } from '../config/fleet-environment.js';
 import type { Chance, Clock } from '../coordination/ports/clock.js';
@@ -11,6 +12,7 @@ import { tryEndToEnd } from './end-to-end.js';
 import { type Diagnosis, type Finding, Findings } from './finding.js';
 import { examineServer, type Reached } from './server.js';
 import { tryVotes } from './votes.js';
+import { examineWorkers } from './workers.js';
 
 export interface DiagnosisTools {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -58,6 +60,7 @@ function examineConfiguration(config: Config, findings: Findings): void {
       `embedded, and reachable from other machines: a second replica would not know it; ${todo}`,
     );
   }
+  examineWorkers(config, availableParallelism(), findings);
   for (const { variable, port, protocol } of suspicions.otlpMismatches) {
     const todo = 'change the endpoint or OTEL_EXPORTER_OTLP_PROTOCOL';
     findings.warning('otlp', `port ${port} of ${variable} usually does not speak ${protocol}; ${todo}`);
@@ -71,12 +74,19 @@ function examineConfiguration(config: Config, findings: Findings): void {
 
 async function examineFleet(run: Run): Promise<readonly Finding[]> {
   const { fleet } = run;
-  const nodes = await Promise.all(fleet.lockNodes.map((address) => examineNode(run, address)));
+  const groups = await Promise.all(
+    fleet.lockGroups.map((group) => Promise.all(group.map((address) => examineNode(run, address)))),
+  );
+  const nodes = groups.flat();
   const store = new Findings('value store');
   const found = await examineServer(serverOf(run, 'store', fleet.store), store);
   const runs = nodes.map(({ reached }) => reached?.servers[0]?.run);
   const together = new Findings('lock nodes');
-  checkTogether(nodes, runs, together);
+  checkSeparate(nodes, runs, together);
+  for (const group of groups) {
+    const [first] = group.map(({ name }) => name).sort();
+    checkMajority(group, groups.length === 1 ? '' : ` in the group of ${first}`, together);
+  }
   const endToEnd = new Findings('end to end');
   if (found !== undefined) {
     if (found.servers.some((server) => runs.includes(server.run))) {
@@ -100,7 +110,10 @@ interface ExaminedNode {
   readonly reached: Reached | undefined;
 }
 
-async function examineNode(run: Run, address: FleetConfig['lockNodes'][number]): Promise<ExaminedNode> {
+async function examineNode(
+  run: Run,
+  address: FleetConfig['lockGroups'][number][number],
+): Promise<ExaminedNode> {
   const name = lockNodeName(address);
   const findings = new Findings(`lock node ${name}`);
   const reached = await examineServer(serverOf(run, 'lock', address), findings);
@@ -124,7 +137,7 @@ async function examineNode(run: Run, address: FleetConfig['lockNodes'][number]):
   return { name, findings, reached };
 }
 
-function checkTogether(
+function checkSeparate(
   nodes: readonly ExaminedNode[],
   runs: readonly (string | undefined)[],
   to: Findings,
@@ -135,9 +148,13 @@ function checkTogether(
     const same = `${one.name} and ${nodes[first]?.name} are the same Redis`;
     to.fault('separate', `${same}; the second does not vote: each needs a Redis of its own`);
   }
+}
+
+/** `where`: which group of several. */
+function checkMajority(nodes: readonly ExaminedNode[], where: string, to: Findings): void {
   const fit = new Set(nodes.flatMap(({ reached }) => (reached?.isFit ? [reached.servers[0]?.run] : []))).size;
   const majority = (nodes.length + 1) / 2;
-  const count = `${fit} of ${nodes.length} are fit`;
+  const count = `${fit} of ${nodes.length} are fit${where}`;
   if (fit < majority)
     to.fault('majority', `${count}, and ${majority} are needed: leases would be DEGRADED_QUORUM_LOST`);
   else to.ok('majority', `${count}, and ${majority} are needed`);

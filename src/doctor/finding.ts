@@ -1,4 +1,4 @@
-/** What one check came to. A fault keeps a replica from its work, or the fleet from its promises. */
+/** The result of one check. A fault keeps a replica from its work, or the fleet from its promises. */
 export interface Finding {
   /** What was examined: `configuration`, `lock node HOST:PORT`, `value store`, … */
   readonly part: string;

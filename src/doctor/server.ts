@@ -33,7 +33,7 @@ export interface ExaminedServer {
 export interface Reached {
   readonly connection: StoreConnection;
   readonly servers: readonly ServerFacts[];
-  /** It can do what its role asks for. */
+  /** Whether it can do what its role needs. */
   readonly isFit: boolean;
 }
 

@@ -8,7 +8,7 @@ export function within<T>(clock: Clock, ms: number, work: () => Promise<T>): Pro
   return unlessBefore(clock, ms, work(), (_, reject) => reject(new Error(`no answer within ${ms} ms`)));
 }
 
-/** Asks again and again. False if it does not hold after `ms`. */
+/** Polls until it holds. False if it does not after `ms`. */
 export async function holdsWithin(
   clock: Clock,
   ms: number,

@@ -13,6 +13,7 @@ import type {
   ReleaseRequest,
   SessionHello,
 } from './generated/dibs/v1/coordinator.js';
+import { KnownKeys } from './known-keys.js';
 import { type Decoded, NOT_UTF8 } from './strict-codec.js';
 import { decodeToken } from './token.js';
 
@@ -34,6 +35,13 @@ const HOLDER_BYTES_MAX = 256;
 const FAILURE_BYTES_MAX = 4096;
 const WATCHED_MAX = 64;
 const YEAR_MS = 31_536_000_000;
+/** A character has at most so many bytes, so the bytes of a short text need not be counted. */
+const CHARACTER_BYTES_MAX = 3;
+const STALES = [undefined, 'allow', 'forbid'] as const;
+const READS = [undefined, 'near', 'store'] as const;
+const INTENTS = ['rebuild', 'rebuild', 'read', 'refresh'] as const;
+
+const KEYS = new KnownKeys();
 
 // Every function throws CoordinationError `invalid_argument`, with a text that begins with the field's path.
 
@@ -129,11 +137,11 @@ function optionsOf(wire: Options, namespace: string, bounds: Bounds): Omit<GetOr
   return {
     waitMs: withinIfSet('wait_ms', wire.waitMs, 0, bounds.limits.waitMsMax),
     leaseMs: leaseMsOf(wire.leaseMs, namespace, bounds),
-    stale: oneOf('stale', wire.stale, [undefined, 'allow', 'forbid'] as const),
-    read: oneOf('read', wire.read, [undefined, 'near', 'store'] as const),
+    stale: oneOf('stale', wire.stale, STALES),
+    read: oneOf('read', wire.read, READS),
     requestId: text('request_id', wire.requestId, 0, REQUEST_ID_BYTES_MAX),
     holder: text('holder', wire.holder, 0, HOLDER_BYTES_MAX) || bounds.holder,
-    intent: oneOf('intent', wire.intent, ['rebuild', 'rebuild', 'read', 'refresh'] as const),
+    intent: oneOf('intent', wire.intent, INTENTS),
   };
 }
 
@@ -185,7 +193,7 @@ function namespaceOf(wire: string): string {
 }
 
 function keyIn(namespace: string, wire: string, path: string): Key {
-  return keyOf(namespace, text(path, wire, 1, KEY_BYTES_MAX));
+  return KEYS.of(namespace, wire) ?? KEYS.know(keyOf(namespace, text(path, wire, 1, KEY_BYTES_MAX)));
 }
 
 function keysIn(namespace: string, wire: readonly string[]): Key[] {
@@ -198,7 +206,9 @@ function keysIn(namespace: string, wire: readonly string[]): Key[] {
 }
 
 function text(path: string, value: string, bytesMin: number, bytesMax: number): string {
-  const bytes = Buffer.byteLength(wellFormed(path, value), 'utf8');
+  wellFormed(path, value);
+  if (value.length >= bytesMin && CHARACTER_BYTES_MAX * value.length <= bytesMax) return value;
+  const bytes = Buffer.byteLength(value, 'utf8');
   if (bytes < bytesMin || bytes > bytesMax) {
     throw invalid(`${path}: ${bytes} bytes is outside ${bytesMin} to ${bytesMax}`);
   }

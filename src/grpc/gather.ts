@@ -1,7 +1,7 @@
 import { BinaryWriter } from '@bufbuild/protobuf/wire';
 import type { MethodDefinition } from '@grpc/grpc-js';
 
-/** A copy of fewer bytes costs less than to do without it. */
+/** Copying fewer bytes costs less than avoiding the copy. */
 export const LARGE_BYTES = 16_384;
 
 /** The part of a generated message type that is used here. */
@@ -90,8 +90,8 @@ export class Gathered {
 }
 
 /**
- * The same method, whose answers with large values are not encoded for each caller anew. All who get a value share its
- * bytes, and each answer copies them once: into what is sent. The generated code copies them five times.
+ * The same method, without encoding large values again for each caller. All callers that get a value share its bytes,
+ * and each answer copies them once, into the outgoing message. The generated code copies them five times.
  */
 export function gathered<Request, Response>(
   method: MethodDefinition<Request, Response>,

@@ -4,7 +4,7 @@ import { type Answered, type AnyRow, answer, type Edge } from './answer.js';
 import { callOf, visitorOf } from './call-of.js';
 import { messageOf } from './decode.js';
 import { failedStatus } from './failure.js';
-import { type Decoded, strict } from './strict-codec.js';
+import { type Decoded, decodeStrictly, strict } from './strict-codec.js';
 import type { Pieces } from './turns.js';
 import type { Carrier } from './unary.js';
 
@@ -42,7 +42,7 @@ export function many(
       fail(error);
     }
   };
-  return { definition: strict(method, row.type), handler };
+  return { definition: strict(method, (bytes) => decodeStrictly(row.type, bytes)), handler };
 }
 
 /** The part of a server stream that is used here. */

@@ -1,4 +1,6 @@
+import type { Socket } from 'node:net';
 import {
+  type ConnectionInjector,
   Server,
   ServerCredentials,
   type ServiceDefinition,
@@ -19,9 +21,21 @@ export interface GrpcService {
   readonly implementation: UntypedServiceImplementation;
 }
 
+/** Connections that another process accepts for this server. */
+export interface AcceptedConnections {
+  /** Where the other process listens, with the actual ports. */
+  readonly addresses: readonly string[];
+  /** Passes on each connection from now on, with the address that it came to. */
+  passTo(take: (socket: Socket, address: string) => void): void;
+  /** The server is about to refuse calls: no further connection is passed on. */
+  enough(): void;
+}
+
 export interface GrpcServerOptions {
   /** Each is `HOST:PORT`, `[IPV6]:PORT` or `unix:///path`. Port 0 takes a free one. */
   readonly listen: readonly string[];
+  /** Instead of `listen`. */
+  readonly accepted?: AcceptedConnections | undefined;
   readonly services: readonly GrpcService[];
   readonly valueBytesMax: number;
   readonly waitersMax: number;
@@ -69,6 +83,7 @@ export class GrpcServer {
     addresses: readonly string[],
     private readonly tls: TlsCredentials | undefined,
     private readonly door: Door,
+    private readonly accepted: AcceptedConnections | undefined,
   ) {
     this.addresses = addresses;
   }
@@ -94,16 +109,9 @@ export class GrpcServer {
       server.addService(definition, implementation);
     }
     const tls = options.tls && new TlsCredentials(options.tls);
-    const plain = ServerCredentials.createInsecure();
     try {
-      const addresses = [];
-      for (const address of options.listen) {
-        const credentials = address.startsWith('unix:') ? plain : (tls ?? plain);
-        const kept = new Set(http2ServersOf(server));
-        addresses.push(await listenAt(server, address, credentials));
-        for (const one of http2ServersOf(server)) if (!kept.has(one)) door.keep(one);
-      }
-      return new GrpcServer(server, addresses, tls, door);
+      const addresses = await openAll(server, door, tls, options);
+      return new GrpcServer(server, addresses, tls, door, options.accepted);
     } catch (error) {
       door.close();
       server.forceShutdown();
@@ -118,6 +126,7 @@ export class GrpcServer {
 
   /** Refuses new calls. Resolves when open calls have ended, or were cancelled after `graceMs`. */
   stop(graceMs: number): Promise<void> {
+    this.accepted?.enough();
     return new Promise((resolve) => {
       const cutOff = setTimeout(() => {
         // grpc-js ends only connections that channelz counts.
@@ -158,6 +167,28 @@ function doorOf(options: GrpcServerOptions): Door {
     arrivingBytesMax: Math.max(ARRIVING_BYTES_MAX, 4 * messageBytesMaxOf(options)),
   };
   return new Door({ clock, guard, compressedRequests, bounds, failed, connectionRefused });
+}
+
+/** Listens at each address, or takes the connections that another process accepts there. Returns the addresses. */
+async function openAll(
+  server: Server,
+  door: Door,
+  tls: TlsCredentials | undefined,
+  { listen, accepted }: GrpcServerOptions,
+): Promise<readonly string[]> {
+  const plain = ServerCredentials.createInsecure();
+  const injectors = new Map<string, ConnectionInjector>();
+  const addresses = [];
+  for (const address of accepted?.addresses ?? listen) {
+    const credentials = address.startsWith('unix:') ? plain : (tls ?? plain);
+    const kept = new Set(http2ServersOf(server));
+    if (accepted === undefined) addresses.push(await listenAt(server, address, credentials));
+    else injectors.set(address, server.createConnectionInjector(credentials));
+    for (const one of http2ServersOf(server)) if (!kept.has(one)) door.keep(one);
+  }
+  if (accepted === undefined) return addresses;
+  accepted.passTo((socket, address) => injectors.get(address)?.injectConnection(socket));
+  return accepted.addresses;
 }
 
 async function listenAt(server: Server, address: string, credentials: ServerCredentials): Promise<string> {

@@ -1,22 +1,26 @@
 import type { MethodDefinition, UntypedHandleCall } from '@grpc/grpc-js';
 import type { AnyRow, Edge } from './answer.js';
+import { decodeSession } from './by-hand/decode-session.js';
+import { encodeSession } from './by-hand/encode-session.js';
 import { CALLS } from './calls.js';
 import { gathered } from './gather.js';
 import {
   CoordinatorServiceService as contract,
-  SessionRequest,
-  SessionResponse,
+  type SessionResponse,
 } from './generated/dibs/v1/coordinator.js';
 import { many } from './many.js';
 import type { GrpcService } from './server.js';
 import type { SessionStream, Sessions } from './session/sessions.js';
-import { SESSION_PARTS_MAX, strict } from './strict-codec.js';
+import { strict } from './strict-codec.js';
 import { unary } from './unary.js';
 
 /** The contract's service. Each call uses the carrier that its definition needs. */
 export function coordinatorService(edge: Edge, sessions: Pick<Sessions, 'serve'>): GrpcService {
   const definition: Record<string, GrpcService['definition'][string]> = {
-    session: strict(gathered(contract.session, SessionResponse), SessionRequest, SESSION_PARTS_MAX),
+    session: {
+      ...strict(contract.session, decodeSession),
+      responseSerialize: encodeSession as (message: SessionResponse) => Buffer,
+    },
   };
   const implementation: Record<string, UntypedHandleCall> = {
     session: (stream: SessionStream) => sessions.serve(stream),

@@ -95,7 +95,8 @@ function numberOf(low: number, middle: number, high: number): number {
   return high === 0xff && rest < MIDDLE_MAX && value >= Number.MIN_SAFE_INTEGER ? value : Number.NaN;
 }
 
-function utf8(bytes: Uint8Array): string {
+/** Its text, or {@link NOT_UTF8}. */
+export function utf8(bytes: Uint8Array): string {
   if (!isUtf8(bytes)) return NOT_UTF8;
   // Not a TextDecoder, because that drops a leading byte order mark.
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
@@ -128,14 +129,13 @@ export function decodeStrictly<Message>(
  */
 export function strict<Request, Response>(
   method: MethodDefinition<Request, Response>,
-  type: MessageType<Request>,
-  partsMax = PARTS_MAX,
+  decode: (bytes: Uint8Array) => Decoded<Request>,
 ): MethodDefinition<Decoded<Request>, Response> {
   return {
     ...method,
     requestSerialize: () => {
       throw new Error('a server sends no requests');
     },
-    requestDeserialize: (bytes) => decodeStrictly(type, bytes, partsMax),
+    requestDeserialize: decode,
   };
 }

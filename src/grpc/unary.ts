@@ -5,7 +5,7 @@ import { type Answered, type AnyRow, answer, type Edge } from './answer.js';
 import { callOf, visitorOf } from './call-of.js';
 import { messageOf } from './decode.js';
 import { failedStatus } from './failure.js';
-import { type Decoded, strict } from './strict-codec.js';
+import { type Decoded, decodeStrictly, strict } from './strict-codec.js';
 
 /** A method of the service: its codec and its handler. */
 export interface Carrier<Handler> {
@@ -23,7 +23,7 @@ export function unary(
   /** Answers with a lease that are not serialized yet: they wait for room, or were dropped. */
   const unsent = new Set<unknown>();
   const definition = {
-    ...strict(method, row.type),
+    ...strict(method, (bytes) => decodeStrictly(row.type, bytes)),
     responseSerialize: (response: unknown) => {
       if (unsent.size > 0) unsent.delete(response);
       return method.responseSerialize(response);

@@ -15,6 +15,8 @@ export interface ConsoleState {
     readonly mode: 'embedded' | 'quorum';
     readonly draining: boolean;
     readonly uptimeMs: number;
+    /** Absent if the replica is one process. */
+    readonly workers?: { readonly serving: number; readonly of: number };
   };
   readonly now: {
     readonly waiters: number;
@@ -29,11 +31,11 @@ export interface ConsoleState {
   /** Leads to a trace, with `{trace_id}` and `{span_id}` for its ids; empty: no lease leads anywhere. */
   readonly traceUrl: string;
   readonly recent: {
-    /** What counts and durations are of. */
+    /** The period of counts and durations. */
     readonly windowS: number;
-    /** Since the last whole second, which is the one that is 0 seconds ago. */
+    /** The time since the last whole second, which is the one that is 0 seconds ago. */
     readonly lastSecondAgoMs: number;
-    /** What rates are of. */
+    /** The period of rates. */
     readonly rateS: number;
     readonly answers: readonly Counted[];
     readonly publishes: readonly Counted[];
@@ -46,7 +48,7 @@ export interface ConsoleState {
   };
 }
 
-/** How often something came out so. */
+/** How often each outcome occurred. */
 export interface Counted {
   readonly name: string;
   readonly count: number;
@@ -79,12 +81,12 @@ export interface DegradationChange {
 export interface ShownNode {
   readonly node: string;
   readonly state: string;
-  /** Why it came into that state. */
+  /** Why it entered that state. */
   readonly why: string;
   readonly stateForMs?: number | undefined;
   readonly lastVote?: { readonly vote: string; readonly why: string; readonly agoMs: number } | undefined;
   readonly votes: { readonly for: number; readonly held: number; readonly missing: number };
-  /** Of votes that came. */
+  /** Only of votes that came. */
   readonly p50Ms?: number | undefined;
   readonly p99Ms?: number | undefined;
 }

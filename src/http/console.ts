@@ -7,7 +7,7 @@ import { CHALLENGE, UNAUTHENTICATED } from './page-guard.js';
 
 export interface ConsoleOptions {
   /** Called once a second, only while a page is open; undefined before there is anything to show. */
-  consoleState(): ConsoleState | undefined;
+  consoleState(): ConsoleState | undefined | Promise<ConsoleState | undefined>;
   /** The status for this request: 200 may see the console. Without it, every caller may. */
   authorize?(request: IncomingMessage): 200 | 401 | 403;
 }
@@ -100,7 +100,7 @@ export class Console {
         'permission denied, or this connection is not private; see deploy/operations/access.md\n',
       );
     } else if (path === EVENTS) {
-      this.#listen({ request, response, missed: 0 });
+      void this.#listen({ request, response, missed: 0 });
     } else {
       const { body = '', type } = this.#files.get(path) ?? {};
       send(request, response, status, body, { 'content-type': type });
@@ -116,9 +116,13 @@ export class Console {
     return this.options.authorize?.(request) ?? 200;
   }
 
-  #listen(listener: Listener): void {
+  async #listen(listener: Listener): Promise<void> {
     const { request, response } = listener;
-    this.#event ??= this.#look();
+    this.#event ??= await this.#look();
+    if (response.destroyed) {
+      this.#rest();
+      return;
+    }
     if (this.#event === undefined) {
       send(request, response, 503, 'still starting; retry in a second\n', { 'retry-after': '1' });
       return;
@@ -144,17 +148,20 @@ export class Console {
       this.#shares.give(peer);
       this.#rest();
     });
-    this.#timer ??= setInterval(() => this.#tell(), EVERY_MS).unref();
+    this.#timer ??= setInterval(() => void this.#tell(), EVERY_MS).unref();
   }
 
-  #look(): string | undefined {
-    const state = this.options.consoleState();
+  async #look(): Promise<string | undefined> {
+    const state = await this.options.consoleState();
     // JSON has no line breaks, which would end the event.
     return state && `data: ${JSON.stringify(state)}\n\n`;
   }
 
-  #tell(): void {
-    this.#event = this.#look();
+  async #tell(): Promise<void> {
+    const event = await this.#look();
+    // The last page may have closed meanwhile, and then its event is of no use to the next one.
+    if (this.#listeners.size === 0) return;
+    this.#event = event;
     for (const listener of this.#listeners) {
       const { request, response } = listener;
       // A caller whose permission was revoked gets nothing more.

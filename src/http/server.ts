@@ -20,7 +20,7 @@ export interface HttpServerOptions extends Pick<ConsoleOptions, 'consoleState'> 
   /** Whether this replica accepts calls: false while starting and draining. */
   ready(): boolean;
   /** Whether it has reached something to decide with, once: a fleet's lock nodes or its store. */
-  started(): boolean;
+  started(): boolean | Promise<boolean>;
   /** The metrics in Prometheus' text format. */
   scrape(): Promise<string>;
   /** Absent: every caller may see every page. */
@@ -170,7 +170,9 @@ async function pageFor(options: HttpServerOptions, path: string, request: Incomi
     case '/healthz':
       return { status: 200, text: 'ok\n' };
     case '/startupz':
-      return options.started() ? { status: 200, text: 'started\n' } : { status: 503, text: NOT_STARTED };
+      return (await options.started())
+        ? { status: 200, text: 'started\n' }
+        : { status: 503, text: NOT_STARTED };
     case '/readyz':
       return options.ready() ? { status: 200, text: 'ready\n' } : { status: 503, text: 'not ready\n' };
     case '/metrics':

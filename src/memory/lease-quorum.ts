@@ -1,6 +1,6 @@
 import { driftMs } from '../coordination/leasing/drift.js';
 import type { Clock } from '../coordination/ports/clock.js';
-import type { Ballot, LeaseQuorum } from '../coordination/ports/lease-quorum.js';
+import type { Ballot, LeaseQuorum, LockGroup } from '../coordination/ports/lease-quorum.js';
 import { Sweep } from './sweep.js';
 
 interface Lock {
@@ -8,9 +8,11 @@ interface Lock {
   readonly untilMs: number;
 }
 
+const GROUP: LockGroup = { name: 'memory', label: '' };
+
 /**
- * The quorum for one replica: one map in its memory, which always answers. It takes the same drift off a
- * lease as the real one, so that what is written against it holds there too.
+ * The quorum for one replica: one map in its memory, which always answers. It subtracts the same drift from a lease as
+ * the real one, so code that is written against it works there too.
  */
 export class MemoryLeaseQuorum implements LeaseQuorum {
   readonly #locks = new Map<string, Lock>();
@@ -21,6 +23,10 @@ export class MemoryLeaseQuorum implements LeaseQuorum {
   /** Locks held now, including expired ones. */
   get size(): number {
     return this.#locks.size;
+  }
+
+  groupOf(): LockGroup {
+    return GROUP;
   }
 
   async acquire(id: string, nonce: string, leaseMs: number): Promise<Ballot> {

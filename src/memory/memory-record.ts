@@ -44,6 +44,8 @@ export interface MemoryLease extends Omit<ArmedLease, 'fence' | 'expiresInMs' | 
   readonly armedAtMs: number;
   readonly untilMs: number;
   readonly clock: string;
+  /** The lock nodes that its holders have used; empty if they are of several groups. */
+  readonly group: string;
 }
 
 export interface MemoryPast extends Omit<PastLease, 'endedAgoMs'> {
@@ -55,7 +57,9 @@ export interface MemoryFailure extends Omit<StoredFailure, 'retryAfterMs' | 'tri
   readonly untilMs: number;
 }
 
-/** What a step makes a key's first record from. It has every field: records of one shape are copied ten times as fast. */
+/**
+ * The blank for a key's first record. It has every field, because records of one shape are copied ten times as fast.
+ */
 export const BLANK: MemoryRecord = {
   fence: 0,
   valueFence: 0,
@@ -73,16 +77,16 @@ export const BLANK: MemoryRecord = {
 type Maybe = MemoryRecord | undefined;
 
 /**
- * Undefined when it has expired, as a key in Redis; and without what claims to begin after now, which was
- * written before the clock was set back: a lease stays armed, as any whose time has run out. Each step below wants a
- * record seen through this.
+ * The record as of now; undefined if it has expired, like a key in Redis. It lacks everything that claims to begin
+ * after now, which was written before the clock was set back. A lease stays armed, like any expired one. Pass a record
+ * through this before each step below.
  */
 export function alive(record: Maybe, nowMs: number): Maybe {
   if (record === undefined || record.expiresAtMs <= nowMs) return undefined;
   const { value, lease, failure } = record;
   const latestMs = Math.max(value?.publishedAtMs ?? 0, lease?.armedAtMs ?? 0, failure?.failedAtMs ?? 0);
   if (latestMs > nowMs) return withoutFuture(record, nowMs);
-  // The record lasts for longer, and its value's bytes must not.
+  // The record lasts longer, but the value's bytes must not.
   return value !== undefined && !servable(record, nowMs) ? { ...record, value: undefined } : record;
 }
 

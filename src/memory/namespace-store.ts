@@ -14,7 +14,7 @@ export interface MemoryNamespaceStoreParts {
   readonly chance: Chance;
   /** Where wakes are sent. */
   readonly wakes: { publishNamespace(wake: NamespaceWake): void };
-  /** Of the stamps of one namespace; absent: as on Redis. */
+  /** How many stamps of one namespace are kept; absent: as on Redis. */
   readonly stampsMax?: number;
 }
 

@@ -22,9 +22,9 @@ interface MemoryNamespace {
 }
 
 export interface NamespacesOptions {
-  /** The id of a clock that begins. */
+  /** Makes the id of a new clock. */
   freshId(): string;
-  /** Of the stamps of one namespace. */
+  /** How many stamps of one namespace are kept. */
   readonly stampsMax?: number;
 }
 
@@ -91,7 +91,7 @@ export class Namespaces {
     return this.#slots.leave(namespace, slot);
   }
 
-  /** All is lost, as by a restart. */
+  /** Loses everything, as a restart does. */
   clear(): void {
     this.#spaces.clear();
     this.#slots.clear();

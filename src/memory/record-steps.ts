@@ -67,7 +67,7 @@ function bytesOf({ holder, failure }: MemoryPast): number {
 }
 
 export function arm(record: Maybe, request: ArmRequest, nowMs: number): Stepped<ArmReply> {
-  const { nonce, quorumLost } = request;
+  const { nonce, quorumLost, group } = request;
   const seen = record ?? BLANK;
   const { fence, lease: before } = seen;
   const again = before?.nonce === nonce;
@@ -75,7 +75,9 @@ export function arm(record: Maybe, request: ArmRequest, nowMs: number): Stepped<
   const running = before !== undefined && before.untilMs > nowMs;
   // Its holder may have extended it at the lock nodes while this store was late.
   const mayRun = before !== undefined && before.untilMs + request.silenceMs > nowMs;
-  const inTheWay = (running && before.quorumLost) || (mayRun && quorumLost);
+  // Lock nodes keep two leases apart that are both theirs. Any other two are kept apart by the record alone.
+  const isOfOthers = quorumLost || before?.group !== group;
+  const inTheWay = (running && before.quorumLost) || (mayRun && isOfOthers);
   if (again || !asRead || inTheWay) return { record, reply: { armed: again, record: facts(record, nowMs) } };
   const { leaseMs, holder, traceparent, reason, requestKey, expiresInMs, clock } = request;
   const lease: MemoryLease = {
@@ -87,6 +89,7 @@ export function arm(record: Maybe, request: ArmRequest, nowMs: number): Stepped<
     requestKey,
     owner: 1,
     quorumLost,
+    group,
     clock,
     armedAtMs: nowMs,
     untilMs: nowMs + expiresInMs,
@@ -229,7 +232,9 @@ export function extend(record: Maybe, request: StoreExtend, nowMs: number): Step
   const holdUntilMs = record.lease.armedAtMs + request.holdMs;
   if (holdUntilMs <= nowMs) return { record, reply: { extended: false } };
   const untilMs = Math.max(record.lease.untilMs, Math.min(holdUntilMs, nowMs + request.expiresInMs));
-  const lease = { ...record.lease, untilMs, quorumLost: request.quorumLost };
+  const { quorumLost } = request;
+  const group = record.lease.group === request.group ? request.group : '';
+  const lease = { ...record.lease, untilMs, quorumLost, group };
   return {
     record: kept({ ...record, lease }, nowMs, request.keepMs),
     reply: { extended: true, expiresInMs: untilMs - nowMs },
@@ -268,7 +273,7 @@ export function invalidate(
   };
 }
 
-/** What lies between the two ends is the value's stale_ms, or the rest of it after an earlier mark. */
+/** The time between the two ends is the value's stale_ms, or the rest of it after an earlier mark. */
 function markedStale(value: MemoryValue, nowMs: number): MemoryValue | undefined {
   const staleMs = value.servableUntilMs - value.freshUntilMs;
   const servableUntilMs = Math.min(value.servableUntilMs, nowMs + staleMs);
@@ -276,17 +281,17 @@ function markedStale(value: MemoryValue, nowMs: number): MemoryValue | undefined
   return { ...value, freshUntilMs: Math.min(value.freshUntilMs, nowMs), servableUntilMs };
 }
 
-/** Microseconds of the store's clock, so that fences grow also when the record is lost in between. */
+/** Microseconds of the store's clock, so fences grow even if the record is lost in between. */
 function nextFence(record: Maybe, nowMs: number): number {
   return Math.max((record?.fence ?? 0) + 1, Math.floor(nowMs * 1000));
 }
 
-/** A record that a step has just made, and nobody else has. */
+/** A record that a step has just made and that nothing else refers to. */
 type Draft = MemoryRecord & { expiresAtMs: number };
 
 /**
- * The record outlives its value, its lease and its back-off by `keepMs`; and it lasts until the clock has passed its
- * fence, for the next one would be lower otherwise, after the clock was set back.
+ * The record outlives its value, its lease and its back-off by `keepMs`. It also lasts until the clock has passed its
+ * fence. Otherwise the next fence would be lower after the clock was set back.
  */
 function kept(record: Draft, nowMs: number, keepMs: number): MemoryRecord {
   const lastEndMs = Math.max(

@@ -15,7 +15,7 @@ export class Slots {
 
   enter(namespace: string, { slot, max, ttlMs, ttlMsMax }: SlotRequest, nowMs: number): boolean {
     this.#sweep.some(nowMs);
-    // What ends later than any that is taken now was taken before the clock was set back.
+    // A slot that ends later than one taken now was taken before the clock was set back.
     const isTaken = (untilMs: number) => untilMs > nowMs && untilMs <= nowMs + ttlMsMax;
     const slots = new Map([...(this.#taken.get(namespace) ?? [])].filter(([, untilMs]) => isTaken(untilMs)));
     const takes = slots.has(slot) || slots.size < max;

@@ -1,4 +1,4 @@
-/** Looked at in each step. A step adds one at most, so that the sweep gets round faster than the map grows. */
+/** How many entries each step checks. A step adds at most one, so the sweep goes round faster than the map grows. */
 const ENTRIES_A_STEP = 4;
 
 /** Drops expired entries from a map, a few at a time and without a timer. */

@@ -1,23 +1,23 @@
-/** As many as the hashes of a tag. */
+/** As many as a tag has hashes. */
 const ROWS = 4;
-/** Of one row: at 80,000 stamps that are kept, a twentieth of them. The Redis twin has as many, by three hexadecimal digits. */
+/** A twentieth of the 80,000 stamps that are kept. The Redis twin has as many, by three hexadecimal digits. */
 const CELLS = 4_096;
 
 /**
- * What is left of stamps that were forgotten: a sketch of counters, as the count-min sketch has them (Cormode and
- * Muthukrishnan, 2005), which keep the highest stamp instead of a sum. Each row has one cell for a tag, and the lowest of
- * its four counts. Other tags may share all four, so that a tag may seem invalidated later than it was, never earlier.
- * With one floor for all tags, each stamp that is forgotten would drop what was stored before it.
+ * What is left of forgotten stamps: a sketch like the count-min sketch (Cormode and Muthukrishnan, 2005), which keeps
+ * the highest stamp instead of a sum. Each row has one cell for a tag, and the lowest of its four counts. If other tags
+ * share all four, a tag may seem invalidated later than it was, never earlier. With one floor for all tags, each
+ * forgotten stamp would drop everything that was stored before it.
  */
 export class TagFloor {
   readonly #cells = new Float64Array(ROWS * CELLS);
 
-  /** The tag had this stamp, which is kept no longer. */
+  /** The tag had this stamp, which is no longer kept. */
   forget(tag: string, stamp: number): void {
     for (const cell of cellsOf(tag)) this.#cells[cell] = Math.max(this.#cells[cell] ?? 0, stamp);
   }
 
-  /** No forgotten stamp of the tag is above it. */
+  /** No forgotten stamp of the tag is higher. */
   of(tag: string): number {
     return Math.min(...cellsOf(tag).map((cell) => this.#cells[cell] ?? 0));
   }

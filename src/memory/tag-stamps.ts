@@ -17,7 +17,7 @@ const NEVER: MemoryStamp = { deletedAt: 0, marks: [] };
 /** When the tags of one namespace were invalidated, and when all of it was. */
 export class TagStamps {
   #all = NEVER;
-  /** The tag that was stamped longest ago first. */
+  /** In the order of their stamping, oldest first. */
   readonly #tags = new Map<string, MemoryStamp>();
   /** Absent until a stamp is forgotten. */
   #floor: TagFloor | undefined;
@@ -57,7 +57,7 @@ export class TagStamps {
   #stampAll(mode: NamespaceInvalidate['mode'], clock: number, nowMs: number): void {
     this.#all = stamped(this.#all, mode, clock, nowMs);
     if (mode === 'mark_stale') return;
-    // What is deleted as a whole needs no older stamp.
+    // A deleted namespace needs no older stamp.
     this.#tags.clear();
     this.#floor = undefined;
   }
@@ -81,9 +81,9 @@ function stamped(
 }
 
 /**
- * The times of earlier marks stay, for a value counts its stale time from the first mark after its lease. Of too many,
- * the two that lie closest beside their age become one, with the time of the earlier: what they marked may be over a
- * little too early, never too late.
+ * Keeps the times of earlier marks, because a value counts its stale time from the first mark after its lease. If there
+ * are too many, the two that are closest relative to their age become one, with the earlier time. So what they marked
+ * may end a little too early, never too late.
  */
 function withMark(before: readonly MemoryMark[], mark: MemoryMark): MemoryMark[] {
   const marks = [...before, mark];

@@ -23,7 +23,7 @@ export class MemoryWakeChannel implements WakeChannel {
     });
   }
 
-  /** Delivered after the code that runs now, as a message over a socket would be: never inside the sender's step. */
+  /** Delivered after the current code, like a message over a socket, and never inside the sender's step. */
   publish(wake: Wake): void {
     queueMicrotask(() => {
       for (const listener of this.#listeners) listener.wake(wake);

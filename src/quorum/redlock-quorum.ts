@@ -1,10 +1,11 @@
 import Redlock, { ExecutionError, type ExecutionStats, Lock, ResourceLockedError } from 'redlock';
 import { driftMs } from '../coordination/leasing/drift.js';
 import type { Chance, Clock } from '../coordination/ports/clock.js';
-import type { Ballot, LeaseQuorum, VoteListener } from '../coordination/ports/lease-quorum.js';
+import type { Ballot, LeaseQuorum, LockGroup, VoteListener } from '../coordination/ports/lease-quorum.js';
 import { Amnesia } from './amnesia.js';
 import type { FirstStartClaim } from './first-start-claim.js';
 import { GroupCommit } from './group-commit.js';
+import { lockGroupOf } from './lock-group.js';
 import type { LockNode } from './lock-node.js';
 import { NO_QUORUM_OBSERVER, type NodeState, type QuorumObserver } from './quorum-observer.js';
 import { SameStep } from './same-step.js';
@@ -15,7 +16,12 @@ import { Voter } from './voter.js';
 export interface RedlockQuorumParts {
   /** An odd number of independent nodes, the same on every replica. */
   readonly nodes: readonly LockNode[];
+  /** Whether these nodes have ever voted. */
   readonly claim: FirstStartClaim;
+  /** Absent if this is the only group of lock nodes. */
+  readonly group?: LockGroup;
+  /** Which node speaks for which Redis, in all groups of lock nodes. */
+  readonly runs?: SeparateRuns;
   readonly clock: Clock;
   readonly chance: Chance;
   readonly observer?: QuorumObserver;
@@ -49,7 +55,7 @@ export class RedlockQuorum implements LeaseQuorum {
   readonly #majority: number;
   readonly #redlock: Redlock;
   readonly #amnesia: Amnesia;
-  readonly #runs: SeparateRuns;
+  readonly #group: LockGroup;
   readonly #commit: GroupCommit<TakeAnswer>;
   /** By nonce. */
   readonly #listeners = new Map<string, Listener>();
@@ -62,11 +68,11 @@ export class RedlockQuorum implements LeaseQuorum {
     const { nodes, clock, chance, claim, timeoutMs, silenceMs, leaseMsMax } = parts;
     if (nodes.length % 2 === 0) throw new RangeError('a quorum needs an odd number of lock nodes');
     this.#majority = (nodes.length + 1) / 2;
+    this.#group = parts.group ?? lockGroupOf(nodes.map(({ name }) => name));
     this.#amnesia = new Amnesia({ clock, claim });
     const changed = () => this.#tellIfReady();
     const observer = this.#whileOpen(parts.observer ?? NO_QUORUM_OBSERVER);
-    const runs = new SeparateRuns((node) => observer.sharesStore(node));
-    this.#runs = runs;
+    const runs = parts.runs ?? new SeparateRuns((node) => observer.sharesStore(node));
     const commit = new GroupCommit<TakeAnswer>(clock);
     this.#commit = commit;
     const common = { runs, commit, clock, chance, observer, timeoutMs, silenceMs, leaseMsMax, changed };
@@ -106,9 +112,8 @@ export class RedlockQuorum implements LeaseQuorum {
     return new Map(this.#voters.map((voter) => [voter.name, voter.state]));
   }
 
-  /** The run of the value store, as soon as it is known. */
-  storeIs(run: string): void {
-    this.#runs.storeIs(run);
+  groupOf(): LockGroup {
+    return this.#group;
   }
 
   async acquire(id: string, nonce: string, leaseMs: number, heard?: VoteListener): Promise<Ballot> {

@@ -36,6 +36,11 @@ export const WAKE_CHANNEL = 'dibs:wake';
 /** On the value store: there once any quorum has voted, for as long as the store remembers. */
 export const FIRST_START_KEY = 'dibs:first-start';
 
+/** The same for one group of lock nodes. No id of a key is `first-start`, for each has a zero byte in it. */
+export function groupStartKey(group: string): string {
+  return `dibs:{first-start}:${group}`;
+}
+
 /** On the value store: the format of everything that is kept there. */
 export const FORMAT_KEY = 'dibs:format';
 

@@ -18,6 +18,7 @@ export const armScript = new GatheredScript('value-arm', {
     'clock',
     'keep_ms',
     'silence_ms',
+    'group',
   ],
 });
 
@@ -59,7 +60,7 @@ export const releaseScript = new Script('value-release', {
 
 export const extendScript = new Script('value-extend', {
   keys,
-  args: ['nonce', 'expires_in_ms', 'alone', 'keep_ms', 'hold_ms'],
+  args: ['nonce', 'expires_in_ms', 'alone', 'keep_ms', 'hold_ms', 'group'],
 });
 
 export const forgetScript = new Script('value-forget', { keys, args: ['fence'] });

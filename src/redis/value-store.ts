@@ -105,6 +105,7 @@ export class RedisValueStore implements ValueStore {
       lease: encodeLabels(request),
       clock: request.clock,
       keep_ms: request.keepMs,
+      group: request.group,
     })) as RecordReply | Buffer;
     // There was no record, so that nothing else is in it.
     if (Buffer.isBuffer(reply)) return { armed: true, record: firstLease(request, Number(reply.toString())) };
@@ -181,6 +182,7 @@ export class RedisValueStore implements ValueStore {
       alone: request.quorumLost ? 1 : 0,
       keep_ms: request.keepMs,
       hold_ms: request.holdMs,
+      group: request.group,
     })) as number | null;
     return leftUs === null ? { extended: false } : { extended: true, expiresInMs: leftUs / 1000 };
   }

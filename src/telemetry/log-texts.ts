@@ -39,6 +39,12 @@ export const LOG = {
     'embedded mode, reachable from other machines: a second replica would give the same leases again; set DIBS_QUORUM_NODES and DIBS_STORE_URL, unless this is the only replica',
   otlpMismatch:
     'OTLP port and protocol do not fit: 4317 usually speaks grpc, and 4318 http/protobuf; change the endpoint or OTEL_EXPORTER_OTLP_PROTOCOL',
+  workersShare:
+    'starting workers: each is a replica of its own, with a core, connections to Redis, and its share of the bounds',
+  workerEnded:
+    'worker ended: it is started again after a pause, and the others go on; see its own last lines',
+  workerServes: 'recovered: the worker serves again',
+  workerSilent: 'worker silent: its event loop stood still for too long, so it is killed and started again',
   libraryWarned: 'a library printed a warning; its text is left out unless it is known to be safe',
   connectionRefused:
     'connection refused: its address has too many connections, or too many refused calls; see why',

@@ -17,11 +17,19 @@ export interface Logger {
   error(fields: object, message: string): void;
 }
 
-/** Writes JSON lines to standard error synchronously, so the last lines before an exit are not lost. */
-export function createLogger(level: LogLevel, stream: DestinationStream = destination({ dest: 2 })): Logger {
+/**
+ * Writes JSON lines to standard error synchronously, so the last lines before an exit are not lost. Each line of a worker
+ * says which one it is.
+ */
+export function createLogger(
+  level: LogLevel,
+  stream: DestinationStream = destination({ dest: 2 }),
+  worker?: number,
+): Logger {
   const timestamp = () => `,"time":"${new Date().toISOString()}"`;
   const formatters = { level: (label: string) => ({ level: label }) };
-  return pino({ level, base: null, timestamp, formatters, serializers: { err: shownError } }, stream);
+  const base = worker === undefined ? null : { worker };
+  return pino({ level, base, timestamp, formatters, serializers: { err: shownError } }, stream);
 }
 
 /**
@@ -30,6 +38,7 @@ export function createLogger(level: LogLevel, stream: DestinationStream = destin
  */
 export function decisionLog(log: Logger, reasons: Pick<Reasons, 'of'>): Partial<Observer> {
   let mode: Degraded = 'none';
+  let lost = '';
   return {
     // Decided once, so that hits cost nothing extra without debug logging.
     ...(log.isLevelEnabled('debug') ? debugLog(log) : {}),
@@ -49,10 +58,12 @@ export function decisionLog(log: Logger, reasons: Pick<Reasons, 'of'>): Partial<
       if (why === undefined) log.debug(fields, 'lease ended');
       else log.warn(fields, why);
     },
-    degraded(now) {
-      if (now === mode) return;
-      const fields = { from: mode, to: now };
+    degraded(now, groups) {
+      if (now === mode && groups.join() === lost) return;
+      // Which groups of lock nodes are lost; absent if there is only one group.
+      const fields = { from: mode, to: now, ...(groups.length === 0 ? {} : { groups }) };
       mode = now;
+      lost = groups.join();
       if (now === 'none') log.info(fields, LOG.recovered);
       else log.warn({ ...fields, why: reasons.of(now) }, LOG.degraded);
     },
@@ -92,6 +103,8 @@ const UNDECIDED: Record<UndecidedBy, string> = {
     'the lock nodes hold a lock that the store has no lease for; do other replicas use these lock nodes with another store?',
   late_nodes: 'too few lock nodes answered in time; check their machines and the network',
   late_store: 'the store owes its reply; check its machine and the network',
+  other_lock_nodes:
+    'the last lease was granted by other lock nodes, or without any, and may have been extended; do all replicas have the same DIBS_QUORUM_NODES?',
   lease_over:
     'each lease had ended before it could be given; check the lock nodes, the store and the network',
 };

@@ -3,9 +3,10 @@ import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporte
 import { AggregationTemporality, MeterProvider, type MetricReader } from '@opentelemetry/sdk-metrics';
 import type { Observer, StoreStep, WaitEnd } from '../coordination/ports/observer.js';
 import type { BusyReason, Degraded, LeaseEnd, PublishOutcome } from '../coordination/words/outcome.js';
-import { LABELS, METRICS } from './names.js';
+import { LABELS, METRICS, WORKER_METRICS } from './names.js';
 import type { NamespaceSeries, SeriesKind } from './namespace-series.js';
 import { PairCounts } from './pair-counts.js';
+import { serviceResource } from './service-resource.js';
 
 /** From a tenth of a millisecond (an answer from memory) to a minute (the longest lease by default). */
 const SECONDS_BUCKETS = [
@@ -55,6 +56,8 @@ export interface Gauges {
   undecided(): boolean;
   /** The state of each lock node, by name. Empty when embedded. */
   nodeStates(): ReadonlyMap<string, string>;
+  /** The states of the nodes of each group, by its label: empty if there is only one group. */
+  nodeGroups(): ReadonlyMap<string, readonly string[]>;
   /** Every state that there is: one that is omitted keeps its last figure. */
   readonly statesOfNodes: readonly string[];
   /** Spans by what became of them, since the start. Empty without traces. */
@@ -83,7 +86,7 @@ export class Metrics implements Omit<Observer, 'undecided' | 'publishUnanswered'
   ) {
     const metricProducers = [series.producer(() => AggregationTemporality.CUMULATIVE)];
     this.#reader = new PrometheusExporter({ preventServerStart: true, metricProducers });
-    this.#provider = new MeterProvider({ readers: [this.#reader, ...others] });
+    this.#provider = new MeterProvider({ resource: serviceResource(), readers: [this.#reader, ...others] });
     this.#meter = this.#provider.getMeter('dibs');
     this.#vote = this.#meter.createHistogram(METRICS.quorumVote, {
       description: 'How long lock nodes took to vote, by node and vote',
@@ -189,12 +192,27 @@ export class Metrics implements Omit<Observer, 'undecided' | 'publishUnanswered'
     );
   }
 
-  #watchNodes({ nodeStates, statesOfNodes }: Gauges): void {
-    const counts = { description: 'Lock nodes, by state' };
+  /** Call it once, in the process that starts workers. */
+  watchWorkers(workers: { serving(): number; missing(): number; restarts(): number }): void {
+    const states = { description: 'Workers, by state' };
+    this.#meter.createObservableGauge(WORKER_METRICS.workers, states).addCallback((result) => {
+      result.observe(workers.serving(), { [LABELS.state]: 'serving' });
+      result.observe(workers.missing(), { [LABELS.state]: 'missing' });
+    });
+    const restarts = { description: 'How often a worker was started again after it had ended' };
+    this.#meter.createObservableCounter(WORKER_METRICS.workerRestarts, restarts).addCallback((result) => {
+      result.observe(workers.restarts());
+    });
+  }
+
+  #watchNodes({ nodeStates, nodeGroups, statesOfNodes }: Gauges): void {
+    const counts = { description: 'Lock nodes, by state, and by group if there are several' };
     this.#meter.createObservableGauge(METRICS.quorumNodes, counts).addCallback((result) => {
-      const states = [...nodeStates().values()];
-      for (const state of states.length === 0 ? [] : statesOfNodes) {
-        result.observe(states.filter((it) => it === state).length, { [LABELS.state]: state });
+      for (const [label, states] of nodeGroups()) {
+        const group = label === '' ? {} : { [LABELS.group]: label };
+        for (const state of statesOfNodes) {
+          result.observe(states.filter((it) => it === state).length, { [LABELS.state]: state, ...group });
+        }
       }
     });
     const each = { description: '1 for the state that each lock node is in' };

@@ -24,6 +24,12 @@ export const METRICS = {
   spans: 'dibs_spans_total',
 } as const;
 
+/** Only with DIBS_WORKERS of more than 1. */
+export const WORKER_METRICS = {
+  workers: 'dibs_workers',
+  workerRestarts: 'dibs_worker_restarts_total',
+} as const;
+
 /** Every label of a metric. */
 export const LABELS = {
   namespace: 'namespace',
@@ -39,6 +45,7 @@ export const LABELS = {
   code: 'code',
   protocol: 'protocol',
   why: 'why',
+  group: 'group',
   version: 'version',
 } as const;
 

@@ -36,6 +36,7 @@ export async function fillStore(storeUrl: string, count: number, value: Uint8Arr
           fenceRead: 0,
           valueFenceRead: 0,
           quorumLost: false,
+          group: 'g',
         },
         ...{ holder: '', traceparent: '', reason: 'miss', requestKey: '', clock, keepMs: 60_000 },
       });

@@ -1,5 +1,6 @@
 import { describe } from 'vitest';
 import { MemoryLeaseQuorum } from '../../src/memory/lease-quorum.js';
+import { ShardedQuorum } from '../../src/quorum/sharded-quorum.js';
 import { SystemClock } from '../../src/system-clock.js';
 import { describeWithRedis } from '../support/describe-with-redis.js';
 import { ManualClock } from '../support/manual-clock.js';
@@ -30,6 +31,23 @@ describeWithRedis('the quorum on five Redis nodes', () => {
       clock: new SystemClock(),
       pass: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
       close: () => trial.close(),
+    };
+  });
+});
+
+describeWithRedis('the quorum on two groups of three Redis nodes', () => {
+  leaseQuorumContract(async () => {
+    const options = { timeoutMs: 1_000, nodes: 3 } as const;
+    const groups = [await QuorumTrial.start(options), await QuorumTrial.start(options)];
+    const [one, other] = groups as [QuorumTrial, QuorumTrial];
+    return {
+      quorum: new ShardedQuorum([await one.replica(), await other.replica()]),
+      other: new ShardedQuorum([await other.replica(), await one.replica()]),
+      clock: new SystemClock(),
+      pass: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+      close: async () => {
+        await Promise.all(groups.map((group) => group.close()));
+      },
     };
   });
 });

@@ -49,7 +49,14 @@ export function storeClockContract(start: () => Promise<StoreWithClock>): void {
     under.jumpTo(HOUR_S);
     await trial.arm('n', { expiresInMs: 500 });
     under.jumpTo(0);
-    const extend = { nonce: 'n', expiresInMs: 1_000, holdMs: LONG_MS, quorumLost: false, keepMs: LONG_MS };
+    const extend = {
+      nonce: 'n',
+      expiresInMs: 1_000,
+      holdMs: LONG_MS,
+      quorumLost: false,
+      group: 'g',
+      keepMs: LONG_MS,
+    };
     const reply = await trial.store.extend(trial.id, extend);
     expect(reply).toMatchObject({ extended: true });
     expect(reply.extended ? reply.expiresInMs : 0).toBeLessThanOrEqual(1_000);

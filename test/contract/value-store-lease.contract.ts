@@ -2,7 +2,14 @@ import { describe, expect, test } from 'vitest';
 import { LONG_MS, SHORT_MS, type StoreTrial, textOf } from '../support/store-trial.js';
 
 /** Looking, arming and extending. */
-const SHORT_EXTEND = { nonce: 'n2', expiresInMs: 1, holdMs: 86_400_000, quorumLost: false, keepMs: 1 };
+const SHORT_EXTEND = {
+  nonce: 'n2',
+  expiresInMs: 1,
+  holdMs: 86_400_000,
+  quorumLost: false,
+  group: 'g',
+  keepMs: 1,
+};
 
 export function leaseContract(current: () => StoreTrial): void {
   describe('read', () => {
@@ -89,6 +96,7 @@ export function leaseContract(current: () => StoreTrial): void {
         expiresInMs: LONG_MS,
         holdMs: 2 * SHORT_MS,
         quorumLost: false,
+        group: 'g',
         keepMs: LONG_MS,
       };
       const reply = await trial.store.extend(trial.id, extend);

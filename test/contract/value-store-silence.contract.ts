@@ -21,4 +21,53 @@ export function silenceContract(current: () => StoreTrial): void {
     await trial.under.pass(SHORT_MS);
     expect((await trial.arm('n6', { silenceMs: 10 * SHORT_MS })).armed).toBe(true);
   });
+
+  const S_MS = 10 * SHORT_MS;
+  const byOthers = { group: 'other nodes', silenceMs: S_MS };
+
+  test('gives no lease by other lock nodes until S after the end of the last one, which its own may have extended', async () => {
+    const trial = current();
+    await trial.arm('n1', { expiresInMs: SHORT_MS });
+    // It runs.
+    expect((await trial.arm('n2', byOthers)).armed).toBe(false);
+    await trial.under.pass(2 * SHORT_MS);
+    // It has ended, as far as the store knows.
+    expect((await trial.arm('n2', byOthers)).armed).toBe(false);
+    await trial.under.pass(S_MS);
+    expect((await trial.arm('n2', byOthers)).armed).toBe(true);
+    // Its holder has ended it: nothing is in the way.
+    await trial.publish('n2');
+    expect((await trial.arm('n3', { silenceMs: S_MS })).armed).toBe(true);
+    await trial.release('n3');
+    expect((await trial.arm('n4', byOthers)).armed).toBe(true);
+  });
+
+  test('waits as long for any lock nodes after a lease that two groups have extended', async () => {
+    const trial = current();
+    await trial.arm('n1', { expiresInMs: SHORT_MS });
+    await trial.extend('n1', SHORT_MS, false, byOthers.group);
+    // Once more by its own: the others may still hold what they have extended.
+    await trial.extend('n1', SHORT_MS);
+    await trial.under.pass(2 * SHORT_MS);
+    expect((await trial.arm('n2', { silenceMs: S_MS })).armed).toBe(false);
+    expect((await trial.arm('n2', byOthers)).armed).toBe(false);
+    await trial.under.pass(S_MS);
+    expect((await trial.arm('n2', { silenceMs: S_MS })).armed).toBe(true);
+  });
+
+  test('knows the lock nodes of a lease also while the store alone extends it', async () => {
+    const trial = current();
+    await trial.arm('n1', { expiresInMs: SHORT_MS });
+    await trial.extend('n1', SHORT_MS, true);
+    await trial.under.pass(2 * SHORT_MS);
+    expect((await trial.arm('n2', byOthers)).armed).toBe(false);
+    expect((await trial.arm('n2', { silenceMs: S_MS })).armed).toBe(true);
+    // The store alone gives one where these lock nodes would have.
+    await trial.release('n2');
+    await trial.arm('n3', { expiresInMs: SHORT_MS, quorumLost: true });
+    await trial.extend('n3', SHORT_MS);
+    await trial.under.pass(2 * SHORT_MS);
+    expect((await trial.arm('n4', byOthers)).armed).toBe(false);
+    expect((await trial.arm('n4', { silenceMs: S_MS })).armed).toBe(true);
+  });
 }

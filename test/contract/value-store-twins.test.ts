@@ -43,6 +43,9 @@ class Seen {
   }
 }
 
+/** Most keys keep their lock nodes. */
+const GROUPS = ['one', 'one', 'one', 'other'];
+
 type Step = (store: ValueStore, id: string, seen: Seen) => Promise<unknown>;
 
 /** All draws are made before the step is taken, so that both twins take the very same one. */
@@ -52,6 +55,7 @@ const draws: Record<string, (random: SeededRandom, nonce: string, lifeMs: number
     const back = random.pick([-1, -1, -1, -2]);
     const quorumLost = random.pick([false, false, true]);
     const silenceMs = random.pick([0, lifeMs]);
+    const group = random.pick(GROUPS);
     const labels = {
       holder: `h${random.below(9)}`,
       traceparent: 't',
@@ -64,6 +68,7 @@ const draws: Record<string, (random: SeededRandom, nonce: string, lifeMs: number
       expiresInMs: lifeMs,
       leaseMs: lifeMs,
       quorumLost,
+      group,
       silenceMs,
       keepMs,
       ...labels,
@@ -102,7 +107,8 @@ const draws: Record<string, (random: SeededRandom, nonce: string, lifeMs: number
   },
   extend: (random, nonce, expiresInMs, keepMs) => {
     const quorumLost = random.pick([false, true]);
-    return (store, id) => store.extend(id, { nonce, expiresInMs, holdMs: 86_400_000, quorumLost, keepMs });
+    const terms = { nonce, expiresInMs, holdMs: 86_400_000, quorumLost, group: random.pick(GROUPS), keepMs };
+    return (store, id) => store.extend(id, terms);
   },
   invalidate: (random, _nonce, _lifeMs, keepMs) => {
     const mode = random.pick(['delete', 'mark_stale'] as const);

@@ -193,6 +193,16 @@ describeWithChromium('the console', () => {
       expect(console.complaints).toEqual([]);
       await console.close();
     });
+
+    it('says of how many workers it is', async () => {
+      const main = await fleet.addReplica({ DIBS_WORKERS: '2' });
+      const console = await ConsolePage.open(browser, main.httpUrl);
+      await shown(async () =>
+        (await console.text('#replica')).includes(`gRPC at ${main.target} · 2 of 2 workers`),
+      );
+      expect(console.complaints).toEqual([]);
+      await console.close();
+    });
   });
 
   describe('of an embedded replica', () => {

@@ -70,6 +70,8 @@ describeWithRedis('what the dashboard and the alerts ask for', () => {
     await loseLeases();
     await fail();
     exported.note(await scrape());
+    const workers = await fleet.addReplica({ DIBS_WORKERS: '2' });
+    exported.note(await (await fetch(`${workers.httpUrl}/metrics`)).text());
   });
   afterAll(async () => {
     caller?.close();

@@ -143,7 +143,7 @@ it.each([
   const policy = readFileSync(join(MANIFESTS, 'service/policy.yaml'), 'utf8');
   const config = loadConfig({ DIBS_LISTEN: '0.0.0.0:50051', ...environmentOf(container) }, () => policy);
   expect(config.grpcListen).toEqual([listen]);
-  expect(config.fleet?.lockNodes).toHaveLength(5);
+  expect(config.fleet?.lockGroups[0]).toHaveLength(5);
 });
 
 it.each([

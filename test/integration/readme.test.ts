@@ -76,6 +76,6 @@ it('configures a fleet and its namespaces', () => {
   const config = loadConfig({ ...env, DIBS_CONFIG: 'policies.yaml' }, () =>
     example('yaml', 'namespaces', POLICIES),
   );
-  expect(config.fleet?.lockNodes).toHaveLength(5);
+  expect(config.fleet?.lockGroups[0]).toHaveLength(5);
   expect(config.policies.get('prices')).toMatchObject({ stale: 'allow', onLoss: 'fail', leaseMsMax: 30_000 });
 });

@@ -9,7 +9,9 @@ import { CLIENT_VARIABLES, variablesIn, variablesRead } from '../support/variabl
 
 const LINES_MAX = 350;
 /** Started as processes by the integration suites, so no suite imports them. */
-const STARTED_AS_PROCESS = ['src/main.ts', 'src/app.ts', 'src/cli.ts'];
+const STARTED_AS_PROCESS = ['main', 'main-process', 'worker', 'fatal', 'app', 'cli'].map(
+  (name) => `src/${name}.ts`,
+);
 
 const tracked = execFileSync('git', ['ls-files', '-co', '--exclude-standard'], { encoding: 'utf8' })
   .split('\n')

@@ -3,6 +3,7 @@
  * of `src` to it.
  *
  *     main → app → { grpc, http, access, config, telemetry, redis, memory, quorum } → coordination
+ *     main → main-process → { workers, http, access, config, telemetry }; worker → { app, workers }
  *     cli.ts → cli → the generated code of the contract
  */
 export interface Room {
@@ -32,6 +33,8 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   quorum: { imports: ['coordination'], packages: ['node:', 'redlock'] },
   memory: { imports: ['coordination'], packages: [] },
   telemetry: { imports: ['coordination'], packages: ['node:', '@opentelemetry/', 'pino'] },
+  // What listens frees a path for its socket as a server does that listens itself.
+  workers: { imports: ['grpc/unix-socket'], packages: ['node:'] },
   // A client of the service, also of other versions of it: it knows the contract and no room.
   cli: {
     imports: ['doctor/finding', 'grpc/generated/dibs/v1/coordinator'],
@@ -46,7 +49,9 @@ export const DOMAIN: readonly string[] = ['words', 'ports', 'degradation', 'read
 
 /** Files directly in `src`. The others are the composition root: they know every room, and no library. */
 export const FILES: Readonly<Record<string, Room>> = {
-  main: { imports: ['app', 'config'], packages: ['node:'] },
+  main: { imports: ['app', 'config', 'fatal', 'main-process'], packages: ['node:'] },
+  worker: { imports: ['app', 'config', 'edges', 'fatal', 'telemetry', 'workers'], packages: ['node:'] },
+  fatal: { imports: ['config/faults'], packages: ['node:'] },
   cli: { imports: ['cli', 'doctor', 'version'], packages: ['node:'] },
 };
 

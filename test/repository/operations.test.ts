@@ -6,7 +6,7 @@ import { parse } from 'yaml';
 import { loadConfig } from '../../src/config/config.js';
 import { RELOADED } from '../../src/config/reloads.js';
 import { LOG } from '../../src/telemetry/log-texts.js';
-import { METRICS } from '../../src/telemetry/names.js';
+import { METRICS, WORKER_METRICS } from '../../src/telemetry/names.js';
 import { ALERT_PAGES, readAlertRules } from '../support/alert-rules.js';
 import { dashboard, type Panel, panels } from '../support/dashboard.js';
 import { CLIENT_VARIABLES, variablesRead } from '../support/variables-read.js';
@@ -95,7 +95,8 @@ describe.each(pages)('%s', (page) => {
     const named = text(page).match(/\bDIBS_[A-Z_]*[A-Z]\b/g) ?? [];
     expect(named.filter((name) => !variables.has(name))).toEqual([]);
     const metrics = text(page).match(/\bdibs_[a-z_]+[a-z]\b/g) ?? [];
-    expect(metrics.filter((name) => !Object.values<string>(METRICS).includes(name))).toEqual([]);
+    const exported: readonly string[] = [...Object.values(METRICS), ...Object.values(WORKER_METRICS)];
+    expect(metrics.filter((name) => !exported.includes(name))).toEqual([]);
   });
 
   it('quotes the log as it is written', () => {
@@ -154,7 +155,7 @@ describe('the compose file', () => {
       expect(Object.keys(environment).filter((name) => !/^(DIBS|OTEL)_/.test(name))).toEqual([]);
       const config = loadConfig({ ...ofImage, ...environment });
       expect(config).toMatchObject({ grpcListen: ['0.0.0.0:50051'], httpListen: { host: '0.0.0.0' } });
-      expect(config.fleet?.lockNodes).toHaveLength(5);
+      expect(config.fleet?.lockGroups[0]).toHaveLength(5);
       expect(config.otel).toMatchObject({ traces: { kind: 'always_on' } });
       // Jaeger takes none.
       expect(config.otel.metrics).toBeUndefined();

@@ -6,10 +6,12 @@ import type { World } from './world.js';
 /** How a fault begins in a world; what it returns ends it. */
 type Fault = (world: World) => (() => void) | undefined;
 
-/** Clocks that jump break promises, so that only a minority of nodes may have one. */
-function mayJump(world: World): boolean {
-  const jumped = world.nodes.filter(({ clockJumped }) => clockJumped).length;
-  return jumped < (world.nodes.length - 1) / 2;
+/** Clocks that jump break promises, so that only a minority of nodes may have one: of those of the smallest group. */
+function mayJump({ nodes, fleet: { groups } }: World): boolean {
+  const jumped = nodes.filter(({ clockJumped }) => clockJumped).length;
+  const sizes =
+    groups === undefined ? [nodes.length] : [...groups.before, ...groups.after].map((it) => it.length);
+  return jumped < (Math.min(...sizes) - 1) / 2;
 }
 
 const snapshots = new WeakMap<World, Map<string, LockSnapshot>>();
@@ -61,7 +63,7 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   },
   "node's clock jumps": (world) => {
     if (!mayJump(world)) return undefined;
-    world.judge.nodeJumped = true;
+    world.judge.quorumIsWeak = true;
     world.chance.pick(world.nodes).jump(world.chance.between(-1_500, 1_500));
     return () => {};
   },
@@ -156,6 +158,19 @@ export const LATENESS: Readonly<Record<string, Fault>> = {
   'wakes are late': linkFault((link, world) => {
     link.slowMs = world.chance.pick(LATE_MS);
   }, 'wakes'),
+};
+
+/** In worlds with several groups of lock nodes. */
+export const GROUP_FAULTS: Readonly<Record<string, Fault>> = {
+  ...FAULTS,
+  'a group is down': (world) => {
+    const group = world.chance.pick(world.fleet.groups?.after ?? []);
+    const down = group.slice(0, (group.length + 1) / 2).map((at) => world.nodes[at]);
+    for (const node of down) node?.stop();
+    return () => {
+      for (const node of down) node?.goOn();
+    };
+  },
 };
 
 /** Only in worlds that are not judged by what a store acknowledged. */

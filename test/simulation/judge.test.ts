@@ -136,7 +136,14 @@ describe('the judge', () => {
   it('INV-6: a release or an extension of another lease', () => {
     arm('k', 'a', 1);
     judge.released('k', 'b', 'not_held');
-    const extension = { nonce: 'b', expiresInMs: 1, holdMs: 86_400_000, quorumLost: false, keepMs: 1 };
+    const extension = {
+      nonce: 'b',
+      expiresInMs: 1,
+      holdMs: 86_400_000,
+      quorumLost: false,
+      group: 'g',
+      keepMs: 1,
+    };
     judge.extended('k', extension, { extended: false });
     expect(broken()).toEqual([]);
     judge.extended('k', extension, { extended: true, expiresInMs: 1 });

@@ -71,8 +71,8 @@ export class Judge {
   storeJumpedAt = 0;
   /** When the store last lost the record of a key, and nothing else: from then on the quorum alone keeps its lease. */
   readonly #recordLostAt = new Map<string, number>();
-  /** A lock node's clock has jumped. The quorum outlasts that, but not together with the store's. */
-  nodeJumped = false;
+  /** A lock node's clock has jumped, or replicas differ in their groups: the quorum alone keeps nothing apart then. */
+  quorumIsWeak = false;
   /** How much older than its arm a look may be, on top of the usual. */
   storeSlowMs = 0;
   readonly counts = { leases: 0, stored: 0, late: 0, refused: 0, hits: 0, degraded: 0 };
@@ -273,7 +273,7 @@ export class Judge {
         if (other.id !== id || other === known || other.over || !other.exclusive) continue;
         if (other.untilMs === undefined || other.untilMs <= nowMs) continue;
         const storeLost = this.#isForgotten(other);
-        if (storeLost && (this.nodeJumped || other.quorumLost || known.quorumLost)) continue;
+        if (storeLost && (this.quorumIsWeak || other.quorumLost || known.quorumLost)) continue;
         this.violated(
           'INV-4',
           `${id}: ${nonce} beside ${other.nonce}, which has ${other.untilMs - nowMs} ms left`,

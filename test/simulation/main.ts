@@ -15,6 +15,7 @@ import { type About, type SeedResult, simulate } from './simulate.js';
 //                     [--stop]                  at the first violation
 //                     [--about clients]         clients with near caches live in every seed, and few others
 //                     [--about lateness]        replies are late, and nothing else goes wrong
+//                     [--about groups]          several groups of lock nodes, which change in a rollout
 // npm run simulate -- explore [--deviations N]  every order of each small world, up to so many deviations
 //                     [--only NAME] [--seconds N]
 // npm run simulate -- explore --only NAME --order ORDER    one of them, with everything that happens in it

@@ -106,7 +106,7 @@ async function settled(world: World, ask: () => Promise<GetOrLockAnswer | Error>
   const answer = await ask();
   if (answer instanceof Error) throw answer;
   if (answer.degraded !== 'none') {
-    const states = world.replicas.map(({ name, quorum }) => `${name}: ${[...quorum.states().values()]}`);
+    const states = world.replicas.map(({ name, states }) => `${name}: ${states}`);
     world.judge.violated('INV-10', `${answer.degraded} on a healed fleet (${states.join('; ')})`);
   }
   return answer;

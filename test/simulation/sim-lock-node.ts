@@ -43,6 +43,7 @@ export class SimLockServer {
   /** Its clock was moved: it breaks promises from then on. */
   clockJumped = false;
   #clockMs = 0;
+  #hasVoted = false;
   #runs = 1;
   /** The id of this start of the process. */
   run: string;
@@ -107,7 +108,8 @@ export class SimLockServer {
     this.locks.clear();
     this.marker = undefined;
     this.wait = undefined;
-    this.forgotAtMs = this.time.nowMs;
+    // Before its first vote, there was nothing to forget.
+    if (this.#hasVoted) this.forgotAtMs = this.time.nowMs;
   }
 
   /** SCRIPT FLUSH. */
@@ -183,6 +185,7 @@ export class SimLockServer {
     if (holder !== undefined && (kind === 'acquire' || holder !== nonce)) return 'held';
     const untilMs = Math.max(holder === nonce ? (lock?.untilMs ?? 0) : 0, this.nowMs + ttlMs);
     this.locks.set(id, { nonce, untilMs });
+    this.#hasVoted = true;
     this.witness.voted(this, kind, id, nonce);
     return 'done';
   }

@@ -4,7 +4,10 @@ import { defaultPolicy, type Limits, type Policy } from '../../src/coordination/
 import type { Edge } from '../../src/grpc/answer.js';
 import { Sessions } from '../../src/grpc/session/sessions.js';
 import { Turns } from '../../src/grpc/turns.js';
+import { lockGroupOf } from '../../src/quorum/lock-group.js';
 import { RedlockQuorum } from '../../src/quorum/redlock-quorum.js';
+import { SeparateRuns } from '../../src/quorum/separate-runs.js';
+import { ShardedQuorum } from '../../src/quorum/sharded-quorum.js';
 import type { SimChance } from './sim-chance.js';
 import { SimLink } from './sim-link.js';
 import { SILENT_MS_MAX, SimLockConnection } from './sim-lock-connection.js';
@@ -43,7 +46,8 @@ const PATIENCE: Patience = { storeMs: STORE_CALL_MS_MAX, nodesMs: SILENT_MS_MAX 
 export interface ReplicaParts {
   readonly time: VirtualTime;
   readonly chance: SimChance;
-  readonly nodes: readonly SimLockServer[];
+  /** Of lock nodes. */
+  readonly groups: readonly (readonly SimLockServer[])[];
   readonly store: SimStoreServer;
   /** Small, so that values are also dropped for others. */
   readonly nearCacheBytes: number;
@@ -58,7 +62,7 @@ export const POLICY: Policy = { ...defaultPolicy(LIMITS), failureBackoffMs: 100 
 /** One run of one replica: the production coordinator and quorum, in a process that can be paused and killed. */
 export class SimReplica extends SimProcess {
   readonly coordinator: Coordinator;
-  readonly quorum: RedlockQuorum;
+  readonly #quorums: readonly RedlockQuorum[];
   readonly links: readonly SimLink[];
   readonly nodeLinks: readonly SimLink[];
   readonly storeLink: SimLink;
@@ -77,36 +81,44 @@ export class SimReplica extends SimProcess {
   readonly #sessionClock: ProcessClock;
 
   constructor(name: string, parts: ReplicaParts) {
-    const { time, chance, nodes, store, limits = LIMITS, patience = PATIENCE } = parts;
+    const { time, chance, groups, store, limits = LIMITS, patience = PATIENCE } = parts;
     super(name, time);
     // Within half of the drift bound, so that any two are within it.
     const rate = chance.between(0.996, 1.004);
     const offsetMs = chance.below(1_000_000);
     this.clock = new ProcessClock(time, this, rate, offsetMs);
     const link = (to: string) => new SimLink(time, chance, `${name}-${to}`);
-    const connections = nodes.map(
-      (node) => new SimLockConnection(node, this, link(node.name), time, patience.nodesMs),
+    const connections = groups.map((nodes) =>
+      nodes.map((node) => new SimLockConnection(node, this, link(node.name), time, patience.nodesMs)),
     );
     this.storeLink = link('store');
     this.wakeLink = link('wakes');
     const storeLink = new SimStoreLink(store, this, this.storeLink, time, patience.storeMs);
     this.wakes = new SimWakeChannel(store, this, this.wakeLink, time, this.clock);
-    this.nodeLinks = connections.map((connection) => connection.link);
+    this.nodeLinks = connections.flat().map((connection) => connection.link);
     this.links = [...this.nodeLinks, this.storeLink, this.wakeLink];
-    this.quorum = new RedlockQuorum({
-      nodes: connections,
-      claim: storeLink,
-      clock: new ProcessClock(time, this, rate, offsetMs),
-      chance,
-      timeoutMs: NODE_TIMEOUT_MS,
-      silenceMs: limits.silenceMs,
-      leaseMsMax: limits.leaseMsMax,
+    const runs = new SeparateRuns();
+    const isOnly = groups.length === 1;
+    this.#quorums = connections.map((nodes) => {
+      const group = lockGroupOf(
+        nodes.map((node) => node.name),
+        isOnly ? 'only' : 'others',
+      );
+      return new RedlockQuorum({
+        ...{ nodes, group, runs, chance },
+        claim: storeLink.claimOf(group.name, isOnly),
+        clock: new ProcessClock(time, this, rate, offsetMs),
+        timeoutMs: NODE_TIMEOUT_MS,
+        silenceMs: limits.silenceMs,
+        leaseMsMax: limits.leaseMsMax,
+      });
     });
+    const [only] = this.#quorums;
     this.coordinator = new Coordinator({
       store: storeLink,
       namespaces: storeLink.namespaces,
       nearCacheBytes: parts.nearCacheBytes,
-      quorum: this.quorum,
+      quorum: isOnly && only !== undefined ? only : new ShardedQuorum(this.#quorums),
       wakes: this.wakes,
       clock: this.clock,
       chance,
@@ -120,11 +132,18 @@ export class SimReplica extends SimProcess {
       ...{ guard: undefined, tracing: undefined, session: undefined, unexpected: raise, failed: () => {} },
       pace: (rest) => this.#turns.begin(rest),
     };
-    this.quorum.start();
+    for (const quorum of this.#quorums) quorum.start();
     // As the composition root does: whoever decided before it had heard of anybody would degrade for nothing.
-    void this.quorum.ready(FIRST_CONTACT_MS_MAX).then(() => {
+    const ready = this.#quorums.map((quorum) => quorum.ready(FIRST_CONTACT_MS_MAX));
+    const serve = () => {
       this.serving = true;
-    });
+    };
+    void (ready.length === 1 ? (ready[0] as Promise<void>) : Promise.all(ready)).then(serve);
+  }
+
+  /** Of its lock nodes. */
+  get states(): string[] {
+    return this.#quorums.flatMap((quorum) => [...quorum.states().values()]);
   }
 
   /** From the first client that asks for one: a world without clients pays for no beat. */

@@ -79,6 +79,8 @@ export class SimStoreServer {
   /** It lost everything that it held, at least once. */
   lostAll = false;
   claimed = false;
+  /** The groups of lock nodes that have ever voted, by their names. */
+  readonly claimedGroups = new Set<string>();
   /** Connections end with the process: what was sent in another life never arrives. */
   life = 1;
   #clockMs = 0;
@@ -116,6 +118,7 @@ export class SimStoreServer {
       this.records.clear();
       this.spaces.clear();
       this.claimed = false;
+      this.claimedGroups.clear();
       this.lostAll = true;
     }
     this.up = true;
@@ -188,7 +191,7 @@ export class SimStoreServer {
 export const STORE_CALL_MS_MAX = 300;
 
 /** One replica's connection to the store. */
-export class SimStoreLink implements ValueStore, FirstStartClaim {
+export class SimStoreLink implements ValueStore {
   /** What the store keeps of namespaces, over the same connection. */
   readonly namespaces: NamespaceStore = {
     read: (name, tags, rebuildMs) =>
@@ -268,12 +271,16 @@ export class SimStoreLink implements ValueStore, FirstStartClaim {
     return this.server.nowMs;
   }
 
-  claimFirstStart(): Promise<boolean> {
-    return this.#ask(() => {
-      const first = !this.server.claimed;
-      this.server.claimed = true;
+  /** What one group of lock nodes asks, or the only one. */
+  claimOf(group: string, isOnly: boolean): FirstStartClaim {
+    const { server } = this;
+    const claim = () => {
+      const first = isOnly ? !server.claimed : !server.claimedGroups.has(group);
+      server.claimed = true;
+      server.claimedGroups.add(group);
       return first;
-    });
+    };
+    return { claimFirstStart: () => this.#ask(claim) };
   }
 
   #take<T>(

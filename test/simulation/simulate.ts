@@ -1,5 +1,6 @@
 import { liveInClients } from './client-life.js';
-import { amnesias, FAULTS, healAll, LATENESS, misfortunes } from './faults.js';
+import { amnesias, FAULTS, GROUP_FAULTS, healAll, LATENESS, misfortunes } from './faults.js';
+import { groupsOf, rollOut } from './groups.js';
 import type { Violation } from './judge.js';
 import { liveOn } from './life.js';
 import { judgeBudget, judgeOneRebuild, judgeRest, judgeTakeover, RECOVERY_MS } from './rest.js';
@@ -32,7 +33,7 @@ export interface SeedResult {
   readonly coverage: [string, [string, number][]][];
 }
 
-export type About = 'clients' | 'lateness';
+export type About = 'clients' | 'lateness' | 'groups';
 
 /** How a seed is played. */
 export interface Played {
@@ -40,7 +41,8 @@ export interface Played {
   readonly print?: (line: string) => void;
   /**
    * `clients`: clients with near caches live in every seed, and few others beside them. `lateness`: nothing goes wrong
-   * but that replies are late, by less than makes anything count as gone.
+   * but that replies are late, by less than makes anything count as gone. `groups`: there are several groups of lock nodes,
+   * and replicas restart with other ones, one after the other.
    */
   readonly about?: About | undefined;
 }
@@ -57,7 +59,9 @@ export async function simulate(seed: number, { print, about }: Played = {}): Pro
   const work = { left: operations };
   const lives = Array.from({ length: CALLERS }, (_, at) => liveOn(world, `c${at}`, work));
   const onlyLate = about === 'lateness';
-  const wrong = [misfortunes(world, faults, !onlyLate && chance.hits(0.1), onlyLate ? LATENESS : FAULTS)];
+  const kinds = onlyLate ? LATENESS : about === 'groups' ? GROUP_FAULTS : FAULTS;
+  const wrong = [misfortunes(world, faults, !onlyLate && chance.hits(0.1), kinds)];
+  if (about === 'groups') wrong.push(rollOut(world));
   const rare = new SimChance(~seed);
   if (!onlyLate && rare.hits(AMNESIA_SHARE)) wrong.push(amnesias(world, rare));
   const company = clientsOf(world, seed, about === 'clients' ? 1 : onlyLate ? 0 : CLIENT_SHARE);
@@ -92,6 +96,7 @@ const SILENCE_MS = 2_000;
 
 function fleetOf(seed: number, about: About | undefined): Fleet {
   const fleet = drawnFrom(seed);
+  if (about === 'groups') return { ...fleet, ...groupsOf(new SimChance(seed ^ 0x2c1b3c6d)) };
   if (about !== 'lateness') return fleet;
   const patience = { storeMs: SILENCE_MS, nodesMs: SILENCE_MS };
   return { ...fleet, patience, onlyLate: true, limits: { ...fleet.limits, silenceMs: SILENCE_MS } };

@@ -32,6 +32,8 @@ const WAKE_MS = 500;
 
 const LOCK_STEPS: Record<string, string> = { acquire: 'vote', extend: 'vote again', release: 'unlock' };
 
+export type Groups = readonly (readonly number[])[];
+
 /** What a fleet is made of. */
 export interface Fleet {
   /** Draws what happens in the world. */
@@ -39,6 +41,8 @@ export interface Fleet {
   /** Draws what one run of a replica draws, and its connections. */
   chanceOf(replica: string): SimChance;
   readonly nodes: number;
+  /** Which lock nodes decide together, by their numbers: at first, and after a rollout. Absent: all of them. */
+  readonly groups?: { readonly before: Groups; readonly after: Groups };
   readonly replicas: number;
   readonly keys: readonly Key[];
   readonly nearCacheBytes: number;
@@ -90,6 +94,8 @@ export class World implements LockNodeWitness, StoreWitness {
   quiet = false;
   /** Calls that have no answer yet. */
   openCalls = 0;
+  /** Of each replica, by the numbers of the lock nodes. */
+  readonly #groups: Groups[];
   readonly #onDeath = new Map<SimReplica, Set<() => void>>();
   #runs = 0;
   #storeTroubleMs = Number.NEGATIVE_INFINITY;
@@ -106,7 +112,11 @@ export class World implements LockNodeWitness, StoreWitness {
     );
     this.nodes = Array.from({ length: fleet.nodes }, (_, at) => new SimLockServer(`n${at}`, this.time, this));
     this.keys = fleet.keys;
-    this.replicas = Array.from({ length: fleet.replicas }, (_, at) => this.#run(`r${at}`));
+    this.#groups = Array.from(
+      { length: fleet.replicas },
+      () => fleet.groups?.before ?? [[...this.nodes.keys()]],
+    );
+    this.replicas = this.#groups.map((groups, at) => this.#run(`r${at}`, groups));
   }
 
   policyOf(namespace: string): Policy {
@@ -152,15 +162,21 @@ export class World implements LockNodeWitness, StoreWitness {
     const old = this.replicas[at] as SimReplica;
     // A process that has ended has closed its connections, in good order or not.
     this.killReplica(at);
-    this.replicas[at] = this.#run(old.name);
+    this.replicas[at] = this.#run(old.name, this.#groups[at] ?? []);
   }
 
-  #run(name: string): SimReplica {
+  /** From its next start on, a replica has the groups of lock nodes after the rollout. */
+  rollOut(at: number): void {
+    this.#groups[at] = this.fleet.groups?.after ?? this.#groups[at] ?? [];
+  }
+
+  #run(name: string, numbers: Groups): SimReplica {
     this.#runs += 1;
-    const { time, nodes, store, fleet } = this;
+    const { time, store, fleet } = this;
+    const groups = numbers.map((group) => group.map((node) => this.nodes[node] as SimLockServer));
     const { nearCacheBytes, limits } = fleet;
     return new SimReplica(name, {
-      ...{ time, nodes, store, nearCacheBytes, limits },
+      ...{ time, groups, store, nearCacheBytes, limits },
       ...(fleet.patience && { patience: fleet.patience }),
       chance: fleet.chanceOf(name),
       policyOf: fleet.policyOf,

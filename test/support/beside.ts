@@ -4,8 +4,8 @@ import { SessionCaller } from './session-caller.js';
 import type { ShownBy } from './shown-by.js';
 
 const EVERY_MS = 20;
-/** Longer than this no call beside an attack may take, on a machine that does everything else too. */
-const P99_MS_MAX = 8_000;
+/** Longer than this no call beside an attack may take, on a machine on which forty processes want to run. */
+const P99_MS_MAX = 20_000;
 
 /** What a well-behaved client saw beside an attack. */
 export interface Seen {
@@ -48,14 +48,14 @@ export class Beside {
       });
     const tookMs: number[] = [];
     const asked: Promise<void>[] = [];
-    let failed = 0;
+    const failures: unknown[] = [];
     const ask = async () => {
       const startMs = performance.now();
       try {
         const reply = await this.session.replyTo(this.session.get({ key, namespace: this.namespace }));
-        if (reply.$case !== 'getOrLock' || reply.value.outcome?.$case !== 'hit') failed += 1;
-      } catch {
-        failed += 1;
+        if (reply.$case !== 'getOrLock' || reply.value.outcome?.$case !== 'hit') failures.push(reply);
+      } catch (error) {
+        failures.push(error);
       }
       tookMs.push(performance.now() - startMs);
     };
@@ -68,6 +68,8 @@ export class Beside {
     if (failure !== undefined) throw failure;
     const [p50Ms, p99Ms] = [percentile(tookMs, 0.5), percentile(tookMs, 0.99)];
     const calls = tookMs.length;
+    const failed = failures.length;
+    if (failed > 0) console.log('the first failure:', failures[0]);
     console.log(
       `${name}: ${failed} of ${calls} calls beside it failed, p50 ${p50Ms.toFixed(1)} ms, p99 ${p99Ms.toFixed(1)} ms`,
     );

@@ -1,4 +1,4 @@
-import type { Ballot, LeaseQuorum } from '../../src/coordination/ports/lease-quorum.js';
+import type { Ballot, LeaseQuorum, LockGroup } from '../../src/coordination/ports/lease-quorum.js';
 import { type Gate, Gates } from './gates.js';
 
 export type QuorumStep = keyof LeaseQuorum;
@@ -29,6 +29,10 @@ export class ChaosLeaseQuorum implements LeaseQuorum {
 
   countOf(step: QuorumStep): number {
     return this.asked.filter((asked) => asked === step).length;
+  }
+
+  groupOf(id: string): LockGroup {
+    return this.real.groupOf(id);
   }
 
   acquire(id: string, nonce: string, leaseMs: number): Promise<Ballot> {

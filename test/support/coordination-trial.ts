@@ -1,5 +1,6 @@
 import { expect } from 'vitest';
 import { Coordinator } from '../../src/coordination/coordinator.js';
+import type { LeaseQuorum } from '../../src/coordination/ports/lease-quorum.js';
 import { NO_OBSERVER, type Observer } from '../../src/coordination/ports/observer.js';
 import { Call } from '../../src/coordination/words/call.js';
 import { type Key, keyOf } from '../../src/coordination/words/key.js';
@@ -72,14 +73,14 @@ export class CoordinationTrial {
   readonly #replicas: Coordinator[] = [];
   readonly coordinator = this.replica();
 
-  /** Another replica of the same fleet. */
-  replica(): Coordinator {
+  /** Another replica of the same fleet, with other lock nodes if it is given any. */
+  replica(quorum: LeaseQuorum = this.quorum): Coordinator {
     const replica = new Coordinator({
       store: this.store,
       namespaces: this.namespaces,
       nearCacheBytes: this.nearCacheBytes,
       overloaded: () => this.overloaded,
-      quorum: this.quorum,
+      quorum,
       wakes: this.wakes,
       clock: this.clock,
       chance: this.#chance,

@@ -14,6 +14,7 @@ const ARM: Omit<ArmRequest, 'nonce'> = {
   fenceRead: 0,
   valueFenceRead: 0,
   quorumLost: false,
+  group: 'g',
   silenceMs: 0,
   holder: 'crowd',
   traceparent: '',

@@ -14,6 +14,9 @@ import { until } from './until.js';
 
 type Request = NonNullable<SessionCall['request']>;
 
+/** On a machine on which forty processes want to run. */
+const REPLY_MS_MAX = 30_000;
+
 /** One raw session with no cleverness: what is sent is what a test says, and everything that comes is kept. */
 export class SessionCaller {
   readonly #stub: CoordinatorServiceClient;
@@ -90,7 +93,7 @@ export class SessionCaller {
 
   /** The reply to a call, once it has come. */
   async replyTo(id: number): Promise<NonNullable<SessionReply['response']>> {
-    await until(() => this.replies.some((reply) => reply.id === id && !reply.more));
+    await until(() => this.replies.some((reply) => reply.id === id && !reply.more), REPLY_MS_MAX);
     const response = this.replies.find((reply) => reply.id === id && !reply.more)?.response;
     if (response === undefined) throw new Error('a reply without a response');
     return response;

@@ -12,15 +12,16 @@ export const LEASE_MS_MAX = 60_000;
 
 /** A quorum over simulated nodes, on a clock that stands still until it is moved. */
 export class SimulatedQuorum {
-  readonly clock = new ManualClock();
+  readonly clock: ManualClock;
   readonly claim = new ClaimInMemory();
   readonly nodes: readonly SimulatedLockNode[];
   readonly votes: { node: string; vote: Vote; ms: number; why: string | undefined }[] = [];
   readonly changes: { node: string; from: NodeState; to: NodeState; why: string }[] = [];
   readonly quorum: RedlockQuorum;
 
-  constructor(count = 5, leaseMsMax = LEASE_MS_MAX) {
-    this.nodes = Array.from({ length: count }, (_, at) => new SimulatedLockNode(`n${at}`, this.clock));
+  constructor(count = 5, leaseMsMax = LEASE_MS_MAX, { clock = new ManualClock(), prefix = 'n' } = {}) {
+    this.clock = clock;
+    this.nodes = Array.from({ length: count }, (_, at) => new SimulatedLockNode(`${prefix}${at}`, clock));
     this.quorum = new RedlockQuorum({
       nodes: this.nodes,
       claim: this.claim,
@@ -38,8 +39,8 @@ export class SimulatedQuorum {
   }
 
   /** All nodes vote. */
-  static async voting(count = 5, leaseMsMax = LEASE_MS_MAX): Promise<SimulatedQuorum> {
-    const simulated = new SimulatedQuorum(count, leaseMsMax);
+  static async voting(count = 5, leaseMsMax = LEASE_MS_MAX, shared = {}): Promise<SimulatedQuorum> {
+    const simulated = new SimulatedQuorum(count, leaseMsMax, shared);
     simulated.quorum.start();
     await simulated.settle();
     return simulated;

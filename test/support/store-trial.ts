@@ -26,6 +26,9 @@ export const LONG_MS = 600_000;
 /** Short, and long enough for a few steps on a busy machine. */
 export const SHORT_MS = 40;
 
+/** The lock nodes of whoever names no others. */
+const GROUP = 'these nodes';
+
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
 
 export const textValue = (text: string): Payload => ({ kind: 'value', bytes: bytesOf(text) });
@@ -87,6 +90,7 @@ export class StoreTrial {
       fenceRead: fence,
       valueFenceRead: valueFence,
       quorumLost: false,
+      group: GROUP,
       silenceMs: 0,
       holder: 'a holder',
       traceparent: '',
@@ -133,12 +137,13 @@ export class StoreTrial {
     return this.store.release(this.id, { nonce, end: 'failed', failure, keepMs: LONG_MS });
   }
 
-  extend(nonce: string, expiresInMs: number, quorumLost = false) {
+  extend(nonce: string, expiresInMs: number, quorumLost = false, group = GROUP) {
     return this.store.extend(this.id, {
       nonce,
       expiresInMs,
       holdMs: 86_400_000,
       quorumLost,
+      group,
       keepMs: LONG_MS,
     });
   }

@@ -12,17 +12,17 @@ import (
 	dibs "github.com/dibs-cache/dibs/clients/go"
 )
 
-// result is what a command is answered with.
+// result is the answer to a command.
 type result map[string]any
 
-// actor is what one scenario's actor has: its clients, the calls that are open, and the gates of its rebuilds.
+// actor is the state of one scenario's actor: its clients, its open calls, and the gates of its rebuilds.
 type actor struct {
 	emit  func(event any)
 	gates gates
 
 	mu      sync.Mutex
 	clients map[string]*dibs.Client
-	// opened is how each client was asked for.
+	// opened is the command that opened each client.
 	opened  map[string]fields
 	leaving map[string]context.CancelFunc
 }
@@ -37,7 +37,7 @@ func newActor(emit func(any)) *actor {
 	}
 }
 
-// prepare is what the command does, in the order in which commands come; what it returns may run beside others.
+// prepare handles commands in their order. The function that it returns may run concurrently with others.
 func (a *actor) prepare(asked command) func() (any, error) {
 	fields := asked.fields
 	switch asked.Do {
@@ -141,7 +141,7 @@ func (a *actor) open(f fields) error {
 	return nil
 }
 
-// boarding is the context of a call that the scenario may cancel, or whose own deadline comes.
+// boarding is the context of a call that the scenario may cancel, or that has its own deadline.
 func (a *actor) boarding(f fields) context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	if f.DeadlineMs != nil {
@@ -165,7 +165,7 @@ func (a *actor) getOrRebuild(ctx context.Context, client *dibs.Client, f fields)
 	value, err := a.fetch(ctx, client, f)
 	switch {
 	case ctx.Err() != nil:
-		// However it ended, its caller had left.
+		// Its end does not matter, because its caller had left.
 		return nil, context.Canceled
 	case errors.Is(err, dibs.ErrAbsent):
 		return result{"value": nil}, nil
@@ -176,7 +176,7 @@ func (a *actor) getOrRebuild(ctx context.Context, client *dibs.Client, f fields)
 	}
 }
 
-// fetch calls the client; within a rebuild too.
+// fetch calls the client, also within a rebuild.
 func (a *actor) fetch(ctx context.Context, client *dibs.Client, f fields) ([]byte, error) {
 	var times atomic.Int64
 	rebuild := func(ctx context.Context) ([]byte, error) {
@@ -207,14 +207,14 @@ func (a *actor) invalidate(ctx context.Context, client *dibs.Client, f fields) (
 	return result{"keys_invalidated": done.Keys, "leases_voided": done.Leases}, err
 }
 
-// within says whether the client came to something in time.
+// within reports whether wait succeeded in time.
 func within(f fields, wait func(context.Context) error) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), milliseconds(f.TimeoutMs))
 	defer cancel()
 	return wait(ctx) == nil
 }
 
-// bench is on a client like the one that is named, but without hooks: each would print a line.
+// bench uses a client like the named one, without hooks, because each would print a line.
 func (a *actor) bench(f fields) (any, error) {
 	a.mu.Lock()
 	opened := a.opened[f.Client]
@@ -228,7 +228,7 @@ func (a *actor) bench(f fields) (any, error) {
 	return overhead(client, f)
 }
 
-// beginning is the event of a rebuild that starts.
+// beginning is the event for the start of a rebuild.
 func beginning(ctx context.Context, f fields) map[string]any {
 	lease := dibs.LeaseFrom(ctx)
 	event := map[string]any{"event": "rebuild", "call": f.Call, "key": f.Key, "reason": lease.Reason, "fence": lease.Fence}

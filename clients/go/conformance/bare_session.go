@@ -7,7 +7,7 @@ import (
 	"github.com/dibs-cache/dibs/clients/go/dibsv1"
 )
 
-// bareSession is the least that makes calls on a session: what waits to be sent leaves in one message.
+// bareSession is a minimal client of sessions. Calls that wait to be sent leave in one message.
 type bareSession struct {
 	hangUp context.CancelFunc
 	asking chan *dibsv1.SessionCall
@@ -65,7 +65,7 @@ func (s *bareSession) send(ctx context.Context, stream dibsv1.CoordinatorService
 			for len(s.asking) > 0 && len(message.Calls) < gatheredMax {
 				message.Calls = append(message.Calls, <-s.asking)
 			}
-			// Where that fails, hear has the reason.
+			// If this fails, hear has the reason.
 			_ = stream.Send(message)
 		case <-ctx.Done():
 			return

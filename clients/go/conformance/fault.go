@@ -11,10 +11,10 @@ import (
 	dibs "github.com/dibs-cache/dibs/clients/go"
 )
 
-// faultOf is an error as the scenarios know it.
+// faultOf describes an error in the scenarios' terms.
 func faultOf(err error) map[string]any {
 	var unreadable *unreadableError
-	// Nothing else may be done with it.
+	// Nothing else can be done with it.
 	if errors.As(err, &unreadable) {
 		return map[string]any{"kind": "rebuild"}
 	}
@@ -55,7 +55,7 @@ func faultOf(err error) map[string]any {
 	}
 }
 
-// canonical is the name of a status as gRPC's own documents have it.
+// canonical is the name of a status in gRPC's own documents.
 func canonical(code codes.Code) string {
 	if code == codes.Canceled {
 		return "CANCELLED"

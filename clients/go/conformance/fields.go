@@ -11,7 +11,7 @@ import (
 	dibs "github.com/dibs-cache/dibs/clients/go"
 )
 
-// fields are those of all commands. Times are milliseconds.
+// fields are the fields of all commands. Times are milliseconds.
 type fields struct {
 	clientFields
 	Call        string          `json:"call"`
@@ -44,7 +44,7 @@ type fields struct {
 	TimeoutMs   int64           `json:"timeout_ms"`
 }
 
-// clientFields are those of a client.
+// clientFields are the fields for a client.
 type clientFields struct {
 	Client                   string  `json:"client"`
 	Target                   string  `json:"target"`
@@ -71,12 +71,12 @@ var unavailable = map[string]dibs.OnUnavailable{
 	"fail":    dibs.OnUnavailableFail,
 }
 
-// nearBytesMax has room for all that a scenario keeps.
+// nearBytesMax has room for everything that a scenario keeps.
 const nearBytesMax = 1 << 20
 
 func milliseconds(ms int64) time.Duration { return time.Duration(ms) * time.Millisecond }
 
-// clientOptions are those that the command names.
+// clientOptions are the command's options for a client.
 func (f clientFields) clientOptions(hooks dibs.Hooks, log *slog.Logger) []dibs.Option {
 	options := []dibs.Option{dibs.WithHooks(hooks), dibs.WithLogger(log)}
 	if f.Namespace != nil {
@@ -130,7 +130,7 @@ func (f clientFields) clientOptions(hooks dibs.Hooks, log *slog.Logger) []dibs.O
 	return options
 }
 
-// fetchOptions are those that the command names.
+// fetchOptions are the command's options for a call.
 func (f fields) fetchOptions() []dibs.FetchOption {
 	options := []dibs.FetchOption{
 		dibs.WithTTL(f.TTLMs.its),

@@ -12,16 +12,16 @@ import (
 	dibs "github.com/dibs-cache/dibs/clients/go"
 )
 
-// manyScript is what a scenario says of a rebuild of several keys, beside what it says of any.
+// manyScript is what a scenario defines for a rebuild of several keys, in addition to a rebuild of one.
 type manyScript struct {
-	// Values are by key, null for nothing; what is not here, nor in Each, is left out.
+	// Values are by key; null for nothing. A key that is neither here nor covered by Each is left out.
 	Values map[string]json.RawMessage `json:"values"`
 	Each   []byte                     `json:"each"`
-	// Of are terms of single keys.
+	// Of has the options of single keys.
 	Of map[string]script `json:"of"`
 }
 
-// valuesOf are the values of these keys; one that is nothing is left out.
+// valuesOf returns the values of these keys. A key without one is left out.
 func (s manyScript) valuesOf(ctx context.Context, keys []string) map[string][]byte {
 	values := map[string][]byte{}
 	for _, key := range keys {
@@ -38,7 +38,7 @@ func (s manyScript) valuesOf(ctx context.Context, keys []string) map[string][]by
 	return values
 }
 
-// manyError is a call for several keys of which some could not be had.
+// manyError is the error of a call for several keys of which some failed.
 type manyError struct {
 	*dibs.ManyError
 	values result
@@ -199,7 +199,7 @@ func (a *actor) explain(ctx context.Context, client *dibs.Client, f fields) (any
 	return explained, nil
 }
 
-// faultsOf are those of each key, beside the values of all others.
+// faultsOf describes the fault of each key, and the values of all others.
 func faultsOf(many *manyError) map[string]any {
 	faults := map[string]any{}
 	for key, err := range many.Errors {

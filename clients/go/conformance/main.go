@@ -1,5 +1,5 @@
-// Command conformance plays this client's part in the conformance scenarios: commands come as lines of JSON, answers
-// and events go back as lines of JSON.
+// Command conformance plays this client's part in the conformance scenarios. Commands arrive as lines of JSON; answers
+// and events leave as lines of JSON.
 package main
 
 import (
@@ -11,7 +11,7 @@ import (
 	"sync"
 )
 
-// command is one line; its other fields depend on what is to be done.
+// command is one line. Its other fields depend on Do.
 type command struct {
 	ID int64  `json:"id"`
 	Do string `json:"do"`
@@ -31,7 +31,7 @@ func main() {
 		} else if err != nil {
 			log.Fatalf("this is no command: %v", err)
 		}
-		// What a call is cancelled by must be known before the next line is read.
+		// Whatever cancels a call must be known before the next line is read.
 		act := actor.prepare(asked)
 		go func() {
 			result, err := act()

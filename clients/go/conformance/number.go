@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// number is a time in milliseconds, which may be written as a text and be beyond all bounds.
+// number is a time in milliseconds. It may be text, and beyond all bounds.
 type number struct {
 	its   time.Duration
 	isSet bool

@@ -13,8 +13,8 @@ import (
 	"github.com/dibs-cache/dibs/clients/go/dibsv1"
 )
 
-// overhead is what a hit by Fetch costs beside the plain GetOrLock of the stub, in microseconds of wall time; the middle
-// of three rounds.
+// overhead is the cost of a hit by Fetch compared with the stub's plain GetOrLock, in microseconds of wall time: the
+// median of three rounds.
 func overhead(client *dibs.Client, f fields) (any, error) {
 	ctx := context.Background()
 	var keys []string
@@ -69,7 +69,7 @@ func overhead(client *dibs.Client, f fields) (any, error) {
 	return result{"client_us": byClient[1], "stub_us": byStub[1], "stub": name}, nil
 }
 
-// meanOf is the wall time of a call in microseconds, with so many in flight.
+// meanOf is the wall time of a call in microseconds, with this many in flight.
 func meanOf(calls, inFlight int, once func(at int) error) (float64, error) {
 	var left atomic.Int64
 	left.Store(int64(calls))

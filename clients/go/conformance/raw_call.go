@@ -18,10 +18,10 @@ import (
 	"github.com/dibs-cache/dibs/clients/go/dibsv1"
 )
 
-// rawDeadline is that of calls which name none.
+// rawDeadline is the deadline of calls that set none.
 const rawDeadline = 30 * time.Second
 
-// rawCall makes one unary call as in the contract: JSON in and JSON out, as proto3 defines it.
+// rawCall makes one unary call of the contract: JSON in and JSON out, as proto3 defines it.
 func rawCall(ctx context.Context, stub dibsv1.CoordinatorServiceClient, method string, request json.RawMessage) (any, error) {
 	ctx, cancel := context.WithTimeout(ctx, rawDeadline)
 	defer cancel()

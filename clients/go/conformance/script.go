@@ -10,7 +10,7 @@ import (
 	dibs "github.com/dibs-cache/dibs/clients/go"
 )
 
-// script is what a scenario says of a rebuild.
+// script is what a scenario defines for a rebuild.
 type script struct {
 	AfterMs      int64    `json:"after_ms"`
 	Value        []byte   `json:"value"`
@@ -36,7 +36,7 @@ type asks struct {
 	Detached bool `json:"detached"`
 }
 
-// scripts are one script, or one for each time that the rebuild runs; the last one stays.
+// scripts are one script, or one for each run of the rebuild. The last one stays.
 type scripts []script
 
 func (s *scripts) UnmarshalJSON(text []byte) error {
@@ -47,7 +47,7 @@ func (s *scripts) UnmarshalJSON(text []byte) error {
 	return json.Unmarshal(text, &(*s)[0])
 }
 
-// at is the script of the so manieth time, from 0.
+// at returns the script of the given run, from 0.
 func (s scripts) at(time int) script {
 	if len(s) == 0 {
 		return script{}
@@ -60,12 +60,12 @@ type rebuildError struct{ message string }
 
 func (e *rebuildError) Error() string { return e.message }
 
-// unreadableError is one whose message cannot be read.
+// unreadableError is an error whose message cannot be read.
 type unreadableError struct{ parts []string }
 
 func (e *unreadableError) Error() string { return e.parts[0] }
 
-// follow does what the script says; ask makes a call within the rebuild.
+// follow does what the script says. ask makes a call within the rebuild.
 func (s script) follow(ctx context.Context, gates *gates, ask func(context.Context, fields) ([]byte, error)) ([]byte, error) {
 	if err := s.takeItsTime(ctx, gates); err != nil {
 		return nil, err
@@ -122,7 +122,7 @@ func (s script) takeItsTime(ctx context.Context, gates *gates) error {
 	}
 }
 
-// sayHowToStore: what is wrong with it the client tells by a hook.
+// sayHowToStore sets the storing options. The client reports faults in them by a hook.
 func (s script) sayHowToStore(ctx context.Context) {
 	var options []dibs.ValueOption
 	if s.TTLMs.isSet {
@@ -142,7 +142,7 @@ func (s script) sayHowToStore(ctx context.Context) {
 	}
 }
 
-// gates are what rebuilds wait at, until the scenario opens them.
+// gates hold up rebuilds until the scenario opens them.
 type gates struct {
 	mu     sync.Mutex
 	opened map[string]chan struct{}

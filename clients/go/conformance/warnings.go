@@ -5,7 +5,7 @@ import (
 	"log/slog"
 )
 
-// warnings tells what the client logs.
+// warnings reports what the client logs.
 type warnings struct{ emit func(event any) }
 
 func (warnings) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }

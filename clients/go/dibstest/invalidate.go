@@ -6,14 +6,14 @@ import (
 	"github.com/dibs-cache/dibs/clients/go/dibsv1"
 )
 
-// tagged is all that has a tag, or the whole namespace.
+// tagged is everything with a tag, or the whole namespace.
 type tagged struct {
 	namespace string
 	tag       string
 	all       bool
 }
 
-// stamp is the last invalidation of it: which one it was of all, and how it was meant.
+// stamp is its last invalidation: its number among all invalidations, and its mode.
 type stamp struct {
 	at   int
 	mode dibsv1.InvalidateMode
@@ -61,14 +61,14 @@ func (s *service) invalidateKey(request *dibsv1.InvalidateRequest, key string, r
 	record.drop(request.GetMode(), now)
 }
 
-// reaches says whether an invalidation by tags, or of all, is meant for what has these.
+// reaches reports whether an invalidation by tags, or of everything, applies to something with these tags.
 func reaches(request *dibsv1.InvalidateRequest, tags []string) bool {
 	return request.GetAll() || slices.ContainsFunc(tags, func(tag string) bool {
 		return slices.Contains(request.GetTags(), tag)
 	})
 }
 
-// stampSince is an invalidation after asOf that reaches what is published.
+// stampSince returns an invalidation after asOf that applies to the published value.
 func (s *service) stampSince(asOf int, published *dibsv1.PublishRequest) (stamp, bool) {
 	namespace := orDefault(published.GetNamespace())
 	reached := []tagged{{namespace: namespace, all: true}}

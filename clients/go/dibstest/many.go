@@ -13,7 +13,7 @@ import (
 	"github.com/dibs-cache/dibs/clients/go/dibsv1"
 )
 
-// NewStream is a call that is answered once for each key.
+// NewStream makes a call with one answer for each key.
 func (c conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, _ string, _ ...grpc.CallOption) (grpc.ClientStream, error) {
 	if desc.StreamName != "GetOrLockMany" {
 		return nil, status.Error(codes.Unimplemented, "dibstest has no sessions")
@@ -21,7 +21,7 @@ func (c conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, _ string, _ 
 	return &manyStream{ctx: ctx, service: c.service}, nil
 }
 
-// manyStream is the answers of a GetOrLockMany, each as it comes.
+// manyStream is the stream of answers of a GetOrLockMany.
 type manyStream struct {
 	ctx     context.Context
 	service *service
@@ -62,7 +62,7 @@ func answerOf(key string, response *dibsv1.GetOrLockResponse, err error) *dibsv1
 	return &dibsv1.GetOrLockManyResponse{Key: key, Result: &dibsv1.GetOrLockManyResponse_Response{Response: response}}
 }
 
-// RecvMsg is the next answer.
+// RecvMsg receives the next answer.
 func (s *manyStream) RecvMsg(into any) error {
 	if s.left == 0 {
 		return io.EOF
@@ -77,10 +77,10 @@ func (s *manyStream) RecvMsg(into any) error {
 	}
 }
 
-// CloseSend has nothing to say: there is one request.
+// CloseSend does nothing, because there is one request.
 func (s *manyStream) CloseSend() error { return nil }
 
-// Context is that of the call.
+// Context returns the call's context.
 func (s *manyStream) Context() context.Context { return s.ctx }
 
 // Header is empty.
@@ -89,7 +89,7 @@ func (s *manyStream) Header() (metadata.MD, error) { return nil, nil }
 // Trailer is empty.
 func (s *manyStream) Trailer() metadata.MD { return nil }
 
-// explain has no past leases and no waiters: nothing here counts them.
+// explain has no past leases and no waiters, because nothing here counts them.
 func (s *service) explain(request *dibsv1.ExplainRequest) *dibsv1.ExplainResponse {
 	s.mu.Lock()
 	defer s.mu.Unlock()

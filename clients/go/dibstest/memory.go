@@ -5,10 +5,10 @@
 //	user, err := dibs.Fetch(ctx, memory.Client, "user:42", load, dibs.WithTTL(time.Minute))
 //	memory.Advance(time.Minute) // it has expired
 //
-// It is the real client, with a small service in this process's memory: values and the knowledge that there are none
-// have their TTL and their stale time, callers are joined and wait, failures back off, keys and tags are invalidated.
-// It has no policies of namespaces, no early refresh, and no sessions, so that a rebuild hears of a lost lease after a
-// third of it. Times pass as they do, by Advance, and in a bubble of testing/synctest.
+// It is the real client with a small service in this process's memory. Values and absences have their TTL and their
+// stale time, callers are joined and wait, failures back off, and keys and tags can be invalidated. It has no policies,
+// no early refresh, and no sessions, so a rebuild learns of a lost lease only after a third of it. Time passes in
+// reality, by Advance, and in a bubble of testing/synctest.
 package dibstest
 
 import (
@@ -32,11 +32,11 @@ type Memory struct {
 	service *service
 }
 
-// New makes one that knows nothing yet. Its options are those of [dibs.New], as far as they make sense without a
-// connection; it panics where New fails.
+// New makes an empty one. It accepts the options of [dibs.New] that make sense without a connection, and panics where
+// dibs.New fails.
 func New(options ...dibs.Option) *Memory { return clientOf(newService(), options) }
 
-// Another is a client of the same service, as another process has it: nothing else is shared.
+// Another returns another client of the same service, like that of another process. They share nothing else.
 func (m *Memory) Another(options ...dibs.Option) *Memory { return clientOf(m.service, options) }
 
 func clientOf(service *service, options []dibs.Option) *Memory {
@@ -47,10 +47,10 @@ func clientOf(service *service, options []dibs.Option) *Memory {
 	return &Memory{Client: client, service: service}
 }
 
-// Advance lets time pass for values, leases and back-offs, but not for callers that wait.
+// Advance lets time pass for values, leases and back-offs, but not for waiting callers.
 func (m *Memory) Advance(by time.Duration) { m.service.advance(by) }
 
-// conn makes calls of the contract to a service in the same process.
+// conn makes the contract's calls to a service in the same process.
 type conn struct{ service *service }
 
 func (c conn) Invoke(ctx context.Context, method string, request, reply any, _ ...grpc.CallOption) error {

@@ -8,12 +8,12 @@ import (
 	"github.com/dibs-cache/dibs/clients/go/dibsv1"
 )
 
-// record is what is known of one key.
+// record is what is known about one key.
 type record struct {
 	value   *value
 	lease   *lease
 	failure *failure
-	// because is the reason of the next lease where there is no value.
+	// because is the reason of the next lease if there is no value.
 	because dibsv1.LeaseReason
 	// voided are the tokens of leases that an invalidation has ended.
 	voided map[string]bool
@@ -22,7 +22,7 @@ type record struct {
 }
 
 type value struct {
-	// payload is that of a publish.
+	// payload is the payload of a publish.
 	payload    *dibsv1.PublishRequest
 	fence      int64
 	freshUntil time.Time
@@ -34,7 +34,7 @@ type lease struct {
 	fence int64
 	lasts time.Duration
 	until time.Time
-	// asOf is how many invalidations there had been when it was given.
+	// asOf is how many invalidations there had been when it was granted.
 	asOf int
 }
 
@@ -56,17 +56,17 @@ func (r *record) change() {
 	r.changed = make(chan struct{})
 }
 
-// endLease, of a lease that runs or ran, and the reason of the next one.
+// endLease ends the lease, running or expired, and sets the reason of the next one.
 func (r *record) endLease(because dibsv1.LeaseReason) {
 	r.lease = nil
 	r.because = because
 	r.change()
 }
 
-// isLeased says whether a lease runs.
+// isLeased reports whether a lease is running.
 func (r *record) isLeased(now time.Time) bool { return r.lease != nil && now.Before(r.lease.until) }
 
-// hit is the value as it is served; nil if there is none, or it has expired.
+// hit returns the value to serve; nil if there is none or it has expired.
 func (r *record) hit(now time.Time) *dibsv1.Hit {
 	if r.value == nil || !now.Before(r.value.staleUntil) {
 		return nil
@@ -88,7 +88,7 @@ func (r *record) hit(now time.Time) *dibsv1.Hit {
 	return hit
 }
 
-// store takes the value of a publish under the lease.
+// store stores the value of a publish under the lease.
 func (r *record) store(under *lease, request *dibsv1.PublishRequest, now time.Time) {
 	freshUntil := now.Add(milliseconds(request.GetTtlMs()))
 	r.value = &value{
@@ -114,7 +114,7 @@ func (r *record) drop(mode dibsv1.InvalidateMode, now time.Time) {
 	r.change()
 }
 
-// reason is that of a lease given now.
+// reason returns the reason of a lease that is granted now.
 func (r *record) reason(intent dibsv1.Intent) dibsv1.LeaseReason {
 	if intent == dibsv1.Intent_INTENT_REFRESH {
 		return dibsv1.LeaseReason_LEASE_REASON_REFRESH

@@ -20,7 +20,7 @@ const (
 	waitMax      = 30 * time.Second
 	usualLease   = 10 * time.Second
 	usualBackOff = time.Second
-	// comeBack is when a caller whose wait has ended should ask again.
+	// comeBack is when a caller whose wait has ended should retry.
 	comeBack = 100 * time.Millisecond
 )
 
@@ -95,7 +95,7 @@ func (s *service) getOrLock(ctx context.Context, request *dibsv1.GetOrLockReques
 	}
 }
 
-// look is the answer, or when to look again: at a change, or when the lease ends that runs.
+// look returns the answer, or when to look again: at a change, or when the running lease ends.
 func (s *service) look(
 	request *dibsv1.GetOrLockRequest,
 ) (response *dibsv1.GetOrLockResponse, again <-chan struct{}, leaseEnds time.Duration) {
@@ -172,7 +172,7 @@ func (s *service) publish(request *dibsv1.PublishRequest) (*dibsv1.PublishRespon
 			outcome = dibsv1.PublishOutcome_PUBLISH_OUTCOME_STORED_LATE
 		}
 		record.store(armed, request, now)
-		// What was invalidated by its tags while it was rebuilt is out of date already.
+		// A value whose tags were invalidated during the rebuild is already outdated.
 		since, ok := s.stampSince(armed.asOf, request)
 		if ok {
 			record.drop(since.mode, now)

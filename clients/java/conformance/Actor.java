@@ -24,9 +24,9 @@ import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
 
-/** What one scenario's actor has: its clients, the calls that are open, and the gates of its rebuilds. */
+/** The state of one scenario's actor: its clients, its open calls, and the gates of its rebuilds. */
 final class Actor {
-  /** A client, and what it was opened with. */
+  /** A client, and its options. */
   private record Opened(DibsClient client, JsonObject fields) {}
 
   private final Map<String, Opened> clients = new ConcurrentHashMap<>();
@@ -89,7 +89,7 @@ final class Actor {
     clients.put(text(fields, "client"), new Opened(client, fields));
   }
 
-  /** By a client of its own: one that tells of every hit would measure that. */
+  /** On a client of its own: one with a hook for every hit would measure that hook. */
   private JsonObject bench(JsonObject fields) throws Exception {
     JsonObject opened = opened(fields).fields();
     boolean overSession = !has(opened, "session") || opened.get("session").getAsBoolean();
@@ -173,7 +173,7 @@ final class Actor {
     };
   }
 
-  /** Each run follows the next of its scripts, and the last one ever after. */
+  /** Each run uses the next script, and further runs the last one. */
   private RebuildFunction<byte[], Exception> rebuild(DibsClient client, String call, JsonObject fields) {
     Supplier<RebuildScript> scripts = scripts(client, call, fields);
     return rebuild -> {
@@ -196,7 +196,7 @@ final class Actor {
             asked -> client.getOrRebuild(text(asked, "key"), CallOptions.of(asked), rebuild(client, call, asked)));
   }
 
-  /** The call can be left by its name. */
+  /** The call can be cancelled by its name. */
   private <T> CompletableFuture<T> named(JsonObject fields, CompletableFuture<T> call) {
     if (!has(fields, "call")) return call;
     String name = text(fields, "call");

@@ -19,11 +19,11 @@ import java.util.logging.Logger;
 import java.util.logging.SimpleFormatter;
 
 /**
- * Plays this client's part in the conformance scenarios: commands come as lines of JSON, answers and events go back as
- * lines of JSON. {@code test/conformance/README.md} says which.
+ * Runs this client in the conformance scenarios: commands are lines of JSON on stdin, answers and events are lines of
+ * JSON on stdout. The format is in {@code test/conformance/README.md}.
  */
 final class Adapter {
-  /** Kept here, for a logger that is held by no one is forgotten. */
+  /** Kept here, because a logger without a reference is dropped. */
   private static final Logger WARNINGS = Logger.getLogger("dev.dibs");
 
   private final PrintStream out =

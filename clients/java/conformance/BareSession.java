@@ -14,7 +14,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicLong;
 
-/** GetOrLock on a session, by the stub and nothing else: what a client's own work is measured against. */
+/** GetOrLock on a session with the plain stub: the base line for measuring the client's own work. */
 final class BareSession implements StreamObserver<SessionResponse> {
   private final Map<Long, CompletableFuture<SessionReply>> open = new ConcurrentHashMap<>();
   private final AtomicLong lastId = new AtomicLong();

@@ -16,7 +16,7 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.atomic.AtomicInteger;
 
-/** What a hit by getOrRebuild costs beside the plain GetOrLock by the bare stub, in microseconds of wall time. */
+/** The cost of a hit by getOrRebuild compared with GetOrLock by the plain stub, in microseconds of wall time. */
 final class Bench {
   private interface Ask {
     void once(String key) throws Exception;
@@ -73,7 +73,7 @@ final class Bench {
     return GetOrLockRequest.newBuilder().setNamespace(namespace).setKey(key).build();
   }
 
-  /** Of one call, with as many threads as calls may be in flight. */
+  /** Per call, with as many threads as concurrent calls. */
   private double microsOf(Ask ask) throws Exception {
     AtomicInteger left = new AtomicInteger(calls);
     ExecutorService threads = Executors.newFixedThreadPool(inFlight);

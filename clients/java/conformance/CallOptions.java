@@ -13,7 +13,7 @@ import dev.dibs.OnUnavailable;
 import dev.dibs.Options;
 import java.time.Duration;
 
-/** What a scenario says of one call. */
+/** The options of one call in a scenario. */
 final class CallOptions {
   private CallOptions() {}
 

@@ -15,7 +15,7 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 
-/** What a scenario says of a client. */
+/** The options of a client in a scenario. */
 final class ClientOptions {
   private static final long NEAR_BYTES = 16 << 20;
 

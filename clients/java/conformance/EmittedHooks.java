@@ -8,7 +8,7 @@ import java.time.Duration;
 import java.util.Locale;
 import java.util.function.Consumer;
 
-/** Tells each hook as an event. */
+/** Emits each hook call as an event. */
 record EmittedHooks(Consumer<JsonObject> emit) implements Hooks {
   @Override
   public void onHit(String namespace, String key, Freshness freshness) {

@@ -15,7 +15,7 @@ import java.util.concurrent.CancellationException;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.TimeoutException;
 
-/** How what a command failed with is told. */
+/** How a command's error is reported. */
 final class Faults {
   private static final Metadata.Key<String> PUSHBACK =
       Metadata.Key.of("grpc-retry-pushback-ms", Metadata.ASCII_STRING_MARSHALLER);
@@ -24,7 +24,7 @@ final class Faults {
 
   static JsonObject of(Throwable error) {
     if (error instanceof CompletionException && error.getCause() != null) return of(error.getCause());
-    // A future carries what has no text as the cause of something that has one.
+    // If an exception has no readable text, a future carries it as the cause of another.
     if (error.getCause() instanceof RebuildScript.BadException) return fault("rebuild", (String) null);
     if (error instanceof RebuildScript.SourceException || error instanceof RebuildScript.SourceError) {
       return fault("rebuild", error.getMessage());
@@ -59,7 +59,7 @@ final class Faults {
     return fault;
   }
 
-  /** The raw stub's. */
+  /** An error of the plain stub. */
   private static JsonObject ofCall(StatusRuntimeException refused) {
     Status status = refused.getStatus();
     JsonObject fault = new JsonObject();

@@ -28,7 +28,7 @@ final class Fields {
     return fields.get(name).getAsString();
   }
 
-  /** Milliseconds, as a number or as the text of one: the nearest duration, and the longest if there is none. */
+  /** Milliseconds, as a number or as text: the nearest duration, or the longest one if there is none. */
   static Duration time(JsonObject fields, String name) {
     JsonPrimitive number = fields.getAsJsonPrimitive(name);
     BigInteger nanos = new BigDecimal(number.getAsString()).movePointRight(6).toBigInteger();

@@ -16,7 +16,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 
-/** The calls without a rebuild, and how what they come to is told. */
+/** The calls without a rebuild, and how their results are reported. */
 final class FurtherCalls {
   private FurtherCalls() {}
 
@@ -57,7 +57,7 @@ final class FurtherCalls {
     return all;
   }
 
-  /** By the names and in the shape that proto3 JSON has of the contract's message. */
+  /** With the names and the structure of the contract's message in proto3 JSON. */
   static JsonObject json(Explanation of) {
     JsonObject all = new JsonObject();
     of.lease().ifPresent(lease -> all.add("lease", json(lease)));

@@ -4,7 +4,7 @@ import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
 
-/** Gates that rebuilds wait at, until the scenario opens them. */
+/** Gates at which rebuilds wait until the scenario opens them. */
 final class Gates {
   private final Map<String, CountDownLatch> gates = new ConcurrentHashMap<>();
 

@@ -5,11 +5,11 @@ import com.google.gson.JsonPrimitive;
 import dev.dibs.Codec;
 import java.nio.charset.StandardCharsets;
 
-/** Texts as JSON. They are told as bytes, so that the adapter has one kind of value. */
+/** Strings as JSON. They are reported as bytes, so that the adapter has one type of value. */
 final class JsonCodec implements Codec<byte[]> {
   static final JsonCodec TEXTS = new JsonCodec();
 
-  /** The bytes are no JSON text. */
+  /** The bytes are not a JSON string. */
   static final class UndecodableException extends RuntimeException {
     private static final long serialVersionUID = 1L;
 
@@ -28,7 +28,7 @@ final class JsonCodec implements Codec<byte[]> {
   public byte[] decode(byte[] bytes) {
     String json = Codec.UTF_8.decode(bytes);
     try {
-      // The parser is lenient: a word without its quotation marks would be a text.
+      // The parser is lenient: it would accept a word without quotation marks as a string.
       if (!json.startsWith("\"")) throw new IllegalArgumentException("no JSON text");
       return JsonParser.parseString(json).getAsString().getBytes(StandardCharsets.UTF_8);
     } catch (RuntimeException error) {

@@ -19,7 +19,7 @@ import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 
-/** One unary call as in the contract: JSON in and JSON out, as proto3 defines it. */
+/** One unary call as in the contract, with JSON in and out, as proto3 defines it. */
 final class RawCall extends ClientCall.Listener<Message> {
   private final CompletableFuture<JsonObject> result;
   private final boolean isStream;

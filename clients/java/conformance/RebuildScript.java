@@ -17,14 +17,14 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
 
-/** What a scenario says of a rebuild, and does it. */
+/** Carries out the rebuild that a scenario describes. */
 record RebuildScript(JsonObject script, Gates gates, Runnable tellLost, Asked asked) {
   /** Calls the client from within the rebuild. */
   interface Asked {
     byte[] ask(JsonObject fields) throws Exception;
   }
 
-  /** What the source of a scenario throws. */
+  /** The exception of a scenario's source. */
   static final class SourceException extends Exception implements RetryAfter {
     private static final long serialVersionUID = 1L;
 
@@ -41,7 +41,7 @@ record RebuildScript(JsonObject script, Gates gates, Runnable tellLost, Asked as
     }
   }
 
-  /** One that says nothing of itself. */
+  /** An exception whose text cannot be read. */
   static final class BadException extends Exception {
     private static final long serialVersionUID = 1L;
 
@@ -56,7 +56,7 @@ record RebuildScript(JsonObject script, Gates gates, Runnable tellLost, Asked as
     }
   }
 
-  /** What a rebuild should never throw. */
+  /** An error that a rebuild should never throw. */
   static final class SourceError extends Error {
     private static final long serialVersionUID = 1L;
 
@@ -81,7 +81,7 @@ record RebuildScript(JsonObject script, Gates gates, Runnable tellLost, Asked as
     return bytes(script.has("value") ? script.get("value").getAsString() : "");
   }
 
-  /** For several keys at once: the values that the script has of them. */
+  /** For several keys at once: the values from the script. */
   Map<String, byte[]> follow(List<String> keys, RebuildMany<byte[]> rebuild) throws Exception {
     begin(() -> false);
     Map<String, byte[]> made = new HashMap<>();
@@ -100,7 +100,7 @@ record RebuildScript(JsonObject script, Gates gates, Runnable tellLost, Asked as
     return Base64.getDecoder().decode(base64);
   }
 
-  /** What it waits for, asks and throws before it has a value. */
+  /** Waits, asks and throws as the script says, before there is a value. */
   private byte[] begin(BooleanSupplier isLost) throws Exception {
     if (script.has("gate")) await(isLost, gates.of(script.get("gate").getAsString()), GATE_MS_MAX);
     if (script.has("after_ms")) await(isLost, new CountDownLatch(1), script.get("after_ms").getAsLong());

@@ -8,7 +8,7 @@ import java.time.Duration;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 
-/** Commit to the source first, then invalidate: a rebuild that began before cannot bring the old value back. */
+/** Commit to the source first, then invalidate: a rebuild that began before cannot restore the old value. */
 final class InvalidateOnWrite {
   public static void main(String[] args) throws Exception {
     Map<String, String> database = new ConcurrentHashMap<>(Map.of("price", "10"));

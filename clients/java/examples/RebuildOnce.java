@@ -7,7 +7,7 @@ import dev.dibs.Source;
 import java.time.Duration;
 import java.util.concurrent.atomic.AtomicInteger;
 
-/** Two callers miss the same key at once: one rebuilds, both have the value. */
+/** Two callers miss the same key at the same time: one rebuilds, both get the value. */
 final class RebuildOnce {
   public static void main(String[] args) throws Exception {
     AtomicInteger queries = new AtomicInteger();
@@ -17,7 +17,7 @@ final class RebuildOnce {
           return "Ada";
         };
     Options<String> names = Options.of(Codec.UTF_8, Duration.ofMinutes(1));
-    // Two clients stand for two processes: inside one, equal calls are joined before anybody is asked.
+    // Two clients stand for two processes: within one client, equal calls are joined before the service is asked.
     try (DibsClient dibs = DibsClient.builder().build();
         DibsClient other = DibsClient.builder().build()) {
       var one = dibs.getOrRebuildAsync("example:user:42", names, fromDatabase);

@@ -7,7 +7,7 @@ import dev.dibs.Source;
 import java.time.Duration;
 import java.util.concurrent.atomic.AtomicInteger;
 
-/** A value past its ttl is served at once while one caller rebuilds it behind. */
+/** A value past its ttl is returned at once while one caller rebuilds it in the background. */
 final class StaleWhileRevalidate {
   public static void main(String[] args) throws Exception {
     AtomicInteger version = new AtomicInteger();

@@ -1,4 +1,4 @@
-"""What one scenario's actor has: its clients, the calls that are open, and the gates of its rebuilds."""
+"""The state of one scenario's actor: its clients, its open calls, and the gates of its rebuilds."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _WORDS = (
 
 
 class Told(Hooks):
-    """Tells the scenario of every hook."""
+    """Reports every hook to the scenario."""
 
     def __init__(self, emit: Emit) -> None:
         self._emit = emit
@@ -90,7 +90,7 @@ class Told(Hooks):
 
 
 class Actor:
-    """Does the commands. What it raises is for the scenario to judge."""
+    """Executes the commands. The scenario judges what it raises."""
 
     def __init__(self, emit: Emit) -> None:
         self._emit = emit
@@ -108,7 +108,7 @@ class Actor:
         elif what == "let":
             self._gates[fields["gate"]].set()
         elif what == "cancel":
-            # One that is not known has ended, or was never made: there is nothing to leave.
+            # A call that is unknown has ended, or was never made. There is nothing to leave.
             if (task := self._calls.get(fields["call"])) is not None:
                 task.cancel()
         elif what == "get_or_rebuild":
@@ -144,7 +144,7 @@ class Actor:
             client = self._clients[fields["client"]]
             return {"text": f"{client!r} {client} {vars(client)!r} {vars(client._link)!r}"}
         elif what == "bench":
-            # Not the client of that name, whose hooks tell of every hit.
+            # Not the client of that name, whose hooks report every hit.
             async with AsyncClient(**self._opened[fields["client"]]) as client:
                 return await overhead(client, fields["key"], fields["calls"], fields["in_flight"])
         else:
@@ -200,7 +200,7 @@ class Actor:
         return {"values": {key: base64_of(value) for key, value in values.items()}}
 
     async def _ask(self, client: AsyncClient, call: str, fields: Fields) -> bytes | None:
-        """The value in bytes; events of its rebuilds are told under the call's name."""
+        """The value in bytes. Events of its rebuilds have the call's name."""
         json = fields.get("codec") == "json"
         scripts: Any = fields["rebuild"] if isinstance(fields["rebuild"], list) else [fields["rebuild"]]
         times = itertools.count()
@@ -214,7 +214,7 @@ class Actor:
             try:
                 made = await follow(script, self._gates, lambda asked: self._ask(client, call, asked))
             finally:
-                # A loss that was told just now is still passed on.
+                # A loss that was reported just now is still passed on.
                 if not context.lost.is_set():
                     watch.cancel()
             if json and made.value is not None:
@@ -232,7 +232,7 @@ class Actor:
 
 
 def options_of(fields: Fields) -> RebuildOptions:
-    """The options of a call, in this package's words."""
+    """The options of a call, with this package's names."""
     times = {name: seconds(fields[ms]) for ms, name in _TIMES.items() if ms in fields}
     words = {name: fields[name] for name in _WORDS if name in fields}
     options: Any = {**times, **words}

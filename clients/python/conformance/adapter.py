@@ -34,7 +34,7 @@ def emit(line: dict[str, Any]) -> None:
 
 
 def fault_of(error: BaseException) -> dict[str, Any]:
-    """What a command ended with, in the protocol's words."""
+    """The result of a command, in the protocol's words."""
     if isinstance(error, (ScriptError, PanicError)):
         return {"kind": "rebuild", "message": str(error)}
     if isinstance(error, UnreadableError):
@@ -63,14 +63,14 @@ def fault_of(error: BaseException) -> dict[str, Any]:
 
 
 class Warnings(logging.Handler):
-    """Tells the scenario what the client logs."""
+    """Reports what the client logs to the scenario."""
 
     def emit(self, record: logging.LogRecord) -> None:
         emit({"event": "warning", "text": record.getMessage()})
 
 
 async def play(actor: Actor, command: dict[str, Any]) -> None:
-    """Does one command and prints its answer."""
+    """Executes one command and prints its answer."""
     id_, what = command.pop("id"), command.pop("do")
     try:
         emit({"id": id_, "result": await actor.act(what, command)})
@@ -79,7 +79,7 @@ async def play(actor: Actor, command: dict[str, Any]) -> None:
 
 
 async def main() -> None:
-    """Plays until standard input ends."""
+    """Runs until standard input ends."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=64 * 1024 * 1024)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
@@ -91,7 +91,7 @@ async def main() -> None:
         task = asyncio.create_task(play(actor, json.loads(line)))
         open_commands.add(task)
         task.add_done_callback(open_commands.discard)
-    # The scenario has gone, and wants no answers of the commands that are open.
+    # The scenario is gone, and needs no answers of open commands.
     sys.stdout.flush()
     os._exit(0)
 

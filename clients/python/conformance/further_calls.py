@@ -1,4 +1,4 @@
-"""The calls beside get_or_rebuild, and what they come to in the protocol's words."""
+"""The calls other than get_or_rebuild, and their results in the protocol's words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MISSING = object()
 
 
 def text_of(data: bytes | None, json: bool) -> Any:
-    """The value as the client is given it: bytes, or a text that becomes JSON."""
+    """The value as the client gets it: bytes, or text that becomes JSON."""
     return data.decode() if json and data is not None else data
 
 
@@ -26,7 +26,7 @@ def base64_of(value: bytes | str | None) -> str | None:
 
 
 async def get(client: AsyncClient, fields: Fields) -> Fields:
-    """A value, the knowledge that there is none, or nothing."""
+    """A value, an absence, or nothing."""
     options: Any = {name: fields[name] for name in ("stale", "read", "traceparent", "namespace") if name in fields}
     codec: Any = JSON if fields.get("codec") == "json" else BYTES
     value: Any = await client.get(fields["key"], _MISSING, codec=codec, wait=seconds(fields.get("wait_ms")), **options)
@@ -36,7 +36,7 @@ async def get(client: AsyncClient, fields: Fields) -> Fields:
 
 
 async def put(client: AsyncClient, fields: Fields) -> Fields:
-    """What became of the publish."""
+    """The result of the publish."""
     json = fields.get("codec") == "json"
     value = None if fields.get("absent") else text_of(base64.b64decode(fields["value"]), json)
     options: Any = {name: fields[name] for name in ("tags", "traceparent", "namespace") if name in fields}
@@ -48,7 +48,7 @@ async def put(client: AsyncClient, fields: Fields) -> Fields:
 
 
 def values_of(script: Fields, keys: list[str], json: bool) -> dict[str, Value[Any]]:
-    """Of a rebuild of many: the values of these keys, as the script has them."""
+    """For a rebuild of many: the values of these keys, as the script defines them."""
     made: dict[str, Value[Any]] = {}
     for key in keys:
         values = script.get("values", {})
@@ -67,7 +67,7 @@ def values_of(script: Fields, keys: list[str], json: bool) -> dict[str, Value[An
 
 
 async def explain(client: AsyncClient, fields: Fields) -> Fields:
-    """As the JSON of proto3 writes an ExplainResponse, from the client's own types."""
+    """An ExplainResponse in the JSON of proto3, from the client's own types."""
     its: Explanation = await client.explain(fields["key"])
     lease, value = its.lease, its.value
     return {

@@ -1,4 +1,4 @@
-"""What a hit by get_or_rebuild costs beside the bare stub."""
+"""The cost of a hit by get_or_rebuild compared with the bare stub."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ROUNDS = 3
 
 
 async def overhead(client: AsyncClient, key: str, calls: int, in_flight: int) -> dict[str, Any]:
-    """Mean microseconds of wall time a call, the middle of three rounds."""
+    """Mean wall time of a call in microseconds, the median of three rounds."""
     keys = [f"{key} {at}" for at in range(in_flight)]
 
     async def hit(key: str) -> None:

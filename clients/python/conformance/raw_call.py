@@ -1,4 +1,4 @@
-"""One unary call as in the contract: JSON in and JSON out, as proto3 defines it."""
+"""One unary call of the contract: JSON in and JSON out, as proto3 defines it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a scenario says of a rebuild."""
+"""What a scenario defines for a rebuild."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ class ScriptError(Exception):
 
 
 class UnreadableError(Exception):
-    """One whose message cannot be read."""
+    """An error whose message cannot be read."""
 
     def __str__(self) -> str:
         raise RuntimeError("the message of an error")
 
 
 class PanicError(MemoryError):
-    """What no application raises by itself."""
+    """An error that no application raises."""
 
 
-#: What rebuilds wait at until the scenario opens it.
+#: Holds up rebuilds until the scenario opens it.
 Gates = defaultdict[str, asyncio.Event]
 
 
 async def follow(script: Fields, gates: Gates, ask: Ask) -> Value[bytes]:
-    """Does what the script says. Raises ScriptError and the like, and what `ask` raises."""
+    """Follows the script. Raises ScriptError and the like, and what `ask` raises."""
     stubborn = script.get("ignore_loss", False)
     if "gate" in script:
         await until(gates[script["gate"]].wait(), stubborn)
@@ -66,7 +66,7 @@ async def asked_by(fields: Fields, ask: Ask) -> bytes | None:
     """The value of the key that the rebuild itself asks for."""
     if not fields.pop("detached", False):
         return await ask(fields)
-    # In no context of this rebuild, as a task of another framework may be.
+    # Outside the context of this rebuild, like a task of another framework.
     return await Context().run(asyncio.ensure_future, ask(fields))
 
 
@@ -82,7 +82,7 @@ def value_of(script: Fields, asked: bytes | None) -> bytes | None:
 
 
 async def until(pause: Awaitable[object], stubborn: bool) -> None:
-    """Waits for `pause`. A stubborn one goes on although the client cancels it."""
+    """Waits for `pause`. A stubborn one continues although the client cancels it."""
     waiting = asyncio.ensure_future(pause)
     while not waiting.done():
         try:
@@ -94,5 +94,5 @@ async def until(pause: Awaitable[object], stubborn: bool) -> None:
 
 
 def seconds(ms: float | str | None) -> float | None:
-    """Scenarios write down numbers that JSON does not have as texts."""
+    """Scenarios write numbers that JSON does not have as text."""
     return None if ms is None else float(ms) / 1_000

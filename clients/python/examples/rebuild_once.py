@@ -1,4 +1,4 @@
-"""Two callers miss the same key at once: one rebuilds, both have the value."""
+"""Two callers miss the same key at the same time. One rebuilds, and both get the value."""
 
 import asyncio
 from typing import Any
@@ -15,7 +15,7 @@ async def from_database() -> dict[str, Any]:
 
 
 async def main() -> None:
-    # Two clients stand for two processes: inside one, equal calls are joined before anybody is asked.
+    # Two clients stand for two processes. Within one client, equal calls are joined before the service is asked.
     async with AsyncClient() as client, AsyncClient() as other:
         one, two = await asyncio.gather(
             client.get_or_rebuild("example:user:42", from_database, ttl=60),

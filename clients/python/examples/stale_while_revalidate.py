@@ -1,4 +1,4 @@
-"""A value past its TTL is served at once while one caller rebuilds it behind."""
+"""A value past its TTL is served at once while one caller rebuilds it in the background."""
 
 from time import perf_counter, sleep
 

@@ -31,7 +31,7 @@ Context = Rebuild[Any] | AsyncRebuild[Any]
 Fn = Callable[[Context], Awaitable[Any]]
 
 #: Far longer than anything here takes, far shorter than anybody wants to wait for a test that hangs.
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 async def until(true: Callable[[], object]) -> None:

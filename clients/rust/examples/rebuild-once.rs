@@ -1,4 +1,4 @@
-//! Two callers miss the same key at once: one rebuilds, both have the value.
+//! Two callers miss the same key at the same time. One rebuilds, and both get the value.
 use std::{
     sync::{
         Arc,
@@ -39,7 +39,7 @@ async fn user(dibs: &Client, database: &Database) -> Result<Option<User>, Error>
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
-    // Two clients stand for two processes: inside one, equal calls are joined before anybody is asked.
+    // Two clients stand for two processes. Within one client, equal calls are joined before the service is asked.
     let (dibs, other) = (Client::new()?, Client::new()?);
     let database = Database::default();
     let (one, two) = tokio::try_join!(user(&dibs, &database), user(&other, &database))?;

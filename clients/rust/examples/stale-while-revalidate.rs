@@ -1,4 +1,4 @@
-//! A value past its ttl is served at once while one caller rebuilds it behind.
+//! A value past its TTL is served at once while one caller rebuilds it in the background.
 use std::{
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},

@@ -12,12 +12,12 @@ use crate::error::Error;
 /// Where the service is.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Address {
-    /// `HOST:PORT`, one or several; all addresses of each name are used.
+    /// `HOST:PORT`, one or several. All addresses of each name are used.
     Tcp(Vec<String>),
     Unix(PathBuf),
 }
 
-/// One address, and the `HOST:PORT` that the user has named it by.
+/// One address, and the `HOST:PORT` that the user wrote for it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Place {
     pub name: String,
@@ -46,7 +46,7 @@ impl Address {
         Ok(Self::Tcp(names))
     }
 
-    /// What is sent there does not leave this machine.
+    /// Traffic to it stays on this machine.
     pub fn is_this_machine(&self) -> bool {
         let Self::Tcp(names) = self else { return true };
         names.iter().all(|name| ip_of(name).map_or(is_localhost(name), |ip| ip.is_loopback()))
@@ -62,7 +62,7 @@ impl Address {
         }
     }
 
-    /// It has names, which may have other addresses later.
+    /// It has names, whose addresses may change later.
     pub fn has_names(&self) -> bool {
         matches!(self, Self::Tcp(names) if names.iter().any(|name| ip_of(name).is_none()))
     }
@@ -82,7 +82,7 @@ impl Address {
         }
     }
 
-    /// All addresses of all names that have some now; the last error where none has.
+    /// All current addresses of all names. If there are none, the last error.
     pub async fn resolve(&self) -> io::Result<Vec<Place>> {
         let Self::Tcp(names) = self else { return Ok(Vec::new()) };
         let mut places: Vec<Place> = Vec::new();

@@ -1,4 +1,4 @@
-//! GetOrLock, as often as it takes.
+//! Repeats GetOrLock until there is an answer.
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -21,18 +21,18 @@ use crate::{
     wait_pieces::WaitPieces,
 };
 
-/// A wait that took less was none: the answer's way over the network.
+/// A shorter wait does not count as one: it is the answer's way over the network.
 const WAITED_MIN: Duration = Duration::from_millis(10);
-/// Between two questions, at the least, however soon the service says to come back.
+/// The shortest pause between two requests, however soon the service allows a retry.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
-/// How often in a row the service may break off before it counts as out of reach: a replica that was killed ends its
-/// calls so, and the next attempt reaches another. If there is none, it fails within milliseconds.
+/// How often in a row the service may break off a call before it counts as unreachable. A replica that was killed ends
+/// its calls like this, and the next attempt reaches another one. If there is none, it fails within milliseconds.
 const BROKEN_OFF_MAX: u32 = 2;
 
-/// What asking came to.
+/// The result of a request.
 pub(crate) enum Answer {
     Value {
-        /// None where the source has nothing.
+        /// None if the source has nothing.
         bytes: Option<Bytes>,
         stale: bool,
     },
@@ -40,13 +40,13 @@ pub(crate) enum Answer {
     OutOfReach(CallError),
 }
 
-/// What was asked for elsewhere.
+/// The result of a request that was made elsewhere.
 pub(crate) enum Given {
     Lease(Box<HeldLease>),
     Response(Result<v1::GetOrLockResponse, CallError>),
 }
 
-/// A question that was asked together with others, and its answer to come.
+/// A request that was made together with others, and its answer to come.
 pub(crate) struct Begun {
     pub request_id: String,
     pub given: oneshot::Receiver<Given>,
@@ -56,11 +56,11 @@ pub(crate) struct Begun {
 pub(crate) struct Asking {
     core: Arc<Core>,
     options: Arc<Options>,
-    /// A lease whose answer was lost on its way comes again to the same.
+    /// The same for every attempt, so that a lease whose answer was lost is granted again.
     request_id: String,
     until: Instant,
     pieces: WaitPieces,
-    /// In place of the first question.
+    /// Replaces the first request.
     given: Option<oneshot::Receiver<Given>>,
 }
 
@@ -70,14 +70,14 @@ impl Asking {
         Self { core, options, request_id: Uuid::new_v4().to_string(), until, pieces, given: None }
     }
 
-    /// The first answer comes from there.
+    /// Takes the first answer from there.
     pub fn begin(&mut self, begun: Begun) {
         self.request_id = begun.request_id;
         self.given = Some(begun.given);
     }
 
-    /// GetOrLock until there is a value, a lease, a failure, or no time left. The flight, if there is one, hears when
-    /// its request is sent.
+    /// Repeats GetOrLock until there is a value, a lease, a failure, or no time left. Tells the flight, if there is
+    /// one, when its request is sent.
     pub async fn answer(&mut self, flight: Option<&Flight>) -> Result<Answer, Error> {
         let mut broken_off = 0;
         loop {
@@ -90,7 +90,7 @@ impl Asking {
                 Some(given) => match given.await {
                     Ok(Given::Lease(lease)) => return Ok(Answer::Lease(lease)),
                     Ok(Given::Response(response)) => {
-                        // It was asked for as often as it takes.
+                        // It was already retried.
                         broken_off = BROKEN_OFF_MAX;
                         response
                     }
@@ -131,7 +131,7 @@ impl Asking {
                     self.tell_wait(waited, true);
                     return Err(Error::RebuildFailed { message, retry_after: duration(retry_after_ms) });
                 }
-                // Not the caller's wait has ended, but the piece of it that the service was asked for.
+                // Only a piece of the caller's wait has ended.
                 Some(Outcome::Busy(busy)) if self.pieces.goes_on(&busy, waited, self.until) => {}
                 Some(Outcome::Busy(busy)) => {
                     // There was nothing to wait for.
@@ -140,7 +140,7 @@ impl Asking {
                     }
                     self.come_back_to(&busy).await?;
                 }
-                // An outcome that a later service has: all that this one can say of it is that there is no answer.
+                // An outcome of a later service. This version only knows that there is no answer.
                 None => {
                     self.tell_wait(waited, false);
                     self.come_back_to(&v1::Busy::default()).await?;
@@ -161,12 +161,12 @@ impl Asking {
         let reason = busy.reason();
         let retry_after = duration(busy.retry_after_ms);
         let error = Error::Busy { reason, retry_after, holder_age: duration(busy.holder_age_ms) };
-        // Waiting on is no use where the service said that the rebuild takes longer than the wait.
+        // Waiting longer makes no sense if the service said that the rebuild takes longer than the wait.
         let ends_here = matches!(reason, BusyReason::DeadlineTooShort | BusyReason::NoValue);
         self.come_back((!ends_here).then_some(retry_after), error).await
     }
 
-    /// Pauses as the service asked; gives `error` where it did not, or where the caller's time is over by then.
+    /// Pauses as the service asked. Returns `error` if it did not ask, or if the caller's time is over by then.
     async fn come_back(&self, after: Option<Duration>, error: Error) -> Result<(), Error> {
         let Some(after) = after else { return Err(error) };
         let pause = after.max(PAUSE_MIN.mul_f64(1.0 + fastrand::f64()));
@@ -192,7 +192,7 @@ pub(crate) fn tell_hit(core: &Core, options: &Options, source: HitSource, stale:
     core.tell(&Event::Hit { namespace, key, source, stale });
 }
 
-/// The value of a hit, after the hook was told.
+/// The value of a hit. Tells the hook first.
 pub(crate) fn served(core: &Core, options: &Options, hit: &v1::Hit) -> Option<Bytes> {
     tell_hit(core, options, HitSource::Service, hit.freshness() == v1::Freshness::Stale);
     match &hit.payload {

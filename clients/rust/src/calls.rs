@@ -30,7 +30,7 @@ impl Calls {
         self.transport.ready().await;
     }
 
-    /// A live session hears of changes of this namespace.
+    /// A live session reports the changes of this namespace.
     pub fn watches(&self, namespace: &str) -> bool {
         self.transport.watches(namespace)
     }
@@ -75,7 +75,12 @@ impl Calls {
         }
     }
 
-    /// Each answer as it comes; ends with the last.
+    /// The keys, grouped by the replica that has them. Each group is a call of its own.
+    pub async fn groups(&self, keys: Vec<String>) -> Vec<Vec<String>> {
+        self.transport.groups(keys).await
+    }
+
+    /// Calls `each` with each answer as it comes, and ends with the last.
     pub async fn get_or_lock_many(
         &self,
         request: v1::GetOrLockManyRequest,
@@ -112,7 +117,7 @@ impl Calls {
     }
 }
 
-/// Waits so long for the reply.
+/// With this time for the reply.
 pub(crate) fn within(time: Duration, traceparent: &str) -> Terms {
     Terms { deadline: Instant::now() + time, traceparent: traceparent.to_owned() }
 }

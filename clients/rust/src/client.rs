@@ -26,15 +26,16 @@ use crate::{
     transport::Transport,
 };
 
-/// A client of Dibs. One for each process is enough: any number of calls go over it at once. Clones are the same
-/// client, whose connections end with the last of them.
+/// A client of Dibs. One per process is enough: any number of calls run over it at once. Clones are the same client.
+/// Its connections end with the last clone.
 #[derive(Clone)]
 pub struct Client {
     core: Arc<Core>,
 }
 
 impl Client {
-    /// As the environment says: `DIBS_TARGET`, `DIBS_TOKEN` or `DIBS_TOKEN_FILE`, `DIBS_TLS_CA`. Connects with the first call.
+    /// Takes its options from the environment: `DIBS_TARGET`, `DIBS_TOKEN` or `DIBS_TOKEN_FILE`, `DIBS_TLS_CA`.
+    /// Connects with the first call.
     ///
     /// # Errors
     /// [`Error::Options`].
@@ -47,13 +48,14 @@ impl Client {
         ClientBuilder::default()
     }
 
-    /// The value of a key, or its rebuild: go on with [`Key::ttl`], and end with [`with`](crate::GetOrRebuild::with).
+    /// Gets the value of a key, or rebuilds it. Continue with [`Key::ttl`], and end with
+    /// [`with`](crate::GetOrRebuild::with).
     pub fn get_or_rebuild(&self, key: impl Into<String>) -> Key {
         Key { core: self.core.clone(), key: key.into() }
     }
 
-    /// The value of a key, or the lease to rebuild it, whose value is fresh for `ttl`. [`lease`](crate::GetOrRebuild::lease) has
-    /// options.
+    /// Gets the value of a key, or the lease to rebuild it. The rebuilt value is fresh for `ttl`.
+    /// [`lease`](crate::GetOrRebuild::lease) has options.
     ///
     /// # Errors
     /// As [`lease`](crate::GetOrRebuild::lease).
@@ -61,45 +63,45 @@ impl Client {
         self.get_or_rebuild(key).ttl(ttl).lease().await
     }
 
-    /// The values of several keys, of which those that are missing are rebuilt together: go on with [`Keys::ttl`], and
-    /// end with [`with`](crate::GetOrRebuildMany::with).
+    /// Gets the values of several keys, and rebuilds the missing ones together. Continue with [`Keys::ttl`], and end
+    /// with [`with`](crate::GetOrRebuildMany::with).
     pub fn get_or_rebuild_many<K: Into<String>>(&self, keys: impl IntoIterator<Item = K>) -> Keys {
         Keys::new(self.core.clone(), keys)
     }
 
-    /// The value if it is cached, without a rebuild; `.await` reads it.
+    /// Reads the cached value, without a rebuild. `.await` makes the call.
     pub fn get(&self, key: impl Into<String>) -> Get {
         Get::new(self.core.clone(), key.into())
     }
 
-    /// Stores a value that you have already: go on with [`SetKey::ttl`], and end with
+    /// Stores a value that you already have. Continue with [`SetKey::ttl`], and end with
     /// [`publish`](crate::Set::publish).
     pub fn set(&self, key: impl Into<String>) -> SetKey {
         SetKey { core: self.core.clone(), key: key.into() }
     }
 
-    /// Why a key waits, and what is known of it; `.await` asks.
+    /// Shows why a key waits, and what is known about it. `.await` makes the call.
     pub fn explain(&self, key: impl Into<String>) -> Explain {
         Explain::new(self.core.clone(), key.into())
     }
 
-    /// Drops values or marks them stale: go on with keys, tags or all, and end with [`Invalidate::now`].
+    /// Drops values or marks them stale. Continue with keys, tags or all, and end with [`Invalidate::now`].
     pub fn invalidate(&self) -> Invalidate {
         Invalidate::new(self.core.clone())
     }
 
-    /// Waits until the first connection stands, so that the first calls need not. False: it does not within `timeout`.
+    /// Waits for the first connection, so that the first calls need not. False: there was none within `timeout`.
     pub async fn ready(&self, timeout: Duration) -> bool {
         tokio::time::timeout(timeout, self.core.calls.ready()).await.is_ok()
     }
 
-    /// Waits for the work in the background, before the process ends: rebuilds behind a stale value, publishes that are
-    /// repeated, leases on their way back. False: it has not ended within `timeout`.
+    /// Waits for background work, before the process ends: rebuilds behind a stale value, repeated publishes, leases on
+    /// their way back. False: it has not ended within `timeout`.
     pub async fn flush(&self, timeout: Duration) -> bool {
         tokio::time::timeout(timeout, self.core.background.wait()).await.is_ok()
     }
 
-    /// The generated stub, for everything else; none for the double in memory. It goes by single calls.
+    /// The generated stub, for everything else. It makes unary calls. None for the double in memory.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -137,27 +139,27 @@ impl ClientBuilder {
         self
     }
 
-    /// Sent as `authorization: Bearer`, in clear only on loopback and Unix sockets. Default: `DIBS_TOKEN`, else that
-    /// of the file `DIBS_TOKEN_FILE`, else none.
+    /// Sent as `authorization: Bearer`; unencrypted only over loopback and Unix sockets. Default: `DIBS_TOKEN`, else
+    /// the content of the file `DIBS_TOKEN_FILE`, else none.
     pub fn token(mut self, token: impl Into<String>) -> Self {
         self.connection.token = Some(Token::Text(token.into()));
         self
     }
 
-    /// A file with the token. A change counts within a second. It is read by [`build`](Self::build), too; what cannot be
-    /// read later leaves the token as it was. Default: `DIBS_TOKEN_FILE`, unless there is a `DIBS_TOKEN`.
+    /// A file with the token. A change is noticed within a second. [`build`](Self::build) reads it too. If it cannot be
+    /// read later, the old token stays in use. Default: `DIBS_TOKEN_FILE`, unless `DIBS_TOKEN` is set.
     pub fn token_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.connection.token = Some(Token::File(path.into()));
         self
     }
 
-    /// Gives the token for each call, and for each session as that is opened. It must not block.
+    /// Returns the token for each call, and for each session when that is opened. It must not block.
     pub fn token_fn(mut self, token: impl Fn() -> String + Send + Sync + 'static) -> Self {
         self.connection.token = Some(Token::Function(Arc::new(token)));
         self
     }
 
-    /// The token may travel in clear also to another machine, where something else protects the way. Default: false.
+    /// Allows the token to travel unencrypted to another machine, if something else protects the way. Default: false.
     pub fn allow_insecure_token(mut self, allow: bool) -> Self {
         self.connection.allow_insecure_token = allow;
         self
@@ -181,74 +183,74 @@ impl ClientBuilder {
         self
     }
 
-    /// How long a connection may take before the service counts as out of reach. Default: 2 s.
+    /// How long a connection may take before the service counts as unreachable. Default: 2 s.
     pub fn connect_timeout(mut self, connect_timeout: Duration) -> Self {
         self.connection.connect_timeout = Some(connect_timeout);
         self
     }
 
-    /// All calls on one stream, with leases that end with this process. Where a stream cannot be had, calls go one
-    /// by one anyway. Default: true.
+    /// Sends all calls on one stream, with leases that end with this process. If there can be no stream, calls are sent
+    /// one by one. Default: true.
     pub fn session(mut self, session: bool) -> Self {
         self.without_session = !session;
         self
     }
 
-    /// A key has the same replica in every process that uses this target with it, in any language. Its callers meet in
-    /// one place, which costs fewer reads of the store, and memory in one near cache of the service instead of all. A
-    /// key that all processes want is then the burden of one replica. Default: false, each client has its own shares.
+    /// Gives a key the same replica in every process that sets this for the same target, in any language. Its callers
+    /// then meet in one place, which saves reads of the store, and memory in the near caches of the service. A key that
+    /// all processes want then loads one replica only. Default: false, each client has its own shares.
     pub fn key_affinity(mut self, key_affinity: bool) -> Self {
         self.key_affinity = key_affinity;
         self
     }
 
-    /// Of calls that name none. Default: the service's `default`.
+    /// The namespace of calls that name none. Default: the service's `default`.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = namespace.into();
         self
     }
 
-    /// What this process is called in Explain and logs, at most 256 bytes. Default: host name and process id.
+    /// The name of this process in Explain and logs, at most 256 bytes. Default: host name and process id.
     pub fn holder(mut self, holder: impl Into<String>) -> Self {
         self.holder = Some(holder.into());
         self
     }
 
-    /// Keeps fresh values in this process's memory, of at most so many bytes: a hit costs no call. It pays for values
-    /// that are read often and change seldom. It needs a [`session`](Self::session), over which the service tells what
-    /// changes. Default: none.
+    /// Keeps fresh values in this process's memory, up to this many bytes, so that a hit costs no call. It pays for
+    /// values that are read often and change rarely. It needs a [`session`](Self::session), over which the service
+    /// reports changes. Default: none.
     pub fn near_cache(mut self, bytes_max: u64) -> Self {
         self.near.bytes_max = Some(bytes_max);
         self
     }
 
-    /// The namespaces whose values are kept near, at most 64. Default: the client's own.
+    /// The namespaces whose values are kept in the near cache, at most 64. Default: the client's own.
     pub fn near_namespaces<N: Into<String>>(mut self, namespaces: impl IntoIterator<Item = N>) -> Self {
         self.near.namespaces = namespaces.into_iter().map(Into::into).collect();
         self
     }
 
-    /// While the service cannot be reached, values of the near cache are served, and the hook hears that they are stale.
+    /// While the service cannot be reached, serves values of the near cache. The hook is told that they are stale.
     /// Default: false.
     pub fn serve_near_when_unavailable(mut self, serve: bool) -> Self {
         self.near.serve_when_unavailable = serve;
         self
     }
 
-    /// How long a lease is extended in all: after that it is given back, and the rebuild counts as hung. The service
-    /// has a bound of its own. Default: 10 minutes.
+    /// The longest that a lease is extended. After that it is given back, and the rebuild counts as hung. The service
+    /// has its own bound. Default: 10 minutes.
     pub fn lease_hold_max(mut self, lease_hold_max: Duration) -> Self {
         self.lease_hold_max = Some(lease_hold_max);
         self
     }
 
-    /// What becomes of calls when the service cannot be reached. Default: [`OnUnavailable::Rebuild`].
+    /// What calls do if the service cannot be reached. Default: [`OnUnavailable::Rebuild`].
     pub fn on_unavailable(mut self, on_unavailable: OnUnavailable) -> Self {
         self.on_unavailable = on_unavailable;
         self
     }
 
-    /// Hears what happens, for your own metrics. It must not block; what panics in it is ignored.
+    /// Receives what happens, for your own metrics. It must not block. Its panics are ignored.
     pub fn hook(mut self, hook: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
         self.hooks = Hooks::new(hook);
         self
@@ -271,7 +273,7 @@ impl ClientBuilder {
         let Hears { leases, flights, near, local_results } = hears;
         let reachability = Arc::new(Reachability::new(local_results.clone(), near.clone()));
         let background = TaskTracker::new();
-        // Closed, it can be waited for; what is spawned on it is still counted.
+        // A closed tracker can be waited for. Tasks that are spawned on it still count.
         background.close();
         let core = Core {
             calls: Calls::new(transport, reachability.clone()),

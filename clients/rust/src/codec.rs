@@ -1,4 +1,4 @@
-//! How values become bytes and come back.
+//! Encodes values as bytes and decodes them.
 use std::error::Error as StdError;
 
 use bytes::Bytes;
@@ -6,19 +6,19 @@ use bytes::Bytes;
 #[cfg(feature = "json")]
 use crate::json_faults::to_json;
 
-/// How values become bytes and come back.
+/// Encodes values as bytes and decodes them.
 pub trait Codec: Send + Sync + 'static {
-    /// What callers have.
+    /// The type that callers use.
     type Value: Send + 'static;
 
-    /// An error of it is one of the rebuild.
+    /// Its error is the rebuild's.
     fn encode(&self, value: Self::Value) -> Result<Bytes, Box<dyn StdError + Send + Sync>>;
 
-    /// An error of it is [`Error::Codec`](crate::Error::Codec).
+    /// Its error becomes [`Error::Codec`](crate::Error::Codec).
     fn decode(&self, bytes: Bytes) -> Result<Self::Value, Box<dyn StdError + Send + Sync>>;
 }
 
-/// Values that are bytes already, and travel as they are.
+/// Values that are bytes. They are stored unchanged.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Raw;
 
@@ -34,7 +34,7 @@ impl Codec for Raw {
     }
 }
 
-/// JSON in UTF-8, by serde. What JSON cannot carry, such as NaN, is an error that names its place.
+/// JSON in UTF-8, by serde. A value that JSON cannot carry, such as NaN, is an error that names the path.
 #[cfg(feature = "json")]
 #[derive(Clone, Copy, Debug)]
 pub struct Json<T>(std::marker::PhantomData<fn() -> T>);

@@ -21,16 +21,16 @@ use crate::{
     tls::Tls,
 };
 
-/// Back at a service that restarts within a second, and no connection storm meanwhile.
+/// Reconnects soon to a service that restarts, without a storm of connections until then.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// Connects within a bound, which covers also the peer's first byte: a process that hangs still takes connections.
-/// After an attempt that failed, others fail at once for a while, so that no call waits for the bound a second time.
+/// Connects within a bound that includes the peer's first byte, because a hung process still accepts connections. After
+/// a failed attempt, others fail at once for a while, so that no call waits for the bound again.
 #[derive(Clone)]
 pub(crate) struct Connector {
     address: Address,
-    /// The only one of the addresses that it connects to.
+    /// The only address that it connects to.
     only: Option<Place>,
     tls: Option<Arc<Tls>>,
     timeout: Duration,
@@ -46,7 +46,7 @@ impl Connector {
         &self.address
     }
 
-    /// One that connects to this address only. What fails there says nothing of the others.
+    /// Connects to this address only. Its faults say nothing about the others.
     pub fn at(&self, place: &Place) -> Self {
         Self { only: Some(place.clone()), attempts: Arc::default(), ..self.clone() }
     }
@@ -73,7 +73,8 @@ impl Connector {
         Ok(TokioIo::new(io))
     }
 
-    /// The addresses of the target, from another one each time, until one takes the connection; and its host.
+    /// Tries the addresses of the target, from a different one each time, until one accepts the connection. Returns its
+    /// host too.
     async fn tcp(&self, until: Instant) -> io::Result<(Box<dyn Io>, String)> {
         let mut places = match &self.only {
             Some(place) => vec![place.clone()],
@@ -83,7 +84,7 @@ impl Connector {
         places.rotate_left(first);
         let mut error = late();
         for (at, Place { name, address }) in places.iter().enumerate() {
-            // One that does not answer must not take the others' time.
+            // An address that does not answer must not use up the others' time.
             let left = until.saturating_duration_since(Instant::now());
             let share = Instant::now() + left / u32::try_from(places.len() - at).unwrap_or(1);
             match timeout_at(share, TcpStream::connect(address)).await {
@@ -125,7 +126,7 @@ fn late() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "it did not answer in time")
 }
 
-/// What became of the attempts of a client, over all its connections.
+/// The results of a client's attempts, over all its connections.
 #[derive(Default)]
 struct Attempts(Mutex<Tried>);
 
@@ -137,7 +138,7 @@ struct Tried {
 }
 
 impl Default for Tried {
-    /// Begins anywhere, so that the first connections of many processes are shared by the addresses.
+    /// Starts at a random address, so that the first connections of many processes are spread.
     fn default() -> Self {
         Self { count: fastrand::usize(..1_000), pause: Duration::ZERO, failing: None }
     }
@@ -178,10 +179,10 @@ impl Attempts {
 pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
-/// A connection that counts only once its peer has said something.
+/// A connection that counts only once its peer has sent something.
 struct Greeted {
     io: Box<dyn Io>,
-    /// Runs out unless the peer says something.
+    /// Expires unless the peer sends something.
     silent: Option<Pin<Box<Sleep>>>,
     connector: Connector,
 }

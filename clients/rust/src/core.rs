@@ -25,19 +25,19 @@ pub(crate) struct Core {
     pub flights: Arc<Flights>,
     pub local_results: Arc<LocalResults>,
     pub reachability: Arc<Reachability>,
-    /// Work in the background: rebuilds behind a stale value, publishes, leases on their way back.
+    /// Background work: rebuilds behind a stale value, publishes, leases on their way back.
     pub background: TaskTracker,
     pub near: Option<Arc<NearCache>>,
     pub lease_hold_max: Duration,
     pub holder: String,
     pub namespace: String,
     pub on_unavailable: OnUnavailable,
-    /// None where there is no service, but the double in memory.
+    /// None for the double in memory, which has no service.
     pub links: Option<Arc<Links>>,
 }
 
 impl Core {
-    /// The user's hook hears of it, and it is counted.
+    /// Tells the user's hook and the metrics.
     pub fn tell(&self, event: &Event<'_>) {
         match event {
             Event::Hit { namespace, source, stale, .. } => self.metrics.hit(namespace, *source, *stale),

@@ -1,47 +1,47 @@
-//! How calls end that have no value.
+//! The errors of calls.
 use std::{collections::HashMap, error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use tonic::Code;
 
 use crate::v1;
 
-/// What a codec says of bytes that it cannot read.
+/// A codec's error about bytes that it cannot read.
 pub(crate) type CodecError = Arc<dyn StdError + Send + Sync>;
 
-/// How a call ended that has no value.
+/// Why a call has no value.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// Your own rebuild failed; the waiters were told its message.
+    /// Your own rebuild failed. The waiters got its message.
     Rebuild(RebuildError),
-    /// Another caller's rebuild failed, and the key's back-off runs.
+    /// Another caller's rebuild failed, and the key's back-off is running.
     RebuildFailed {
-        /// What that caller said.
+        /// That caller's message.
         message: String,
-        /// How long the back-off still runs.
+        /// The remaining back-off.
         retry_after: Duration,
     },
-    /// The wait ended without an answer: another caller still rebuilds, or the lock nodes could not decide.
+    /// The wait ended without an answer: another caller is still rebuilding, or the lock nodes could not decide.
     Busy {
-        /// Why there is no answer; `Unspecified` for a reason, or an outcome, of a later service.
+        /// Why there is no answer; `Unspecified` for a reason or an outcome of a later service.
         reason: v1::BusyReason,
-        /// When to come back.
+        /// How long to wait before a retry.
         retry_after: Duration,
         /// How long the holder has had its lease; zero if there is none.
         holder_age: Duration,
     },
-    /// The rebuild of this key asks for the key itself, directly or by way of another: it would wait forever.
+    /// The rebuild of this key asks for the key itself, directly or through another key. It would wait forever.
     ReentrantRebuild {
-        /// Which key.
+        /// The key.
         key: String,
     },
-    /// Bad input, no permission, no service.
+    /// Bad input, a missing permission, or no service.
     Call(CallError),
-    /// A value that was published cannot be read with this codec, and neither can the one that was rebuilt for it.
+    /// The codec can read neither the cached value nor the rebuilt one.
     Codec(CodecError),
-    /// Some keys of [`get_or_rebuild_many`](crate::Client::get_or_rebuild_many) could not be had, each for its reason.
+    /// Some keys of [`get_or_rebuild_many`](crate::Client::get_or_rebuild_many) failed, each with its own error.
     Many(Arc<HashMap<String, Error>>),
-    /// The client cannot be made of what it was told: the message names the option.
+    /// The client cannot be built with its options. The message names the option.
     Options(String),
 }
 
@@ -52,7 +52,7 @@ impl fmt::Display for Error {
             Self::RebuildFailed { message, .. } => f.write_str(message),
             Self::Busy { reason, retry_after, .. } => {
                 let (reason, ms) = (word(reason.as_str_name(), "BUSY_REASON_"), retry_after.as_millis());
-                write!(f, "no answer within the wait ({reason}); come back in {ms} ms")
+                write!(f, "no answer within the wait ({reason}); retry in {ms} ms")
             }
             Self::ReentrantRebuild { key } => write!(f, "dibs: the rebuild of \"{key}\" asks for \"{key}\" itself"),
             Self::Call(error) => write!(f, "{error}"),
@@ -63,7 +63,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// One of them stands for all: a thousand keys may have failed by one fault.
+/// One error stands for all, because a thousand keys may have failed by one fault.
 fn text_of(errors: &HashMap<String, Error>) -> String {
     match errors.iter().min_by_key(|(key, _)| *key) {
         Some((key, error)) => format!("{} keys could not be had, such as \"{key}\": {error}", errors.len()),
@@ -71,16 +71,16 @@ fn text_of(errors: &HashMap<String, Error>) -> String {
     }
 }
 
-/// How a call for several keys ended that has not all values. By `?` it becomes an [`Error`], without the values.
+/// Why a call for several keys does not have all values. `?` turns it into an [`Error`], without the values.
 #[non_exhaustive]
 pub enum ManyError<T> {
     /// The call was refused before anything was sent.
     Refused(Error),
-    /// Some keys could not be had.
+    /// Some keys failed.
     Keys {
-        /// Each of these, with its reason.
+        /// The error of each of these keys.
         errors: HashMap<String, Error>,
-        /// The values of all others; none where the source has nothing.
+        /// The values of all other keys; none if the source has nothing.
         values: HashMap<String, Option<T>>,
     },
 }
@@ -104,7 +104,7 @@ impl<T> fmt::Display for ManyError<T> {
 }
 
 impl<T> fmt::Debug for ManyError<T> {
-    /// Without the values, of which there may be many and large ones.
+    /// Without the values, which may be many and large.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(error) => f.debug_tuple("Refused").field(error).finish(),
@@ -132,16 +132,16 @@ impl From<CallError> for Error {
     }
 }
 
-/// A call that the service refused or did not answer. For bad input the message begins with the field and names
-/// its bounds.
+/// A call that the service refused or did not answer. For bad input the message begins with the field and gives its
+/// bounds.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CallError {
-    /// gRPC's.
+    /// The gRPC status code.
     pub code: Code,
     /// For people.
     pub message: String,
-    /// When to come back; none where a retry makes no sense, or the service did not answer.
+    /// How long to wait before a retry; none if a retry makes no sense or the service did not answer.
     pub retry_after: Option<Duration>,
 }
 
@@ -160,7 +160,7 @@ impl CallError {
         }
     }
 
-    /// The error of a call of its own. One that has a cause was made on this side: the connection broke.
+    /// The error of a unary call. One with a cause was made on this side: the connection broke.
     pub(crate) fn of_status(status: &tonic::Status) -> Self {
         if let Some(cause) = status.source() {
             return Self::new(Code::Unavailable, causes(cause));
@@ -174,7 +174,7 @@ impl CallError {
         }
     }
 
-    /// No answer came: the service may be down, and whether it did anything is not known.
+    /// No answer came: the service may be down, and it is unknown whether it did anything.
     pub(crate) fn is_unreachable(&self) -> bool {
         self.retry_after.is_none() && matches!(self.code, Code::Unavailable | Code::DeadlineExceeded)
     }
@@ -188,12 +188,12 @@ impl fmt::Display for CallError {
 
 impl StdError for CallError {}
 
-/// The contract's name of a value of an enum, without its prefix and in small letters.
+/// The contract's name of an enum value, without its prefix and in lower case.
 pub(crate) fn word(name: &str, prefix: &str) -> String {
     name.trim_start_matches(prefix).to_ascii_lowercase()
 }
 
-/// An error and what it came from, each said once.
+/// An error and its causes, each once.
 fn causes(error: &(dyn StdError + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
@@ -207,8 +207,8 @@ fn causes(error: &(dyn StdError + 'static)) -> String {
     text
 }
 
-/// What a rebuild fails with: any error, by `?` or `.into()`. The waiters are told its message, up to 4096 bytes:
-/// put nothing secret into it.
+/// The error of a rebuild: any error, by `?` or `.into()`. The waiters get its message, up to 4096 bytes, so it must
+/// contain no secret.
 #[derive(Clone)]
 pub struct RebuildError {
     source: Arc<dyn StdError + Send + Sync>,
@@ -216,8 +216,8 @@ pub struct RebuildError {
 }
 
 impl RebuildError {
-    /// How long the whole fleet leaves the source alone: zero to 300 s. Default: exponential by the number of
-    /// failures in a row.
+    /// How long the whole fleet leaves the source alone: zero to 300 s. Default: exponential by the number of failures
+    /// in a row.
     pub fn retry_after(mut self, retry_after: Duration) -> Self {
         self.retry_after = Some(retry_after);
         self

@@ -1,4 +1,4 @@
-//! Why a key waits, and what is known of it.
+//! Why a key waits, and what is known about it.
 use std::{
     future::{Future, IntoFuture},
     pin::Pin,
@@ -16,7 +16,7 @@ use crate::{
     v1::{self, Degraded, LeaseEnd},
 };
 
-/// One question about a key, as its caller puts it together; `.await` asks it.
+/// One question about a key. Set its options, then `.await` it.
 ///
 /// # Errors
 /// [`Error::Call`].
@@ -32,7 +32,7 @@ impl Explain {
         Self { core, request }
     }
 
-    /// Default: the client's.
+    /// Default: the client's namespace.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.request.namespace = namespace.into();
         self
@@ -52,39 +52,39 @@ impl IntoFuture for Explain {
     }
 }
 
-/// What the replica that answers and the store know of a key. It has neither the value nor a token.
+/// What the answering replica and the store know about a key. It contains neither the value nor a token.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Explanation {
-    /// The lease that runs.
+    /// The running lease.
     pub lease: Option<RunningLease>,
     /// How many callers wait on the replica that answers.
     pub waiters: u32,
-    /// The value, or the knowledge that the source has nothing.
+    /// The value, or the fact that the source has nothing.
     pub value: Option<StoredValue>,
-    /// The highest fence of the key so far; 0 if it is not known.
+    /// The highest fence of the key so far; 0 if unknown.
     pub fence: i64,
-    /// The last leases, at most 16, the newest first.
+    /// The last leases, at most 16, newest first.
     pub past_leases: Vec<PastLease>,
-    /// The failure whose back-off runs.
+    /// The failure whose back-off is running.
     pub failed: Option<RunningBackoff>,
     /// Which part of the fleet was unavailable.
     pub degraded: Degraded,
 }
 
-/// A lease that runs.
+/// A running lease.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RunningLease {
-    /// What the holder is called.
+    /// The holder's label.
     pub holder: String,
     /// Grows with each lease of the key; 0 if there is none.
     pub fence: i64,
-    /// How long ago it was given.
+    /// How long ago it was granted.
     pub age: Duration,
     /// How long it still lasts.
     pub expires_in: Duration,
-    /// Why it was given.
+    /// Why it was granted.
     pub reason: LeaseReason,
     /// The W3C traceparent of the rebuild; empty if it is not traced.
     pub traceparent: String,
@@ -98,7 +98,7 @@ pub struct StoredValue {
     pub absent: bool,
     /// It is past its ttl, or was marked stale.
     pub stale: bool,
-    /// Of the value as it is stored.
+    /// The size of the stored value.
     pub size_bytes: u64,
     /// How long ago it was published.
     pub age: Duration,
@@ -106,9 +106,9 @@ pub struct StoredValue {
     pub fresh_for: Duration,
     /// How long it may still be served stale, from now on.
     pub stale_for: Duration,
-    /// That of the lease that published it.
+    /// The fence of the lease that published it.
     pub fence: i64,
-    /// The names to invalidate it by.
+    /// The tags that invalidate it.
     pub tags: Vec<String>,
 }
 
@@ -116,7 +116,7 @@ pub struct StoredValue {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PastLease {
-    /// What the holder was called.
+    /// The holder's label.
     pub holder: String,
     /// Grows with each lease of the key; 0 if there is none.
     pub fence: i64,
@@ -126,17 +126,17 @@ pub struct PastLease {
     pub ended_ago: Duration,
     /// How it ended.
     pub end: LeaseEnd,
-    /// What the holder said, if it failed.
+    /// The holder's message, if it failed.
     pub failure_message: String,
 }
 
-/// The failure of the last rebuild, while its back-off runs.
+/// The failure of the last rebuild, while its back-off is running.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RunningBackoff {
-    /// What the holder said.
+    /// The holder's message.
     pub message: String,
-    /// How long the back-off still runs.
+    /// The remaining back-off.
     pub retry_after: Duration,
 }
 

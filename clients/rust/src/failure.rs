@@ -1,4 +1,4 @@
-//! What the waiters are told of a rebuild that failed.
+//! The message of a failed rebuild for its waiters.
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -9,14 +9,14 @@ use crate::{error::RebuildError, options::ms, v1};
 /// The contract's bound, in bytes of UTF-8.
 const BYTES_MAX: usize = 4_096;
 
-/// Also where the user's error panics as it is written: the lease must not stay held because of that.
+/// Works even if the user's error panics while it is formatted, because the lease must not stay held.
 pub(crate) fn failure_of(error: &RebuildError) -> v1::Failure {
     let message = catch_unwind(AssertUnwindSafe(|| error.to_string()));
     let message = message.unwrap_or_else(|_| "the rebuild failed, and so did the text of its error".to_owned());
     failure(message, error.backoff().map(ms))
 }
 
-/// What a panic says, if it says it in words.
+/// The message of a panic, if it has one.
 pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> Option<&str> {
     let owned = panic.downcast_ref::<String>().map(String::as_str);
     owned.or_else(|| panic.downcast_ref::<&str>().copied())

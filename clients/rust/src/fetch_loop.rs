@@ -20,7 +20,7 @@ use crate::{
     turn::end_of_turn,
 };
 
-/// Asks until there is a value, a failure, or no time left; rebuilding where a lease comes.
+/// Asks until there is a value, a failure, or no time left. Rebuilds if it gets a lease.
 pub(crate) async fn fetch(core: &Arc<Core>, options: &Arc<Options>, rebuild: &RebuildBytes, until: Instant) -> Outcome {
     loop {
         let fly = |flight| fly(core.clone(), options.clone(), rebuild.clone(), flight, until, None);
@@ -34,7 +34,7 @@ pub(crate) async fn fetch(core: &Arc<Core>, options: &Arc<Options>, rebuild: &Re
     }
 }
 
-/// As [`fetch`], with an answer that comes from elsewhere in place of the first question. It joins no flight.
+/// Like [`fetch`], with an answer that comes from elsewhere instead of the first request. It joins no flight.
 pub(crate) async fn fetch_begun(
     core: &Arc<Core>,
     options: &Arc<Options>,
@@ -51,7 +51,7 @@ pub(crate) async fn fetch_begun(
     }
 }
 
-/// Waits for the flight; where that is a wait for another caller's rebuild, the hook hears of it.
+/// Waits for the flight. If that is a wait for another caller's rebuild, tells the hook.
 async fn landed(core: &Core, options: &Options, rebuild: &RebuildBytes, seat: Seat, until: Instant) -> Next {
     let (late, joined, began) = (seat.is_late(), seat.is_joined(), Instant::now());
     if late {
@@ -79,7 +79,7 @@ async fn fly(
     let mut asking = Asking::new(core.clone(), options.clone(), until);
     match begun {
         Some(begun) => asking.begin(begun),
-        // Calls that come in the same turn of the runtime join before the request is sent.
+        // Calls of the same turn of the runtime join before the request is sent.
         None => end_of_turn().await,
     }
     let lease = match asking.answer(Some(&flight)).await {
@@ -104,7 +104,7 @@ async fn fly(
     }
 }
 
-/// The service cannot be reached: one rebuild at a time in this process, or the error.
+/// The service cannot be reached: runs one rebuild at a time in this process, or returns the error.
 async fn without_service(
     core: &Arc<Core>,
     options: &Arc<Options>,

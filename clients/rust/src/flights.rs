@@ -26,27 +26,27 @@ use crate::{
     seat::Seat,
 };
 
-/// What a call brings: the value's bytes, or none where the source has nothing.
+/// The result of a call: the value's bytes, or none if the source has nothing.
 pub(crate) type Outcome = Result<Option<Bytes>, Error>;
 /// Namespace and key.
 pub(crate) type KeyId = (String, String);
 pub(crate) type Landing = Shared<BoxFuture<'static, Landed>>;
 
-/// What a flight came to.
+/// The result of a flight.
 #[derive(Clone)]
 pub(crate) enum Landed {
     Ended {
         outcome: Outcome,
         /// It is also for callers that came after the lease: the service has stored the value and it counts, or it has
-        /// taken the failure.
+        /// accepted the failure.
         for_latecomers: bool,
     },
-    /// Its lease was lost: each caller asks again, within its own wait. What the rebuild said of it, if anything.
+    /// Its lease was lost. Each caller asks again, within its own wait. Carries the rebuild's error, if any.
     LeaseLost(Option<RebuildError>),
 }
 
 impl Landed {
-    /// For the callers that were there before the lease.
+    /// For the callers that came before the lease.
     pub fn for_members(outcome: Outcome) -> Self {
         Self::Ended { outcome, for_latecomers: false }
     }
@@ -59,7 +59,7 @@ enum Stage {
     Rebuilding { since: Instant, has_previous: bool },
 }
 
-/// The flights of one client. Each caller leaves by dropping its future; a flight is dropped when all have.
+/// The flights of one client. Each caller leaves by dropping its future. A flight is dropped when all have left.
 #[derive(Default)]
 pub(crate) struct Flights(Mutex<Running>);
 
@@ -72,7 +72,7 @@ struct Running {
 struct Entry {
     number: u64,
     id: FlightId,
-    /// A flight of another runtime may never be polled again, or has timers that have ended.
+    /// A flight of another runtime may never be polled again, or may have timers that have ended.
     runtime: runtime::Id,
     stage: Stage,
     closed: bool,
@@ -85,14 +85,14 @@ impl Entry {
         if self.closed {
             return false;
         }
-        // Callers that want what is newer than their call ask by themselves.
+        // Callers that need something newer than their call ask separately.
         if options.read == Read::Store || options.refresh && !options.undecodable {
             return false;
         }
         match self.stage {
             Stage::NotSent => self.id == options.flight_id(),
             Stage::Asked { watched } => watched && self.id == options.flight_id(),
-            // Where a stale value is good enough the service has it at once.
+            // If a stale value is acceptable, the service has it at once.
             Stage::Rebuilding { has_previous, .. } => {
                 !has_previous || options.stale == Some(Stale::Forbid) || options.undecodable
             }
@@ -101,7 +101,7 @@ impl Entry {
 }
 
 impl Flights {
-    /// A seat in a flight that takes this call, else in the new one that `fly` makes.
+    /// A seat in a flight that accepts this call, or in the new one that `fly` makes.
     pub fn board<F>(self: &Arc<Self>, options: &Options, until: Instant, fly: impl FnOnce(Flight) -> F) -> Seat
     where
         F: Future<Output = Landed> + Send + 'static,
@@ -129,7 +129,7 @@ impl Flights {
         Seat::own(self.add(&mut self.running(), options, asked, false, until, fly))
     }
 
-    /// A seat in the rebuild of this key that runs without a lease, else in the new one that `fly` makes.
+    /// A seat in the running rebuild of this key without a lease, or in the new one that `fly` makes.
     pub fn board_local<F>(self: &Arc<Self>, options: &Options, fly: impl FnOnce(Flight) -> F) -> Seat
     where
         F: Future<Output = Landed> + Send + 'static,
@@ -165,7 +165,7 @@ impl Flights {
         let flight = self.handle(options, number);
         let listed = Listed(flight.clone());
         let flying = fly(flight);
-        // Each caller that is polled carries the flight on: one that is not polled holds up no other.
+        // Each caller that is polled drives the flight, so a caller that is not polled holds up no other.
         let shared = async move {
             let _listed = listed;
             flying.await
@@ -179,7 +179,7 @@ impl Flights {
         shared
     }
 
-    /// A change of the key has arrived: callers from now on join no flight from before it.
+    /// A change of the key has arrived. Later callers join no flight from before it.
     pub fn close_key(&self, namespace: &str, key: &str) {
         let mut running = self.running();
         for entry in running.by_key.get_mut(&key_id_of(namespace, key)).into_iter().flatten() {
@@ -187,13 +187,13 @@ impl Flights {
         }
     }
 
-    /// As [`Self::close_key`], for a change of any of the namespace's keys.
+    /// Like [`Self::close_key`], for a change of any of the namespace's keys.
     pub fn close_namespace(&self, namespace: &str) {
         let (namespace, _) = key_id_of(namespace, "");
         self.close_where(|(of, _)| *of == namespace);
     }
 
-    /// As [`Self::close_key`], where changes may have been missed.
+    /// Like [`Self::close_key`], if changes may have been missed.
     pub fn close_all(&self) {
         self.close_where(|_| true);
     }
@@ -215,7 +215,7 @@ impl Flights {
     }
 }
 
-/// What a flight tells of itself as it goes on.
+/// What a flight reports about its progress.
 #[derive(Clone)]
 pub(crate) struct Flight {
     flights: Arc<Flights>,
@@ -224,35 +224,35 @@ pub(crate) struct Flight {
 }
 
 impl Flight {
-    /// Its request is handed to the transport; `watched`: by a live session that hears of changes of its namespace.
+    /// Its request is passed to the transport. `watched`: by a live session that reports changes of its namespace.
     pub fn sent(&self, watched: bool) {
         self.change(|entry| {
-            // A second request of the same call is no newer than what its first callers wanted.
+            // A second request of the same call is no newer than what its first callers needed.
             if entry.stage == Stage::NotSent {
                 entry.stage = Stage::Asked { watched };
             }
         });
     }
 
-    /// The lease is here, and its rebuild begins.
+    /// The lease has come, and its rebuild begins.
     pub fn leased(&self, has_previous: bool) {
         let since = Instant::now();
         self.change(|entry| entry.stage = Stage::Rebuilding { since, has_previous });
     }
 
-    /// From now on it takes no more callers.
+    /// From now on it accepts no callers.
     pub fn close(&self) {
         self.change(|entry| entry.closed = true);
     }
 
-    /// There is a lease: callers that were there before it have what it brings, however long that takes.
+    /// It has a lease. Callers that came before it get its result, however long that takes.
     pub fn is_rebuilding(&self) -> bool {
         let mut rebuilding = false;
         self.change(|entry| rebuilding = matches!(entry.stage, Stage::Rebuilding { .. }));
         rebuilding
     }
 
-    /// Goes on as a flight of its own, behind what this one brings its callers; closed where this one is.
+    /// Continues as a separate flight, behind the result that this one gives its callers. Closed if this one is.
     pub fn succeed<F>(&self, options: &Options, fly: impl FnOnce(Flight) -> F) -> Landing
     where
         F: Future<Output = Landed> + Send + 'static,
@@ -276,7 +276,7 @@ impl Flight {
     }
 }
 
-/// Takes a flight off when it ends, or when all of its callers have left.
+/// Removes a flight when it ends, or when all of its callers have left.
 struct Listed(Flight);
 
 impl Drop for Listed {

@@ -1,4 +1,4 @@
-//! The rebuilds of single keys, gathered into calls for several.
+//! Gathers the rebuilds of single keys into calls for several.
 use std::{
     collections::{HashMap, HashSet},
     mem,
@@ -21,33 +21,33 @@ use crate::{
 };
 
 /// Keys whose leases come later, one after the other, are rebuilt together if they come within this time. It doubles
-/// with each such rebuild: under load, leases for a thousand keys trickle in.
+/// with each such rebuild, because under load the leases for a thousand keys trickle in.
 const GATHER_MIN: Duration = Duration::from_millis(10);
 const GATHER_MAX: Duration = Duration::from_millis(160);
 
 type Made = Result<Option<Bytes>, RebuildError>;
-/// What a rebuild of several keys came to: for each of them, or for all. A key that is not there is absent.
+/// The result of a rebuild of several keys: for each of them, or for all. A missing key is absent.
 pub(crate) type MadeMany = Result<Arc<HashMap<String, Made>>, RebuildError>;
-/// Makes the bytes of several keys anew.
+/// Rebuilds the bytes of several keys.
 pub(crate) type RebuildMany = Arc<dyn Fn(Vec<(String, Lease)>) -> BoxFuture<'static, MadeMany> + Send + Sync>;
 
-/// The keys of one call: the first rebuild is for all that may have a lease by the first answers, and later ones are for
-/// what comes within a short while.
+/// The keys of one call. The first rebuild is for all keys that may get a lease with the first answers. Later ones are
+/// for the keys that come within a short time.
 pub(crate) struct Gathering {
     rebuild: RebuildMany,
     state: Mutex<State>,
-    /// No key of the first rebuild is still to come.
+    /// All keys of the first rebuild have come.
     complete: CancellationToken,
 }
 
 type Landing = Shared<BoxFuture<'static, MadeMany>>;
-/// The keys of a rebuild that has not begun yet, each with its lease.
+/// The keys of a rebuild that has not begun, each with its lease.
 type Next = (Vec<(String, Lease)>, WeakShared<BoxFuture<'static, MadeMany>>);
 
 struct State {
-    /// Keys that may still come to the first rebuild.
+    /// Keys that may still join the first rebuild.
     coming: HashSet<String>,
-    /// The rebuild that has not begun yet, and what it is for.
+    /// The rebuild that has not begun, and its keys.
     next: Option<Next>,
     pause: Duration,
 }
@@ -59,7 +59,7 @@ impl Gathering {
         Arc::new(Self { rebuild, state, complete })
     }
 
-    /// The rebuild of one key by its first answer. When it is dropped, the key does not come any more.
+    /// The rebuild of one key by its first answer. When it is dropped, the key no longer comes.
     pub fn first(self: &Arc<Self>, key: &str) -> RebuildBytes {
         Arc::new(First(self.of(key)))
     }
@@ -73,7 +73,7 @@ impl Gathering {
         OfKey { gathering: self.clone(), key: key.to_owned() }
     }
 
-    /// The first rebuild is not held up by it: it waits for another caller, or has all that it needs.
+    /// The key does not hold up the first rebuild: it waits for another caller, or has all that it needs.
     pub fn goes_without(&self, key: &str) {
         let mut state = self.state();
         state.coming.remove(key);
@@ -82,11 +82,11 @@ impl Gathering {
         }
     }
 
-    /// Joins the rebuild that has not begun yet.
+    /// Joins the rebuild that has not begun.
     fn join(self: &Arc<Self>, key: &str, lease: Lease) -> Landing {
         let mut state = self.state();
         let member = (key.to_owned(), lease);
-        // One whose keys have all left does not begin any more.
+        // A rebuild whose keys have all left does not begin.
         let next = state.next.take().and_then(|(members, landing)| Some((members, landing.upgrade()?)));
         let (mut members, landing) = next.unwrap_or_else(|| {
             let is_first = !self.complete.is_cancelled();
@@ -101,7 +101,7 @@ impl Gathering {
         landing
     }
 
-    /// For how long the next rebuild still gathers.
+    /// How long the next rebuild still gathers.
     fn pause(&self) -> Duration {
         let mut state = self.state();
         let doubled = (state.pause * 2).min(GATHER_MAX);
@@ -113,7 +113,7 @@ impl Gathering {
     }
 }
 
-/// One rebuild. Each of its keys carries it on; when all have left, it ends.
+/// One rebuild. Each of its keys drives it. It ends when all have left.
 async fn run(gathering: Weak<Gathering>, rebuild: RebuildMany, is_first: bool) -> MadeMany {
     // Its keys hold it.
     let Some(gathering) = gathering.upgrade() else { return Ok(Arc::default()) };

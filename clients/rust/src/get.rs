@@ -19,7 +19,7 @@ use crate::{
     setters::setters,
 };
 
-/// A value that was cached, or the knowledge that the source has nothing.
+/// A cached value, or the fact that the source has nothing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Found<T = Bytes> {
@@ -29,8 +29,8 @@ pub struct Found<T = Bytes> {
     pub stale: bool,
 }
 
-/// One read, as its caller puts it together; `.await` makes it. It never rebuilds. None where nothing is cached, where
-/// the wait ended before a rebuild did, where the last rebuild failed, and where the codec cannot read the value.
+/// One read. Set its options, then `.await` it. It never rebuilds. The result is none if nothing is cached, if the wait
+/// ended before a rebuild did, if the last rebuild failed, and if the codec cannot read the value.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
@@ -56,7 +56,7 @@ pub struct Get<C = Raw> {
 
 impl Get {
     pub(crate) fn new(core: Arc<Core>, key: String) -> Self {
-        // No ttl: it stores nothing.
+        // No TTL, because it stores nothing.
         let options = Options::of(&core, key, Duration::ZERO);
         let options = Options { reads_only: true, wait: Some(Duration::ZERO), ..options };
         Self { core, options, codec: Raw }
@@ -64,7 +64,7 @@ impl Get {
 }
 
 impl<C: Codec> Get<C> {
-    /// How long to wait for a rebuild that runs. Default: zero, which does not wait.
+    /// How long to wait for a running rebuild. Default: zero, which does not wait.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.options.wait = Some(wait);
         self
@@ -72,12 +72,12 @@ impl<C: Codec> Get<C> {
 
     setters!(namespace stale read traceparent);
 
-    /// How the value comes back from its bytes. Default: [`Raw`].
+    /// Decodes the value. Default: [`Raw`].
     pub fn codec<D: Codec>(self, codec: D) -> Get<D> {
         Get { core: self.core, options: self.options, codec }
     }
 
-    /// The value travels as JSON.
+    /// The value is stored as JSON.
     #[cfg(feature = "json")]
     pub fn json<T>(self) -> Get<crate::codec::Json<T>>
     where
@@ -95,7 +95,7 @@ impl<C: Codec> Get<C> {
                 None
             }
         };
-        // What cannot be read here may have been replaced at the service.
+        // A value that cannot be read here may have been replaced at the service.
         if let Some(bytes) = core.near.as_ref().and_then(|near| near.get(&options))
             && let Some(found) = read(bytes, false)
         {
@@ -106,7 +106,7 @@ impl<C: Codec> Get<C> {
         let until = called.until();
         match Asking::new(core.clone(), called, until).answer(None).await {
             Ok(Answer::Value { bytes, stale }) => Ok(read(bytes, stale)),
-            // No answer to a question that only reads.
+            // Not an answer for a call that only reads.
             Ok(Answer::Lease(_)) | Err(Error::Busy { .. } | Error::RebuildFailed { .. }) => Ok(None),
             Ok(Answer::OutOfReach(cause)) => {
                 let near = core.near.as_ref().and_then(|near| near.get_unavailable(&options));

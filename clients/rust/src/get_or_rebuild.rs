@@ -1,4 +1,4 @@
-//! One call of `get_or_rebuild`, as its caller puts it together.
+//! One call of `get_or_rebuild` and its options.
 use std::{
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -24,7 +24,7 @@ use crate::{
     setters::setters,
 };
 
-/// A key, of which it must still be said how long its value is fresh.
+/// A key whose TTL is not set yet.
 #[must_use = "it does nothing before `ttl`"]
 pub struct Key {
     pub(crate) core: Arc<Core>,
@@ -40,7 +40,7 @@ impl Key {
     }
 }
 
-/// One call, as its caller puts it together; [`with`](Self::with) makes it.
+/// One call and its options; [`with`](Self::with) makes it.
 #[must_use = "it does nothing before `with`, `with_lease` or `lease`"]
 pub struct GetOrRebuild<C = Raw> {
     core: Arc<Core>,
@@ -52,12 +52,12 @@ impl<C: Codec> GetOrRebuild<C> {
     setters!(stale_ttl absent_ttl tags namespace wait lease_for stale read refresh revalidate stale_if_error);
     setters!(on_unavailable traceparent);
 
-    /// How the value becomes bytes and comes back. Default: [`Raw`].
+    /// Encodes and decodes the value. Default: [`Raw`].
     pub fn codec<D: Codec>(self, codec: D) -> GetOrRebuild<D> {
         GetOrRebuild { core: self.core, options: self.options, codec }
     }
 
-    /// The value travels as JSON.
+    /// The value is stored as JSON.
     #[cfg(feature = "json")]
     pub fn json<T>(self) -> GetOrRebuild<crate::codec::Json<T>>
     where
@@ -67,13 +67,14 @@ impl<C: Codec> GetOrRebuild<C> {
     }
 
     /// The value: from the cache, from another caller's rebuild, or from `rebuild`, which at most one caller in the
-    /// fleet runs at a time. None means that the source has nothing. Dropping the future leaves the call; its lease
-    /// is given back when no caller waits any more.
+    /// fleet runs at a time. None means that the source has nothing. Dropping the future leaves the call. Its lease is
+    /// given back when no caller waits any more.
     ///
     /// # Errors
-    /// [`Error::Rebuild`] with what `rebuild` failed with; [`Error::RebuildFailed`] where another caller's rebuild
-    /// failed and its back-off runs; [`Error::Busy`] where the wait ended first; [`Error::Call`] for bad input, and
-    /// with [`OnUnavailable::Fail`] where the service cannot be reached; [`Error::Codec`].
+    /// [`Error::Rebuild`] with the error of `rebuild`; [`Error::RebuildFailed`] if another caller's rebuild failed and
+    /// its back-off is running; [`Error::Busy`] if the wait ended first; [`Error::Call`] for bad input, and with
+    /// [`OnUnavailable::Fail`] if the service cannot be reached; [`Error::Codec`] if the value cannot be read;
+    /// [`Error::ReentrantRebuild`] in a rebuild of the same key.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -85,9 +86,9 @@ impl<C: Codec> GetOrRebuild<C> {
         self.with_lease(move |_| rebuild()).await
     }
 
-    /// As [`with`](Self::with), for a rebuild that wants to know of its lease, or to say how long its own value is
-    /// fresh. When the lease is lost, because the key was invalidated or the service could not be reached for too
-    /// long, [`Lease::lost`] ends and the rebuild is dropped; the service is asked again, while there is time.
+    /// Like [`with`](Self::with), for a rebuild that uses its lease, or sets how its own value is stored. When the
+    /// lease is lost, because the key was invalidated or the service could not be reached for too long, [`Lease::lost`]
+    /// ends and the rebuild is dropped. The service is then asked again, while there is time.
     ///
     /// # Errors
     /// As [`with`](Self::with).
@@ -100,7 +101,7 @@ impl<C: Codec> GetOrRebuild<C> {
         R: Future<Output = Result<Option<C::Value>, RebuildError>> + Send + 'static,
     {
         let Self { core, options, codec } = self;
-        // What cannot be read is asked for again, and told of then.
+        // A value that cannot be read is asked for again, and reported then.
         if let Some(near) = &core.near
             && let Some(bytes) = near.get(&options)
             && let Ok(value) = decoded(&codec, bytes)
@@ -119,16 +120,16 @@ impl<C: Codec> GetOrRebuild<C> {
             Err(error) => error,
         };
         tell_undecodable(&core, &options, &error);
-        // What another version has written is as good as none: once, for the next may be of that version, too.
+        // A value of another version counts as none. Only once, because the next one may be of that version too.
         let bytes = fetch(&core, &options.anew(), &rebuild, until).await?;
         decoded(&*codec, bytes).map_err(Error::Codec)
     }
 
-    /// The value, or the lease to rebuild it, for code that does the steps itself. A stale value is the lease's
+    /// The value, or the lease to rebuild it, for code that performs the steps itself. A stale value is the lease's
     /// [`previous`](Lease::previous). Equal calls are not joined.
     ///
     /// # Errors
-    /// As [`with`](Self::with); [`Error::Call`] always where the service cannot be reached.
+    /// As [`with`](Self::with); also [`Error::Call`] whenever the service cannot be reached.
     pub async fn lease(self) -> Result<Leased<C>, Error> {
         let Self { core, options, codec } = self;
         let mut options = options.called();
@@ -149,13 +150,13 @@ impl<C: Codec> GetOrRebuild<C> {
     }
 }
 
-/// What is wrong with the call is said before anything is sent.
+/// Reports faults of the call before anything is sent.
 pub(crate) fn begin(core: &Arc<Core>, options: &Options) -> Result<(), Error> {
     options.check()?;
     reentry::refuse_own_key(core, options)
 }
 
-/// A codec that panics has not read it, either.
+/// A codec that panics has not read the value either.
 pub(crate) fn decoded<C: Codec>(codec: &C, bytes: Option<Bytes>) -> Result<Option<C::Value>, CodecError> {
     let Some(bytes) = bytes else { return Ok(None) };
     match catch_unwind(AssertUnwindSafe(|| codec.decode(bytes))) {

@@ -23,12 +23,12 @@ use crate::{
     v1::{self, publish_request::Payload},
 };
 
-/// Shorter than a rebuild that is worth a lease: no caller waits longer for what it has already.
+/// Shorter than a rebuild that is worth a lease, because the caller already has its value.
 const PUBLISH: Duration = Duration::from_secs(2);
 const PUBLISH_AGAIN: u32 = 3;
 const PUBLISH_PAUSE: Duration = Duration::from_millis(100);
 
-/// A lease that this process holds: extended as long as this lives, and given back when it is dropped.
+/// A lease that this process holds. It is extended while this lives, and given back when this is dropped.
 pub(crate) struct HeldLease {
     core: Arc<Core>,
     options: Arc<Options>,
@@ -38,11 +38,11 @@ pub(crate) struct HeldLease {
     keeper: AbortOnDropHandle<()>,
     /// It was published or given back.
     over: bool,
-    /// For the way back of one that is dropped anywhere.
+    /// To give it back wherever it is dropped.
     runtime: Handle,
-    /// None where the user rebuilds by themselves.
+    /// None if the user performs the rebuild.
     span: Option<RebuildSpan>,
-    /// In place of the caller's, once its own is known; shared with the keeper, which comes before it.
+    /// Replaces the caller's traceparent once its own is known. Shared with the keeper, which starts earlier.
     traceparent: Arc<OnceLock<String>>,
 }
 
@@ -61,22 +61,22 @@ impl HeldLease {
         Self { core, options, token, previous, told, keeper, over: false, runtime, span: None, traceparent }
     }
 
-    /// Begins the span of its rebuild, which ends with it, and which all its calls are part of.
+    /// Begins the span of its rebuild. The span ends with it, and all its calls belong to the span.
     pub fn begin_span(&mut self) -> &RebuildSpan {
         let span = self.options.trace.rebuild(&self.options.namespace, self.told.reason, self.told.fence);
         self.carry(span.traceparent());
         self.span.insert(span)
     }
 
-    /// What the rebuild came to, where that is an error.
+    /// Records the error of the rebuild.
     pub fn tell_span(&self, error: &(dyn StdError + 'static)) {
         if let Some(span) = &self.span {
-            // The user's error may panic as it is written.
+            // The user's error may panic while it is formatted.
             let _ = catch_unwind(AssertUnwindSafe(|| span.failed(error)));
         }
     }
 
-    /// For a rebuild in the user's own hands: what comes now is part of the trace that is current, if there is one.
+    /// For a rebuild by the user: later calls belong to the current trace, if there is one.
     pub fn enter_current_trace(&self) {
         if self.options.traceparent.is_empty() {
             self.carry(Trace::of_caller("").traceparent());
@@ -89,29 +89,29 @@ impl HeldLease {
         }
     }
 
-    /// What became of its rebuild.
+    /// Counts the outcome of its rebuild.
     pub fn count(&self, rebuilt: Rebuilt) {
         self.core.metrics.rebuilt(&self.options.namespace, rebuilt);
     }
 
-    /// What the rebuild is told.
+    /// What the rebuild gets.
     pub fn told(&self) -> &Lease {
         &self.told
     }
 
-    /// Whose call it was.
+    /// The call that it belongs to.
     pub fn of(&self) -> (&Arc<Core>, &Arc<Options>) {
         (&self.core, &self.options)
     }
 
-    /// What may be served meanwhile.
+    /// The value to serve in the meantime.
     pub fn previous(&self) -> Option<&v1::Hit> {
         self.previous.as_ref()
     }
 
-    /// Hands the result over, also when the caller leaves meanwhile; the answer is whether it is stored and counts.
-    /// What cannot be delivered is tried again behind. What the service refuses, such as a value beyond the bound, is
-    /// told to the waiters; the caller still gets its value.
+    /// Publishes the result, even if the caller leaves in the meantime. Returns whether it is stored and counts. A
+    /// publish without an answer is retried in the background. If the service refuses the value, for example as too
+    /// large, the waiters are told, and the caller still gets its value.
     pub async fn hand_over(self, value: Option<Bytes>) -> bool {
         let (tell, told) = oneshot::channel();
         let background = self.core.background.clone();
@@ -147,11 +147,11 @@ impl HeldLease {
                 }
             }
         });
-        // The task always tells, unless the runtime is being shut down.
+        // The task always answers, unless the runtime is shutting down.
         told.await.unwrap_or(false)
     }
 
-    /// As [`Self::hand_over`], but waits for what becomes of it.
+    /// Like [`Self::hand_over`], but waits for the outcome.
     pub async fn publish_now(self, value: Option<Bytes>) -> Result<v1::PublishOutcome, CallError> {
         let request = self.publish_request(value);
         let published = match self.publish(&request).await {
@@ -164,7 +164,7 @@ impl HeldLease {
         Ok(outcome)
     }
 
-    /// Tells the waiters of the failure; the answer is whether the service has taken it.
+    /// Tells the waiters about the failure. Returns whether the service accepted it.
     pub async fn give_up(mut self, failure: v1::Failure) -> bool {
         match self.release(Some(failure)) {
             Some(released) => matches!(released.await, Ok(Some(v1::ReleaseOutcome::Released))),
@@ -181,7 +181,7 @@ impl HeldLease {
         let Options { namespace, key, .. } = &*self.options;
         let terms = within(PUBLISH, carried(&self.traceparent, &self.options));
         let published = self.core.calls.publish(request.clone(), terms).await;
-        // Also where it failed: it may be stored, and this process reads what it has written.
+        // Also if it failed, because it may be stored, and this process reads its own writes.
         if let Some(near) = &self.core.near {
             near.drop_key(namespace, key);
         }
@@ -195,7 +195,7 @@ impl HeldLease {
         Ok(response)
     }
 
-    /// Safe to repeat: one that was stored already is answered with `DUPLICATE`.
+    /// Safe to repeat: a publish that was already stored answers `DUPLICATE`.
     async fn publish_again(
         &self,
         request: &v1::PublishRequest,
@@ -227,7 +227,7 @@ impl HeldLease {
         }
     }
 
-    /// In a task of its own: it arrives even if the caller leaves meanwhile. Not where the lease is over.
+    /// In its own task, so that it arrives even if the caller leaves. Not if the lease is over.
     fn release(&mut self, failure: Option<v1::Failure>) -> Option<JoinHandle<Option<v1::ReleaseOutcome>>> {
         self.keeper.abort();
         self.core.leases.forget(&self.token);
@@ -247,13 +247,13 @@ impl HeldLease {
 }
 
 impl Drop for HeldLease {
-    /// No caller wants it any more: the next in line may try at once.
+    /// No caller wants it any more, so the next in line may try at once.
     fn drop(&mut self) {
         self.release(None);
     }
 }
 
-/// What the service says of it; none where it does not answer.
+/// The service's answer; none without one.
 async fn release_now(
     core: Arc<Core>,
     options: Arc<Options>,
@@ -266,14 +266,14 @@ async fn release_now(
     match core.calls.release(request, within(DEADLINE, carried(&traceparent, &options))).await {
         Ok(response) => Some(response.outcome()),
         Err(error) => {
-            // The lease ends with its time; the error that counts is the rebuild's.
+            // The lease expires by itself. The error that counts is the rebuild's.
             tell_background(&core, &options, &error.into());
             None
         }
     }
 }
 
-/// Keeps the lease until it is lost: its time ran out, or the service said that it `ended`.
+/// Keeps the lease until it is lost: it expired, or the service said that it `ended`.
 async fn watch(
     core: Arc<Core>,
     options: Arc<Options>,
@@ -299,7 +299,7 @@ async fn watch(
     core.tell(&Event::LeaseLost { namespace, key });
     lost.cancel();
     if held_too_long {
-        // It still runs at the service, where the next one waits for it.
+        // It still runs at the service, where the next caller waits for it.
         let (core, options) = (core.clone(), options.clone());
         let tracker = core.background.clone();
         tracker.spawn(release_now(core, options, request.token, traceparent.clone(), None));
@@ -315,7 +315,7 @@ fn counts(published: &v1::PublishResponse) -> bool {
     published.outcome().is_stored() && published.counts == Some(true)
 }
 
-/// What a call of the lease passes on.
+/// The traceparent that the calls of the lease pass on.
 fn carried<'a>(own: &'a OnceLock<String>, options: &'a Options) -> &'a str {
     own.get().map_or(options.trace.traceparent(), String::as_str)
 }

@@ -1,4 +1,4 @@
-//! What happens, for a user's own metrics.
+//! Events for your own metrics.
 use std::{error::Error as StdError, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use crate::{
@@ -6,18 +6,17 @@ use crate::{
     v1,
 };
 
-/// What a hook hears. Each names the namespace (empty for the service's `default`) and the key.
+/// An event for the hook. Each names the namespace (empty for the service's `default`) and the key.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 #[allow(missing_docs)]
 pub enum Event<'a> {
-    /// A value was there.
+    /// A value was found.
     Hit { namespace: &'a str, key: &'a str, source: HitSource, stale: bool },
-    /// Another caller's rebuild was waited for, with or without an answer in the end.
+    /// A wait for another caller's rebuild has ended, with or without an answer.
     Wait { namespace: &'a str, key: &'a str, waited: Duration, answered: bool },
-    /// What became of a result that was handed over; `Stored` is the rule. `counts`: nothing
-    /// of it has been invalidated since the lease, as far as the replica knows. `maybe_stored`: with `NotStored`, it may
-    /// be stored anyway.
+    /// The result of a publish; usually `Stored`. `counts`: nothing of it has been invalidated since the lease, as far
+    /// as the replica knows. `maybe_stored`: with `NotStored`, it may be stored anyway.
     Publish {
         namespace: &'a str,
         key: &'a str,
@@ -26,32 +25,31 @@ pub enum Event<'a> {
         counts: Option<bool>,
         maybe_stored: bool,
     },
-    /// The service refused a result, such as one beyond the bound of a value's size: its callers have it, and no others.
+    /// The service refused a result, for example because it is too large. Its callers have it, and no others get it.
     NotStorable { namespace: &'a str, key: &'a str, error: &'a CallError },
-    /// The codec could not read a value that is cached. It counts as a miss, and is rebuilt, once in a call.
+    /// The codec could not read a cached value. It counts as a miss and is rebuilt, once per call.
     Undecodable { namespace: &'a str, key: &'a str, error: &'a (dyn StdError + Send + Sync) },
-    /// The lease of a rebuild was lost while it ran.
+    /// The lease of a rebuild was lost during the rebuild.
     LeaseLost { namespace: &'a str, key: &'a str },
-    /// The service could not be reached, so that this process rebuilds for itself.
+    /// The service could not be reached, so this process rebuilds for itself.
     LocalRebuild { namespace: &'a str, key: &'a str, cause: &'a CallError },
-    /// A result could not be handed over, a lease could not be given back, or a rebuild behind a stale value failed:
-    /// no caller was told by an error.
+    /// A publish or a release failed, or a rebuild behind a stale value did. No caller got an error.
     BackgroundError { namespace: &'a str, key: &'a str, error: &'a Error },
 }
 
-/// Where a value was.
+/// Where a value was found.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Hash)]
 #[non_exhaustive]
 pub enum HitSource {
-    /// In this process: in the near cache, or, without the service, among what was rebuilt without it.
+    /// In this process: in the near cache, or, without the service, among the results of local rebuilds.
     Near,
     /// At the service.
     Service,
-    /// With another call of this process. Only metrics tell of it: hooks hear of what that call does.
+    /// With another call of this process. Only for metrics: hooks receive the events of that call.
     Joined,
 }
 
-/// What became of a rebuild under a lease.
+/// The outcome of a rebuild under a lease.
 #[derive(Clone, Copy)]
 pub(crate) enum Rebuilt {
     Published,
@@ -62,7 +60,7 @@ pub(crate) enum Rebuilt {
 
 type Hook = dyn Fn(&Event<'_>) + Send + Sync;
 
-/// The hook of a client. What panics in it harms no call.
+/// The hook of a client. Its panics do no harm.
 #[derive(Clone, Default)]
 pub(crate) struct Hooks(Option<Arc<Hook>>);
 
@@ -74,13 +72,13 @@ impl Hooks {
     pub fn tell(&self, event: &Event<'_>) {
         log(event);
         if let Some(hook) = &self.0 {
-            // A user's counter that fails must not fail the user's request.
+            // A user's failing counter must not fail the user's request.
             let _ = std::panic::catch_unwind(AssertUnwindSafe(|| hook(event)));
         }
     }
 }
 
-/// For who looks for a fault: what is rare. Without the key, which may be personal data.
+/// For debugging: the rare events. Without the key, which may be personal data.
 fn log(event: &Event<'_>) {
     match event {
         Event::NotStorable { namespace, error, .. } => {

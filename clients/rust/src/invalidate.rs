@@ -1,4 +1,4 @@
-//! One invalidation, as its caller puts it together.
+//! One invalidation and its options.
 use std::sync::Arc;
 
 use crate::{
@@ -12,13 +12,13 @@ use crate::{
 /// The contract's bound of one call.
 const KEYS_MAX: usize = 1_000;
 
-/// Drops values, or marks them stale, and voids the rebuilds of them that run; [`now`](Self::now) does it. At least
-/// one of keys, tags or all must be said. Commit to the source first, then invalidate.
+/// Drops values or marks them stale, and voids their running rebuilds; [`now`](Self::now) makes the call. Set at least
+/// one of keys, tags or all. Commit to the source first, then invalidate.
 #[must_use = "it does nothing before `now`"]
 pub struct Invalidate {
     core: Arc<Core>,
     request: v1::InvalidateRequest,
-    /// Something was named, if only an empty list.
+    /// Something was named, even if only an empty list.
     named: bool,
 }
 
@@ -28,14 +28,14 @@ impl Invalidate {
         Self { core, request, named: false }
     }
 
-    /// Any number; more than 1000 travel in several calls. An empty list is nothing to do.
+    /// Any number of keys; more than 1000 travel in several calls. An empty list does nothing.
     pub fn keys<T: Into<String>>(mut self, keys: impl IntoIterator<Item = T>) -> Self {
         self.request.keys = keys.into_iter().map(Into::into).collect();
         self.named = true;
         self
     }
 
-    /// At most 16.
+    /// At most 16 tags, each of 1 to 256 bytes.
     pub fn tags<T: Into<String>>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
         self.request.tags = tags.into_iter().map(Into::into).collect();
         self.named = true;
@@ -48,20 +48,20 @@ impl Invalidate {
         self
     }
 
-    /// The values are not dropped, but stale from now on, for the rest of their `stale_ttl`.
+    /// The values are not dropped, but become stale now, for the rest of their `stale_ttl`.
     pub fn mark_stale(mut self) -> Self {
         self.request.mode = v1::InvalidateMode::MarkStale.into();
         self
     }
 
-    /// Default: the client's.
+    /// Default: the client's namespace.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.request.namespace = namespace.into();
         self
     }
 
-    /// Ends after no older value can be stored, nor read with [`Read::Store`](crate::Read::Store). Calls of this client
-    /// that begin after it join no rebuild from before it. Safe to repeat.
+    /// Makes the call. Afterwards no older value can be stored, or read with [`Read::Store`](crate::Read::Store). Later
+    /// calls of this client join no earlier rebuild. Safe to repeat.
     ///
     /// # Errors
     /// [`Error::Call`].
@@ -93,8 +93,8 @@ impl Invalidate {
     }
 }
 
-/// When the call ends, also by a failure or because its caller leaves: it may still have been done. What this
-/// process has from before it is for no caller that comes after it.
+/// The end of the call, also by a failure or because its caller leaves: the invalidation may have happened. This
+/// process gives nothing from before it to callers that come after it.
 pub(crate) struct Closing {
     core: Arc<Core>,
     request: v1::InvalidateRequest,
@@ -111,7 +111,7 @@ impl Drop for Closing {
     fn drop(&mut self) {
         let Self { core, request: v1::InvalidateRequest { namespace, keys, tags, all, .. } } = self;
         if *all || !tags.is_empty() {
-            // Which tags a value will have is not known before its rebuild ends.
+            // The tags of a value are unknown before its rebuild ends.
             core.flights.close_namespace(namespace);
             core.local_results.drop_namespace(namespace);
             if let Some(near) = &core.near {

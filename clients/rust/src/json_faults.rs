@@ -1,16 +1,16 @@
-//! What of a value JSON cannot carry, and where. serde_json writes `null` for NaN without a word, and does not say where
-//! a map has a key that it cannot write.
+//! Finds what JSON cannot carry in a value, and where. serde_json silently writes `null` for NaN, and does not say
+//! where a map has a key that it cannot write.
 use std::{error::Error as StdError, fmt};
 
 use serde::ser::{self, Serialize, Serializer};
 
-/// The bytes; an error names the place, as `orders[2].price`.
+/// The bytes. An error names the path, such as `orders[2].price`.
 ///
 /// # Errors
 /// [`Fault`], or what the value's own `Serialize` says.
 pub(crate) fn to_json<T: Serialize>(value: &T) -> Result<Vec<u8>, Box<dyn StdError + Send + Sync>> {
     let written = serde_json::to_vec(value);
-    // Only these can hide a fault: most values are looked at once.
+    // Only these can hide a fault, so most values are visited once.
     if written.as_ref().is_ok_and(|bytes| !bytes.windows(4).any(|word| word == b"null")) {
         return Ok(written?);
     }
@@ -18,7 +18,7 @@ pub(crate) fn to_json<T: Serialize>(value: &T) -> Result<Vec<u8>, Box<dyn StdErr
     Ok(written?)
 }
 
-/// What cannot be written, with its place.
+/// A part that cannot be written, and its path.
 #[derive(Debug)]
 struct Fault(String);
 
@@ -38,7 +38,7 @@ impl ser::Error for Fault {
 
 /// Walks through a value and writes nothing.
 struct Looking<'a> {
-    /// Where it is.
+    /// The current path.
     path: &'a mut String,
 }
 
@@ -53,7 +53,7 @@ impl Looking<'_> {
     }
 }
 
-/// What is not looked at: it can always be written.
+/// Types that are not visited, because they can always be written.
 macro_rules! fine {
     ($($method:ident: $type:ty),*) => { $(
         fn $method(self, _: $type) -> Result<(), Fault> { Ok(()) }
@@ -154,14 +154,14 @@ impl<'a> Serializer for Looking<'a> {
     }
 }
 
-/// Between the parts of a list, a map or a struct.
+/// Inside a list, a map or a struct.
 struct Within<'a> {
     path: &'a mut String,
-    /// Of the path up to here.
+    /// The length of the path up to here.
     bytes: usize,
-    /// The next place in a list.
+    /// The next index of a list.
     at: usize,
-    /// Of the map's next value.
+    /// The key of the map's next value.
     key: String,
 }
 
@@ -221,7 +221,7 @@ impl ser::SerializeMap for Within<'_> {
     type Error = Fault;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Fault> {
-        // As serde_json writes it: the key of a map with one.
+        // Written by serde_json itself, as the key of a map with one entry.
         let written = serde_json::to_value(One(key)).ok();
         let written = written.and_then(|map| map.as_object()?.keys().next().cloned());
         let at = Looking { path: self.path };

@@ -7,7 +7,7 @@ pub(crate) fn hash_of(text: &str) -> u32 {
     text.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
-/// The replica with the highest one has the key. `seed` is the hash of its address, such as `10.0.0.1:50051`.
+/// The replica with the highest rank has the key. `seed` is the hash of its address, such as `10.0.0.1:50051`.
 pub(crate) fn rank_of(key_hash: u32, seed: u32) -> u32 {
     // The last step of MurmurHash3, which makes every bit count.
     let mut mixed = key_hash ^ seed;

@@ -1,4 +1,4 @@
-//! What a rebuild is told.
+//! What a rebuild gets.
 use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{codec::Codec, v1, value_terms::SharedTerms};
 
-/// What a rebuild is told of the lease under which it runs.
+/// The lease of a rebuild.
 #[derive(Clone, Debug)]
 pub struct Lease<T = Bytes> {
     pub(crate) fence: i64,
@@ -17,7 +17,7 @@ pub struct Lease<T = Bytes> {
 }
 
 impl<T> Lease<T> {
-    /// Grows with each lease of the key; give it to the source, if that checks fences. 0 if there is none.
+    /// Grows with each lease of the key. Pass it to the source if that checks fences. 0 if there is none.
     pub fn fence(&self) -> i64 {
         self.fence
     }
@@ -27,39 +27,39 @@ impl<T> Lease<T> {
         self.reason
     }
 
-    /// The value before, for a source that can say "not modified".
+    /// The previous value, for a source that can answer "not modified".
     pub fn previous(&self) -> &Previous<T> {
         &self.previous
     }
 
-    /// The lease is over: what is published now will most likely not be stored.
+    /// True: the lease is over, and a publish would most likely not be stored.
     pub fn is_lost(&self) -> bool {
         self.lost.is_cancelled()
     }
 
-    /// Ends when the lease is lost. The rebuild's future is then polled once more, so that it can tell others, and
-    /// dropped: nothing that it returns would be stored.
+    /// Ends when the lease is lost. The rebuild's future is then polled once more, so that it can react, and dropped.
+    /// Nothing that it returns would be stored.
     pub async fn lost(&self) {
         self.lost.cancelled().await;
     }
 
-    /// How long this value is fresh, in place of the call's ttl: 1 ms to a year. It counts for the
-    /// knowledge that there is nothing, too. A value whose ttl is out of bounds is its caller's, and not stored.
+    /// How long this value is fresh, instead of the call's TTL: 1 ms to a year. It also applies if the source has
+    /// nothing. A value with a TTL out of bounds goes to its caller and is not stored.
     pub fn set_ttl(&self, ttl: Duration) {
         self.terms.set_ttl(ttl);
     }
 
-    /// How long after its ttl this value may be served stale, in place of what the call says.
+    /// How long after its TTL this value may be served stale, instead of the call's stale TTL.
     pub fn set_stale_ttl(&self, stale_ttl: Duration) {
         self.terms.set_stale_ttl(stale_ttl);
     }
 
-    /// Names to invalidate this value by, in place of the call's: at most 16, each of 1 to 256 bytes.
+    /// Tags that invalidate this value, instead of the call's: at most 16, each of 1 to 256 bytes.
     pub fn set_tags<N: Into<String>>(&self, tags: impl IntoIterator<Item = N>) {
         self.terms.set_tags(tags.into_iter().map(Into::into).collect());
     }
 
-    /// The caller, and the callers that joined it before the lease came, get this value; it is not stored, and the next
+    /// Does not store this value. The caller, and the callers that joined it before the lease came, get it. The next
     /// caller rebuilds.
     pub fn do_not_store(&self) {
         self.terms.do_not_store();
@@ -71,7 +71,7 @@ impl Lease {
         Self { fence, reason, previous, lost, terms: Arc::default() }
     }
 
-    /// What the user's codec makes of it. A value before in another format is as good as none.
+    /// Decoded by the user's codec. A previous value in another format counts as none.
     pub(crate) fn read<C: Codec>(self, codec: &C) -> Lease<C::Value> {
         let Self { fence, reason, previous, lost, terms } = self;
         let previous = match previous {
@@ -83,7 +83,7 @@ impl Lease {
     }
 }
 
-/// The value before.
+/// The previous value.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Previous<T = Bytes> {
     /// None is known, or the codec cannot read it any more.
@@ -112,13 +112,13 @@ pub enum LeaseReason {
     Miss,
     /// The value is past its ttl.
     Expired,
-    /// The value will soon expire; this caller was drawn to rebuild it early.
+    /// The value expires soon, and this caller was chosen at random to rebuild it early.
     EarlyRefresh,
     /// The value was invalidated.
     Invalidated,
-    /// The holder before ended without a publish.
+    /// The previous holder ended without a publish.
     HolderLost,
-    /// The caller asked for it.
+    /// The caller asked for a refresh.
     Refresh,
     /// The service could not be reached: there is no lease.
     Local,
@@ -141,7 +141,7 @@ impl From<v1::LeaseReason> for LeaseReason {
 }
 
 impl fmt::Display for LeaseReason {
-    /// As in the contract, in small letters: `early_refresh`.
+    /// The contract's name in lower case: `early_refresh`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Miss => "miss",

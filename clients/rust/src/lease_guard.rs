@@ -1,4 +1,4 @@
-//! A lease in the user's own hands.
+//! A lease that the user handles.
 use crate::{
     codec::{Codec, Raw},
     error::{Error, RebuildError},
@@ -9,15 +9,15 @@ use crate::{
     v1::PublishOutcome,
 };
 
-/// What asking for a lease came to.
+/// The answer to a request for a lease.
 pub enum Leased<C: Codec = Raw> {
-    /// There is a value, or, with none, the knowledge that the source has nothing.
+    /// There is a value, or, with none, the fact that the source has nothing.
     Value(Option<C::Value>),
     /// You rebuild.
     Lease(LeaseGuard<C>),
 }
 
-/// The right to rebuild one key, extended as long as this lives, and given back when it is dropped.
+/// The right to rebuild one key. It is extended while this lives, and given back when this is dropped.
 #[must_use = "dropped, it gives the lease back"]
 pub struct LeaseGuard<C: Codec = Raw> {
     held: Box<HeldLease>,
@@ -29,16 +29,15 @@ impl<C: Codec> LeaseGuard<C> {
         Self { held, codec }
     }
 
-    /// Its fence, why it was given, the value before, and whether it is lost.
+    /// Its fence, its reason, the previous value, and whether it is lost.
     pub fn lease(&self) -> Lease<C::Value> {
         self.held.told().clone().read(&self.codec)
     }
 
-    /// Stores the value; none for the knowledge that the source has nothing. Tried again three times where the
-    /// service cannot be reached.
+    /// Stores the value; none if the source has nothing. Tries up to three times more if the service cannot be reached.
     ///
     /// # Errors
-    /// [`Error::Rebuild`] where the codec cannot encode the value, [`Error::Call`] where it could not be handed over.
+    /// [`Error::Rebuild`] if the codec cannot encode the value, [`Error::Call`] if the publish failed.
     pub async fn publish(self, value: Option<C::Value>) -> Result<PublishOutcome, Error> {
         self.held.enter_current_trace();
         let encoded = value.map(|value| self.codec.encode(value)).transpose();
@@ -51,7 +50,7 @@ impl<C: Codec> LeaseGuard<C> {
         Ok(published?)
     }
 
-    /// Gives the lease back with the failure: the waiters are told, and the key's back-off begins.
+    /// Gives the lease back with a failure. The waiters are told, and the key's back-off begins.
     pub async fn fail(self, error: impl Into<RebuildError>) {
         self.held.enter_current_trace();
         self.held.count(Rebuilt::Failed);

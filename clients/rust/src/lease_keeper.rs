@@ -11,11 +11,11 @@ use crate::{
 };
 
 const THIRD_MIN: Duration = Duration::from_millis(5);
-/// What an extension may take where the lease leaves it the time: a try that hangs must not cost the next ones.
+/// What an extension may take if the lease leaves it the time. A hanging attempt must not cost the next ones.
 const EXTEND: Duration = Duration::from_secs(2);
 
-/// Extends a lease every third of what is left, so that two extensions in a row may be lost. Ends when the lease is
-/// over: the service says so, or no extension came in time. `extend` is given the time that it may take.
+/// Extends a lease every third of the remaining time, so two extensions in a row may be lost. Ends when the lease is
+/// over: the service says so, or no extension came in time. `extend` gets the time that it may take.
 pub(crate) async fn keep<F>(expires_in: Duration, extend: impl Fn(Duration) -> F)
 where
     F: Future<Output = Result<ExtendResponse, CallError>>,
@@ -23,14 +23,14 @@ where
     let mut ends_at = Instant::now() + expires_in;
     loop {
         let left = ends_at.saturating_duration_since(Instant::now());
-        // Below a few milliseconds a third is no time: the end is near, and is told when it comes.
+        // A third of a few milliseconds is too short. The end is near, and is reported when it comes.
         sleep(left.min(THIRD_MIN.max(left / 3))).await;
         let asked_at = Instant::now();
         let left = ends_at.saturating_duration_since(asked_at);
         if left.is_zero() {
             return;
         }
-        // A try that hangs ends with the lease, so that the loss is told then and not later.
+        // A hanging attempt ends with the lease, so the loss is reported then and not later.
         let within = EXTEND.min(left);
         match timeout(within, extend(within)).await {
             Ok(Ok(extended)) => match extended.outcome() {
@@ -39,7 +39,7 @@ where
                 ExtendOutcome::Unspecified => {}
             },
             Ok(Err(error)) if error.code == Code::InvalidArgument => return,
-            // Not answered is not lost: the lease still has its end, and the next third brings another try.
+            // No answer is not a loss: the lease keeps its end, and the next third brings another attempt.
             Ok(Err(_)) | Err(_) => {}
         }
     }

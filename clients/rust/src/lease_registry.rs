@@ -6,17 +6,17 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-/// How many lost leases are remembered that came before their leases.
+/// How many losses are remembered that came before their leases.
 const UNKNOWN_MAX: usize = 256;
 
-/// The leases that this process holds, by token, so that a rebuild hears at once that its lease is lost.
+/// The leases that this process holds, by token, so that a rebuild learns at once that its lease is lost.
 #[derive(Default)]
 pub(crate) struct LeaseRegistry(Mutex<Leases>);
 
 #[derive(Default)]
 struct Leases {
     held: HashMap<String, CancellationToken>,
-    /// A lease and its loss may come in one message: then it is lost before its rebuild begins.
+    /// A lease and its loss may come in one message. Then it is lost before its rebuild begins.
     unknown: VecDeque<String>,
 }
 
@@ -34,7 +34,7 @@ impl LeaseRegistry {
         self.leases().held.remove(token);
     }
 
-    /// The service says so.
+    /// The service reports the loss.
     pub fn lost(&self, token: String) {
         let mut leases = self.leases();
         if let Some(lost) = leases.held.remove(&token) {

@@ -123,6 +123,11 @@ mod misuse {}
 #[doc = include_str!("../observing.md")]
 mod observing_page {}
 
+/// Its examples are tested like those of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../calls.md")]
+mod calls_page {}
+
 pub use client::{Client, ClientBuilder};
 #[cfg(feature = "json")]
 pub use codec::Json;

@@ -19,14 +19,14 @@ use crate::{
     v1::coordinator_service_client::CoordinatorServiceClient,
 };
 
-/// A link that died without a word is found within 15 s, and the calls on it end.
+/// A dead connection is noticed within 15 s, and its calls end.
 const KEEPALIVE: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
-/// In front of tonic's own.
+/// Precedes tonic's own.
 const USER_AGENT: &str = concat!("dibs-client-rust/", env!("CARGO_PKG_VERSION"));
-/// What may be under way on the connection: a session has hundreds of answers in one message.
+/// What may be in flight on the connection: a session has hundreds of answers in one message.
 const WINDOW_BYTES: u32 = 4_194_304;
-/// As good as forever, and no overflow of the clock.
+/// Practically forever, without an overflow of the clock.
 const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The generated stub, with the client's token on each call.
@@ -37,7 +37,7 @@ pub type Stub = CoordinatorServiceClient<InterceptedService<Channel, Bearer>>;
 #[derive(Clone)]
 pub struct Bearer {
     token: Bearing,
-    /// The client's own calls say themselves what they are part of.
+    /// The client's own calls set their traceparent themselves.
     traced: bool,
 }
 
@@ -53,7 +53,7 @@ impl Interceptor for Bearer {
     }
 }
 
-/// What is no header value is no traceparent either, and the call does not depend on it.
+/// Text that is no header value is no traceparent either. The call does not depend on it.
 pub(crate) fn carry<T>(request: &mut tonic::Request<T>, traceparent: &str) {
     if let Ok(value) = MetadataValue::try_from(traceparent)
         && !traceparent.is_empty()
@@ -62,7 +62,7 @@ pub(crate) fn carry<T>(request: &mut tonic::Request<T>, traceparent: &str) {
     }
 }
 
-/// One connection, made by its first call and remade by the first after it broke.
+/// One connection. Its first call opens it, and the first call after it broke opens it again.
 #[derive(Clone)]
 pub(crate) struct Connection(InterceptedService<Channel, Bearer>);
 
@@ -74,7 +74,7 @@ impl Connection {
             .max_encoding_message_size(usize::MAX)
     }
 
-    /// Asks the standard health service; the answer, where that is an error.
+    /// Calls the standard health service. Returns the answer if that is an error.
     pub async fn health(&self) -> Option<tonic::Status> {
         let mut grpc = tonic::client::Grpc::new(self.0.clone());
         if let Err(error) = grpc.ready().await {
@@ -107,7 +107,7 @@ impl Link {
             )));
         }
         let tls = Tls::of(options, &address.hosts())?;
-        // The connector sees to TLS, so that the channel itself has none.
+        // The connector handles TLS, so the channel itself has none.
         let scheme = if tls.is_some() { "https" } else { "http" };
         let uri = |scheme: &str| {
             let uri = format!("{scheme}://{}", address.authority());
@@ -131,9 +131,9 @@ impl Link {
         self.connector.address()
     }
 
-    /// Connects to this one of the addresses only.
+    /// Connects to this address only.
     pub fn at(&self, place: &Place) -> Self {
-        // It was a part of the target, which has been read.
+        // It is a part of the target, which was already parsed.
         let origin = format!("{}://{}", self.scheme, place.name).parse::<Uri>();
         let endpoint = origin.map_or_else(|_| self.endpoint.clone(), |origin| self.endpoint.clone().origin(origin));
         let (scheme, token) = (self.scheme, self.token.clone());
@@ -148,7 +148,7 @@ impl Link {
         self.carrying(self.channel(), false)
     }
 
-    /// As [`Self::connect`], and the same connection for the user.
+    /// Like [`Self::connect`], with a stub on the same connection for the user.
     pub fn connect_for_two(&self) -> (Connection, Stub) {
         let channel = self.channel();
         (self.carrying(channel.clone(), false), self.carrying(channel, true).stub())

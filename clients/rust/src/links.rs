@@ -24,15 +24,14 @@ use crate::{
     v1,
 };
 
-/// Between two attempts of [`Transport::ready`]: a service that is just starting is found soon.
+/// The pause between two attempts of [`Transport::ready`], short enough to find a service that is just starting.
 const READY_AGAIN: Duration = Duration::from_millis(20);
 
-/// The connections of a client, for each runtime that uses it: their tasks and timers end with the runtime, and a
-/// runtime that does not run at the moment must hold up no call of another.
+/// The connections of a client, for each runtime that uses it. Their tasks and timers end with the runtime, and a
+/// runtime that does not run at the moment must not hold up calls of another one.
 pub(crate) struct Links {
     link: Arc<Link>,
-    /// Which keys a replica has is by chance, so that a key that all processes want is not the burden of one replica;
-    /// with key affinity it is 0.
+    /// Random, so that a key that all processes want does not load one replica only. With key affinity it is 0.
     salt: u32,
     holder: String,
     with_session: bool,
@@ -41,7 +40,7 @@ pub(crate) struct Links {
 }
 
 struct Connected {
-    /// None where calls go one by one.
+    /// None if calls are sent one by one.
     session: Option<SessionOrUnary>,
     unary: Unary,
     stub: Stub,
@@ -53,7 +52,7 @@ impl Links {
         Arc::new(Self { link: Arc::new(link), salt, holder, with_session, hears, by_runtime: Mutex::default() })
     }
 
-    /// For the user; of the runtime in which this is called.
+    /// For the user; on the runtime that calls this.
     pub fn stub(self: &Arc<Self>) -> Stub {
         self.connected().stub.clone()
     }
@@ -93,7 +92,7 @@ impl Drop for Forget {
     fn drop(&mut self) {
         if let Some(links) = self.links.upgrade() {
             let connected = links.by_runtime().remove(&self.id);
-            // Outside of the lock: what ends with it may end much.
+            // Outside of the lock, because dropping it may end much.
             drop(connected);
         }
     }
@@ -122,6 +121,16 @@ impl Transport for Arc<Links> {
             match &connected.session {
                 Some(session) => session.ask_many(request, terms, each).await,
                 None => connected.unary.ask_many(request, terms, each).await,
+            }
+        }
+        .boxed()
+    }
+
+    fn groups(&self, keys: Vec<String>) -> BoxFuture<'_, Vec<Vec<String>>> {
+        async move {
+            match &self.connected().session {
+                Some(session) => session.groups(keys).await,
+                None => vec![keys],
             }
         }
         .boxed()

@@ -1,4 +1,4 @@
-//! Rebuilds that go without the service, and their results.
+//! Rebuilds without the service, and their results.
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -14,17 +14,18 @@ use crate::{
     value_terms::ValueTerms,
 };
 
-/// Long enough that a hot key is not rebuilt for each call, short enough that what other processes invalidate, of which
-/// this one need not hear, is soon gone.
+/// Long enough that a hot key is not rebuilt for each call. Short enough that a value which another process
+/// invalidates, unknown to this one, is gone soon.
 const KEPT_MAX: Duration = Duration::from_secs(5);
-/// A process with more keys than this rebuilds the others for each call, as it would without these.
+/// A process with more keys than this rebuilds the others for each call.
 const ENTRIES_MAX: usize = 1_000;
 
-/// Values that this process rebuilt while the service could not be reached, for a short while and until the service
-/// answers again or welcomes a session. What is dropped here is for no caller from then on, also if it is being rebuilt.
+/// Values that this process rebuilt while the service could not be reached. They are kept for a short time, and until
+/// the service answers again or welcomes a session. What is dropped here goes to no later caller, even if it is still
+/// being rebuilt.
 #[derive(Default)]
 pub(crate) struct LocalResults {
-    /// Rebuilds of this process that go without the service: one at a time for each namespace and key.
+    /// The running rebuilds of this process without the service, one at a time per namespace and key.
     pub running: Arc<Flights>,
     kept: Mutex<Kept>,
 }
@@ -32,7 +33,7 @@ pub(crate) struct LocalResults {
 #[derive(Default)]
 struct Kept {
     by_key: HashMap<KeyId, Entry>,
-    /// How often something was dropped: a rebuild that began before is not kept.
+    /// How often something was dropped. A rebuild that began before the last drop is not kept.
     drops: u64,
 }
 
@@ -41,7 +42,7 @@ struct Entry {
     until: Instant,
 }
 
-/// Callers that want what is newer than their call take no copy.
+/// Callers that need something newer than their call get no copy.
 pub(crate) fn may_read(options: &Options) -> bool {
     options.read == Read::Near && !options.refresh
 }
@@ -53,7 +54,7 @@ impl LocalResults {
         (Instant::now() < entry.until).then(|| entry.value.clone())
     }
 
-    /// To be given to [`Self::keep`] after the rebuild that begins now.
+    /// Pass it to [`Self::keep`] after the rebuild that begins now.
     pub fn mark(&self) -> u64 {
         self.kept().drops
     }

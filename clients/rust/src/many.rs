@@ -1,4 +1,4 @@
-//! One call for several keys, as its caller puts it together.
+//! One call for several keys and its options.
 use std::{
     collections::{HashMap, HashSet},
     future::Future,
@@ -30,7 +30,7 @@ use crate::{
     setters::setters,
 };
 
-/// Several keys, of which it must still be said how long their values are fresh.
+/// Several keys whose TTL is not set yet.
 #[must_use = "it does nothing before `ttl`"]
 pub struct Keys {
     core: Arc<Core>,
@@ -52,7 +52,7 @@ impl Keys {
     }
 }
 
-/// What a rebuild of several keys is told of their leases.
+/// The leases of a rebuild of several keys.
 #[derive(Clone, Debug)]
 pub struct Leases<T = Bytes>(Arc<Vec<(String, Lease<T>)>>);
 
@@ -62,7 +62,7 @@ impl<T> Leases<T> {
         self.0.iter().map(|(key, _)| &**key)
     }
 
-    /// What is told of one of these keys, and what may be said of its value; none for any other key.
+    /// The lease of one of these keys; none for any other key.
     pub fn get(&self, key: &str) -> Option<&Lease<T>> {
         self.0.iter().find(|(its, _)| its == key).map(|(_, lease)| lease)
     }
@@ -80,8 +80,7 @@ impl<T> Leases<T> {
     }
 }
 
-/// One call for several keys, as its caller puts it together; [`with`](Self::with) makes it. The options are those of
-/// each key.
+/// One call for several keys; [`with`](Self::with) makes it. The options apply to each key.
 #[must_use = "it does nothing before `with` or `with_leases`"]
 pub struct GetOrRebuildMany<C = Raw> {
     core: Arc<Core>,
@@ -95,12 +94,12 @@ impl<C: Codec> GetOrRebuildMany<C> {
     setters!(stale_ttl absent_ttl tags namespace wait lease_for stale read refresh revalidate stale_if_error);
     setters!(on_unavailable traceparent);
 
-    /// How a value becomes bytes and comes back. Default: [`Raw`].
+    /// Encodes and decodes each value. Default: [`Raw`].
     pub fn codec<D: Codec>(self, codec: D) -> GetOrRebuildMany<D> {
         GetOrRebuildMany { core: self.core, keys: self.keys, options: self.options, codec }
     }
 
-    /// Each value travels as JSON.
+    /// Each value is stored as JSON.
     #[cfg(feature = "json")]
     pub fn json<T>(self) -> GetOrRebuildMany<crate::codec::Json<T>>
     where
@@ -109,10 +108,10 @@ impl<C: Codec> GetOrRebuildMany<C> {
         self.codec(crate::codec::Json::default())
     }
 
-    /// The value of each key; none where the source has nothing. `rebuild` gets the keys that are missing, and returns
-    /// their values, as a map or a list of pairs. A key that it leaves out is one that the source does not have. It runs
-    /// once for all leases that come at once, and again for those that come later. Any number of keys; a repeated one is
-    /// one.
+    /// The value of each key; none if the source has nothing. `rebuild` gets the missing keys, and returns their values
+    /// as a map or a list of pairs. A key that it leaves out counts as one that the source does not have. It runs once
+    /// for all leases that come at once, and again for those that come later. Accepts any number of keys; a repeated
+    /// key counts once.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
@@ -145,8 +144,8 @@ impl<C: Codec> GetOrRebuildMany<C> {
         self.with_leases(move |leases| rebuild(leases.keys().map(String::from).collect())).await
     }
 
-    /// As [`with`](Self::with), for a rebuild that wants to know of its leases, or to say how long its own values are
-    /// fresh. A key whose lease is lost is asked for again by itself, while there is time.
+    /// Like [`with`](Self::with), for a rebuild that uses its leases, or sets how its own values are stored. A key
+    /// whose lease is lost is asked for again separately, while there is time.
     ///
     /// # Errors
     /// As [`with`](Self::with).
@@ -208,7 +207,7 @@ fn near<C: Codec>(core: &Core, options: &Options, codec: &C) -> Option<Option<C:
     Some(value)
 }
 
-/// One key, as `get_or_rebuild` has it: only its first question and its rebuild are those of all.
+/// One key, as in `get_or_rebuild`. Keys share only the first request and the rebuild.
 async fn one<C: Codec>(
     core: &Arc<Core>,
     options: Arc<Options>,
@@ -233,7 +232,7 @@ async fn one<C: Codec>(
     (key.clone(), value.await)
 }
 
-/// Reads what is told and writes what is made with the user's codec.
+/// Decodes previous values and encodes results with the user's codec.
 fn on_bytes<C, F, R, I>(core: Arc<Core>, options: Arc<Options>, codec: Arc<C>, rebuild: F) -> RebuildMany
 where
     C: Codec,

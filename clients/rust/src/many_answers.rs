@@ -1,4 +1,4 @@
-//! GetOrLockMany, as often as it takes.
+//! Repeats GetOrLockMany until there are answers.
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
@@ -26,15 +26,15 @@ use crate::{
 
 /// The contract's bound of one call.
 const KEYS_MAX: usize = 1_000;
-/// How long the keys whose leases were had at once wait for those about which the service has not decided.
+/// How long keys with an immediate lease wait for keys that the service has not decided.
 const LOOK: Duration = Duration::from_secs(1);
 const LOOK_PAUSE: Duration = Duration::from_millis(20);
 
-/// The first answer of each of many keys. They are asked for without a wait first, so that all leases that can be had
-/// come at once, and their keys are rebuilt together. Then one call waits for the keys that other callers rebuild.
+/// The first answer of each of many keys. The first request does not wait, so that all available leases come at once
+/// and their keys are rebuilt together. Then one call waits for the keys that other callers rebuild.
 pub(crate) struct ManyAnswers {
     core: Arc<Core>,
-    /// Of the call, whose key does not count.
+    /// The options of the call. Their key is unused.
     options: Arc<Options>,
     gathering: Arc<Gathering>,
     request_id: String,
@@ -56,7 +56,7 @@ impl ManyAnswers {
         Self { core, options, gathering, request_id, until, open: Mutex::default(), keys: Vec::new() }
     }
 
-    /// To be called for each key before [`Self::ask`]. `options` are those of the key.
+    /// Call it for each key before [`Self::ask`]. `options` are those of the key.
     pub fn of(&mut self, options: Arc<Options>) -> Begun {
         let (answer, given) = oneshot::channel();
         let key = options.key.clone();
@@ -66,25 +66,29 @@ impl ManyAnswers {
         Begun { request_id: self.request_id.clone(), given }
     }
 
-    /// Asks for all keys.
+    /// Asks for all keys, each at the replica that has it.
     pub async fn ask(mut self) {
-        let keys = std::mem::take(&mut self.keys);
-        let held = match self.options.wait {
-            Some(Duration::ZERO) => keys,
-            _ => {
-                let held = join_all(keys.chunks(KEYS_MAX).map(|keys| self.look(keys.to_vec()))).await;
-                let held = held.concat();
-                for key in &held {
-                    self.gathering.goes_without(key);
-                }
-                held
-            }
-        };
-        join_all(held.chunks(KEYS_MAX).map(|keys| self.pass(keys.to_vec(), false))).await;
+        let groups = self.core.calls.groups(std::mem::take(&mut self.keys)).await;
+        let pieces = groups.iter().flat_map(|group| group.chunks(KEYS_MAX));
+        join_all(pieces.map(|keys| self.ask_piece(keys.to_vec()))).await;
     }
 
-    /// Without a wait, and again while no other caller has the lease of a key: a service under load has not decided about
-    /// all of a thousand keys at once. The keys to wait for.
+    async fn ask_piece(&self, keys: Vec<String>) {
+        if self.options.wait == Some(Duration::ZERO) {
+            self.pass(keys, false).await;
+            return;
+        }
+        let held = self.look(keys).await;
+        for key in &held {
+            self.gathering.goes_without(key);
+        }
+        if !held.is_empty() {
+            self.pass(held, false).await;
+        }
+    }
+
+    /// Asks without a wait, and again while no other caller has the lease of a key: a service under load has not
+    /// decided all of a thousand keys at once. Returns the keys to wait for.
     async fn look(&self, keys: Vec<String>) -> Vec<String> {
         let until = self.until.min(Instant::now() + LOOK);
         let (mut asked, mut held) = (keys, Vec::new());
@@ -102,7 +106,7 @@ impl ManyAnswers {
         }
     }
 
-    /// One call, and again where it broke off. The keys that were busy, which a look does not settle.
+    /// One call, and another one if it breaks off. Returns the busy keys, which a look does not settle.
     async fn pass(&self, keys: Vec<String>, look: bool) -> Vec<(String, BusyReason)> {
         let (mut left, mut busy) = (keys.iter().cloned().collect::<HashSet<_>>(), Vec::new());
         let mut in_vain = false;
@@ -136,7 +140,7 @@ impl ManyAnswers {
     ) -> Result<(), CallError> {
         let time = self.until.saturating_duration_since(Instant::now());
         let (wait, time) = match self.options.wait {
-            // A service under load takes its time for a thousand keys, and is no lost one.
+            // A service under load takes its time for a thousand keys, and is not lost.
             _ if look => (Some(Duration::ZERO), time),
             Some(_) if time <= WAIT => (Some(time), time),
             // As long as the deadline and the service allow.
@@ -161,7 +165,7 @@ impl ManyAnswers {
         self.core.calls.get_or_lock_many(request, terms, &mut each).await
     }
 
-    /// Its caller may have left: then a lease goes back.
+    /// Its caller may have left. Then a lease goes back.
     fn settle(&self, key: &str, response: Result<v1::GetOrLockResponse, CallError>) {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
         let Some(Open { options, answer }) = open else { return };
@@ -170,7 +174,7 @@ impl ManyAnswers {
                 Given::Lease(Box::new(HeldLease::new(self.core.clone(), options, lease)))
             }
             response => {
-                // Without the service there may be a rebuild in this process.
+                // Without the service, this process may rebuild.
                 if response.as_ref().err().is_none_or(|error| !error.is_unreachable()) {
                     self.gathering.goes_without(key);
                 }

@@ -1,4 +1,4 @@
-//! What the service does, in this process's memory.
+//! The work of the service, in this process's memory.
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -20,7 +20,7 @@ use crate::{
     v1::{self, InvalidateMode, get_or_lock_many_response::Result as Answered, get_or_lock_response::Outcome},
 };
 
-/// As the contract says.
+/// The contract's bound.
 const TTL_MS_MAX: i64 = 31_536_000_000;
 
 /// The records of all keys, and the callers that wait for them.
@@ -33,9 +33,9 @@ pub(crate) struct Memory {
 #[derive(Default)]
 struct Records {
     by_key: HashMap<(String, String), Record>,
-    /// Grows with each lease and each invalidation, and so tells which was first.
+    /// Grows with each lease and each invalidation, which shows their order.
     clock: i64,
-    /// When a tag, or with none the whole namespace, was last invalidated.
+    /// When a tag, or the whole namespace (none), was last invalidated.
     stamps: HashMap<(String, Option<String>), i64>,
 }
 
@@ -56,7 +56,7 @@ impl Memory {
         Ok(response)
     }
 
-    /// Each answer as it comes: first those that are known at once.
+    /// Calls `each` with each answer as it comes, immediate ones first.
     pub async fn ask_many(
         &self,
         request: v1::GetOrLockManyRequest,
@@ -103,7 +103,7 @@ impl Memory {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
-            // From here on nothing is missed: look, and only then wait.
+            // From here on nothing is missed. Look first, then wait.
             changed.as_mut().enable();
             let ends_at = match self.look(&request) {
                 Looked::Answer(outcome) => return Ok(answer(outcome)),
@@ -115,7 +115,7 @@ impl Memory {
                 let reason = v1::BusyReason::WaitEnded.into();
                 return Ok(answer(Outcome::Busy(v1::Busy { retry_after_ms, holder_age_ms: 0, reason })));
             }
-            // Woken, late, or the lease has ended: all three mean to look again.
+            // Woken, too late, or the lease has ended: in each case look again.
             let _ = timeout_at(until.min(ends_at), changed).await;
         }
     }
@@ -136,7 +136,7 @@ impl Memory {
         let stamp = records.stamp(&request.namespace, &request.tags);
         let record = records.of(&request.namespace, &request.key);
         let outcome = record.publish(request, stamp);
-        // What is stored here counts: an invalidation since the lease is answered with another outcome.
+        // What is stored here counts, because an invalidation since the lease has another outcome.
         let stored = matches!(outcome, v1::PublishOutcome::Stored | v1::PublishOutcome::StoredLate);
         let counts = stored.then_some(true);
         Ok(v1::PublishResponse { outcome: outcome.into(), fence: record.value_fence(), counts, maybe_stored: false })

@@ -1,5 +1,5 @@
-//! Metrics by OpenTelemetry's API, which does nothing where the application has no SDK. None has a key: keys may be
-//! personal data, and there is no end to them.
+//! Metrics with OpenTelemetry's API, which does nothing unless the application has an SDK. None contains a key, because
+//! keys may be personal data, and there is no limit to them.
 use std::{
     collections::HashMap,
     sync::{
@@ -16,11 +16,11 @@ use opentelemetry::{
 
 use crate::hooks::{HitSource, Rebuilt};
 
-/// What is remembered is bounded: calls of further namespaces are counted together, as in the metrics of the service.
+/// Bounds the memory. Calls of further namespaces are counted together, as in the metrics of the service.
 const NAMESPACES_MAX: usize = 100;
 const OTHERS: &str = "other";
 
-/// What the clients of this process count together: a sum must not fall when one of them ends.
+/// The common counts of this process's clients, because a sum must not fall when one client ends.
 static COUNTED: OnceLock<Counted> = OnceLock::new();
 
 struct Counted {
@@ -35,8 +35,8 @@ struct Counted {
 
 type HitsByNamespace = RwLock<HashMap<String, Arc<Hits>>>;
 
-/// The hits of one namespace, in plain numbers that are read when the application collects: a near hit costs a fraction
-/// of a microsecond, and a call of the SDK more than that. Fresh, then stale, for each source.
+/// The hits of one namespace, as plain numbers that are read when the application collects. A near hit costs a fraction
+/// of a microsecond, and a call of the SDK costs more. Fresh, then stale, for each source.
 #[derive(Default)]
 struct Hits([[AtomicU64; 2]; 3]);
 
@@ -118,11 +118,11 @@ fn of_namespace(namespace: &str) -> Arc<Hits> {
     hits.entry(namespace.to_owned()).or_default().clone()
 }
 
-/// What one client counts.
+/// The counts of one client.
 #[derive(Default)]
 pub(crate) struct Metrics {
     namespace: String,
-    /// Of its own namespace, so that a hit looks nothing up. From its first call on, by when there is a provider.
+    /// Of its own namespace, so that a hit needs no look-up. Set by its first call, when there is a provider.
     own: OnceLock<Arc<Hits>>,
 }
 

@@ -20,14 +20,14 @@ use crate::{
     watch::Watch,
 };
 
-/// Besides its key and its value an entry has its place in the map.
+/// The size of an entry without its key and its value.
 const ENTRY_BYTES: u64 = 200;
-/// As the contract says.
+/// The contract's bound.
 const NAMESPACES_MAX: usize = 64;
-/// Only how the map begins; it grows to what its bytes hold.
+/// Only the map's initial size. It grows to what its bytes hold.
 const ESTIMATED_ENTRY_BYTES: u64 = 1_024;
 
-/// What the user says of it.
+/// The user's options for it.
 #[derive(Clone, Default)]
 pub(crate) struct NearOptions {
     pub bytes_max: Option<u64>,
@@ -47,7 +47,7 @@ impl Hash for Key {
     }
 }
 
-/// A key that is looked up without a copy.
+/// A key for look-ups, without a copy.
 #[derive(Hash)]
 struct Borrowed<'a>(&'a str, &'a str);
 
@@ -59,11 +59,11 @@ impl Equivalent<Key> for Borrowed<'_> {
 
 #[derive(Clone)]
 struct Entry {
-    /// None where the source has nothing.
+    /// None if the source has nothing.
     value: Option<Bytes>,
     fresh_until: Instant,
     watch: Arc<Watch>,
-    /// None where the replica does not say: any tag may be one of it.
+    /// None if the replica does not report them: any tag may be one of them.
     tags: Option<Arc<[String]>>,
 }
 
@@ -78,12 +78,12 @@ impl Weighter<Key, Entry> for Bytewise {
     }
 }
 
-/// Fresh values in this process's memory, for as long as the service says what changes.
+/// Fresh values in this process's memory, as long as the service reports changes.
 pub(crate) struct NearCache {
     pub namespaces: Vec<String>,
     serve_when_unavailable: bool,
     entries: Cache<Key, Entry, Bytewise>,
-    /// What is asked for now. Filling and dropping are done while this is locked, so that no change falls between.
+    /// The requests under way. Filling and dropping hold this lock, so that no change falls between.
     asking: Mutex<Asked>,
 }
 
@@ -100,7 +100,7 @@ struct Question {
 }
 
 impl NearCache {
-    /// None where it is not wanted.
+    /// None if it is turned off.
     ///
     /// # Errors
     /// [`Error::Options`].
@@ -138,7 +138,7 @@ impl NearCache {
         (now < entry.fresh_until && entry.watch.is_live(now)).then_some(entry.value)
     }
 
-    /// What there is while the service cannot be reached, which is not fresh.
+    /// The value to serve while the service cannot be reached. It is not fresh.
     pub fn get_unavailable(&self, options: &Options) -> Option<Option<Bytes>> {
         let may = self.serve_when_unavailable && options.stale != Some(Stale::Forbid) && options.read == Read::Near;
         if !may || options.refresh {
@@ -148,7 +148,7 @@ impl NearCache {
         (Instant::now() < entry.fresh_until).then_some(entry.value)
     }
 
-    /// To be told before the question is sent; none where its answer is not kept.
+    /// Call it before the request is sent; none if its answer is not kept.
     pub fn ask(self: &Arc<Self>, namespace: &str, key: &str) -> Option<Ticket> {
         if !self.has(namespace) {
             return None;
@@ -161,7 +161,7 @@ impl NearCache {
         Some(Ticket { cache: self.clone(), number })
     }
 
-    /// The service says what has changed.
+    /// The service reports what has changed.
     pub fn heard(&self, changed: &v1::Invalidated) {
         let v1::Invalidated { namespace, keys, tags, all } = changed;
         if *all {
@@ -189,7 +189,7 @@ impl NearCache {
         self.drop_where(namespace, |_| true);
     }
 
-    /// Which tags an answer that is under way has is not known.
+    /// The tags of an answer under way are unknown.
     fn drop_where(&self, namespace: &str, so: impl Fn(&Entry) -> bool) {
         let namespace = name(namespace);
         let mut asking = self.asking();
@@ -198,7 +198,7 @@ impl NearCache {
         self.entries.retain(|key, entry| *key.namespace != *namespace || !so(entry));
     }
 
-    /// A session broke: what came over it may have changed. It may still be better than nothing.
+    /// A session broke, so what came over it may have changed. It may still be better than nothing.
     pub fn broke(&self) {
         let mut asking = self.asking();
         asking.by_number.values_mut().for_each(|asked| asked.overtaken = true);
@@ -207,7 +207,7 @@ impl NearCache {
         }
     }
 
-    /// The service answers again: what was kept for its absence goes.
+    /// The service answers again. What was kept for its absence is dropped.
     pub fn drop_broken(&self) {
         let _asking = self.asking();
         let now = Instant::now();
@@ -219,7 +219,7 @@ impl NearCache {
     }
 }
 
-/// One question under way.
+/// One request under way.
 pub(crate) struct Ticket {
     cache: Arc<NearCache>,
     number: u64,
@@ -238,7 +238,7 @@ impl Ticket {
             return;
         }
         let value = match &hit.payload {
-            // A copy: what was received with it, up to a megabyte, must not live as long as it does.
+            // A copy, because the message it came in, up to a megabyte, must not live as long as it does.
             Some(v1::hit::Payload::Value(bytes)) => Some(Bytes::copy_from_slice(bytes)),
             Some(v1::hit::Payload::Absent(_)) => None,
             None => return,

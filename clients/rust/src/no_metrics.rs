@@ -1,9 +1,9 @@
-//! What stands in place of `metrics.rs` without the feature `opentelemetry`: nothing is counted.
+//! Replaces `metrics.rs` without the feature `opentelemetry`. Counts nothing.
 use std::time::Duration;
 
 use crate::hooks::{HitSource, Rebuilt};
 
-/// What one client counts.
+/// The counts of one client.
 #[derive(Default)]
 pub(crate) struct Metrics;
 

@@ -1,9 +1,9 @@
-//! What stands in place of `trace.rs` without the feature `opentelemetry`: only what the caller names is passed on.
+//! Replaces `trace.rs` without the feature `opentelemetry`. Passes on only what the caller names.
 use std::{error::Error as StdError, future::Future};
 
 use crate::{lease::LeaseReason, v1::PublishOutcome};
 
-/// The trace that a call is part of.
+/// The trace that a call belongs to.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Trace {
     traceparent: String,

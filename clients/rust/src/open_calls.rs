@@ -1,4 +1,4 @@
-//! The calls that are open on one stream of a session.
+//! The open calls on one stream of a session.
 use std::{
     collections::{HashMap, VecDeque},
     sync::{
@@ -19,17 +19,18 @@ use crate::{
     watch::Watch,
 };
 
-/// How many cancelled calls are remembered, should their lease have been on its way.
+/// How many cancelled calls are remembered, in case their lease was on its way.
 const LEFT_MAX: usize = 256;
 
-/// How a call ended that has no response.
+/// Why a call has no response.
 #[derive(Clone, Debug)]
 pub(crate) enum Ended {
-    /// As a call of its own would have.
+    /// The error that a unary call would have.
     Error(CallError),
-    /// The service does not take sessions here, or something on the way breaks streams: not an error of the call.
+    /// The service does not accept sessions here, or something on the way breaks streams. It is not an error of the
+    /// call.
     NoSession,
-    /// The token with which the session was opened is not taken any more: the call may go with the one of now.
+    /// The token of the session is no longer valid. The call may be sent with the current one.
     Refused,
 }
 
@@ -41,7 +42,7 @@ impl Ended {
 
 pub(crate) type Answer = Result<Response, Ended>;
 
-/// For what a lease may come.
+/// What a lease may come for.
 #[derive(Clone)]
 pub(crate) enum Asked {
     Key { namespace: String, key: String },
@@ -59,7 +60,7 @@ impl Asked {
         }
     }
 
-    /// What gives the lease back that came, if one did.
+    /// The release of the lease that came, if one did.
     fn release(&self, response: Response) -> Option<v1::ReleaseRequest> {
         let (namespace, key, outcome) = match (self, response) {
             (Self::Key { namespace, key }, Response::GetOrLock(response)) => (namespace, key.clone(), response.outcome),
@@ -74,13 +75,13 @@ impl Asked {
     }
 }
 
-/// Who waits for an answer, or for several.
+/// What waits for one answer, or for several.
 enum Waits {
     ForOne(oneshot::Sender<Answer>),
     ForMany(mpsc::UnboundedSender<(Answer, bool)>),
 }
 
-/// The calls that are open on one stream.
+/// The open calls on one stream.
 pub(crate) struct OpenCalls {
     calls: Mutex<Calls>,
     last_id: AtomicI64,
@@ -93,7 +94,7 @@ pub(crate) struct OpenCalls {
 #[derive(Default)]
 struct Calls {
     by_id: HashMap<i64, Waits>,
-    /// The last that were cancelled: a lease may have crossed that on its way.
+    /// The last cancelled calls. A lease may have been on its way to them.
     left: VecDeque<(i64, Asked)>,
     confirmed: bool,
     ended: Option<Ended>,
@@ -110,13 +111,13 @@ impl OpenCalls {
         })
     }
 
-    /// The next call, and where its answer comes.
+    /// Opens the next call. Returns the receiver of its answer.
     pub fn add(&self) -> Result<(i64, oneshot::Receiver<Answer>), Ended> {
         let (answer, answered) = oneshot::channel();
         Ok((self.open(Waits::ForOne(answer))?, answered))
     }
 
-    /// The next call, and where its answers come, with whether more follow.
+    /// Opens the next call. Returns the receiver of its answers, each with whether more follow.
     pub fn add_many(&self) -> Result<(i64, mpsc::UnboundedReceiver<(Answer, bool)>), Ended> {
         let (answer, answers) = mpsc::unbounded_channel();
         Ok((self.open(Waits::ForMany(answer))?, answers))
@@ -136,7 +137,8 @@ impl OpenCalls {
         self.last_id.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Its caller has left. What it asked for is given back where it did not open any more: the answer has come.
+    /// Its caller has left. Returns what it asked for if it is no longer open, because its answer has come and must be
+    /// given back.
     pub fn leave(&self, id: i64, asked: Option<Asked>) -> Option<Asked> {
         let mut calls = self.calls();
         if calls.by_id.remove(&id).is_none() {
@@ -159,14 +161,14 @@ impl OpenCalls {
         }
     }
 
-    /// Where the line has gone its calls and leases end with the session.
+    /// If the line is gone, its calls and leases end with the session.
     fn send(&self, letter: Letter) {
         if let Some(outbox) = self.outbox.upgrade() {
             let _ = outbox.send(letter);
         }
     }
 
-    /// The service has welcomed the session: what is on the way carries sessions.
+    /// The service has welcomed the session, so everything on the way carries sessions.
     pub fn confirm(&self) {
         self.calls().confirmed = true;
         self.told.cancel();

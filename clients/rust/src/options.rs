@@ -1,4 +1,4 @@
-//! What callers say, and what holds where they say nothing.
+//! The options of callers, and their defaults.
 use std::{env, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
@@ -14,61 +14,61 @@ use crate::{
     v1,
 };
 
-/// Of a call that names no wait.
+/// The wait of a call that sets none.
 pub(crate) const WAIT: Duration = Duration::from_secs(30);
-/// What an answer may take on its way, above the wait itself.
+/// What an answer may take on its way, in addition to the wait.
 pub(crate) const WAY: Duration = Duration::from_secs(2);
-/// TCP repeats the first packet that is lost after one second.
+/// TCP repeats a lost first packet after one second.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// As the contract says.
+/// The contract's bounds.
 pub(crate) const TTL_MIN: Duration = Duration::from_millis(1);
 pub(crate) const TTL_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-/// A rebuild that takes longer has hung: the next one may try.
+/// A rebuild that takes longer has hung, and the next caller may try.
 pub(crate) const LEASE_HOLD_MAX: Duration = Duration::from_secs(600);
 const TAGS_MAX: usize = 16;
 const TAG_BYTES_MAX: usize = 256;
 const TARGET: &str = "127.0.0.1:50051";
 
-/// What becomes of a call when the service cannot be reached.
+/// What a call does if the service cannot be reached.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Hash)]
 pub enum OnUnavailable {
-    /// This process rebuilds for itself, one at a time for each key; nothing is published.
+    /// This process rebuilds for itself, one rebuild at a time per key. Nothing is published.
     #[default]
     Rebuild,
-    /// The call ends with the error.
+    /// The call returns the error.
     Fail,
 }
 
-/// Whether a stale value is a good answer.
+/// Whether a stale value is acceptable.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Hash)]
 pub enum Stale {
     /// It is served at once while one caller rebuilds.
     Allow,
-    /// Only a fresh value counts.
+    /// Only a fresh value is acceptable.
     Forbid,
 }
 
-/// How far copies may be trusted.
+/// Which copies may answer.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Hash)]
 pub enum Read {
     /// The replica's near cache may answer.
     #[default]
     Near,
-    /// Nothing that was invalidated before this call began is returned.
+    /// Returns nothing that was invalidated before this call began.
     Store,
 }
 
-/// What a caller with a lease does where there is a value to serve meanwhile.
+/// What a caller with a lease does if there is a value to serve in the meantime.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Hash)]
 pub enum Revalidate {
     /// That value is returned at once, and the rebuild continues in the background.
     #[default]
     Background,
-    /// The rebuild is waited for.
+    /// The call waits for the rebuild.
     Await,
 }
 
-/// Of one call.
+/// The options of one call.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub namespace: String,
@@ -82,21 +82,21 @@ pub(crate) struct Options {
     pub stale: Option<Stale>,
     pub read: Read,
     pub refresh: bool,
-    /// Never a lease.
+    /// It never gets a lease.
     pub reads_only: bool,
     pub revalidate: Revalidate,
     pub stale_if_error: bool,
     pub on_unavailable: OnUnavailable,
     pub traceparent: String,
-    /// As it was when the call was made.
+    /// The trace at the time of the call.
     pub trace: Trace,
     /// The rebuilds in which the call was made.
     pub around: Around,
-    /// It asks anew because what is cached cannot be read.
+    /// It asks again because the cached value cannot be read.
     pub undecodable: bool,
 }
 
-/// Calls of one key with the same of these get the same answer, so that one of them asks for all.
+/// Calls of one key that agree in these get the same answer, so one of them asks for all.
 #[derive(Eq, PartialEq)]
 pub(crate) struct FlightId {
     stale: Option<Stale>,
@@ -119,7 +119,7 @@ pub(crate) fn key_id_of(namespace: &str, key: &str) -> KeyId {
 }
 
 impl Options {
-    /// What holds where the caller says nothing.
+    /// The defaults.
     pub fn of(core: &Core, key: String, ttl: Duration) -> Self {
         Self {
             namespace: core.namespace.clone(),
@@ -151,12 +151,12 @@ impl Options {
         Arc::new(self)
     }
 
-    /// The same call, which wants another value in place of the one that cannot be read.
+    /// The same call, for another value instead of the one that cannot be read.
     pub fn anew(&self) -> Arc<Self> {
         Arc::new(Self { refresh: true, undecodable: true, ..self.clone() })
     }
 
-    /// When the caller's wait ends, if it is called now.
+    /// When the caller's wait ends if it begins now.
     pub fn until(&self) -> Instant {
         Instant::now() + self.wait.unwrap_or(WAIT).min(TTL_MAX)
     }
@@ -166,10 +166,10 @@ impl Options {
         FlightId { stale, read, refresh, revalidate, stale_if_error, wait, on_unavailable }
     }
 
-    /// What the service would refuse with the publish is refused before the rebuild has run.
+    /// Refuses before the rebuild what the service would refuse with the publish.
     ///
     /// # Errors
-    /// As the service's: the field and its bounds.
+    /// Like the service's: the field and its bounds.
     pub fn check(&self) -> Result<(), Error> {
         let ttls = [
             ("ttl_ms", Some(self.ttl), TTL_MIN),
@@ -194,7 +194,7 @@ impl Options {
         Ok(())
     }
 
-    /// Without `wait` the deadline and the service bound it.
+    /// Without `wait`, the deadline and the service bound it.
     pub fn get_or_lock(&self, request_id: String, holder: String, wait: Option<Duration>) -> v1::GetOrLockRequest {
         v1::GetOrLockRequest {
             namespace: self.namespace.clone(),
@@ -209,7 +209,7 @@ impl Options {
         }
     }
 
-    /// As [`Self::get_or_lock`], for these keys.
+    /// Like [`Self::get_or_lock`], for these keys.
     pub fn get_or_lock_many(
         &self,
         keys: Vec<String>,
@@ -262,22 +262,22 @@ fn bad(message: String) -> Error {
     CallError::new(Code::InvalidArgument, message).into()
 }
 
-/// Whole milliseconds, as the contract has them.
+/// Whole milliseconds, for the contract.
 pub(crate) fn ms(duration: Duration) -> i64 {
     duration.as_millis().try_into().unwrap_or(i64::MAX)
 }
 
-/// Less than a millisecond is one, and not none.
+/// A fraction of a millisecond becomes one, and not zero.
 pub(crate) fn ttl_ms(ttl: Duration) -> i64 {
     if ttl.is_zero() { 0 } else { ms(ttl).max(1) }
 }
 
-/// What the service says in milliseconds.
+/// A time of the service in milliseconds.
 pub(crate) fn duration(ms: i64) -> Duration {
     Duration::from_millis(ms.try_into().unwrap_or(0))
 }
 
-/// Where and as whom to call: what the caller says, else what the environment says. Empty is not set.
+/// Where to call, and as which identity: the caller's options, else the environment's. Empty means not set.
 #[derive(Clone, Debug)]
 pub(crate) struct ConnectionOptions {
     pub target: String,
@@ -289,7 +289,7 @@ pub(crate) struct ConnectionOptions {
     pub connect_timeout: Duration,
 }
 
-/// What the caller says.
+/// The caller's options.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Named {
     pub target: Option<String>,
@@ -323,7 +323,7 @@ impl Named {
     }
 }
 
-/// At most 256 bytes, as the contract says.
+/// At most 256 bytes, the contract's bound.
 pub(crate) fn default_holder() -> String {
     let host: String = gethostname::gethostname().to_string_lossy().chars().take(60).collect();
     format!("{host}/{}", std::process::id())

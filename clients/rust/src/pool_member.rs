@@ -12,16 +12,16 @@ use crate::{
     session::Session,
 };
 
-/// Until an address that failed is tried again: soon where it restarts, and seldom where it has gone.
+/// How long until an address that failed is tried again: soon if it restarts, rarely if it is gone.
 const AGAIN_MIN: Duration = Duration::from_secs(1);
 const AGAIN_MAX: Duration = Duration::from_secs(30);
 
 /// One address, with its session.
 pub(crate) struct Member {
-    /// None for the target as a whole: its connection goes to any of its addresses.
+    /// None for the target as a whole. Its connection goes to any of its addresses.
     pub place: Option<Place>,
     pub session: Arc<Session>,
-    /// Which keys it has.
+    /// Determines which keys it has.
     seed: u32,
     trying: Mutex<Trying>,
 }
@@ -46,7 +46,7 @@ impl Member {
     }
 
     pub fn stands(&self) {
-        // When it breaks, it may be there again soon.
+        // When it breaks, it may be back soon.
         *self.trying() = Trying { not_before: Instant::now() + AGAIN_MIN, pause: Duration::ZERO };
     }
 
@@ -59,8 +59,9 @@ impl Member {
     }
 }
 
-/// Where a call of this key goes: of those where a session stands, else of those that may be tried. The one with the
-/// highest rank has it: a member that comes or goes moves no keys of the others. The target as a whole is the last.
+/// Where a call of this key goes: among those with an open session, else among those that may be tried. The one with
+/// the highest rank has it, so a member that comes or goes moves no keys of the others. The target as a whole is the
+/// last resort.
 pub(crate) fn choose<'a>(members: &'a [Arc<Member>], key: &str, tried: &[Arc<Member>]) -> Option<&'a Arc<Member>> {
     let left = || members.iter().filter(|member| !tried.iter().any(|other| Arc::ptr_eq(member, other)));
     let places = || left().filter(|member| member.place.is_some());
@@ -73,4 +74,19 @@ pub(crate) fn choose<'a>(members: &'a [Arc<Member>], key: &str, tried: &[Arc<Mem
         .or_else(|| places().filter(|member| member.not_before() <= now).max_by_key(rank))
         .or_else(|| places().max_by_key(rank))
         .or_else(|| left().next())
+}
+
+/// The keys, grouped by the member that [has](choose) each of them, in their order.
+pub(crate) fn groups(members: &[Arc<Member>], keys: Vec<String>) -> Vec<Vec<String>> {
+    if let [_] = members {
+        return vec![keys];
+    }
+    let mut by_member: Vec<Vec<String>> = members.iter().map(|_| Vec::new()).collect();
+    for key in keys {
+        let has = choose(members, &key, &[]);
+        let at = members.iter().position(|member| has.is_some_and(|has| Arc::ptr_eq(member, has)));
+        by_member[at.unwrap_or_default()].push(key);
+    }
+    by_member.retain(|group| !group.is_empty());
+    by_member
 }

@@ -19,7 +19,7 @@ impl Reachability {
         Self { lost: AtomicBool::new(false), local_results, near }
     }
 
-    /// A call has given it up.
+    /// A call could not reach it.
     pub fn lost(&self, cause: &CallError) {
         if !self.lost.swap(true, Ordering::Relaxed) {
             tracing::warn!(
@@ -28,7 +28,7 @@ impl Reachability {
         }
     }
 
-    /// It has answered, if only with a refusal: from now on its values count.
+    /// It has answered, even if only with a refusal. Its values count from now on.
     pub fn answered(&self) {
         if self.lost.load(Ordering::Relaxed) && self.lost.swap(false, Ordering::Relaxed) {
             self.local_results.drop_all();

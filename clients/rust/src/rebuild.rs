@@ -22,12 +22,12 @@ use crate::{
     reentry, v1,
 };
 
-/// What makes the bytes of one key anew.
+/// Rebuilds the bytes of one key.
 pub(crate) trait Rebuild: Send + Sync {
-    /// None where the source has nothing.
+    /// None if the source has nothing.
     fn run(&self, lease: Lease) -> BoxFuture<'static, Result<Option<Bytes>, RebuildError>>;
 
-    /// Its key waits for another caller's rebuild: others that are rebuilt with it need not wait for it.
+    /// Its key waits for another caller's rebuild, so the other keys of its rebuild need not wait for it.
     fn waits(&self) {}
 }
 
@@ -42,7 +42,7 @@ where
     }
 }
 
-/// Reads what is told and writes what is made with the user's codec. A panic is a failure like any other.
+/// Decodes the previous value and encodes the result with the user's codec. A panic is a failure like any other.
 pub(crate) fn on_bytes<C, F, R>(codec: Arc<C>, rebuild: F) -> RebuildBytes
 where
     C: Codec,
@@ -73,9 +73,9 @@ fn of_panic(text: Option<&str>) -> RebuildError {
     }
 }
 
-/// Rebuilds and hands the result over, which counts for the callers that were there before the lease, also if
-/// the publish fails. The flight takes no more callers from then on: a result that is stored, then invalidated, then
-/// answered must not reach a caller that came after the invalidation.
+/// Rebuilds and publishes the result, which counts for the callers that came before the lease even if the publish
+/// fails. From then on the flight accepts no callers: a result that is stored, then invalidated, and then answered must
+/// not reach a caller that came after the invalidation.
 pub(crate) async fn rebuild_under(mut lease: HeldLease, rebuild: &RebuildBytes, flight: &Flight) -> Landed {
     let told = lease.told().clone();
     let (core, options) = lease.of();
@@ -92,7 +92,7 @@ pub(crate) async fn rebuild_under(mut lease: HeldLease, rebuild: &RebuildBytes, 
             }
             Landed::LeaseLost(error)
         }
-        // The lease is given back where it ends.
+        // The lease is given back when it is dropped.
         Some(Ok(value)) if told.terms.of_value().do_not_store => {
             lease.count(Rebuilt::NotStored);
             Landed::for_members(Ok(value))
@@ -114,13 +114,13 @@ pub(crate) async fn rebuild_under(mut lease: HeldLease, rebuild: &RebuildBytes, 
     }
 }
 
-/// What is made; nothing where the lease is lost first. A rebuild that hangs would otherwise hold its callers when
-/// others have long had the value.
+/// The result; nothing if the lease is lost first. Otherwise a hanging rebuild would hold its callers after others have
+/// long had the value.
 async fn unless_lost<T>(rebuilding: impl Future<Output = T>, told: &Lease) -> Option<T> {
     let (rebuilding, lost) = (pin!(rebuilding), pin!(told.lost()));
     match select(rebuilding, lost).await {
         Either::Left((made, _)) => Some(made),
-        // It is told, and can tell others, before it is dropped.
+        // It is told, and can react, before it is dropped.
         Either::Right(((), mut rebuilding)) => match poll!(&mut rebuilding) {
             std::task::Poll::Ready(made) => Some(made),
             std::task::Poll::Pending => None,
@@ -128,14 +128,14 @@ async fn unless_lost<T>(rebuilding: impl Future<Output = T>, told: &Lease) -> Op
     }
 }
 
-/// What is served at once while the rebuild continues in the background, if anything, unless the caller insists on
-/// the newest.
+/// The value to serve at once while the rebuild continues in the background, if any, unless the caller insists on the
+/// newest.
 pub(crate) fn meanwhile<'a>(options: &Options, lease: &'a HeldLease) -> Option<&'a v1::Hit> {
     let may = !options.refresh && options.revalidate == Revalidate::Background;
     lease.previous().filter(|_| may)
 }
 
-/// The hit's value, while the rebuild continues in the background: no caller waits for it, and it ends by itself.
+/// The hit's value, while the rebuild continues in the background. No caller waits for it, and it ends by itself.
 pub(crate) fn serve_and_rebuild(
     core: &Arc<Core>,
     options: &Arc<Options>,

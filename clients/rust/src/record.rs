@@ -15,22 +15,22 @@ use crate::{
 const LEASE: Duration = Duration::from_secs(10);
 const BACKOFF: Duration = Duration::from_secs(1);
 
-/// What a look at a key came to.
+/// The result of a look at a key.
 pub(crate) enum Looked {
     Answer(Outcome),
-    /// Another caller rebuilds, at the longest until then.
+    /// Another caller rebuilds, at most until then.
     Held {
         ends_at: Instant,
     },
 }
 
-/// What is known of one key.
+/// What is known about one key.
 #[derive(Default)]
 pub(crate) struct Record {
     value: Option<Value>,
     armed: Option<Armed>,
     failure: Option<(String, Instant)>,
-    /// Why the next lease is given, where that is not the value's age.
+    /// Why the next lease is granted, unless that is the value's age.
     reason: Option<LeaseReason>,
     published: Option<String>,
     /// The lease that an invalidation has voided.
@@ -45,7 +45,7 @@ struct Value {
     tags: Vec<String>,
 }
 
-/// The lease whose publish is stored; also after its end, as long as there is no other.
+/// The lease whose publish is stored, even after its end, until there is another one.
 struct Armed {
     token: String,
     request_id: String,
@@ -55,7 +55,7 @@ struct Armed {
 }
 
 impl Record {
-    /// `clock` is the fence of a lease that is given.
+    /// `clock` becomes the fence of a granted lease.
     pub fn look(&mut self, request: &v1::GetOrLockRequest, clock: i64) -> Looked {
         let now = Instant::now();
         self.value.take_if(|value| now >= value.stale_until);
@@ -76,7 +76,7 @@ impl Record {
         }
     }
 
-    /// No caller rebuilds, and there is nothing fresh.
+    /// No caller rebuilds, and there is no fresh value.
     fn without_lease(&mut self, request: &v1::GetOrLockRequest, good: Option<v1::Hit>, clock: i64) -> Outcome {
         let now = Instant::now();
         match (&self.failure, good, request.intent()) {
@@ -114,7 +114,7 @@ impl Record {
         }
     }
 
-    /// `stamp` is when a tag of it, or all, was last invalidated.
+    /// `stamp` is when one of its tags, or the whole namespace, was last invalidated.
     pub fn publish(&mut self, request: v1::PublishRequest, stamp: i64) -> PublishOutcome {
         let v1::PublishRequest { token, payload, ttl_ms, stale_ms, tags, .. } = request;
         if self.published.as_ref() == Some(&token) {
@@ -161,7 +161,7 @@ impl Record {
         ReleaseOutcome::Released
     }
 
-    /// How long the lease lasts from now on; none if it is lost.
+    /// The remaining time of the lease; none if it is lost.
     pub fn extend(&mut self, token: &str, lease_ms: Option<i64>) -> Option<Duration> {
         let now = Instant::now();
         let armed = self.armed.as_mut().filter(|armed| armed.token == token && now < armed.ends_at)?;
@@ -194,7 +194,7 @@ impl Record {
         self.value.as_ref().is_some_and(|value| value.tags.iter().any(|tag| tags.contains(tag)))
     }
 
-    /// What is known now: who holds it, and what is stored. The past is not kept.
+    /// The current state: the holder, and the stored value. Past leases are not kept.
     pub fn explain(&self) -> v1::ExplainResponse {
         let now = Instant::now();
         let lease = self.armed.as_ref().filter(|armed| now < armed.ends_at).map(|armed| v1::LeaseInfo {

@@ -1,4 +1,4 @@
-//! Rebuilds that ask for their own key.
+//! Detects rebuilds that ask for their own key.
 use std::{future::Future, sync::Arc};
 
 use crate::{
@@ -12,11 +12,11 @@ tokio::task_local! {
     static INSIDE: Arc<Inside>;
 }
 
-/// The rebuild in which the flow of control is, and those around it. It does not follow a task that the rebuild
-/// spawns: such a call ends by its wait.
+/// The rebuild that the current code runs in, and those around it. It does not follow a task that the rebuild spawns:
+/// such a call ends with its wait.
 #[derive(Debug)]
 pub(crate) struct Inside {
-    /// Which client, by its address.
+    /// The client, by its address.
     client: usize,
     key: KeyId,
     around: Around,
@@ -29,7 +29,7 @@ pub(crate) fn around() -> Around {
     INSIDE.try_with(Clone::clone).ok()
 }
 
-/// A rebuild that waited for itself would hold its lease forever, and the whole fleet with it.
+/// Refuses a rebuild that would wait for itself. It would hold its lease forever, and the whole fleet with it.
 ///
 /// # Errors
 /// [`Error::ReentrantRebuild`].
@@ -44,7 +44,7 @@ pub(crate) fn refuse_own_key(core: &Arc<Core>, options: &Options) -> Result<(), 
     Ok(())
 }
 
-/// The rebuild of this call's key, in any task that polls it.
+/// Marks the rebuild of this call's key, in any task that polls it.
 pub(crate) fn inside<F: Future>(
     core: &Arc<Core>,
     options: &Options,
@@ -54,7 +54,7 @@ pub(crate) fn inside<F: Future>(
     INSIDE.scope(Arc::new(inside), rebuild)
 }
 
-/// As [`inside`], for the rebuild of several keys.
+/// Like [`inside`], for the rebuild of several keys.
 pub(crate) fn inside_all<F: Future>(
     core: &Arc<Core>,
     options: &Options,
@@ -65,7 +65,7 @@ pub(crate) fn inside_all<F: Future>(
         let key = key_id_of(&options.namespace, key);
         Some(Arc::new(Inside { client: address(core), key, around }))
     });
-    // There is a key in each rebuild.
+    // Each rebuild has a key.
     let inside =
         around.unwrap_or_else(|| Arc::new(Inside { client: address(core), key: key_id(options), around: None }));
     INSIDE.scope(inside, rebuild)

@@ -5,8 +5,8 @@ use tokio::time::sleep;
 
 const SLICE: Duration = Duration::from_millis(50);
 
-/// Ends when the runtime has had so much time: where it was blocked, or the machine was suspended, what waits to be read
-/// is not late yet.
+/// Ends when the runtime has run for this long. If it was blocked, or the machine was suspended, unread answers are not
+/// late yet.
 pub(crate) async fn ran_for(time: Duration) {
     let mut left = time;
     while !left.is_zero() {

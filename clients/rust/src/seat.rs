@@ -9,9 +9,9 @@ use crate::{
     v1::BusyReason,
 };
 
-/// When a caller whose wait has ended here may come back: as the service says it, not all at once.
+/// When a caller whose wait has ended here may retry: like the service's answer, spread over time.
 const COME_BACK: Duration = Duration::from_millis(100);
-/// With less time left there is no use in asking again.
+/// With less time left, asking again makes no sense.
 const LEFT_MIN: Duration = Duration::from_millis(10);
 
 /// One caller's place in a flight, with its own wait.
@@ -21,18 +21,18 @@ pub(crate) struct Seat {
 }
 
 enum Came {
-    /// The flight is this caller's own, and so are its bounds.
+    /// The flight belongs to this caller, and so do its bounds.
     First,
-    /// Before the lease, if there is one.
+    /// Joined before the lease, if there is one.
     Joined { flight: Flight, its_until: Instant },
-    /// While the rebuild runs.
+    /// Joined during the rebuild.
     Late { since: Instant },
 }
 
 /// What a caller does when its flight has landed.
 pub(crate) enum Next {
     Return(Outcome),
-    /// As long as there is time; else this.
+    /// While there is time; else this error.
     AskAgain(Error),
 }
 
@@ -49,7 +49,7 @@ impl Seat {
         Self { landing, came: Came::Late { since } }
     }
 
-    /// What it gets is another caller's.
+    /// It gets another caller's result.
     pub fn is_joined(&self) -> bool {
         !matches!(self.came, Came::First)
     }
@@ -64,8 +64,8 @@ impl Seat {
         match came {
             Came::First => of_member(landing.await),
             Came::Joined { flight, its_until } => {
-                // The service ends the wait of the request that was sent, and only a later end than the own one is
-                // a matter of this caller.
+                // The service ends the wait of the request that was sent. This caller must only check an end that is
+                // later than its own.
                 if its_until > until {
                     match timeout_at(until, landing.clone()).await {
                         Ok(landed) => return of_joined(landed),
@@ -92,7 +92,7 @@ fn of_member(landed: Landed) -> Next {
     }
 }
 
-/// The wait that has ended is that of the request: a caller that came later may have some left.
+/// The wait of the request has ended. A caller that came later may have time left.
 fn of_joined(landed: Landed) -> Next {
     match landed {
         Landed::Ended { outcome: Err(error @ Error::Busy { reason: BusyReason::WaitEnded, .. }), .. } => {

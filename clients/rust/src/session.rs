@@ -22,10 +22,10 @@ use crate::{
     v1::{self, get_or_lock_many_response::Result as Answered},
 };
 
-/// What a connection that was made just in time leaves for the welcome.
+/// The time for the welcome, even if the connection was made just in time.
 const MARGIN: Duration = Duration::from_millis(200);
 
-/// What hears of what the service says without having been asked.
+/// Receives what the service sends without a request.
 #[derive(Clone, Default)]
 pub(crate) struct Hears {
     pub leases: Arc<LeaseRegistry>,
@@ -35,7 +35,7 @@ pub(crate) struct Hears {
 }
 
 impl Hears {
-    /// The service was there, and the session tells only of what changes from now on.
+    /// The service was there, and the session reports only changes from now on.
     fn began(&self) {
         self.local_results.drop_all();
     }
@@ -46,7 +46,7 @@ impl Hears {
             near.heard(changed);
         }
         if *all || !tags.is_empty() {
-            // Which tags a value will have is not known before its rebuild ends.
+            // The tags of a value are unknown before its rebuild ends.
             self.local_results.drop_namespace(namespace);
             return self.flights.close_namespace(namespace);
         }
@@ -56,7 +56,7 @@ impl Hears {
         }
     }
 
-    /// What happens from now on is not heard, or may not have been.
+    /// Changes from now on are missed, and earlier ones may have been.
     fn broke(&self) {
         self.flights.close_all();
         if let Some(near) = &self.near {
@@ -65,13 +65,13 @@ impl Hears {
     }
 }
 
-/// All calls on one stream: what gathers while a message is being sent leaves together, and answers come in any order.
-/// A replica that drains is left for new calls, and still answers the open ones.
+/// All calls on one stream. Calls that gather while a message is being sent leave together, and answers come in any
+/// order. A draining replica gets no new calls, and still answers the open ones.
 pub(crate) struct Session {
     link: Arc<Link>,
     holder: String,
     hears: Hears,
-    /// Told when its stream is left, or has ended.
+    /// Notified when its stream is left or has ended.
     over: Arc<Notify>,
     state: Mutex<State>,
 }
@@ -88,14 +88,14 @@ impl Session {
         Arc::new(Self { link, holder, hears, over, state: Mutex::default() })
     }
 
-    /// Whether the service takes sessions here, as far as can be told now.
+    /// Whether the service accepts sessions here, as far as is known now.
     pub async fn is_welcomed(self: &Arc<Self>) -> bool {
         self.live().is_welcomed().await
     }
 
     pub async fn ask(self: &Arc<Self>, request: Request, terms: &Terms) -> Result<Response, Ended> {
         let line = self.live();
-        // Before it is sent: a change that comes from now on overtakes the answer.
+        // Taken before it is sent, because a change that comes from now on overtakes the answer.
         let ticket = match (&self.hears.near, &request) {
             (Some(near), Request::GetOrLock(request)) => {
                 near.ask(&request.namespace, &request.key).map(|ticket| (ticket, line.watch()))
@@ -129,18 +129,18 @@ impl Session {
         Line::ask_many(line, request, terms, &mut heard).await
     }
 
-    /// A stream stands for new calls.
+    /// There is a stream for new calls.
     pub fn is_open(&self) -> bool {
         self.state().line.as_ref().is_some_and(|line| line.is_confirmed())
     }
 
-    /// It hears of all changes now.
+    /// It receives all changes now.
     pub fn watches(&self) -> bool {
         let state = self.state();
         state.line.as_ref().is_some_and(|line| line.watch().is_live(Instant::now()))
     }
 
-    /// The stream for new calls, opened if there is none.
+    /// The stream for new calls. Opens one if there is none.
     fn live(self: &Arc<Self>) -> Arc<Line> {
         let mut state = self.state();
         if let Some(line) = &state.line {
@@ -154,15 +154,15 @@ impl Session {
         let (line, outgoing) = Line::new(hello);
         state.line = Some(line.clone());
         let open = line.open_calls();
-        // Dropping the client ends its stream, too.
+        // Dropping the client ends its stream too.
         tokio::spawn(Self::hear(Arc::downgrade(self), self.link.clone(), open, outgoing));
         line
     }
 
-    /// Opens the stream, hears it, and tells its calls of its end.
+    /// Opens the stream, reads it, and tells its calls when it ends.
     async fn hear(session: Weak<Self>, link: Arc<Link>, open: Arc<OpenCalls>, outgoing: Outgoing) {
         let within = link.connect_timeout() + MARGIN;
-        // A connection of its own, so that a new session meets another replica where there are more.
+        // A separate connection, so that a new session may reach another replica.
         let mut stub = link.connect().stub();
         let opening = async {
             let mut incoming = stub.session(outgoing).await?.into_inner();
@@ -199,7 +199,7 @@ impl Session {
             }
         };
         open.watch.broke();
-        // First no more calls on it, then the end of those that are open.
+        // First it accepts no more calls, and then its open calls end.
         if let Some(session) = session.upgrade() {
             session.state().line.take_if(|line| line.has(&open));
             if open.is_confirmed() {
@@ -238,7 +238,7 @@ impl Session {
         }
     }
 
-    /// New calls go to another replica; the open ones are still answered on this stream.
+    /// New calls go to another replica. The open ones are still answered on this stream.
     fn leave(&self, open: &Arc<OpenCalls>) {
         let mut state = self.state();
         if state.line.take_if(|line| line.has(open)).is_some() {
@@ -255,7 +255,7 @@ impl Session {
     }
 }
 
-/// The token with which the session was opened is not taken any more: the next ones are opened with the one of now.
+/// The token of the session is no longer valid. The next sessions send the current one.
 fn is_refused(reply: &v1::SessionReply) -> bool {
     matches!(&reply.response, Some(Response::Error(error)) if Code::from(error.code) == Code::Unauthenticated)
 }

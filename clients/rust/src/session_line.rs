@@ -1,4 +1,4 @@
-//! One stream of a session, with the calls that are open on it.
+//! One stream of a session, with its open calls.
 use std::{
     collections::VecDeque,
     mem,
@@ -25,27 +25,27 @@ use crate::{
     watch::Watch,
 };
 
-/// A message of the contract is no larger, unless it carries a single call.
+/// The contract's bound for a message, unless it carries a single call.
 const MESSAGE_BYTES_MAX: usize = 1_048_576;
-/// The field's key and length, before each call in a message.
+/// The tag and the length before each call in a message.
 const CALL_OVERHEAD_BYTES: usize = 8;
-/// How much is taken from the queue at once.
+/// How many letters are taken from the queue at once.
 const TAKEN_MAX: usize = 4_096;
 
-/// One stream, with the calls that are open on it. It ends when nothing holds this any more.
+/// One stream, with its open calls. It ends when nothing holds this any more.
 pub(crate) struct Line {
     open: Arc<OpenCalls>,
     outbox: mpsc::UnboundedSender<Letter>,
 }
 
-/// What is to be sent.
+/// Something to send.
 pub(crate) enum Letter {
     Call(v1::SessionCall),
     Cancel(i64),
 }
 
 impl Line {
-    /// The line, and what is to be sent on its stream.
+    /// The line, and the sender for its stream.
     pub fn new(hello: v1::SessionHello) -> (Arc<Self>, Outgoing) {
         let (outbox, letters) = mpsc::unbounded_channel();
         let outgoing = Outgoing {
@@ -74,7 +74,7 @@ impl Line {
         self.open.is_confirmed()
     }
 
-    /// Waits until the stream is welcomed, or has ended.
+    /// Waits until the stream is welcomed or has ended.
     pub async fn is_welcomed(&self) -> bool {
         self.open.told.cancelled().await;
         self.open.is_confirmed()
@@ -93,7 +93,7 @@ impl Line {
         }
     }
 
-    /// Tells each answer as it comes. Dropping the future cancels the call.
+    /// Calls `each` with each answer as it comes. Dropping the future cancels the call.
     pub async fn ask_many(
         line: Arc<Self>,
         request: v1::GetOrLockManyRequest,
@@ -121,12 +121,12 @@ impl Line {
         }
     }
 
-    /// How long it may take.
+    /// Returns how long it may take.
     fn send(&self, id: i64, request: Request, terms: &Terms) -> Duration {
         let left = terms.deadline.saturating_duration_since(Instant::now());
         let traceparent = terms.traceparent.clone();
         let call = v1::SessionCall { id, deadline_ms: Some(ms(left).max(1)), traceparent, request: Some(request) };
-        // Where the stream has just broken nothing takes it, and the call is told of that.
+        // If the stream has just broken, nothing receives it, and the call is told.
         let _ = self.outbox.send(Letter::Call(call));
         left
     }
@@ -140,8 +140,8 @@ fn late(after: Duration) -> Ended {
     Ended::Error(CallError::new(Code::DeadlineExceeded, format!("no answer within {} ms", after.as_millis())))
 }
 
-/// A call that a caller waits for. Dropped, it is cancelled if it is still open, and a lease that has come already is
-/// given back.
+/// A call that a caller waits for. Dropping it cancels the call if that is still open, and gives back a lease that has
+/// already come.
 struct Waiting {
     id: i64,
     line: Arc<Line>,
@@ -158,7 +158,7 @@ impl Drop for Waiting {
     }
 }
 
-/// As [`Waiting`], for a call with several answers.
+/// Like [`Waiting`], for a call with several answers.
 struct WaitingForMany {
     id: i64,
     line: Arc<Line>,
@@ -170,7 +170,7 @@ impl Drop for WaitingForMany {
     fn drop(&mut self) {
         let Some(asked) = self.asked.take() else { return };
         let open = &self.line.open;
-        // First nothing more comes here: what comes from now on is given back by itself.
+        // First it receives nothing more: later answers are given back separately.
         open.leave(self.id, Some(asked.clone()));
         while let Ok((answer, _)) = self.answers.try_recv() {
             if let Ok(response) = answer {
@@ -180,12 +180,12 @@ impl Drop for WaitingForMany {
     }
 }
 
-/// What is sent on the stream: the hello, then what has gathered each time that there is room.
+/// What is sent on the stream: the hello, then what has gathered whenever there is room.
 pub(crate) struct Outgoing {
     hello: Option<v1::SessionHello>,
     letters: mpsc::UnboundedReceiver<Letter>,
     taken: Vec<Letter>,
-    /// Calls that have not found room in a message yet.
+    /// Calls that have not fitted into a message yet.
     calls: VecDeque<v1::SessionCall>,
     cancelled_ids: Vec<i64>,
 }
@@ -211,7 +211,7 @@ impl Stream for Outgoing {
 }
 
 impl Outgoing {
-    /// The service cancels before it takes new calls: a call that is cancelled before it was sent is not sent at all.
+    /// The service handles cancellations before new calls, so a call that is cancelled before it was sent is not sent.
     fn sort(&mut self) {
         for letter in self.taken.drain(..) {
             match letter {
@@ -225,7 +225,7 @@ impl Outgoing {
     }
 }
 
-/// As many calls as one message may carry, and at least one where there is any.
+/// As many calls as one message may carry, and at least one if there is one.
 fn one_message(calls: &mut VecDeque<v1::SessionCall>) -> Vec<v1::SessionCall> {
     let mut bytes = 0;
     let mut taken = 0;

@@ -1,4 +1,4 @@
-//! A session where that can be had, and one call after the other where something on the way breaks streams.
+//! A session if there can be one, and unary calls if something on the way breaks streams.
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
@@ -19,12 +19,12 @@ use crate::{
     v1,
 };
 
-/// A session is tried again behind the calls that go one by one: soon, for it may have been a slow start that broke the
-/// first one, and then less often, for something on the way may break all of them.
+/// How long until a session is tried again during unary calls. Soon, because the first one may have failed by a slow
+/// start, and then less often, because something on the way may break all of them.
 const AGAIN_MIN: Duration = Duration::from_secs(2);
 const AGAIN_MAX: Duration = Duration::from_secs(60);
 
-/// A session where that can be had, and one call after the other where something on the way breaks streams.
+/// A session if there can be one, and unary calls if something on the way breaks streams.
 pub(crate) struct SessionOrUnary {
     session: Arc<SessionPool>,
     unary: Unary,
@@ -44,7 +44,7 @@ impl SessionOrUnary {
         match self.session.ask(request.clone(), &terms).await {
             Ok(response) => return Ok(response),
             Err(Ended::Error(error)) => return Err(error),
-            // Another session can be had.
+            // Another session is possible.
             Err(Ended::Refused) => return self.unary.ask(request, terms).await,
             Err(Ended::NoSession) => {}
         }
@@ -73,7 +73,11 @@ impl SessionOrUnary {
         Ok(())
     }
 
-    /// The session hears of all changes now.
+    pub async fn groups(&self, keys: Vec<String>) -> Vec<Vec<String>> {
+        if self.is_unary.load(Ordering::Relaxed) { vec![keys] } else { self.session.groups(keys).await }
+    }
+
+    /// The session receives all changes now.
     pub fn watches(&self) -> bool {
         !self.is_unary.load(Ordering::Relaxed) && self.session.watches()
     }

@@ -18,28 +18,28 @@ use crate::{
     address::Place,
     link::Link,
     open_calls::Ended,
-    pool_member::{Member, choose},
+    pool_member::{Member, choose, groups},
     session::{Hears, Session},
     transport::{Each, Request, Response, Terms},
     v1,
 };
 
-/// Beyond that, one process has no need of more replicas.
+/// One process does not need more replicas.
 const SESSIONS_MAX: usize = 8;
-/// A name is looked up again so often, and sooner where an address has failed.
+/// How often a name is looked up again. Sooner if an address has failed.
 const LOOK_UP: Duration = Duration::from_secs(30);
 const LOOK_UP_SOON: Duration = Duration::from_secs(1);
 const FOREVER: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A session with each address of the target, so that the calls of one process are shared by the replicas. All calls
-/// of a key go over the same one: callers of a key meet on one replica. Calls go where a session stands; those that
-/// are missing are opened behind them. A target with one address has one session, opened by its calls.
+/// A session with each address of the target, so that the replicas share the calls of one process. All calls of a key
+/// use the same one, so callers of a key meet on one replica. Calls use open sessions; missing ones are opened in the
+/// background. A target with one address has one session, opened by its calls.
 pub(crate) struct SessionPool {
     link: Arc<Link>,
     salt: u32,
     make: Box<dyn Fn(Arc<Link>) -> Arc<Session> + Send + Sync>,
     members: Mutex<Arc<[Arc<Member>]>>,
-    /// Addresses that the name has no more: their calls end, and they get no others.
+    /// Addresses that the name no longer has. Their calls end, and they get no new ones.
     gone: Mutex<Vec<Arc<Member>>>,
     looked_up: OnceCell<()>,
     changed: Arc<Notify>,
@@ -75,7 +75,7 @@ impl SessionPool {
         let mut tried = Vec::new();
         while let Some(member) = choose(&members, key_of(&request), &tried) {
             match member.session.ask(request.clone(), terms).await {
-                // Nothing answers there: another address may have the call.
+                // Nothing answers there. Another address may get the call.
                 Err(Ended::NoSession) => self.passes_by(member, &mut tried),
                 ended => return ended,
             }
@@ -83,6 +83,7 @@ impl SessionPool {
         Err(Ended::NoSession)
     }
 
+    /// The keys must be those of one of the [groups](Self::groups).
     pub async fn ask_many(
         self: &Arc<Self>,
         request: v1::GetOrLockManyRequest,
@@ -101,13 +102,18 @@ impl SessionPool {
         Err(Ended::NoSession)
     }
 
+    /// The keys, grouped by the session that would have each of them alone.
+    pub async fn groups(self: &Arc<Self>, keys: Vec<String>) -> Vec<Vec<String>> {
+        groups(&self.ready().await, keys)
+    }
+
     fn passes_by(&self, member: &Arc<Member>, tried: &mut Vec<Arc<Member>>) {
         member.failed();
         tried.push(member.clone());
         self.changed.notify_one();
     }
 
-    /// Some session is welcomed, as far as can be told now.
+    /// Whether some session is welcomed, as far as is known now.
     pub async fn is_welcomed(self: &Arc<Self>) -> bool {
         let members = self.ready().await;
         let (first, others) = members.split_first().expect("one at least");
@@ -123,12 +129,12 @@ impl SessionPool {
         false
     }
 
-    /// It hears of all changes now: each session tells all of them.
+    /// It receives all changes now. Each session reports all of them.
     pub fn watches(&self) -> bool {
         self.members().iter().any(|member| member.session.watches())
     }
 
-    /// The members, once it is known which there are. No call waits longer for that than for a connection.
+    /// The members, once they are known. No call waits longer for this than for a connection.
     async fn ready(self: &Arc<Self>) -> Arc<[Arc<Member>]> {
         if !self.link.address().may_be_several() {
             return self.members();
@@ -141,7 +147,7 @@ impl SessionPool {
         self.members()
     }
 
-    /// Opens the sessions that are missing, and looks the name up again.
+    /// Opens missing sessions, and looks the name up again.
     async fn keep(pool: Weak<Self>, changed: Arc<Notify>) {
         let mut look_up_at = Instant::now() + LOOK_UP;
         loop {
@@ -166,14 +172,14 @@ impl SessionPool {
         }
     }
 
-    /// When the next one may be opened; none where all stand.
+    /// When the next one may be opened; none if all are open.
     fn open_missing(&self) -> Option<Instant> {
         let members = self.members();
         let missing = members.iter().filter(|member| member.place.is_some() && !member.session.is_open());
         missing
             .map(|member| {
                 if member.not_before() <= Instant::now() {
-                    // Counts as failed until it stands.
+                    // Counts as failed until it is open.
                     member.failed();
                     let member = member.clone();
                     tokio::spawn(async move {
@@ -193,7 +199,7 @@ impl SessionPool {
         }
     }
 
-    /// A name with one address has the session of the target as a whole.
+    /// A name with one address uses the session of the target as a whole.
     fn replace(&self, mut found: Vec<Place>) {
         let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
         if found.len() == 1 && members.len() == 1 {
@@ -202,7 +208,7 @@ impl SessionPool {
         let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
         gone.retain(|member| member.session.is_open());
         let is_used = |place: &Place| members.iter().any(|member| member.place.as_ref() == Some(place));
-        // Those that are used stay, and others come by chance, so that all replicas have users.
+        // Used addresses stay, and others are chosen at random, so that all replicas have users.
         fastrand::shuffle(&mut found);
         found.sort_by_key(|place| !is_used(place));
         found.truncate(SESSIONS_MAX);

@@ -1,4 +1,4 @@
-//! Stores a value that the caller has already.
+//! Stores a value that the caller already has.
 use std::{sync::Arc, time::Duration};
 
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     v1::PublishOutcome,
 };
 
-/// A key, of which it must still be said how long its new value is fresh.
+/// A key whose TTL is not set yet.
 #[must_use = "it does nothing before `ttl`"]
 pub struct SetKey {
     pub(crate) core: Arc<Core>,
@@ -29,7 +29,7 @@ impl SetKey {
     }
 }
 
-/// One write-through, as its caller puts it together; [`publish`](Self::publish) makes it.
+/// One write-through and its options; [`publish`](Self::publish) makes it.
 #[must_use = "it does nothing before `publish`"]
 pub struct Set<C = Raw> {
     core: Arc<Core>,
@@ -40,12 +40,12 @@ pub struct Set<C = Raw> {
 impl<C: Codec> Set<C> {
     setters!(stale_ttl tags namespace wait lease_for traceparent);
 
-    /// How the value becomes bytes. Default: [`Raw`].
+    /// Encodes the value. Default: [`Raw`].
     pub fn codec<D: Codec>(self, codec: D) -> Set<D> {
         Set { core: self.core, options: self.options, codec }
     }
 
-    /// The value travels as JSON.
+    /// The value is stored as JSON.
     #[cfg(feature = "json")]
     pub fn json<T>(self) -> Set<crate::codec::Json<T>>
     where
@@ -54,9 +54,9 @@ impl<C: Codec> Set<C> {
         self.codec(crate::codec::Json::default())
     }
 
-    /// Stores the value; none for the knowledge that the source has nothing. A rebuild that runs ends first, so that
-    /// this value comes after it. Calls of this client that begin after it get nothing older. Commit to the source
-    /// first. [`PublishOutcome::is_stored`] tells whether it is stored: an invalidation may have come between.
+    /// Stores the value; none if the source has nothing. Waits for a running rebuild first, so this value comes after
+    /// it. Later calls of this client get nothing older. Commit to the source first. [`PublishOutcome::is_stored`]
+    /// tells whether it is stored, because an invalidation may have come in between.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
@@ -83,7 +83,7 @@ impl<C: Codec> Set<C> {
         begin(&core, &options)?;
         let encoded = value.map(|value| codec.encode(value)).transpose();
         let bytes = encoded.map_err(|error| Error::Rebuild(error.into()))?;
-        // Also where it fails or its caller leaves: it may be stored.
+        // Also if it fails or its caller leaves, because it may be stored.
         let _closing = Closing::of_key(core.clone(), &options.namespace, &options.key);
         match Asking::new(core, options.clone(), options.until()).answer(None).await? {
             Answer::Lease(lease) => Ok(lease.publish_now(bytes).await?),

@@ -1,9 +1,9 @@
 //! A double for your own unit tests: clients of a service in this process's memory.
 //!
-//! The clients are the real ones, with their joining, codecs, hooks and guards; only what the service does is done
-//! here: leases, waiting, ttl and stale values, absent values, failures and their back-off, keys and tags that are
-//! invalidated. It keeps tokio's time, so that a test with `#[tokio::test(start_paused = true)]` lets an hour pass by
-//! `tokio::time::advance`. There is no jitter and no early refresh, and there are no bounds but that of the ttl.
+//! The clients are the real ones, with their joining, codecs, hooks and guards. Only the service is replaced: leases,
+//! waiting, TTL and stale values, absent values, failures and their back-off, and the invalidation of keys and tags. It
+//! uses tokio's time, so a test with `#[tokio::test(start_paused = true)]` can skip an hour with
+//! `tokio::time::advance`. It has no jitter, no early refresh, and no bounds except that of the TTL.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
@@ -11,7 +11,8 @@
 //! use std::time::Duration;
 //!
 //! let dibs = dibs::testing::client();
-//! let page = dibs.get_or_rebuild("page").ttl(Duration::from_secs(60)).with(|| async { Ok(Some("one".into())) }).await?;
+//! let page = dibs.get_or_rebuild("page").ttl(Duration::from_secs(60)).with(|| async { Ok(Some("one".into()))
+//! }).await?;
 //! assert_eq!(page.as_deref(), Some(b"one".as_slice()));
 //! # Ok(())
 //! # }
@@ -29,17 +30,18 @@ use crate::{
     v1,
 };
 
-/// A client of a memory of its own.
+/// A client with its own memory.
 pub fn client() -> Client {
     Service::default().client(Client::builder())
 }
 
-/// A service in this process's memory, for more than one client: each stands for a process. Clones are the same.
+/// A service in this process's memory, for more than one client. Each client stands for a process. Clones are the same
+/// service.
 #[derive(Clone, Default)]
 pub struct Service(Arc<Memory>);
 
 impl Service {
-    /// A client with options; those of the connection do not count.
+    /// A client with options. Options of the connection have no effect.
     pub fn client(&self, options: ClientBuilder) -> Client {
         options.over(Box::new(self.clone()), Hears::default(), None)
     }

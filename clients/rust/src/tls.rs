@@ -1,4 +1,4 @@
-//! TLS, by files that may be replaced while the client runs.
+//! TLS with files that may be replaced while the client runs.
 use std::{
     fs, io,
     sync::{Arc, Mutex, PoisonError},
@@ -20,7 +20,7 @@ use crate::{error::Error, options::ConnectionOptions};
 /// The protocol that both sides must agree on.
 const HTTP_2: &[u8] = b"h2";
 
-/// Shakes hands by what the files say at that moment, so that a certificate that is replaced needs no new client.
+/// Performs handshakes with the current files, so that a replaced certificate needs no new client.
 pub(crate) struct Tls {
     files: Files,
     latest: Mutex<Latest>,
@@ -28,7 +28,7 @@ pub(crate) struct Tls {
 
 struct Files {
     ca: String,
-    /// None where the client shows no certificate.
+    /// None if the client shows no certificate.
     own: Option<Own>,
 }
 
@@ -74,7 +74,7 @@ impl Tls {
         Ok(Some(Self { files, latest: Mutex::new(Latest { contents, config }) }))
     }
 
-    /// `host`: what the certificate must be of.
+    /// `host`: the name that the certificate must be valid for.
     pub async fn over<I>(&self, host: &str, io: I) -> io::Result<TlsStream<I>>
     where
         I: AsyncRead + AsyncWrite + Unpin,
@@ -87,7 +87,7 @@ impl Tls {
         }
     }
 
-    /// While the files are replaced, one may not fit the other: those before are still worth a try.
+    /// During a replacement, one file may not match the other. The old ones are still worth a try.
     fn now(&self) -> Arc<ClientConfig> {
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         if let Ok(contents) = self.files.read()
@@ -118,7 +118,7 @@ impl Files {
         for authority in certificates("tls_ca", &self.ca, &contents.ca)? {
             trusted.add(authority).map_err(|error| unfit("tls_ca", &self.ca, error))?;
         }
-        // The one that the process has chosen for all its connections, where it has.
+        // The provider that the process has chosen for all its connections, if any.
         let provider = CryptoProvider::get_default().cloned().unwrap_or_else(|| Arc::new(ring::default_provider()));
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -128,7 +128,7 @@ impl Files {
             (Some(paths), Some((cert, key))) => {
                 let chain = certificates("tls_cert", &paths.cert, cert)?;
                 let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| {
-                    // What the parser says may repeat some of the key.
+                    // The parser's error may repeat a part of the key.
                     unfit("tls_key", &paths.key, "it has no private key in PEM")
                 })?;
                 builder.with_client_auth_cert(chain, key).map_err(|error| {

@@ -1,4 +1,4 @@
-//! What the client shows of itself.
+//! The client's token.
 use std::{
     fmt, fs,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -14,20 +14,20 @@ use tonic::{
 
 use crate::error::Error;
 
-/// How often a file is read: a token that is replaced counts within a second.
+/// How often a file is read, so that a replaced token is used within a second.
 const FILE_EVERY: Duration = Duration::from_millis(500);
 
 pub(crate) type TokenFn = Arc<dyn Fn() -> String + Send + Sync>;
 type Header = MetadataValue<Ascii>;
 
-/// Where the client's token comes from. It is not shown by `{:?}`, and in no log.
+/// Where the client's token comes from. Neither `{:?}` nor any log shows it.
 #[derive(Clone, Default)]
 pub(crate) enum Token {
     #[default]
     None,
     Text(String),
     File(PathBuf),
-    /// Asked for each call, and for each session as it is opened.
+    /// Called for each call, and for each session when it is opened.
     Function(TokenFn),
 }
 
@@ -79,7 +79,7 @@ impl Bearing {
     }
 }
 
-/// A token in a file. It is read again every now and then, and not only where its time has changed: the next token may
+/// A token in a file. It is read again regularly, and not only when its time has changed, because the next token may
 /// keep that.
 pub(crate) struct TokenFile {
     path: PathBuf,
@@ -97,7 +97,7 @@ impl TokenFile {
         Ok(Self { path, latest: Mutex::new(Latest { header, read_at: Instant::now() }) })
     }
 
-    /// What cannot be read, or is half written, leaves the token as it was.
+    /// A file that cannot be read, or is half written, leaves the token as it was.
     fn header(&self) -> Header {
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         if latest.read_at.elapsed() >= FILE_EVERY {

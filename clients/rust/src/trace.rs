@@ -1,4 +1,4 @@
-//! Traces by OpenTelemetry's API, which does nothing where the application has no SDK.
+//! Traces with OpenTelemetry's API, which does nothing unless the application has an SDK.
 use std::{error::Error as StdError, future::Future};
 
 use opentelemetry::{
@@ -10,7 +10,7 @@ use opentelemetry::{
 
 use crate::{error::word, lease::LeaseReason, v1::PublishOutcome};
 
-/// The trace that a call is part of, which goes on where no task is the caller's any more.
+/// The trace that a call belongs to, also in tasks that are not the caller's.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Trace {
     context: Context,
@@ -18,8 +18,8 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    /// The trace that the caller names, else the one that is current. A text that is no traceparent is passed on as
-    /// it is, and changes nothing.
+    /// The trace that the caller names, else the current one. Text that is no traceparent is passed on unchanged, and
+    /// has no effect.
     pub fn of_caller(named: &str) -> Self {
         let context = Context::current();
         if named.is_empty() {
@@ -29,19 +29,19 @@ impl Trace {
         Self { context, traceparent: named.to_owned() }
     }
 
-    /// What is passed on for the caller; empty if there is nothing.
+    /// The traceparent to pass on for the caller; empty if there is none.
     pub fn traceparent(&self) -> &str {
         &self.traceparent
     }
 
-    /// The future as a part of it, in any task that polls it.
+    /// The future as a part of the trace, in any task that polls it.
     pub fn within<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
         future.with_context(self.context.clone())
     }
 
-    /// Begins the span of a rebuild. It does not name the key: keys may be personal data.
+    /// Begins the span of a rebuild. It does not name the key, because keys may be personal data.
     pub fn rebuild(&self, namespace: &str, reason: LeaseReason, fence: i64) -> RebuildSpan {
-        // Each time anew: an application may set the global provider later.
+        // Each time again, because an application may set the global provider later.
         let scope = InstrumentationScope::builder("dibs-client").with_version(env!("CARGO_PKG_VERSION")).build();
         let tracer = global::tracer_with_scope(scope);
         let namespace = if namespace.is_empty() { "default" } else { namespace };
@@ -61,7 +61,7 @@ impl Trace {
 pub(crate) struct RebuildSpan(Trace);
 
 impl RebuildSpan {
-    /// What the calls of the rebuild pass on; empty if there is nothing.
+    /// The traceparent that the calls of the rebuild pass on; empty if there is none.
     pub fn traceparent(&self) -> &str {
         self.0.traceparent()
     }
@@ -104,7 +104,7 @@ fn traceparent_of(context: &Context) -> String {
     format!("00-{}-{}-{:02x}", its.trace_id(), its.span_id(), its.trace_flags())
 }
 
-/// What a W3C traceparent says, of this version or of a later one that begins like it.
+/// The content of a W3C traceparent, of this version or of a later one with the same beginning.
 fn read(traceparent: &str) -> Option<SpanContext> {
     let mut fields = traceparent.split('-');
     let [version, trace, span, flags] = [2, 32, 16, 2].map(|digits| {

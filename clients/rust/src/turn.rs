@@ -11,7 +11,7 @@ use std::{
 
 use futures_util::task::AtomicWaker;
 
-/// Wakes the flight when the runtime has come round.
+/// Wakes the flight when the runtime has polled everything once.
 #[derive(Default)]
 struct Turn {
     is_over: AtomicBool,
@@ -25,8 +25,8 @@ impl Wake for Turn {
     }
 }
 
-/// Ends when the runtime has polled what is ready now. Unlike `yield_now` also where several tasks poll it: the second of
-/// them must not end the turn for the others.
+/// Ends when the runtime has polled everything that is ready now. Unlike `yield_now`, it also works if several tasks
+/// poll it: the second one must not end the turn for the others.
 pub(crate) async fn end_of_turn() {
     let turn = Arc::new(Turn::default());
     let waker = Waker::from(turn.clone());

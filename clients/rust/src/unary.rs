@@ -22,7 +22,7 @@ impl Unary {
         Self { connection }
     }
 
-    /// The connection stands: the service answers, if only with a refusal.
+    /// There is a connection: the service answers, even if only with a refusal.
     pub async fn is_ready(&self) -> bool {
         let asked = timeout(HEALTH, self.connection.health()).await;
         asked.is_ok_and(|health| health.is_none_or(|status| !CallError::of_status(&status).is_unreachable()))
@@ -72,11 +72,11 @@ fn late() -> CallError {
     CallError::new(Code::DeadlineExceeded, "no answer within the deadline")
 }
 
-/// What a connection that is just made may take to answer.
+/// What a new connection may take to answer.
 const HEALTH: Duration = Duration::from_secs(5);
 
-/// tonic ends a call at the deadline that it tells the service; a little later than that, so that the end comes from
-/// here, and is no broken connection.
+/// tonic ends a call at the deadline that it tells the service. This is a little later, so that the end comes from here
+/// and is not a broken connection.
 const MARGIN: Duration = Duration::from_millis(50);
 
 fn with<T>(message: T, terms: &Terms) -> tonic::Request<T> {

@@ -1,4 +1,4 @@
-//! What a rebuild says of its own value.
+//! What a rebuild sets for its own value.
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -6,7 +6,7 @@ use std::{
 
 use crate::options::Options;
 
-/// What a rebuild says of its own value, in place of what its call said.
+/// What a rebuild sets for its own value, instead of its call's options.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ValueTerms {
     pub ttl: Option<Duration>,
@@ -16,14 +16,14 @@ pub(crate) struct ValueTerms {
 }
 
 impl ValueTerms {
-    /// How long the value is fresh, or a known absence.
+    /// How long the value, or its absence, is fresh.
     pub fn ttl_of(&self, options: &Options, is_value: bool) -> Duration {
         let of_call = if is_value { options.ttl } else { options.absent_ttl.unwrap_or(options.ttl) };
         self.ttl.unwrap_or(of_call)
     }
 }
 
-/// Of one run of a rebuild, which says it at any time before it returns.
+/// The settings of one run of a rebuild, which it may make at any time before it returns.
 #[derive(Debug, Default)]
 pub(crate) struct SharedTerms(Mutex<ValueTerms>);
 

@@ -1,4 +1,4 @@
-//! A wait that is longer than the service waits.
+//! Waits that are longer than the service allows.
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -10,31 +10,31 @@ use crate::{
     v1::{Busy, BusyReason},
 };
 
-/// No deadline that is told to the service is later.
+/// The latest deadline that is sent to the service.
 const DEADLINE_MAX: Duration = Duration::from_secs(3_600);
 
-/// A service that ends a wait sooner did not wait, and is not to be asked in a circle.
+/// A service that ends a wait sooner did not wait, and must not be asked in a tight loop.
 const PIECE_MIN: Duration = Duration::from_millis(10);
 
-/// Asks for a long wait in pieces: the service bounds `wait_ms`, by default to 30 s.
+/// Asks for a long wait in pieces. The service bounds `wait_ms`, by default to 30 s.
 #[derive(Default)]
 pub(crate) struct WaitPieces {
-    /// The service's bound, once it has refused more.
+    /// The service's bound, once it has refused a longer wait.
     wait_max: Option<Duration>,
-    /// What was asked for last was not the whole.
+    /// The last request asked for a part only.
     is_part: bool,
 }
 
-/// What one request asks for.
+/// The wait of one request.
 pub(crate) struct Piece {
     /// None: as long as the deadline and the service allow.
     pub wait: Option<Duration>,
-    /// How long the wait may take here, before the way of the answer.
+    /// How long the wait may take here, without the way of the answer.
     pub deadline: Duration,
 }
 
 impl WaitPieces {
-    /// The next piece of what is left; `named`: the caller has named its wait.
+    /// The next piece of the remaining time. `named`: the caller has set its wait.
     pub fn next(&mut self, left: Duration, named: bool) -> Piece {
         let wait_max = self.wait_max.unwrap_or(WAIT);
         self.is_part = left > wait_max || self.wait_max.is_some() && !named;
@@ -47,7 +47,7 @@ impl WaitPieces {
         Piece { wait, deadline: wait.unwrap_or(left).min(DEADLINE_MAX) }
     }
 
-    /// The service has refused the wait: the next piece is shorter.
+    /// The service has refused the wait, so the next piece is shorter.
     pub fn learn(&mut self, error: &CallError) -> bool {
         if error.code != Code::InvalidArgument || !error.message.starts_with("wait_ms:") || self.wait_max.is_some() {
             return false;

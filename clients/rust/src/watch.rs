@@ -1,4 +1,4 @@
-//! Whether a session hears of all changes.
+//! Whether a session receives all changes.
 use std::{
     sync::{
         Arc,
@@ -12,10 +12,10 @@ use tokio::time::Instant;
 /// A session that is silent for longer may have missed a change.
 const SILENT_MAX: Duration = Duration::from_secs(3);
 
-/// Whether one session still hears of all changes.
+/// Whether one session still receives all changes.
 pub(crate) struct Watch {
     began: Instant,
-    /// When it was heard last, in milliseconds since it began, and one more; 0: not welcomed yet, or broken.
+    /// When it was last heard, in milliseconds since it began, plus one. 0: not welcomed yet, or broken.
     heard: AtomicU64,
 }
 
@@ -24,7 +24,7 @@ impl Watch {
         Arc::new(Self { began: Instant::now(), heard: AtomicU64::new(0) })
     }
 
-    /// The welcome.
+    /// The welcome has come.
     pub fn heard(&self) {
         let ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
         self.heard.store(ms + 1, Ordering::Release);

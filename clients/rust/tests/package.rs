@@ -69,7 +69,7 @@ fn an_empty_project_elsewhere_uses_the_package() {
     run(Command::new("tar").arg("-xzf").arg(&packed).arg("-C").arg(&folder.0));
     let unpacked = folder.0.join(NAME);
     let kept = files(&unpacked);
-    for name in ["Cargo.toml", "LICENSE", "README.md", "examples", "observing.md", "options.md", "src"] {
+    for name in ["Cargo.toml", "LICENSE", "README.md", "calls.md", "examples", "observing.md", "options.md", "src"] {
         assert!(kept.iter().any(|kept| kept == name), "{name} is missing: {kept:?}");
     }
     assert!(

@@ -24,7 +24,7 @@ interface Open {
   readonly unary: UnaryTransport;
 }
 
-/** What one scenario's actor has: its clients, the calls that are open, and the gates of its rebuilds. */
+/** The state of one scenario's actor: its clients, its open calls, and the gates of its rebuilds. */
 export class Actor {
   readonly #clients = new Map<string, Open>();
   readonly #leaving = new Map<string, AbortController>();
@@ -234,7 +234,7 @@ export class Actor {
   }
 }
 
-/** What a hook was told, by the names of scenarios. */
+/** What a hook received, with the names that scenarios use. */
 function told(event: object): object {
   const { key, outcome, freshness, source, counts, maybeStored } = event as Fields;
   return { key, outcome, freshness, source, counts, maybe_stored: maybeStored };

@@ -1,5 +1,5 @@
-// Plays this client's part in the conformance scenarios: commands come as lines of JSON, answers and events go
-// back as lines of JSON. test/conformance/README.md says which.
+// Plays this client's part in the conformance scenarios. Commands arrive as lines of JSON; answers and events leave as
+// lines of JSON. test/conformance/README.md describes them.
 import { createInterface } from 'node:readline';
 import {
   DibsBusyError,

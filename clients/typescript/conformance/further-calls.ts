@@ -20,7 +20,7 @@ export async function get(client: DibsClient, fields: Fields, options: GetOption
   return value === null ? { found: 'absent' } : { found: 'value', value: base64(value) };
 }
 
-/** `set`: what became of the publish. */
+/** `set`: the result of the publish. */
 export async function set(client: DibsClient, fields: Fields, options: SetOptions): Promise<object> {
   const key = String(fields.key);
   const bytes = fields.absent === true ? null : Buffer.from(String(fields.value), 'base64');
@@ -30,13 +30,13 @@ export async function set(client: DibsClient, fields: Fields, options: SetOption
   return { outcome, stored };
 }
 
-/** What a scenario says of a rebuild of several keys, beside what it says of any. */
+/** What a scenario defines for a rebuild of several keys, in addition to a rebuild of one. */
 export interface ManyScript {
-  /** Base64, or null for nothing; what is not here, nor in `each`, is left out. */
+  /** Base64, or null for nothing. A key that is neither here nor covered by `each` is left out. */
   readonly values?: Readonly<Record<string, string | null>>;
-  /** Of every other key. */
+  /** The value of every other key. */
   readonly each?: string;
-  /** Terms of single keys. */
+  /** The options of single keys. */
   readonly of?: Readonly<
     Record<
       string,
@@ -50,7 +50,7 @@ export interface ManyScript {
   >;
 }
 
-/** The values of these keys, as the script has them. */
+/** The values of these keys, as the script defines them. */
 export function valuesOf(
   { values = {}, each, of = {} }: ManyScript,
   keys: readonly string[],
@@ -72,7 +72,7 @@ export function valuesOf(
   return new Map(known.map(([key, value]) => [key, value === '' ? Buffer.alloc(0) : value]));
 }
 
-/** An explanation by the names and in the shape that JSON has of the contract's message. */
+/** An explanation with the names and the shape of the contract's message in JSON. */
 export function asProtoJson({ lease, value, pastLeases, degraded, ...explained }: Explanation): object {
   const named = (prefix: string, word: string) => `${prefix}_${word.toUpperCase()}`;
   return {

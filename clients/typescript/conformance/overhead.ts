@@ -7,7 +7,9 @@ interface Plan {
   readonly in_flight: number;
 }
 
-/** What a hit by getOrRebuild costs beside the plain GetOrLock on the same session, in microseconds of wall time. */
+/**
+ * The cost of a hit by getOrRebuild compared with a plain GetOrLock on the same session, in microseconds of wall time.
+ */
 export async function overhead(client: DibsClient, { key, calls, in_flight }: Plan): Promise<object> {
   const value = Buffer.alloc(100, 'x');
   await client.getOrRebuild(key, () => value, { ttlMs: 3_600_000, codec: bytes() });

@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RebuildContext, StoreOptions } from '../src/options.js';
 
-/** What a scenario says of a rebuild. */
+/** What a scenario defines for a rebuild. */
 export interface RebuildScript {
   readonly after_ms?: number;
   /** Base64. */
   readonly value?: string;
   readonly absent?: boolean;
-  /** So many bytes of `x`. */
+  /** This many bytes of `x`. */
   readonly size?: number;
   readonly fail?: string;
   readonly retry_after_ms?: number;
@@ -33,7 +33,7 @@ export class RebuildError extends Error {
   }
 }
 
-/** One whose message cannot be read. */
+/** An error whose message cannot be read. */
 export class UnreadableError extends Error {
   override get message(): string {
     throw new Error('the message cannot be read');

@@ -1,4 +1,4 @@
-// That the source has nothing is worth knowing too, for a shorter time.
+// The fact that the source has nothing is worth caching too, for a shorter time.
 import { DibsClient } from '@dibs/client';
 
 const dibs = new DibsClient();

@@ -1,4 +1,4 @@
-// With max_rebuilds a flushed cache does not become a flood of different keys: the others wait in line.
+// With max_rebuilds, a flushed cache does not flood the source with different keys: the others wait in line.
 import { DibsClient } from '@dibs/client';
 
 const dibs = new DibsClient({ namespace: 'example-budget' });

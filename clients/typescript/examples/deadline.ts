@@ -1,4 +1,5 @@
-// The service knows how long a key's rebuilds take: a wait that must fail is refused at once, with a time to come back.
+// The service knows how long a key's rebuilds take. It refuses a wait that is too short at once, and says when to
+// retry.
 import { DibsBusyError, DibsClient } from '@dibs/client';
 
 const [holder, hurried] = [new DibsClient(), new DibsClient()];
@@ -22,6 +23,6 @@ const error = await hurried
   .catch((reason: unknown) => reason);
 const said = error instanceof DibsBusyError ? error : new DibsBusyError('unspecified', 0, 0);
 
-console.log(`${said.reason}, with a time to come back: ${said.retryAfterMs > 0 ? 'yes' : 'no'}`);
+console.log(`${said.reason}, with a time to retry: ${said.retryAfterMs > 0 ? 'yes' : 'no'}`);
 await running;
 for (const client of [holder, hurried]) client.close();

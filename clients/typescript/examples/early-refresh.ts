@@ -1,4 +1,4 @@
-// With early_refresh_beta one caller is asked to rebuild before the expiry. No caller waits for it.
+// With early_refresh_beta, one caller is asked to rebuild before the value expires. No caller waits for it.
 import { DibsClient } from '@dibs/client';
 
 const dibs = new DibsClient({ namespace: 'example-early' });

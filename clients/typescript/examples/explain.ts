@@ -1,4 +1,4 @@
-// Why does this key wait? Who has it, and how did it go before?
+// Why does this key wait? Who holds it, and how did the last leases end?
 import { DibsClient } from '@dibs/client';
 
 const key = 'example:slow';

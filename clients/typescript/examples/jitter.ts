@@ -1,4 +1,4 @@
-// With ttl_jitter keys that were filled together do not expire together.
+// With ttl_jitter, keys that were filled together do not expire together.
 import { DibsClient } from '@dibs/client';
 
 const dibs = new DibsClient({ namespace: 'example-jitter' });

@@ -1,4 +1,4 @@
-// A lease that names no length follows what the key's rebuilds took: a holder that dies is replaced the sooner.
+// A lease without a length follows the rebuild times of the key, so a holder that dies is replaced sooner.
 import { DibsClient } from '@dibs/client';
 
 const dibs = new DibsClient({ namespace: 'example-learned' });

@@ -1,4 +1,4 @@
-// Many keys in one call: what is there comes at once, and one query brings the rest.
+// Many keys in one call: cached values come at once, and one query loads the rest.
 import { DibsClient } from '@dibs/client';
 
 const dibs = new DibsClient();

@@ -1,4 +1,4 @@
-// Read a thousand times, asked for twice: values in this process's memory, dropped when anybody changes them.
+// A thousand reads, two calls: values stay in this process's memory until any process changes them.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DibsClient } from '@dibs/client';
 

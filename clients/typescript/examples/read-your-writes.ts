@@ -1,4 +1,4 @@
-// `read: 'store'` passes every near cache by: nothing that was invalidated before the call began.
+// `read: 'store'` bypasses every near cache: it returns nothing that was invalidated before the call began.
 import { DibsClient } from '@dibs/client';
 
 const [writer, reader] = [new DibsClient(), new DibsClient()];

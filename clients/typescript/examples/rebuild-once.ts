@@ -1,4 +1,4 @@
-// Two callers miss the same key at once: one rebuilds, both have the value.
+// Two callers miss the same key at the same time. One rebuilds, and both get the value.
 import { DibsClient } from '@dibs/client';
 
 interface User {
@@ -13,7 +13,7 @@ async function fromDatabase(id: number): Promise<User> {
 }
 
 const dibs = new DibsClient();
-// Two clients stand for two processes: inside one, equal calls are joined before anybody is asked.
+// Two clients stand for two processes. Within one client, equal calls are joined before the service is asked.
 const other = new DibsClient();
 const options = { ttlMs: 60_000 };
 

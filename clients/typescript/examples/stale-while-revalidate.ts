@@ -1,4 +1,4 @@
-// A value past its TTL is served at once while one caller rebuilds it behind.
+// A value past its TTL is served at once while one caller rebuilds it in the background.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DibsClient } from '@dibs/client';
 

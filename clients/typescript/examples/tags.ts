@@ -1,4 +1,4 @@
-// One tag for all that depends on the same thing: invalidated together, without knowing their keys.
+// One tag for everything that depends on the same thing: invalidate it all without knowing the keys.
 import { DibsClient } from '@dibs/client';
 
 const dibs = new DibsClient();

@@ -5,18 +5,18 @@ const SCHEME = 'dibs-list';
 
 type Found = Parameters<experimental.ResolverListener>[0];
 
-/** What gRPC is told of a target: it has lists of IP addresses, and this module teaches it lists of names. */
+/** A target in the form that gRPC takes. gRPC has lists of IP addresses; this module adds lists of names. */
 export function grpcTargetOf(target: string): string {
   return isList(target) ? `${SCHEME}:${target}` : target;
 }
 
 interface Member {
   readonly resolver: experimental.Resolver;
-  /** The last addresses, or why there have never been any. */
+  /** The last addresses, or why there never were any. */
   found: Found | undefined;
 }
 
-/** The addresses of all names of a list. A name that cannot be resolved is left out, unless none can be. */
+/** The addresses of all names of a list. Skips a name that cannot be resolved, unless none can be. */
 class ListResolver implements experimental.Resolver {
   readonly #members: readonly Member[];
 
@@ -48,7 +48,7 @@ class ListResolver implements experimental.Resolver {
     return path.split(',')[0] ?? '';
   }
 
-  /** True where gRPC takes what it is told, and where there is nothing to tell yet. */
+  /** True if gRPC accepts the addresses, and if there are none to report yet. */
   #tell(): boolean {
     const all = this.#members.map(({ found }) => found);
     const endpoints = all.flatMap((found) => (found?.ok === true ? found.value : []));

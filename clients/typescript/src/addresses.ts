@@ -1,7 +1,7 @@
 import { lookup } from 'node:dns/promises';
 import { isList, schemeOf } from './scheme.js';
 
-/** How many addresses a gRPC target stands for; 1 where that cannot be told. */
+/** How many addresses a gRPC target stands for; 1 if that is unknown. */
 export async function countAddresses(target: string): Promise<number> {
   if (isList(target)) {
     const counts = await Promise.all(target.split(',').map(countAddresses));

@@ -1,6 +1,6 @@
 /**
- * The answers of one call with several of them, each as it comes. `ask` sends the call and gives each answer to what it is
- * handed. It may resolve with the last one instead. When the loop is left, the signal is aborted.
+ * The answers of a call with several of them, each as it comes. `ask` sends the call and passes each answer to the
+ * function that it gets. It may resolve with the last one instead. The signal is aborted when the loop is left.
  */
 export async function* answersAsTheyCome<T>(
   ask: (more: (answer: T) => void, signal: AbortSignal) => Promise<T | undefined>,

@@ -1,4 +1,4 @@
-/** Whether the service can be reached, as the last call found it. Each change is one warning of Node's. */
+/** Whether the service can be reached, according to the last call. Each change is one of Node's warnings. */
 export class Availability {
   #isLost = false;
 
@@ -26,7 +26,7 @@ export class Availability {
   }
 }
 
-/** Tells the operator of the process. */
+/** Reports to the operator of the process. */
 export type Warn = (code: string, text: string) => void;
 
 function warning(code: string, text: string): void {

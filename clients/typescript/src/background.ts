@@ -1,6 +1,6 @@
 import { type Clock, SYSTEM_CLOCK } from './clock.js';
 
-/** What goes on after its caller has been answered: rebuilds behind a stale value, publishes that are repeated. */
+/** Work that continues after its caller was answered: rebuilds behind a stale value, and repeated publishes. */
 export class Background {
   readonly #underWay = new Set<Promise<unknown>>();
 
@@ -11,7 +11,7 @@ export class Background {
     this.#underWay.add(ended);
   }
 
-  /** Whether all of it has ended within `timeoutMs`, also what began meanwhile. */
+  /** Whether all of it ends within `timeoutMs`, including work that begins in the meantime. */
   async ended(timeoutMs: number): Promise<boolean> {
     const over = new AbortController();
     const timedOut = new Promise<void>((resolve) => {

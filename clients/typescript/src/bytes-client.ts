@@ -32,11 +32,11 @@ import type { Transport } from './transport.js';
 import { UnaryTransport } from './unary-transport.js';
 import { publishUnder, type SetCall } from './write-through.js';
 
-/** What a client has of the machine that it runs on. A simulation has its own. */
+/** What a client needs of its machine. A simulation has its own. */
 export interface Machine {
   readonly clock: Clock;
   readonly chance: Chance;
-  /** Node's own way if there is none. */
+  /** Absent: Node's own warnings. */
   readonly warn?: Warn;
   linkOf(options: LinkOptions): ChannelLink;
   /** How many addresses a target has now. */
@@ -50,7 +50,7 @@ const MACHINE: Machine = {
   countAddresses,
 };
 
-/** All of a client that holds copies or makes calls: values are bytes, and what callers ask is checked already. */
+/** The part of a client that holds copies and makes calls. Values are bytes, and the calls are already checked. */
 export class BytesClient {
   readonly transport: Transport;
   readonly calls: Calls;
@@ -67,7 +67,7 @@ export class BytesClient {
     const { namespace = '', holder = defaultHolder(), nearCache, hooks = {} } = options;
     const { clock, chance } = machine;
     this.#namespace = namespace;
-    // What has been counted is told also where this client does nothing but hit.
+    // Counts exist even if this client only ever hits.
     instruments();
     this.#nearHits = hitsOf('near', 'fresh', namespace);
     this.#near = nearCache && new NearCache(nearCache, namespace, options.serveNearWhenUnavailable, clock);
@@ -104,7 +104,7 @@ export class BytesClient {
     return value;
   }
 
-  /** A codec cannot read a value. */
+  /** Reports that a codec cannot read a value. */
   undecodable(event: Parameters<NonNullable<Hooks['onUndecodable']>>[0]): void {
     tell(this.#parts.hooks.onUndecodable, event);
     countUndecodable(event.namespace);
@@ -114,7 +114,7 @@ export class BytesClient {
     return this.#fetcher.fetch(call);
   }
 
-  /** With a rebuild, although there is a value. */
+  /** Rebuilds, although there is a value. */
   refetch(call: FetchCall): Promise<Taken> {
     return this.#fetcher.refetch(call);
   }
@@ -123,12 +123,12 @@ export class BytesClient {
     return fetchMany(this.#parts, this.#fetcher, call);
   }
 
-  /** What is cached at the service; undefined where nothing is. */
+  /** What is cached at the service; undefined if nothing is. */
   find(call: FindCall): Promise<Fetched | undefined> {
     return this.#fetcher.find(call);
   }
 
-  /** Stores a value under a lease of its own, after a rebuild that runs. */
+  /** Stores a value under its own lease, after a running rebuild. */
   async set(call: SetCall & Pick<FetchCall, 'options'>): Promise<Published> {
     const { namespace, key } = call;
     let published: Published | undefined;
@@ -136,7 +136,7 @@ export class BytesClient {
       try {
         published = await publishUnder(this.#parts, call, lease);
       } finally {
-        // A caller that comes after this gets nothing older. Also where it may have failed.
+        // Later callers get nothing older. This also applies if it may have failed.
         this.#changes.changed({ namespace, keys: [key], tags: [], all: false });
       }
     };
@@ -151,7 +151,7 @@ export class BytesClient {
     try {
       return await this.calls.invalidate(request, options);
     } finally {
-      // Not only when the service says so: a caller that has invalidated reads anew. Also where it may have failed.
+      // Not only when the service reports it: a caller that has invalidated reads again. Also if it may have failed.
       this.#changes.changed({ namespace, keys: [...keys], tags: [...tags], all });
     }
   }
@@ -179,7 +179,7 @@ function transportOf(
   const options: SessionTransportOptions = { clock, connectMs, holder, leaseLost, near, changes };
   const pool = new SessionPool({
     clock,
-    // By chance, so that a key that all processes want is not the burden of one replica.
+    // Random, so that a key that all processes want does not load one replica only.
     salt: keyAffinity ? 0 : randomInt(2 ** 32),
     create: (events) => new SessionTransport(link, { ...options, events }),
     countAddresses: () => machine.countAddresses(target),

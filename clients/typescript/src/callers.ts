@@ -4,15 +4,15 @@ import { DibsBusyError, DibsError } from './errors.js';
 /** When one caller stops waiting. */
 export interface Bounds {
   readonly signal: AbortSignal | undefined;
-  /** The end of its wait, by this process's clock; undefined for a caller that waits as long as it takes. */
+  /** The end of its wait, by this process's clock; undefined for a caller without a bound. */
   readonly untilMs?: number | undefined;
-  /** Calls what it is given once the wait is to end in time; at once where there is no such function. */
+  /** Calls its argument when the wait must end in time; at once if this is absent. */
   readonly bound?: (begin: () => void) => void;
   /** How long the work has run, in milliseconds. */
   readonly workedMs?: () => number;
 }
 
-/** Until a caller whose wait has ended comes back, at the least and at the most. */
+/** When a caller whose wait has ended should retry, at least and at most. */
 const COME_BACK_MS = { min: 20, max: 1_000 };
 
 /** The callers that wait for one piece of work. The work is aborted when all of them have left. */
@@ -20,7 +20,7 @@ export class Callers {
   readonly #abort = new AbortController();
   #count = 0;
 
-  /** `emptied` is called before the work is aborted, so that no one joins what is about to end. */
+  /** Calls `emptied` before the work is aborted, so that no caller joins work that is about to end. */
   constructor(
     private readonly emptied: () => void = () => {},
     private readonly clock: Clock = SYSTEM_CLOCK,
@@ -30,10 +30,10 @@ export class Callers {
     return this.#abort.signal;
   }
 
-  /** Whether the work has had more than one of them. */
+  /** Whether the work has had more than one caller. */
   shared = false;
 
-  /** Waits for `result` as one of the callers: at most until its own signal or its own wait ends. */
+  /** Waits for `result` as one of the callers, at most until its own signal or the end of its own wait. */
   wait<T>(result: Promise<T>, { signal, untilMs, bound, workedMs = () => 0 }: Bounds): Promise<T> {
     if (signal?.aborted) return Promise.reject(goneBy(signal));
     if (this.#count > 0) this.shared = true;
@@ -73,7 +73,7 @@ export class Callers {
   }
 }
 
-/** As the service says it to callers of other processes. */
+/** The same error that the service gives to callers of other processes. */
 export function waitEnded(holderAgeMs: number): DibsBusyError {
   const ageMs = Math.round(holderAgeMs);
   const retryAfterMs = Math.min(COME_BACK_MS.max, Math.max(COME_BACK_MS.min, ageMs));

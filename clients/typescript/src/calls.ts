@@ -29,16 +29,16 @@ import {
 import { currentTraceparent } from './rebuild-span.js';
 import type { CallTerms, Transport } from './transport.js';
 
-/** What every call may say. */
+/** The options of every call. */
 export interface CallOptions {
-  /** How long the reply is waited for, in milliseconds. Default: 5000, and for GetOrLock `waitMs` and 2000. */
+  /** How long to wait for the reply, in milliseconds. Default: 5000; for GetOrLock `waitMs` plus 2000. */
   readonly deadlineMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** W3C. Default: that of OpenTelemetry's current span. */
+  /** The W3C traceparent to pass on. Default: that of OpenTelemetry's current span. */
   readonly traceparent?: string | undefined;
 }
 
-/** A key, in the client's namespace where none is named. */
+/** A key, in the client's namespace unless it names one. */
 export interface Keyed {
   readonly namespace?: string | undefined;
   readonly key: string;
@@ -59,7 +59,7 @@ export interface GetOrLockMany extends Omit<GetOrLock, 'key'> {
   readonly keys: readonly string[];
 }
 
-/** What one of many keys came to: its outcome, or the error that its own call would have ended with. */
+/** The result for one of many keys: its outcome, or the error that a call for it alone would have. */
 export type KeyedOutcome =
   | { readonly key: string; readonly outcome: GetOrLockOutcome }
   | { readonly key: string; readonly error: DibsError };
@@ -93,12 +93,12 @@ export interface Invalidate {
 
 /** Long enough for a service that fails over, short enough that no caller hangs on it. */
 const DEADLINE_MS = 5_000;
-/** Of a service that says nothing of a key. */
+/** For a key that the service left out. */
 const NO_RESULT = { code: 2, message: 'neither outcome nor error' };
-/** What a wait's answer may take on its way, above the wait itself. */
+/** What the answer to a wait may take on its way, in addition to the wait. */
 const WAY_MS = 2_000;
 const WAIT_MS = 30_000;
-/** What one call may name, as the contract says. */
+/** The contract's bound for one call. */
 export const KEYS_MAX = 1_000;
 const TAGS_MAX = 16;
 
@@ -117,9 +117,7 @@ const MODES = {
   mark_stale: InvalidateMode.INVALIDATE_MODE_MARK_STALE,
 };
 
-/**
- * The plain calls, with typed outcomes. Each rejects with a {@link DibsError} and makes exactly one attempt.
- */
+/** The plain calls, with typed outcomes. Each makes exactly one attempt and rejects with a {@link DibsError}. */
 export class Calls {
   constructor(
     private readonly transport: Transport,
@@ -130,13 +128,19 @@ export class Calls {
     try {
       checkText('key', request.key);
       const message: GetOrLockRequest = this.#asked(request, request.key);
-      return this.transport.getOrLock(message, withWait(request, options)).then(getOrLockOutcome);
+      const terms = withWait(request, options);
+      const { transport } = this;
+      if (transport.askGetOrLock === undefined)
+        return transport.getOrLock(message, terms).then(getOrLockOutcome);
+      return new Promise((resolve, reject) => {
+        transport.askGetOrLock?.(message, terms, (response) => resolve(getOrLockOutcome(response)), reject);
+      });
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
-  /** Each key's outcome as it is known: what is known at once first, then each wait as it ends. */
+  /** The outcome of each key as it becomes known: immediate ones first, then each wait as it ends. */
   async *getOrLockMany(request: GetOrLockMany, options: CallOptions = {}): AsyncGenerator<KeyedOutcome> {
     checkTexts('keys', request.keys);
     const message: GetOrLockManyRequest = { ...this.#asked(request, ''), keys: [...request.keys] };
@@ -224,7 +228,7 @@ export class Calls {
     return { outcome: extendOutcome(outcome), expiresInMs };
   }
 
-  /** Commit to the source first, then invalidate. Any number of keys: they travel 1000 at a time. */
+  /** Commit to the source first, then invalidate. Accepts any number of keys and sends 1000 at a time. */
   async invalidate(
     request: Invalidate,
     options: CallOptions = {},
@@ -259,7 +263,7 @@ function bounded(options: CallOptions): CallTerms {
   return termsOf(options, DEADLINE_MS);
 }
 
-/** The trace of the calling code is that of the call, unless it names another one. */
+/** The call belongs to the trace of the calling code, unless it names another one. */
 function termsOf({ deadlineMs, signal, traceparent }: CallOptions, unlessSaidMs: number): CallTerms {
   return {
     deadlineMs: wholeDeadlineMs(deadlineMs ?? unlessSaidMs),
@@ -268,7 +272,7 @@ function termsOf({ deadlineMs, signal, traceparent }: CallOptions, unlessSaidMs:
   };
 }
 
-/** One that is over already is the transport's to tell; one that never ends counts as long as a timer can. */
+/** The transport reports a deadline that has passed. An infinite one becomes the longest that a timer can count. */
 function wholeDeadlineMs(deadlineMs: number): number {
   if (typeof deadlineMs === 'number' && !Number.isNaN(deadlineMs)) return Math.min(deadlineMs, TIMER_MS_MAX);
   throw new DibsError(
@@ -277,7 +281,7 @@ function wholeDeadlineMs(deadlineMs: number): number {
   );
 }
 
-/** No answer came: the service may be down, and whether it did anything is not known. */
+/** No answer came: the service may be down, and it is unknown whether it did anything. */
 export function isUnreachable({ code, retryAfterMs }: DibsError): boolean {
   return retryAfterMs === undefined && (code === 'UNAVAILABLE' || code === 'DEADLINE_EXCEEDED');
 }

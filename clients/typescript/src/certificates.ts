@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs';
 import { ChannelCredentials, credentials } from '@grpc/grpc-js';
 import { DibsError } from './errors.js';
 
-/** Paths of PEM files; an empty one is none. */
+/** Paths of PEM files. An empty path means none. */
 export interface CertificateFiles {
-  /** The authorities that the service's certificate is checked by. */
+  /** The authorities that sign the service's certificate. */
   readonly tlsCa: string;
   /** The client's own certificate and its key. */
   readonly tlsCert: string;
@@ -15,14 +15,14 @@ type Connecting = Parameters<ChannelCredentials['_createSecureConnector']>;
 type Connector = ReturnType<ChannelCredentials['_createSecureConnector']>;
 
 /**
- * TLS by files that are read again for each connection, so that a renewed certificate needs no restart. gRPC's own
+ * TLS with files that are read again for each connection, so that a renewed certificate needs no restart. gRPC's own
  * provider reads them by a timer that keeps the process alive, and refuses to connect while one is being replaced.
  */
 export class CertificatesOfFiles extends ChannelCredentials {
   #texts: readonly (Buffer | null)[];
   #made: ChannelCredentials;
 
-  /** Throws a {@link DibsError} where the files cannot be used. */
+  /** Throws a {@link DibsError} if the files cannot be used. */
   constructor(private readonly files: CertificateFiles) {
     super();
     this.#texts = textsOf(files);
@@ -58,7 +58,8 @@ export class CertificatesOfFiles extends ChannelCredentials {
         this.#texts = texts;
       }
     } catch {
-      // While they are replaced, a file may be away, or a certificate beside the key of another: those before go on.
+      // During a replacement, a file may be missing, or a certificate may stand beside another key. The old ones stay
+      // in use.
     }
     return this.#made;
   }

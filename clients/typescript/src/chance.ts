@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 
-/** Chance as the client needs it, so that a simulation can replay every draw. */
+/** Randomness as a port, so that a simulation can replay every draw. */
 export interface Chance {
   /** Uniform in [0, 1). */
   fraction(): number;

@@ -7,16 +7,16 @@ export type Change = wire.Invalidated;
 /** A place that holds copies: the near cache, calls under way, values that were rebuilt without the service. */
 export interface CopyHolder {
   changed(change: Change): void;
-  /** Changes may have been missed, so that any copy may be old. */
+  /** Changes may have been missed, so any copy may be old. */
   missed(): void;
-  /** A session has begun, which tells only of changes from now on. */
+  /** A session has begun. It reports only changes from now on. */
   began?(): void;
 }
 
 /** A session without a beat for this long may have missed a change. The service sends one each second. */
 const LIVE_MS = 3_000;
 
-/** One session that watches namespaces: it tells of changes for as long as it is live. */
+/** One session that watches namespaces. It reports changes as long as it is live. */
 export class Watch {
   #heardMs = Number.NEGATIVE_INFINITY;
 
@@ -30,8 +30,8 @@ export class Watch {
   }
 
   /**
-   * The welcome or a beat has come. Returns whether one was due long ago. Then this process was held up, and
-   * changes that were sent before the beat may be read after it.
+   * The welcome or a beat has come. Returns whether one was due long ago. Then this process was held up, and changes
+   * that were sent before the beat may be read after it.
    */
   beat(): boolean {
     const lapsed = this.#heardMs > 0 && !this.isLive;
@@ -45,13 +45,13 @@ export class Watch {
   }
 }
 
-/** Tells every place of this process that holds copies what has changed. */
+/** Reports changes to every place of this process that holds copies. */
 export class Changes {
   readonly #watched: ReadonlySet<string>;
   readonly #watches = new Set<Watch>();
   readonly #holders: CopyHolder[] = [];
 
-  /** `namespaces` are those that sessions watch; none if there is no near cache. */
+  /** `namespaces` are those that sessions watch; none without a near cache. */
   constructor(
     readonly namespaces: readonly string[] = [],
     private readonly clock: Clock = SYSTEM_CLOCK,
@@ -71,7 +71,7 @@ export class Changes {
     return watch;
   }
 
-  /** Whether each change of the namespace is heard of now. */
+  /** Whether every change of the namespace is received now. */
   isWatched(namespace: string): boolean {
     if (this.#watches.size === 0 || !this.#watched.has(named(namespace))) return false;
     for (const watch of this.#watches) if (!watch.isLive) return false;
@@ -96,7 +96,7 @@ export function named(namespace: string): string {
   return namespace === '' ? 'default' : namespace;
 }
 
-/** Whether a copy of this key may be old after the change. Which tags it has is not known. */
+/** Whether a copy of this key may be old after the change. Its tags are unknown. */
 export function concerns(
   { keys, tags, all, namespace: of }: Change,
   namespace: string,

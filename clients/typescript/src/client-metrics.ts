@@ -6,7 +6,7 @@ import { VERSION } from './version.js';
 export type HitSource = 'near' | 'service' | 'joined';
 export type RebuildOutcome = 'published' | 'not_stored' | 'failed' | 'lost';
 
-/** The hits of one kind, counted in a plain number: a near hit takes less time than a call of OpenTelemetry's. */
+/** The hits of one kind, as a plain number: a near hit takes less time than a call of OpenTelemetry's. */
 export interface HitCount {
   value: number;
 }
@@ -23,18 +23,18 @@ interface Instruments {
   readonly waits: Histogram;
 }
 
-/** So many namespaces have a count of their own; a caller may name any. */
+/** How many namespaces have a count of their own. A caller may name any. */
 const NAMESPACES_MAX = 1_000;
 const OTHER = 'other';
 const PUBLISHED: ReadonlySet<PublishOutcome> = new Set(['stored', 'stored_late', 'duplicate']);
 
-/** Of all clients of this process: what two of them observe of one series would not be added up. */
+/** Of all clients of this process, because two observations of one series would not be added up. */
 const hits = new Map<string, KnownHits>();
 const namespaces = new Set<string>();
 let provider: unknown;
 let current: Instruments | undefined;
 
-/** The number of hits of this kind until now. */
+/** The number of hits of this kind so far. */
 export function hitsOf(source: HitSource, freshness: 'fresh' | 'stale', namespace: string): HitCount {
   const id = `${source}\0${freshness}\0${nameOf(namespace)}`;
   const known = hits.get(id);
@@ -58,7 +58,7 @@ export function countRebuild(outcome: RebuildOutcome, namespace: string): void {
   instruments().rebuilds.add(1, { 'dibs.outcome': outcome, ...of(namespace) });
 }
 
-/** What a publish says of its rebuild. */
+/** The outcome of a rebuild, from the result of its publish. */
 export function rebuildOutcomeOf(outcome: PublishOutcome): RebuildOutcome {
   return PUBLISHED.has(outcome) ? 'published' : 'not_stored';
 }
@@ -80,8 +80,8 @@ export function recordWait(waitedMs: number, namespace: string): void {
 }
 
 /**
- * By the meter provider that is set now: OpenTelemetry gives no meter that turns into a real one when an SDK starts, and
- * a client may be older than that.
+ * Uses the meter provider that is set now. OpenTelemetry has no meter that becomes a real one when an SDK starts, and a
+ * client may be older than the SDK.
  */
 export function instruments(): Instruments {
   const now = metrics.getMeterProvider();

@@ -31,11 +31,11 @@ import type { HowStored } from './rebuild.js';
 import { asRebuildOf, reentrant } from './reentry.js';
 import { getMany, type RebuildMany } from './typed-many.js';
 
-/** A first connection to a service that starts now, and a process that is asked to end. */
+/** For the first connection to a service that is starting, and for the end of a process. */
 const READY_MS = 10_000;
 const FLUSH_MS = 5_000;
 
-/** What code that caches needs of Dibs; `@dibs/client/testing` has a double of it for unit tests. */
+/** The part of the client that caching code needs. `@dibs/client/testing` has a double of it for unit tests. */
 export type Dibs = Pick<
   DibsClient,
   'getOrRebuild' | 'getOrRebuildMany' | 'get' | 'set' | 'invalidate' | 'close'
@@ -45,15 +45,15 @@ type Rebuild<Given, T> = (
   context: RebuildContext<T>,
 ) => Promise<Given | null | undefined> | Given | null | undefined;
 
-/** What became of a `set`. */
+/** The result of a `set`. */
 export interface Stored extends Published {
-  /** The value is stored. Else an invalidation, or a newer value, came between; `outcome` says what. */
+  /** True: the value is stored. False: an invalidation or a newer value came in between, and `outcome` says which. */
   readonly stored: boolean;
 }
 
 const STORED: ReadonlySet<PublishOutcome> = new Set(['stored', 'stored_late', 'duplicate']);
 
-/** One getOrRebuild, with the client's defaults. */
+/** One getOrRebuild, with the client's defaults applied. */
 interface Asked<T, Given> {
   readonly namespace: string;
   readonly key: string;
@@ -62,12 +62,9 @@ interface Asked<T, Given> {
   readonly options: RebuildOptions;
 }
 
-/**
- * A client of Dibs. One for each process is enough: it holds one channel, over which any number of calls
- * go at once.
- */
+/** A client of Dibs. One per process is enough: it has one channel, over which any number of calls run at once. */
 export class DibsClient {
-  // Private by `#`, not by type only: what prints a client must not print its token.
+  // Private by `#` and not only by type, so that printing a client does not print its token.
   readonly #options: Pick<DibsClientOptions, 'namespace' | 'hooks' | 'onUnavailable'>;
   readonly #client: BytesClient;
   readonly #calls: Calls;
@@ -81,21 +78,21 @@ export class DibsClient {
   }
 
   /**
-   * The value of a key: from the cache, from another caller's rebuild, or from `rebuild`, which at most one
-   * caller in the fleet runs at a time. null means that the source has nothing.
+   * The value of a key: from the cache, from another caller's rebuild, or from `rebuild`, which at most one caller in
+   * the fleet runs at a time. null means that the source has nothing.
    *
-   * Rejects with what `rebuild` threw; with {@link RebuildFailedError} where another caller's rebuild failed
-   * and its back-off runs; with {@link DibsBusyError} where the wait ended first; with {@link DibsError} for
-   * bad input, and with `onUnavailable: 'fail'` where the service cannot be reached; with
-   * {@link ReentrantRebuildError} where the calling code itself rebuilds the key; with {@link UndecodableError}
-   * where the codec can read no value of it; and with the reason of `signal` where that is aborted.
+   * Rejects with the error that `rebuild` threw; with {@link RebuildFailedError} if another caller's rebuild failed and
+   * its back-off is running; with {@link DibsBusyError} if the wait ended first; with {@link DibsError} for bad input,
+   * and with `onUnavailable: 'fail'` if the service cannot be reached; with {@link ReentrantRebuildError} if the
+   * calling code itself rebuilds the key; with {@link UndecodableError} if the codec can read no value of it; and with
+   * the reason of `signal` if that is aborted.
    */
   getOrRebuild<T, Given>(
     key: string,
     rebuild: Rebuild<Given, T>,
     options: RebuildOptions & CodecOption<T, Given>,
   ): Promise<T | null>;
-  // The context has no part in what T is: else it could not be told from what a rebuild with a context returns.
+  // The context does not determine T. Otherwise T could not be inferred from a rebuild that takes a context.
   getOrRebuild<T>(
     key: string,
     rebuild: Rebuild<T, unknown>,
@@ -108,7 +105,7 @@ export class DibsClient {
   ): Promise<T | null> {
     const { codec = asJson<T, Given>() } = options;
     const namespace = options.namespace ?? this.#options.namespace ?? '';
-    // Not in an async function: a hit in this process's memory is shorter than what that costs.
+    // Not an async function, because a hit in this process's memory is faster than its overhead.
     const near = this.#client.near(namespace, key, options);
     if (near === undefined) return this.#fetch({ namespace, key, rebuild, codec, options });
     if (options.signal?.aborted) return Promise.reject(options.signal.reason);
@@ -122,11 +119,11 @@ export class DibsClient {
   }
 
   /**
-   * What is cached, without a rebuild: null where the source is known to have nothing, undefined where nothing is
-   * cached, where the wait ended, or where the codec cannot read it. A stale value counts; `onHit` says which it is.
+   * The cached value, without a rebuild: null if the source is known to have nothing; undefined if nothing is cached,
+   * if the wait ended, or if the codec cannot read the value. A stale value counts; `onHit` says which it is.
    *
-   * Rejects with {@link DibsError} for bad input and where the service cannot be reached, and with the reason of
-   * `signal` where that is aborted.
+   * Rejects with {@link DibsError} for bad input or if the service cannot be reached, and with the reason of `signal`
+   * if that is aborted.
    */
   get<T>(key: string, options: GetOptions & CodecOption<T, never>): Promise<T | null | undefined>;
   get<T = unknown>(key: string, options?: GetOptions & NoCodec): Promise<T | null | undefined>;
@@ -155,12 +152,12 @@ export class DibsClient {
   }
 
   /**
-   * Stores a value; null or undefined says that the source has nothing. A rebuild that runs ends first. Write to the
-   * source before. A call that begins after this has returned gets nothing older.
+   * Stores a value; null or undefined means that the source has nothing. Waits for a running rebuild first. Write to
+   * the source before you call it. Calls that begin after it has returned get nothing older.
    *
-   * Rejects with {@link DibsBusyError} where the wait ended first, with {@link RebuildFailedError} where the rebuild
-   * that it waited for failed, with {@link ReentrantRebuildError} in a rebuild of the same key, and with
-   * {@link DibsError} for bad input and where the service cannot be reached. Then the value may be stored or not.
+   * Rejects with {@link DibsBusyError} if the wait ended first, with {@link RebuildFailedError} if the rebuild that it
+   * waited for failed, with {@link ReentrantRebuildError} within a rebuild of the same key, and with {@link DibsError}
+   * for bad input or if the service cannot be reached. In that case the value may or may not be stored.
    */
   async set<Given>(
     key: string,
@@ -173,20 +170,20 @@ export class DibsClient {
     const again = reentrant(this, namespace, key);
     if (again !== undefined) throw again;
     const { codec = json<unknown>() } = options;
-    // A copy: the caller may change its bytes while this waits.
+    // A copy, because the caller may change its bytes during the wait.
     const bytes = value === null || value === undefined ? null : Buffer.from(encodedBy(codec, value));
     const published = await this.#client.set({ namespace, key, bytes, options: given });
     return { ...published, stored: STORED.has(published.outcome) };
   }
 
   /**
-   * {@link getOrRebuild} for any number of keys: `rebuild` is called once for all keys that are missing, and again for
-   * those whose leases come later. It returns a Map, or an object, of values by key. A key that it leaves out is one of
-   * which the source has nothing. Returns every key once, in the order given.
+   * {@link getOrRebuild} for any number of keys. `rebuild` is called once for all missing keys, and again for those
+   * whose leases come later. It returns a Map or an object of values by key. A key that it leaves out counts as one
+   * that the source does not have. Resolves to every key once, in the given order.
    *
-   * Rejects with {@link DibsManyError}, which has the values of the other keys, where some could not be had; with
-   * {@link DibsError} for bad input; with {@link ReentrantRebuildError} where the calling code rebuilds one of the
-   * keys; and with the reason of `signal` where that is aborted.
+   * Rejects with {@link DibsManyError} if some keys failed; it carries the values of the other keys. Rejects
+   * with {@link DibsError} for bad input; with {@link ReentrantRebuildError} if the calling code rebuilds one of the
+   * keys; and with the reason of `signal` if that is aborted.
    */
   getOrRebuildMany<T, Given>(
     keys: Iterable<string>,
@@ -222,7 +219,7 @@ export class DibsClient {
     }
   }
 
-  /** A value that the codec cannot read is a miss: after a deploy that changes a type, callers go on. One try. */
+  /** A value that the codec cannot read is a miss, so callers continue after a deploy that changes a type. One try. */
   async #refetch<T, Given>(asked: Asked<T, Given>, error: unknown): Promise<T | null> {
     const { namespace, key, codec } = asked;
     this.#client.undecodable({ namespace, key, error });
@@ -235,7 +232,7 @@ export class DibsClient {
     }
   }
 
-  /** Throws what the caller is to blame for, before anything is sent. */
+  /** Throws for faults of the caller, before anything is sent. */
   #callOf<T, Given>({ namespace, key, rebuild, codec, options }: Asked<T, Given>): FetchCall {
     checkText('key', key);
     const given = checked(options);
@@ -254,26 +251,29 @@ export class DibsClient {
           },
         };
         const value = await asRebuildOf(this, namespace, [key], () => rebuild(said));
-        // A lookup that finds nothing often gives undefined.
+        // A lookup that finds nothing often returns undefined.
         return { bytes: value === null || value === undefined ? null : encodedBy(codec, value), how };
       },
     };
   }
 
-  /** One GetOrLock, for code that does the steps itself. Rejects with a {@link DibsError}. */
+  /** One GetOrLock, for code that performs the steps itself. Rejects with a {@link DibsError}. */
   getOrLock(request: GetOrLock, options?: CallOptions) {
     return this.#calls.getOrLock(request, options);
   }
 
   /**
-   * One GetOrLock for each of up to 1000 keys: what is known at once first, then each wait as it ends. A lease
-   * that comes after the loop was left is given back. Iterating rejects with a {@link DibsError}.
+   * One GetOrLock for each of up to 1000 keys: immediate outcomes first, then each wait as it ends. A lease that comes
+   * after the loop was left is released. Iterating rejects with a {@link DibsError}.
    */
   getOrLockMany(request: GetOrLockMany, options?: CallOptions): AsyncIterable<KeyedOutcome> {
     return this.#calls.getOrLockMany(request, options);
   }
 
-  /** Who holds the key, since when, until when, who waits, and how the last leases ended. */
+  /**
+   * Who holds the key, since when and until when, who waits, and how the last leases ended. Rejects with a {@link
+   * DibsError}.
+   */
   explain(key: string | Keyed, options?: CallOptions) {
     return this.#calls.explain(key, options);
   }
@@ -283,38 +283,40 @@ export class DibsClient {
     return this.#calls.publish(request, options);
   }
 
-  /** Gives a lease back, with the failure if there was one. Safe to repeat. Rejects with a {@link DibsError}. */
+  /**
+   * Ends a lease without a value, with the failure if there was one. Safe to repeat. Rejects with a {@link DibsError}.
+   */
   release(request: Release, options?: CallOptions) {
     return this.#calls.release(request, options);
   }
 
-  /** Lets a lease last longer. Safe to repeat. Rejects with a {@link DibsError}. */
+  /** Extends a lease. Safe to repeat. Rejects with a {@link DibsError}. */
   extend(request: Extend, options?: CallOptions) {
     return this.#calls.extend(request, options);
   }
 
   /**
-   * Drops values, or marks them stale, and voids the rebuilds of them that run. Commit to the source first,
-   * then invalidate. Any number of keys; none is no call. Safe to repeat. Rejects with a {@link DibsError}.
+   * Drops values or marks them stale, and voids their running rebuilds. Commit to the source first, then invalidate.
+   * Accepts any number of keys; an empty list makes no call. Safe to repeat. Rejects with a {@link DibsError}.
    */
   invalidate(request: Invalidate, options?: CallOptions) {
     return this.#client.invalidate(request, options);
   }
 
-  /** Resolves when a first connection stands; rejects with `UNAVAILABLE` if none does within `timeoutMs`. */
+  /** Resolves when there is a first connection. Rejects with `UNAVAILABLE` if there is none within `timeoutMs`. */
   async ready({ timeoutMs = READY_MS }: { readonly timeoutMs?: number } = {}): Promise<void> {
     return readyWithin(this.#client.transport, wholeMs('timeoutMs', timeoutMs, 0, TIMER_MS_MAX));
   }
 
   /**
-   * Waits for the work in the background, rebuilds behind stale values and publishes that are repeated, for
-   * `timeoutMs` at most. Returns whether all of it has ended. For the end of a process, before {@link close}.
+   * Waits up to `timeoutMs` for background work: rebuilds behind stale values and repeated publishes. Resolves to
+   * whether all of it has ended. Call it before {@link close} when a process ends.
    */
   flush({ timeoutMs = FLUSH_MS }: { readonly timeoutMs?: number } = {}): Promise<boolean> {
     return this.#client.background.ended(wholeMs('timeoutMs', timeoutMs, 0, TIMER_MS_MAX));
   }
 
-  /** Makes no more calls and lets go of the connection. Calls that were made already still end. */
+  /** Accepts no more calls and drops the connection. Calls that were already made still end. */
   close(): void {
     this.#client.transport.close();
   }
@@ -326,7 +328,7 @@ export class DibsClient {
   }
 }
 
-/** Without a codec what is given is what comes back. */
+/** Without a codec, the value's type is the same in both directions. */
 function asJson<T, Given>(): Codec<T, Given> {
   return json<unknown>() as Codec<T, Given>;
 }

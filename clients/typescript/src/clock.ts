@@ -1,12 +1,12 @@
-/** Time as the client needs it. Production reads the machine's monotonic clock; the simulation rules its own. */
+/** Time. Production reads the machine's monotonic clock. The simulation has its own. */
 export interface Clock {
-  /** Milliseconds, with fractions, on a clock that never jumps. Only differences mean something. */
+  /** Milliseconds, with fractions, on a clock that never jumps. Only differences have a meaning. */
   nowMs(): number;
   /** Calls `fire` once, `delayMs` from now. The returned function cancels it; cancelling twice is harmless. */
   after(delayMs: number, fire: () => void): () => void;
-  /** The same, and keeps no process alive. */
+  /** The same, without keeping the process alive. */
   behind(delayMs: number, fire: () => void): () => void;
-  /** Calls `fire` at the end of this turn of the event loop, when what has arrived was read. */
+  /** Calls `fire` at the end of this turn of the event loop, after everything that has arrived was read. */
   soon(fire: () => void): () => void;
 }
 

@@ -2,15 +2,18 @@ import { types } from 'node:util';
 import { jsonFault } from './json-fault.js';
 import { asBuffer } from './outcomes.js';
 
-/** How values become bytes and come back. `Given` is what it also takes, beside what it gives. */
+/** Encodes values as bytes and decodes them. `Given` is the type that `encode` accepts, if it accepts more than `T`. */
 export interface Codec<T, Given = T> {
   encode(value: Given): Uint8Array;
   decode(bytes: Buffer): T;
-  /** What `decode` returns has no part in the bytes. Else each caller of a shared call gets a copy of them. */
+  /**
+   * True: what `decode` returns does not refer to the bytes. Otherwise each caller of a shared call gets a copy of
+   * them.
+   */
   readonly isDetached?: boolean;
 }
 
-/** Checks what a codec made: anything but bytes could not be sent, after the source has answered. */
+/** Checks the codec's output. Anything but bytes could not be sent, after the source has answered. */
 export function encodedBy<Given>(codec: Codec<unknown, Given>, value: Given): Uint8Array {
   const bytes: unknown = codec.encode(value);
   if (types.isUint8Array(bytes)) return bytes;
@@ -18,9 +21,9 @@ export function encodedBy<Given>(codec: Codec<unknown, Given>, value: Given): Ui
 }
 
 /**
- * JSON in UTF-8, which is how values are stored unless a call names another codec. What would not come back as it was
- * is an error that names its path, before anything is stored: `undefined`, `NaN`, `Infinity`, a bigint, a function, a
- * symbol, bytes, a Map or a Set. What has a `toJSON`, such as a Date, is stored and comes back as that makes it.
+ * JSON in UTF-8: the default for values. Parts that JSON would not bring back unchanged are an error that names their
+ * path, before anything is stored: `undefined`, `NaN`, `Infinity`, a bigint, a function, a symbol, bytes, a Map or a
+ * Set. Objects with a `toJSON`, such as a Date, are stored and read in that form.
  */
 export function json<T>(): Codec<T> {
   return JSON_CODEC as Codec<T>;
@@ -36,7 +39,7 @@ const JSON_CODEC: Codec<unknown> = {
   isDetached: true,
 };
 
-/** Values that are bytes already. They are stored as they are, and come back as a Buffer. */
+/** For values that are bytes. They are stored unchanged, and read as a Buffer. */
 export function bytes(): Codec<Buffer, Uint8Array> {
   return BYTES_CODEC;
 }
@@ -49,18 +52,18 @@ const BYTES_CODEC: Codec<Buffer, Uint8Array> = {
   decode: (bytes) => bytes,
 };
 
-/** What one caller gets of bytes; null stays null. */
+/** The value for one caller; null stays null. */
 export function decoded<T>(
   codec: Pick<Codec<T>, 'decode' | 'isDetached'>,
   bytes: Uint8Array | null,
   isShared: boolean,
 ): T | null {
   if (bytes === null) return null;
-  // What one caller does with its bytes is not seen by another.
+  // A copy, so that no caller sees what another does with its bytes.
   return codec.decode(isShared && codec.isDetached !== true ? Buffer.from(bytes) : asBuffer(bytes));
 }
 
-/** A value that was published in another format is as good as none: the rebuild replaces it. */
+/** A value that was published in another format counts as none: the rebuild replaces it. */
 export function readable<T>(
   codec: Pick<Codec<T>, 'decode'>,
   previous: Buffer | null | undefined,

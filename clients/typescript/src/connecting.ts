@@ -2,12 +2,12 @@ import { type Channel, connectivityState as State } from '@grpc/grpc-js';
 import { DibsError } from './errors.js';
 import { afterRunning } from './running-time.js';
 
-/** Until the channel is looked at again, where it does not tell of a change. */
+/** How long until the channel is checked again if it reports no change. */
 const LOOK_MS = 1_000;
 
-/** Bounds how long calls wait for a connection: gRPC alone waits 20 s for an address that does not answer. */
+/** Bounds how long calls wait for a connection. gRPC alone waits 20 s for an address that does not answer. */
 export class Connecting {
-  /** The connection is late, and is not waited for again until the channel has got somewhere. */
+  /** The connection is late. Calls do not wait for it again until the channel makes progress. */
   #late = false;
   #underWay: Promise<void> | undefined;
 
@@ -17,8 +17,8 @@ export class Connecting {
   ) {}
 
   /**
-   * undefined where there is a connection, or gRPC ends the call at once because there is none. Else resolves
-   * when that is so, and rejects with `UNAVAILABLE` when it is not within the bound, which runs once for all calls.
+   * undefined if there is a connection, or if gRPC ends the call at once because there is none. Otherwise resolves when
+   * one of these holds. Rejects with `UNAVAILABLE` after the bound, which runs once for all calls.
    */
   underWay(): Promise<void> | undefined {
     const state = this.channel.getConnectivityState(true);

@@ -1,54 +1,97 @@
 import { type Clock, SYSTEM_CLOCK } from './clock.js';
 
-/** How late a deadline may be told at the most, in milliseconds. */
+/** The most that a deadline may be late, in milliseconds. */
 const TICK_MS = 4;
 
-/** Where a deadline stands, to be cancelled with what it was set for. */
-export interface Slot<Item> {
-  cancel(item: Item): void;
+/** What has one deadline, and where that stands. */
+export interface Timed {
+  tick: Tick | undefined;
+  /** Its place in the tick. */
+  place: number;
 }
 
-/** Many deadlines on few timers: those that fall into the same tick share one. */
-export class Deadlines<Item extends object> {
-  readonly #ticks = new Map<number, Tick<Item>>();
+/** Deadlines on one timer. */
+export interface Tick {
+  /** It was set here. */
+  cancel(item: Timed): void;
+}
 
-  /** `expired` is called once with each item whose time is up. */
+/**
+ * Many deadlines on few timers: those that fall into the same tick share one. Setting and cancelling one creates
+ * nothing, because most calls are answered long before.
+ */
+export class Deadlines<Item extends Timed> {
+  readonly #ticks = new Map<number, OpenTick<Item>>();
+  /** Where the last deadline was set. The next one often falls into it too. */
+  #last: OpenTick<Item> | undefined;
+
+  /** Calls `expired` once with each item whose time is up. */
   constructor(
     private readonly expired: (item: Item) => void,
     private readonly clock: Clock = SYSTEM_CLOCK,
   ) {}
 
   /** Sets the one deadline of an item: `delayMs` from now, or up to a tick later. */
-  set(item: Item, delayMs: number): Slot<Item> {
+  set(item: Item, delayMs: number): void {
     const nowMs = this.clock.nowMs();
     const at = Math.ceil((nowMs + delayMs) / TICK_MS);
-    const tick = this.#ticks.get(at) ?? this.#open(at, nowMs);
-    tick.due.add(item);
-    return tick;
+    if (this.#last?.at !== at) this.#last = this.#ticks.get(at) ?? this.#open(at, nowMs);
+    this.#last.add(item);
   }
 
-  #open(at: number, nowMs: number): Tick<Item> {
-    const cancel = this.clock.after(at * TICK_MS - nowMs, () => {
-      this.#ticks.delete(at);
-      // One that is told may cancel another.
-      for (const item of tick.due) this.expired(item);
+  cancel(item: Item): void {
+    item.tick?.cancel(item);
+  }
+
+  #open(at: number, nowMs: number): OpenTick<Item> {
+    const stop = this.clock.after(at * TICK_MS - nowMs, () => {
+      this.#close(tick);
+      // An item that expires may cancel another one.
+      tick.expire(this.expired);
     });
-    const tick = new Tick<Item>(() => {
-      if (this.#ticks.get(at) !== tick) return;
-      this.#ticks.delete(at);
-      cancel();
+    const tick = new OpenTick<Item>(at, () => {
+      stop();
+      this.#close(tick);
     });
     this.#ticks.set(at, tick);
     return tick;
   }
+
+  #close(tick: OpenTick<Item>): void {
+    if (this.#last === tick) this.#last = undefined;
+    if (this.#ticks.get(tick.at) === tick) this.#ticks.delete(tick.at);
+  }
 }
 
-class Tick<Item> implements Slot<Item> {
-  readonly due = new Set<Item>();
+class OpenTick<Item extends Timed> implements Tick {
+  /** undefined where one was cancelled, so that nothing of an answered call stays. */
+  readonly #due: (Item | undefined)[] = [];
+  #count = 0;
 
-  constructor(private readonly emptied: () => void) {}
+  constructor(
+    readonly at: number,
+    private readonly emptied: () => void,
+  ) {}
+
+  add(item: Item): void {
+    item.tick = this;
+    item.place = this.#due.length;
+    this.#due.push(item);
+    this.#count += 1;
+  }
 
   cancel(item: Item): void {
-    if (this.due.delete(item) && this.due.size === 0) this.emptied();
+    this.#due[item.place] = undefined;
+    item.tick = undefined;
+    this.#count -= 1;
+    if (this.#count === 0) this.emptied();
+  }
+
+  expire(expired: (item: Item) => void): void {
+    for (const item of this.#due) {
+      if (item === undefined) continue;
+      this.cancel(item);
+      expired(item);
+    }
   }
 }

@@ -1,4 +1,4 @@
-/** What the package `@dibs/client` gives to its users; nothing else of it is public. */
+/** The public interface of the package `@dibs/client`. Nothing else in it is public. */
 export type {
   CallOptions,
   Extend,

@@ -3,7 +3,7 @@ import { failureMessage } from './failure-message.js';
 import type { CallError } from './generated/dibs/v1/coordinator.js';
 import { knownByName } from './known-by-name.js';
 
-/** The names of gRPC's status codes, as far as the service uses them; anything else is `UNKNOWN`. */
+/** The names of the gRPC status codes that the service uses. Anything else is `UNKNOWN`. */
 export type DibsErrorCode =
   | 'CANCELLED'
   | 'DEADLINE_EXCEEDED'
@@ -16,7 +16,7 @@ export type DibsErrorCode =
   | 'UNIMPLEMENTED'
   | 'UNKNOWN';
 
-/** A call that ended without an outcome. For bad input the message begins with the field and names its bounds. */
+/** A call that ended without an outcome. For bad input the message begins with the field and gives its bounds. */
 export class DibsError extends Error {
   override readonly name: string = 'DibsError';
 
@@ -27,7 +27,7 @@ export class DibsError extends Error {
   constructor(
     readonly code: DibsErrorCode,
     message: string,
-    /** When to come back, in milliseconds; undefined where a retry makes no sense or the service did not answer. */
+    /** How long to wait before a retry, in milliseconds; undefined if a retry makes no sense or the service did not answer. */
     readonly retryAfterMs?: number,
     options?: ErrorOptions,
   ) {
@@ -35,7 +35,7 @@ export class DibsError extends Error {
   }
 }
 
-/** The wait ended without an answer: another caller still rebuilds, or no replica could decide. */
+/** The wait ended without an answer: another caller is still rebuilding, or no replica could decide. */
 export class DibsBusyError extends Error {
   override readonly name = 'DibsBusyError';
 
@@ -45,16 +45,16 @@ export class DibsBusyError extends Error {
 
   constructor(
     readonly reason: BusyReason,
-    /** When to come back, in milliseconds. */
+    /** How long to wait before a retry, in milliseconds. */
     readonly retryAfterMs: number,
     /** How long the holder has had its lease, in milliseconds; 0 if there is none. */
     readonly holderAgeMs: number,
   ) {
-    super(`no answer within the wait (${reason}); come back in ${retryAfterMs} ms`);
+    super(`no answer within the wait (${reason}); retry in ${retryAfterMs} ms`);
   }
 }
 
-/** Another caller's rebuild failed, and the key's back-off runs. The message is what that caller said. */
+/** Another caller's rebuild failed, and the key's back-off is running. The message is that caller's. */
 export class RebuildFailedError extends Error {
   override readonly name = 'RebuildFailedError';
 
@@ -64,14 +64,14 @@ export class RebuildFailedError extends Error {
 
   constructor(
     message: string,
-    /** How long the back-off still runs, in milliseconds. */
+    /** The remaining back-off, in milliseconds. */
     readonly retryAfterMs: number,
   ) {
     super(message);
   }
 }
 
-/** Some keys of a call for several could not be had. */
+/** Some keys of a call for several failed. */
 export class DibsManyError<T = unknown> extends Error {
   override readonly name = 'DibsManyError';
 
@@ -80,7 +80,7 @@ export class DibsManyError<T = unknown> extends Error {
   }
 
   constructor(
-    /** What each of them alone would have been rejected with, by key. */
+    /** The error of each of these keys, as a call for it alone would have it. */
     readonly errors: ReadonlyMap<string, unknown>,
     /** The values of all other keys. */
     readonly values: ReadonlyMap<string, T | null>,
@@ -93,7 +93,7 @@ export class DibsManyError<T = unknown> extends Error {
   }
 }
 
-/** A rebuild asked for the key that it rebuilds, itself or by way of another key: it would wait for itself. */
+/** A rebuild asked for its own key, directly or through another key. It would wait for itself. */
 export class ReentrantRebuildError extends Error {
   override readonly name = 'ReentrantRebuildError';
 
@@ -106,7 +106,7 @@ export class ReentrantRebuildError extends Error {
   }
 }
 
-/** The codec cannot read the value, and the value that a refresh brought neither. `cause` is the codec's error. */
+/** The codec can read neither the cached value nor the rebuilt one. `cause` is the codec's error. */
 export class UndecodableError extends Error {
   override readonly name = 'UndecodableError';
 
@@ -122,7 +122,7 @@ export class UndecodableError extends Error {
   }
 }
 
-/** The reason with which a rebuild's signal is aborted: its result would not be stored any more. */
+/** The reason of a rebuild's aborted signal: its result would no longer be stored. */
 export class LeaseLostError extends Error {
   override readonly name = 'LeaseLostError';
 
@@ -161,12 +161,12 @@ function errorCode(code: number): DibsErrorCode {
   return CODES[code] ?? 'UNKNOWN';
 }
 
-/** What gRPC says when it is the connection that ended, and not the service that answered. */
+/** gRPC's text if the connection ended and the service did not answer. */
 const CONNECTION_ENDED = /^Received RST_STREAM|^Bandwidth exhausted or memory limit exceeded$/;
 
-/** The error of a call of its own. */
+/** The error of a unary call. */
 export function dibsErrorOf(error: ServiceError): DibsError {
-  // A server that closes a connection for one caller's sake ends the calls of others too: they may ask again.
+  // A server that closes a connection because of one caller ends the calls of others too. They may retry.
   if (CONNECTION_ENDED.test(error.details)) {
     const text = `the connection was closed: ${error.details}`;
     return new DibsError('UNAVAILABLE', text, undefined, { cause: error });

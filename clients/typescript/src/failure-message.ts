@@ -3,8 +3,8 @@ const BYTES_MAX = 4_096;
 const BACKOFF_MS_MAX = 300_000;
 
 /**
- * What the waiters are told of an error: its message, cut to the contract's bound between two characters. It
- * never throws itself: an error may have a message that cannot be read.
+ * The message of an error for the waiters, cut to the contract's bound between two characters. It never throws, because
+ * an error may have an unreadable message.
  */
 export function failureMessage(error: unknown): string {
   const bytes = Buffer.from(textOf(error), 'utf8');
@@ -15,14 +15,14 @@ export function failureMessage(error: unknown): string {
   return bytes.toString('utf8', 0, end);
 }
 
-/** An error may say how long the source should be left alone, in milliseconds up to 300000. */
+/** An error may set how long to leave the source alone, in milliseconds up to 300000. */
 export function askedBackoffMs(error: unknown): number | undefined {
   try {
     const { retryAfterMs: ms } = (error ?? {}) as { retryAfterMs?: unknown };
     if (typeof ms !== 'number' || !(ms >= 0 && ms <= BACKOFF_MS_MAX)) return undefined;
     return Math.floor(ms);
   } catch {
-    // A getter that throws says nothing.
+    // A getter that throws sets nothing.
     return undefined;
   }
 }

@@ -17,11 +17,11 @@ import { pause } from './pause.js';
 import { type Made, type RebuildBytes, rebuildUnderLease } from './rebuild.js';
 import type { RunningRebuilds } from './running-rebuilds.js';
 
-/** What a fetch came to. */
+/** The result of a fetch. */
 export interface Fetched {
-  /** null where the source has nothing. */
+  /** null if the source has nothing. */
   readonly bytes: Uint8Array | null;
-  /** This process has just made it. */
+  /** This process has just rebuilt it. */
   readonly isOwn: boolean;
   readonly freshness: 'fresh' | 'stale';
 }
@@ -39,11 +39,11 @@ export interface FetchParts {
   readonly leaseHoldMaxMs: number;
   readonly clock: Clock;
   readonly chance: Chance;
-  /** The longest wait that the service is asked for: beyond it, a wait is asked in pieces. */
+  /** The longest wait to ask of the service. A longer one is asked for in pieces. */
   waitMsMax: number;
 }
 
-/** What one fetch loop needs: who asks for what, and what it is made of. */
+/** What one fetch loop needs: the request, its callers and the shared parts. */
 export interface FetchLoop {
   readonly parts: FetchParts;
   readonly namespace: string;
@@ -54,11 +54,11 @@ export interface FetchLoop {
   readonly flight: Flight<Fetched>;
   /** When its callers stop waiting for other callers' rebuilds. */
   readonly untilMs: number;
-  /** `read` gets no lease. Default: as the options say. */
+  /** `read` gets no lease. Default: according to the options. */
   readonly intent?: 'read';
-  /** Its first answer, which was asked for together with those of other keys, under this request id. */
+  /** Its first answer, which was requested together with those of other keys, under this request id. */
   readonly first?: FirstAnswer;
-  /** In place of a rebuild under the lease. */
+  /** Replaces the rebuild under the lease. */
   readonly onLease?: (lease: Lease) => Promise<void>;
 }
 
@@ -67,30 +67,30 @@ export interface FirstAnswer {
   readonly outcome: Promise<GetOrLockOutcome>;
 }
 
-/** A wait that took less was none: the answer's way over the network. */
+/** A shorter wait does not count as one: it is the answer's way over the network. */
 const WAITED_MS_MIN = 10;
-/** A wait of this length is taken by every service that has not said otherwise. */
+/** Every service accepts a wait of this length unless it says otherwise. */
 export const WAIT_MS_ASKED_MAX = 30_000;
-/** Between two questions, at the least, however soon the service says to come back. */
+/** The shortest pause between two requests, however soon the service allows a retry. */
 const PAUSE_MS_MIN = 10;
-/** What the answer's way may take, above the wait. */
+/** What an answer may take on its way, in addition to the wait. */
 export const WAY_MS = 2_000;
 
 /**
- * How often in a row the service may break off before it counts as out of reach: a replica that was killed ends
- * its calls so, and the next attempt reaches another. If there is none, it fails within milliseconds.
+ * How often in a row the service may break off a call before it counts as unreachable. A replica that was killed ends
+ * its calls like this, and the next attempt reaches another one. If there is none, it fails within milliseconds.
  */
 const BROKEN_OFF_MAX = 2;
 
-/** GetOrLock until there is a value, a failure, or no time left; rebuilding where a lease comes. */
+/** Repeats GetOrLock until there is a value, a failure, or no time left. Rebuilds if it gets a lease. */
 export async function fetchLoop(steps: FetchLoop): Promise<Fetched> {
   const { parts, untilMs, flight } = steps;
   const { availability, clock, chance } = parts;
   const { signal } = flight.callers;
-  // The same for every attempt: a lease whose answer was lost on its way comes again.
+  // The same for every attempt, so that a lease whose answer was lost is granted again.
   let requestId = steps.first?.requestId ?? chance.requestId();
   let first = steps.first?.outcome;
-  // The first answer was asked for again already where that was of use.
+  // The first answer was already retried if that made sense.
   let brokenOff = first === undefined ? 0 : BROKEN_OFF_MAX - 1;
   for (;;) {
     signal.throwIfAborted();
@@ -136,11 +136,11 @@ export async function fetchLoop(steps: FetchLoop): Promise<Fetched> {
       if (rebuilt.kind === 'served') return rebuilt.fetched;
       // A key that is invalidated faster than it is rebuilt must not hold its caller forever.
       if (clock.nowMs() >= untilMs) throw rebuilt.error;
-      // Not the lease again that was given up.
+      // So that it does not get the lease back that it gave up.
       requestId = chance.requestId();
       continue;
     }
-    // A read that finds nothing has waited for nobody.
+    // A read that finds nothing has waited for no rebuild.
     if (steps.intent !== 'read' || waitedMs >= WAITED_MS_MIN)
       waited(steps, waitedMs, outcome.kind === 'failed');
     if (outcome.kind === 'failed') throw new RebuildFailedError(outcome.message, outcome.retryAfterMs);
@@ -169,15 +169,15 @@ function ask(
     {
       ...{ namespace, key, leaseMs, stale, read, requestId },
       intent: intent ?? (refresh === true ? 'refresh' : 'rebuild'),
-      // Where the caller names no wait, the deadline bounds it, and the service's own maximum. So too for a piece.
+      // Without a wait of its own, the deadline and the service's maximum bound it. The same holds for a piece.
       waitMs: waitMs === undefined || inPieces ? undefined : wholeMs,
     },
-    // A caller that has left must not stand in the service's queue, nor be given the lease.
+    // A caller that has left must not stay in the service's queue, nor get the lease.
     { deadlineMs: wholeMs + WAY_MS, traceparent, signal: flight.callers.signal },
   );
 }
 
-/** What a service says whose longest wait is shorter than usual: `wait_ms: 20000 is outside 0 to 500`. */
+/** The longest wait that the service accepts, from its error: `wait_ms: 20000 is outside 0 to 500`. */
 function longestWaitMs({ code, message }: DibsError): number | undefined {
   const [, max] = /^wait_ms: .* to (\d+)/.exec(code === 'INVALID_ARGUMENT' ? message : '') ?? [];
   return max === undefined ? undefined : Number(max);
@@ -194,7 +194,7 @@ function waited({ parts, namespace, key }: FetchLoop, waitedMs: number, answered
   recordWait(waitedMs, namespace);
 }
 
-/** Waiting on is no use where the service said that the rebuild takes longer than the wait. */
+/** Waiting longer makes no sense if the service said that the rebuild takes longer than the wait. */
 function endsHere({ reason }: Busy): boolean {
   return reason === 'deadline_too_short' || reason === 'no_value';
 }
@@ -203,7 +203,7 @@ function busyError({ reason, retryAfterMs, holderAgeMs }: Busy): DibsBusyError {
   return new DibsBusyError(reason, retryAfterMs, holderAgeMs);
 }
 
-/** Pauses as the service asked; throws `error` where it did not, or where the caller's time is over by then. */
+/** Pauses as the service asked. Throws `error` if it did not ask, or if the caller's time is over by then. */
 async function comeBack(
   { clock, chance }: FetchParts,
   error: DibsError | DibsBusyError,
@@ -223,7 +223,7 @@ async function underLease(steps: FetchLoop, lease: Lease) {
   const { ttlMs, staleMs, leaseMs, traceparent, absentTtlMs = ttlMs, tags = [] } = options;
   const { previous } = lease;
   const goesOn = previous !== undefined && options.refresh !== true && options.revalidate !== 'await';
-  // Work in the background delays no caller, and ends by itself.
+  // Background work delays no caller, and ends by itself.
   const callers = goesOn ? new Callers(undefined, clock) : flight.callers;
   const running = parts.running.begin(namespace, key, previous !== undefined, callers);
   const rebuilding = rebuildUnderLease(parts.calls, {
@@ -244,7 +244,9 @@ async function underLease(steps: FetchLoop, lease: Lease) {
   });
 }
 
-/** The service cannot be reached: what is known here, or one rebuild at a time in this process, or the error. */
+/**
+ * The service cannot be reached: returns what is known here, or runs one rebuild at a time in this process, or throws.
+ */
 async function withoutService(steps: FetchLoop, cause: DibsError): Promise<Fetched> {
   const { parts, namespace, key, rebuild, options, onUnavailable, flight, untilMs } = steps;
   const { hooks, local, near } = parts;
@@ -266,6 +268,6 @@ async function withoutService(steps: FetchLoop, cause: DibsError): Promise<Fetch
     countLocalRebuild(namespace);
     return rebuild({ signal: all, fence: 0, reason: 'local', previous: undefined });
   });
-  // A copy: what is kept is given to others too.
+  // A copy, because the kept value goes to other callers too.
   return { bytes: bytes && Buffer.from(bytes), isOwn: true, freshness: 'fresh' };
 }

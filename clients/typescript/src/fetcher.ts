@@ -23,7 +23,7 @@ export interface FindCall {
   readonly options: GetOptions;
 }
 
-/** What one caller has of a fetch. */
+/** The result of a fetch for one caller. */
 export interface Taken extends Fetched {
   /** Other callers have the same bytes. */
   readonly isShared: boolean;
@@ -62,16 +62,16 @@ export class Fetcher {
     }
   }
 
-  /** With a rebuild, although there is a value. Callers of one turn of the event loop share it. */
+  /** Rebuilds, although there is a value. Callers of one turn of the event loop share it. */
   refetch(call: FetchCall): Promise<Taken> {
     const options = { ...call.options, refresh: true };
     const untilMs = this.parts.clock.nowMs() + (options.waitMs ?? DEFAULT_WAIT_MS);
     return this.#ask({ ...call, options }, untilMs, 'anew', true);
   }
 
-  /** What is cached; undefined where nothing is. Never a rebuild. */
+  /** What is cached; undefined if nothing is. Never rebuilds. */
   async find(call: FindCall): Promise<Fetched | undefined> {
-    // No TTL: nothing is stored.
+    // No TTL, because nothing is stored.
     const options = { ttlMs: 0, ...call.options, waitMs: call.options.waitMs ?? 0 };
     try {
       return await this.alone(
@@ -84,7 +84,7 @@ export class Fetcher {
     }
   }
 
-  /** A call of its own, which no other one joins before it has a lease. */
+  /** A separate call, which no other call joins before it has a lease. */
   alone(call: FetchCall, how: Pick<FetchLoop, 'intent' | 'first' | 'onLease'>): Promise<Fetched> {
     const { namespace, key, options } = call;
     const { signal, ...rest } = options;
@@ -96,7 +96,7 @@ export class Fetcher {
     );
   }
 
-  /** As a call that others may join under `name`, or as one of its own if there is none. */
+  /** Asks as a call that others may join under `name`, or separately without a name. */
   async #ask(call: FetchCall, untilMs: number, name: string | undefined, isShort = false): Promise<Taken> {
     const { namespace, key, options } = call;
     const { signal, ...rest } = options;
@@ -120,20 +120,22 @@ export class Fetcher {
   }
 }
 
-/** The rebuild of a call that has none. */
+/** The rebuild of a call without one. */
 export const never = () => Promise.reject(new Error('this call has no rebuild'));
 
-/** A caller that reads the store or refreshes wants what is newer than its call, and not what an earlier one has read. */
+/**
+ * A caller that reads the store or refreshes needs something newer than its call, not the result of an earlier read.
+ */
 export function mayJoin({ read, refresh }: Pick<RebuildOptions, 'read' | 'refresh'>): boolean {
   return read !== 'store' && refresh !== true;
 }
 
-/** It would be served the stale value, and need not wait for the rebuild. */
+/** It would get the stale value, and need not wait for the rebuild. */
 function takesPrevious({ stale, revalidate }: RebuildOptions): boolean {
   return stale !== 'forbid' && revalidate !== 'await';
 }
 
-/** Calls with the same of these get the same answer, so that one of them asks for all. */
+/** Calls that agree in these get the same answer, so one of them asks for all. */
 function idOf({ namespace, key, options, onUnavailable }: FetchCall, name: string): string {
   const { stale = '', revalidate = '', waitMs = '', staleIfError = '' } = options;
   return [name, namespace, key, stale, revalidate, waitMs, staleIfError, onUnavailable].join('\0');

@@ -2,23 +2,23 @@ import { Callers } from './callers.js';
 import { type Change, type CopyHolder, concerns } from './changes.js';
 import { type Clock, SYSTEM_CLOCK } from './clock.js';
 
-/** What a flight is about, and how long each of its callers would wait for another caller's rebuild. */
+/** The subject of a flight, and how long each of its callers would wait for another caller's rebuild. */
 export interface FlightTerms {
   readonly id: string;
   readonly namespace: string;
   readonly key: string;
   readonly signal: AbortSignal | undefined;
   readonly untilMs: number;
-  /** It may be joined only before its request is sent. */
+  /** Others may join it only before its request is sent. */
   readonly isShort?: boolean;
 }
 
 /** One call to the service that several callers of this process may share. */
 export class Flight<T> {
   readonly callers: Callers;
-  /** Set by the one that begins it. */
+  /** Set by the caller that begins it. */
   result!: Promise<T>;
-  /** The request may be with the service by now. */
+  /** The request may have reached the service. */
   isSent = false;
   #leasedMs: number | undefined;
   readonly #joined: (() => void)[] = [];
@@ -31,21 +31,21 @@ export class Flight<T> {
     this.callers = new Callers(() => close(this), clock);
   }
 
-  /** Its answer is a lease: later callers join the rebuild, by the rules of that. */
+  /** Its answer is a lease. Later callers join the rebuild, by the rebuild's rules. */
   leased(): void {
     this.close(this);
     this.#leasedMs ??= this.clock.nowMs();
     for (const begin of this.#joined.splice(0)) begin();
   }
 
-  /** The caller that began it does not wait for another one's rebuild. */
+  /** For the caller that began it, which does not wait for another one's rebuild. */
   waitAsFirst(): Promise<T> {
     return this.callers.wait(this.result, { signal: this.terms.signal });
   }
 
   /**
-   * The service answers within the wait, which is the same for all callers of a flight. If the answer is a lease,
-   * this process rebuilds, and the caller's own wait bounds how long it waits for that.
+   * The service answers within the wait, which is the same for all callers of a flight. If the answer is a lease, this
+   * process rebuilds, and each caller's own wait bounds how long it waits for that.
    */
   waitAsJoined({ signal, untilMs }: FlightTerms): Promise<T> {
     const bound = (begin: () => void) => {
@@ -58,16 +58,16 @@ export class Flight<T> {
 }
 
 /**
- * The calls to the service that callers may join. Anyone may join before the request is sent, which is at the end of
- * the turn of the event loop. After that callers may join only while every change is heard of and none has come: what
- * the service answers may have been read before a change that the caller knows of.
+ * The calls to the service that callers may join. Any caller may join before the request is sent, at the end of the
+ * turn of the event loop. After that, callers may join only while every change is received and none has come: the
+ * service may have read its answer before a change that the caller knows of.
  */
 export class Flights<T> implements CopyHolder {
   readonly #joinable = new Map<string, Flight<T>>();
-  /** Those of this turn. */
+  /** The flights of this turn. */
   #unsent: Flight<T>[] = [];
   readonly #close = (flight: Flight<T>) => {
-    // Only if it is still this one: another may have begun since it was closed.
+    // Only if it is still this one, because another may have begun since it was closed.
     if (this.#joinable.get(flight.terms.id) === flight) this.#joinable.delete(flight.terms.id);
   };
 
@@ -76,12 +76,14 @@ export class Flights<T> implements CopyHolder {
     private readonly clock: Clock = SYSTEM_CLOCK,
   ) {}
 
-  /** How many may be joined. */
+  /** The number of flights that may be joined. */
   get size(): number {
     return this.#joinable.size;
   }
 
-  /** `found` is told which flight the caller waits for. `isShort`: no one joins it after its request was sent. */
+  /**
+   * Calls `found` with the flight that the caller waits for. `isShort`: no caller joins it after its request was sent.
+   */
   join(
     terms: FlightTerms,
     start: (flight: Flight<T>) => Promise<T>,
@@ -100,7 +102,7 @@ export class Flights<T> implements CopyHolder {
     return this.#begin(flight, start, found);
   }
 
-  /** For a caller whose call no one joins. */
+  /** For a caller whose call no other one joins. */
   alone(
     terms: FlightTerms,
     start: (flight: Flight<T>) => Promise<T>,
@@ -118,7 +120,7 @@ export class Flights<T> implements CopyHolder {
     found(flight);
     flight.result = start(flight);
     const close = () => this.#close(flight);
-    // The failure belongs to the callers; here it only ends the flight.
+    // The failure belongs to the callers. Here it only ends the flight.
     flight.result.then(close, close);
     return flight.waitAsFirst();
   }
@@ -133,7 +135,10 @@ export class Flights<T> implements CopyHolder {
     this.#joinable.clear();
   }
 
-  /** What was sent before, one by one or over another session, may be older than a change that was not told of. */
+  /**
+   * Answers to earlier requests, by unary calls or over another session, may be older than a change that was not
+   * reported.
+   */
   began(): void {
     this.#joinable.clear();
   }

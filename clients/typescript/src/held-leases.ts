@@ -1,13 +1,13 @@
-/** Losses that were not watched for when they were heard of. */
+/** How many losses are remembered that came before the watch. */
 const UNWATCHED_MAX = 1_000;
 
-/** The leases that this process holds, so that a rebuild hears at once that its lease is lost. */
+/** The leases that this process holds, so that a rebuild learns at once that its lease is lost. */
 export class HeldLeases {
   readonly #onLost = new Map<string, () => void>();
   /** A lease and its loss may come in one message, before its rebuild can watch it. */
   readonly #unwatched = new Set<string>();
 
-  /** `lost` is called once if the service says so, or has said so; the returned function ends the watch. */
+  /** Calls `lost` once if the service reports the loss, or has reported it. The returned function ends the watch. */
   watch(token: string, lost: () => void): () => void {
     if (this.#unwatched.delete(token)) {
       queueMicrotask(lost);

@@ -6,8 +6,8 @@ type Socket = Awaited<ReturnType<Connector['connect']>>['socket'];
 
 /**
  * The given credentials, over connections that let the process end. A session is a stream that stays open, and gRPC
- * holds the process for each open stream. What holds it here is the timer of each call's deadline: it ends with
- * the call.
+ * keeps the process alive for each open stream. Here only the timer of each call's deadline does, and it ends with the
+ * call.
  */
 export class IdleConnections extends ChannelCredentials {
   constructor(private readonly security: ChannelCredentials) {

@@ -1,6 +1,6 @@
 import { types } from 'node:util';
 
-/** What JSON silently makes something else of, and what to do instead. */
+/** What JSON silently changes, and what to use instead. */
 const KINDS: readonly (readonly [is: (value: object) => boolean, fault: string])[] = [
   [types.isMap, 'a Map has no form in JSON; give an object or a list of pairs'],
   [types.isSet, 'a Set has no form in JSON; give a list'],
@@ -12,8 +12,8 @@ const KINDS: readonly (readonly [is: (value: object) => boolean, fault: string])
 const BYTES = 'bytes have no form in JSON; give `codec: bytes()` for a value that is bytes';
 
 /**
- * Why JSON would not bring a value back as it is, with the path to the part that is at fault, such as
- * `value.items[2].price: NaN has no form in JSON; ...`; undefined if it would.
+ * Why JSON would not bring a value back unchanged, with the path to the faulty part, such as `value.items[2].price: NaN
+ * has no form in JSON; ...`; undefined if it would.
  */
 export function jsonFault(value: unknown): string | undefined {
   return faultAt(value, 'value', '', new Set());
@@ -57,7 +57,7 @@ function faultOf(value: object, path: string, name: string, within: Set<object>)
 }
 
 function faultInList(list: readonly unknown[], path: string, within: Set<object>): string | undefined {
-  // Not by its own keys: a hole would be null.
+  // By index, because a hole would become null.
   for (let at = 0; at < list.length; at += 1) {
     const fault = faultAt(list[at], `${path}[${at}]`, String(at), within);
     if (fault !== undefined) return fault;

@@ -1,5 +1,6 @@
-// Which of several replicas has a key: rendezvous hashing (Thaler and Ravishankar, "Using name-based mappings to
-// increase hit rates", 1998). All clients compute the same, so that a key has one replica in the whole fleet.
+// Which of several places has a key: rendezvous hashing (Thaler and Ravishankar, "Using name-based mappings to increase
+// hit rates", 1998). All processes compute the same, so that a key has one replica, and one group of lock nodes, in the
+// whole fleet. The service and its TypeScript client are two packages and each have this file. A test compares the two.
 
 /** FNV-1a of 32 bits, over the text's UTF-8. */
 export function hashOf(text: string): number {
@@ -18,7 +19,7 @@ function hashOfBytes(bytes: Uint8Array): number {
   return hash >>> 0;
 }
 
-/** The replica with the highest one has the key. `seed` is the hash of its address, such as `10.0.0.1:50051`. */
+/** The place with the highest rank has the key. `seed` is the hash of its address, such as `10.0.0.1:50051`. */
 export function rankOf(keyHash: number, seed: number): number {
   // The last step of MurmurHash3, which makes every bit count.
   let mixed = keyHash ^ seed;

@@ -3,15 +3,15 @@ import type { DibsError } from './errors.js';
 import type { ExtendOutcome } from './outcomes.js';
 
 const THIRD_MS_MIN = 5;
-/** What an extension may take where the lease leaves it the time: a try that hangs must not cost the next ones. */
+/** What an extension may take if the lease leaves it the time. A hanging attempt must not cost the next ones. */
 const EXTEND_MS = 2_000;
 
-/** Extends one lease; rejects with a {@link DibsError}, also when it is not answered within `deadlineMs`. */
+/** Extends one lease. Rejects with a {@link DibsError}, also without an answer within `deadlineMs`. */
 export type Extend = (deadlineMs: number) => Promise<{ outcome: ExtendOutcome; expiresInMs: number }>;
 
 /**
- * Keeps a lease while its rebuild runs: extends it every third of what is left, so that two extensions in a
- * row may be lost. Tells once when the lease is over: the service says so, or no extension came in time.
+ * Keeps a lease during its rebuild: extends it every third of the remaining time, so two extensions in a row may be
+ * lost. Reports once when the lease is over: the service says so, or no extension came in time.
  */
 export class LeaseKeeper {
   #cancel = () => {};
@@ -20,7 +20,7 @@ export class LeaseKeeper {
   #lost = false;
   readonly #heldUntilMs: number;
 
-  /** `holdMsMax` is how long it is kept in all: a rebuild that hangs must not keep its key forever. */
+  /** `holdMsMax` bounds the whole time, because a hanging rebuild must not keep its key forever. */
   constructor(
     private readonly extend: Extend,
     expiresInMs: number,
@@ -33,7 +33,7 @@ export class LeaseKeeper {
     this.#plan();
   }
 
-  /** It was lost because it was held for too long, and the service does not know. */
+  /** It was given up because it was held for too long, and the service does not know. */
   get heldTooLong(): boolean {
     return this.#lost && this.clock.nowMs() >= this.#heldUntilMs;
   }
@@ -42,7 +42,7 @@ export class LeaseKeeper {
     return this.#lost;
   }
 
-  /** The service says that it is over. */
+  /** The service reports that it is over. */
   lose(): void {
     if (!this.#stopped) this.#lose();
   }
@@ -55,7 +55,7 @@ export class LeaseKeeper {
   #plan(): void {
     const nowMs = this.clock.nowMs();
     const leftMs = this.#endsAtMs - nowMs;
-    // Below a few milliseconds a third is no time: the end is near, and is told when it comes.
+    // A third of a few milliseconds is too short. The end is near, and is reported when it comes.
     const thirdMs = Math.min(leftMs, Math.max(THIRD_MS_MIN, leftMs / 3));
     const pauseMs = Math.max(0, Math.min(thirdMs, this.#heldUntilMs - nowMs));
     this.#cancel = this.clock.after(pauseMs, () => void this.#extend());
@@ -66,13 +66,13 @@ export class LeaseKeeper {
     let over = askedAtMs >= Math.min(this.#endsAtMs, this.#heldUntilMs);
     if (!over) {
       try {
-        // A try that hangs ends with the lease, so that the loss is told then and not later.
+        // A hanging attempt ends with the lease, so the loss is reported then and not later.
         const leftMs = Math.max(1, Math.ceil(this.#endsAtMs - askedAtMs));
         const { outcome, expiresInMs } = await this.extend(Math.min(EXTEND_MS, leftMs));
         over = outcome === 'lost';
         if (outcome === 'extended') this.#endsAtMs = askedAtMs + expiresInMs;
       } catch (error) {
-        // Not answered is not lost: the lease still has its end, and the next third brings another try.
+        // No answer is not a loss: the lease keeps its end, and the next third brings another attempt.
         over = (error as DibsError).code === 'INVALID_ARGUMENT';
       }
     }

@@ -21,18 +21,18 @@ import { VERSION } from './version.js';
 import { NumberReader } from './wire-numbers.js';
 
 export interface LinkOptions {
-  /** `HOST:PORT`, `unix:///path` or `dns:///HOST:PORT`; all addresses of the name are used in turn. */
+  /** `HOST:PORT`, `unix:///path` or `dns:///HOST:PORT`. All addresses of the name are used in turn. */
   readonly target: string;
-  /** Sent as `authorization: Bearer`; empty for none. A function is asked for each connection and unary call. */
+  /** Sent as `authorization: Bearer`; empty for none. A function is called for each connection and each unary call. */
   readonly token?: string | (() => string);
-  /** Path of a file with the token, which is read again when it changes. */
+  /** Path of a file with the token. It is read again when it changes. */
   readonly tokenFile?: string;
-  /** The token may travel in clear to another machine. */
+  /** The token may travel unencrypted to another machine. */
   readonly allowInsecureToken?: boolean;
-  /** Path of a PEM file with the authorities that the service's certificate is checked by. */
+  /** Path of a PEM file with the authorities to trust for the service's certificate. */
   readonly tlsCa?: string;
   /**
-   * Paths of PEM files with the client's own certificate and its key. Any of the three turns TLS on; they are read
+   * Paths of PEM files with the client's own certificate and its key. Any of the three turns TLS on. They are read
    * again for each connection.
    */
   readonly tlsCert?: string;
@@ -44,16 +44,16 @@ export interface LinkOptions {
 const CHANNEL: ClientOptions = {
   // In front of gRPC's own.
   'grpc.primary_user_agent': `dibs-client-typescript/${VERSION}`,
-  // A link that died without a word is found within 15 s, and the calls on it end.
+  // A dead connection is noticed within 15 s, and its calls end.
   'grpc.keepalive_time_ms': 10_000,
   'grpc.keepalive_timeout_ms': 5_000,
-  // Back at a service that restarts within a second; the default would wait up to two minutes.
+  // Reconnects within a second to a service that restarts. The default would wait up to two minutes.
   'grpc.initial_reconnect_backoff_ms': 100,
   'grpc.max_reconnect_backoff_ms': 1_000,
   // The service bounds the values.
   'grpc.max_receive_message_length': -1,
   'grpc.max_send_message_length': -1,
-  // What may be under way on the connection: a session has hundreds of answers in one message.
+  // What may be in flight on the connection: a session has hundreds of answers in one message.
   'grpc-node.flow_control_window': 4_194_304,
   'grpc.service_config': JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
 };
@@ -73,9 +73,9 @@ export interface ChannelLink {
   >;
   readonly connecting: Pick<Connecting, 'underWay'>;
   metadata(traceparent?: string): Metadata;
-  /** A stream that takes the bytes of messages: what gRPC itself cannot write would end it. */
+  /** A stream that takes the bytes of messages, because a message that gRPC itself cannot write would end it. */
   session(): ClientDuplexStream<Buffer, SessionResponse>;
-  /** When a call ends that may take so long. */
+  /** The deadline of a call that may take this long. */
   deadlineAfter(ms: number): number;
   close(): void;
 }
@@ -92,7 +92,7 @@ export class Link implements ChannelLink {
     checkTarget(target);
     const security = securityOf(options);
     this.#token = tokenSource(options);
-    // Also one whose file is still empty: it is sent as soon as there is one.
+    // Also if its file is still empty, because it is sent as soon as there is one.
     const hasToken = [typeof options.token === 'function', options.tokenFile, this.#token()].some(Boolean);
     if (hasToken && !security._isSecure() && !staysHere(target) && options.allowInsecureToken !== true) {
       throw new DibsError(

@@ -4,13 +4,13 @@ import { type Change, type CopyHolder, concerns, named } from './changes.js';
 import { type Clock, SYSTEM_CLOCK } from './clock.js';
 import type { Made } from './rebuild.js';
 
-/** What one caller, or several that share a flight, want of a rebuild without the service. */
+/** What one caller, or several in one flight, need of a rebuild without the service. */
 export interface LocalTerms {
   readonly namespace: string;
   readonly key: string;
   readonly signal: AbortSignal;
   readonly untilMs: number;
-  /** It takes what was rebuilt, or is being rebuilt, before it came. */
+  /** It accepts what was rebuilt, or is being rebuilt, before it came. */
   readonly mayShare: boolean;
   /** How long the value would be fresh, in milliseconds. */
   ttlMsOf(made: Made): number;
@@ -30,13 +30,13 @@ interface Kept {
   readonly made: Made;
 }
 
-/** A hot key is not rebuilt for each call while the service is away, and an old value is not served for long. */
+/** A hot key is not rebuilt for each call while the service is unavailable, and an old value is not served for long. */
 const KEPT_MS_MAX = 5_000;
 const KEPT_BYTES_MAX = 67_108_864;
-/** Besides its key and its value an entry has its place in the maps. */
+/** The size of an entry without its key and its value. */
 const ENTRY_BYTES = 200;
 
-/** Rebuilds of this process without the service: one at a time for each key. Results are kept for a short while. */
+/** Rebuilds of this process without the service, one at a time per key. Results are kept for a short time. */
 export class LocalRebuilds implements CopyHolder {
   readonly #running = new Map<string, Running>();
   readonly #kept: LRUCache<string, Kept>;
@@ -51,7 +51,7 @@ export class LocalRebuilds implements CopyHolder {
     });
   }
 
-  /** `begun` is called when this begins a rebuild, rather than joining one. */
+  /** Calls `begun` if this begins a rebuild instead of joining one. */
   get(terms: LocalTerms, make: (signal: AbortSignal) => Promise<Made>): Promise<Made> {
     const { namespace, key, signal, untilMs, mayShare } = terms;
     const id = `${named(namespace)}\0${key}`;
@@ -67,7 +67,7 @@ export class LocalRebuilds implements CopyHolder {
     return this.#begin(id, terms, make);
   }
 
-  /** The service is back, and knows better, also than a rebuild that still runs. */
+  /** The service is back. Its values count, also against a rebuild that still runs. */
   forget(): void {
     this.#kept.clear();
     this.#running.clear();
@@ -82,10 +82,10 @@ export class LocalRebuilds implements CopyHolder {
     }
   }
 
-  /** Without the service no change is heard of anyway. */
+  /** Without the service, no change is received anyway. */
   missed(): void {}
 
-  /** The service was there, and the session tells only of changes from now on. */
+  /** The service was there, and the session reports only changes from now on. */
   began(): void {
     this.forget();
   }
@@ -104,7 +104,7 @@ export class LocalRebuilds implements CopyHolder {
     this.#running.set(id, running);
     running.result.then((made) => {
       const ttl = Math.min(KEPT_MS_MAX, terms.ttlMsOf(made));
-      // Not what was begun before an invalidation.
+      // Only if it did not begin before an invalidation.
       if (isCurrent() && made.how.store && ttl > 0) this.#kept.set(id, { namespace, key, made }, { ttl });
       end();
     }, end);

@@ -5,13 +5,13 @@ import type { FirstAnswer } from './fetch-loop.js';
 import type { GetOrLockOutcome } from './outcomes.js';
 import { pause } from './pause.js';
 
-/** What is asked of many keys together. */
+/** The shared request for many keys. */
 export interface ManyQuestion {
   readonly calls: Calls;
   readonly clock: Clock;
   readonly requestId: string;
   readonly signal: AbortSignal | undefined;
-  /** What one GetOrLockMany is asked with, and how long its reply may take in milliseconds. */
+  /** The wait of one GetOrLockMany, and how long its reply may take in milliseconds. */
   waiting(): Pick<Parameters<Calls['getOrLockMany']>[0], 'waitMs'> & { readonly deadlineMs: number };
   readonly asked: Omit<Parameters<Calls['getOrLockMany']>[0], 'keys' | 'waitMs' | 'requestId'>;
   /** Whether the caller waits for other callers' rebuilds. */
@@ -29,22 +29,22 @@ interface Open {
   fail(error: unknown): void;
 }
 
-/** How often a call that breaks off without any answer is made: another replica may answer the second. */
+/** How many attempts a call has that breaks off without any answer: another replica may answer the second one. */
 const TIMES_MAX = 2;
-/** How long the keys whose leases were had at once wait for those about which the service has not decided. */
+/** How long keys with an immediate lease wait for keys that the service has not decided. */
 const LOOK_MS_MAX = 1_000;
 const LOOK_PAUSE_MS = 20;
 
 /**
- * The first answer of each of many keys. They are asked for without a wait first, so that all leases that can be had
- * come at once, and their keys are rebuilt together. Then one call waits for the keys that other callers rebuild.
+ * The first answer of each of many keys. The first request does not wait, so that all available leases come at once and
+ * their keys are rebuilt together. Then one call waits for the keys that other callers rebuild.
  */
 export class ManyAnswers {
   readonly #open = new Map<string, Open>();
 
   constructor(private readonly question: ManyQuestion) {}
 
-  /** To be called for each key before {@link ask}. */
+  /** Call it for each key before {@link ask}. */
   of(key: string): FirstAnswer {
     const outcome = new Promise<GetOrLockOutcome>((settle, fail) => {
       this.#open.set(key, { settle, fail });
@@ -54,7 +54,7 @@ export class ManyAnswers {
     return { requestId: this.question.requestId, outcome };
   }
 
-  /** Asks for all keys. `first` is called when each is known to be had at once, or not. */
+  /** Asks for all keys. Calls `first` when it is known which of them are available at once. */
   async ask(first: () => void): Promise<void> {
     const pieces = piecesOf([...this.#open.keys()]);
     const { waits } = this.question;
@@ -65,8 +65,8 @@ export class ManyAnswers {
   }
 
   /**
-   * Without a wait, and again while no other caller has the lease of a key: a service under load has not decided about
-   * all of a thousand keys at once. Returns the keys to wait for.
+   * Asks without a wait, and again while no other caller has the lease of a key: a service under load has not decided
+   * all of a thousand keys at once. Resolves to the keys to wait for.
    */
   async #look(keys: readonly string[]): Promise<readonly string[]> {
     const { clock, signal } = this.question;
@@ -81,7 +81,7 @@ export class ManyAnswers {
     }
   }
 
-  /** One call, and again where it broke off. Returns the keys that were busy, which a look does not settle. */
+  /** One call, and another one if it breaks off. Resolves to the busy keys, which a look does not settle. */
   async #pass(keys: readonly string[], pass: 'look' | 'final'): Promise<readonly Busy[]> {
     const left = new Set(keys);
     const busy: Busy[] = [];

@@ -7,20 +7,20 @@ import { ManyAnswers } from './many-answers.js';
 import { ManyRebuilds, type RebuildManyBytes } from './many-rebuilds.js';
 import { DEFAULT_WAIT_MS } from './options.js';
 
-/** One call for several keys, each of them once. */
+/** One call for several distinct keys. */
 export interface ManyCall extends Omit<FetchCall, 'key' | 'rebuild'> {
   readonly keys: readonly string[];
   readonly rebuild: RebuildManyBytes;
 }
 
-/** What each key of a call came to. */
+/** The result for each key of a call. */
 export interface ManyFetched {
   readonly of: ReadonlyMap<string, Promise<Pick<Fetched, 'bytes' | 'isOwn'>>>;
-  /** That key again, with a rebuild although there is a value. */
+  /** Rebuilds that key, although there is a value. */
   refetch(key: string): Promise<Fetched>;
 }
 
-/** Each key goes its own way, as one of getOrRebuild: only its first question and its rebuild are those of all. */
+/** Each key behaves as in its own getOrRebuild. They share only the first request and the rebuild. */
 export function fetchMany(parts: FetchParts, fetcher: Fetcher, call: ManyCall): ManyFetched {
   const { namespace, keys, options } = call;
   const { clock, chance, hooks, near } = parts;

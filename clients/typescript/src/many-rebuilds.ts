@@ -1,13 +1,13 @@
 import { type Clock, SYSTEM_CLOCK } from './clock.js';
 import type { Made, RebuildBytes } from './rebuild.js';
 
-/** What a rebuild of one key is told. */
+/** What a rebuild of one key gets. */
 export type RebuildFacts = Parameters<RebuildBytes>[0];
 
-/** Makes the bytes of several keys anew. What it returns gives those of one key, or throws. */
+/** Rebuilds the bytes of several keys. The returned function gives those of one key, or throws. */
 export type RebuildManyBytes = (
   rebuilds: ReadonlyMap<string, RebuildFacts>,
-  /** Aborted when that of each key is. */
+  /** Aborted when the signals of all keys are. */
   signal: AbortSignal,
 ) => Promise<(key: string) => Made>;
 
@@ -18,12 +18,15 @@ interface Waiting {
 }
 
 /**
- * Keys whose leases come later, one after the other, are rebuilt together if they come within this time. It doubles with
- * each such rebuild: under load, leases for a thousand keys trickle in.
+ * Keys whose leases come later, one after the other, are rebuilt together if they come within this time. It doubles
+ * with each such rebuild, because under load the leases for a thousand keys trickle in.
  */
 const GATHER_MS = { min: 10, max: 160 };
 
-/** Gathers the rebuilds of single keys into calls for several: all that the first answers have brought, then the rest. */
+/**
+ * Gathers the rebuilds of single keys into calls for several: first everything that the first answers brought, then the
+ * rest.
+ */
 export class ManyRebuilds {
   #waiting = new Map<string, Waiting>();
   #hasAnswers = false;
@@ -46,7 +49,7 @@ export class ManyRebuilds {
   /** The first answers of all keys have come. */
   answered(): void {
     this.#hasAnswers = true;
-    // What each key makes of its answer takes no longer than this turn of the event loop.
+    // Each key handles its answer within this turn of the event loop.
     this.#plan((run) => this.clock.soon(run));
   }
 
@@ -86,7 +89,7 @@ export class ManyRebuilds {
   }
 }
 
-/** Aborted when all of them are, with the reason of the last. */
+/** Aborted when all of them are, with the reason of the last one. */
 function allAborted(signals: readonly AbortSignal[]): AbortSignal {
   const all = new AbortController();
   let left = signals.length;

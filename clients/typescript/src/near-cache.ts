@@ -5,13 +5,13 @@ import { DibsError } from './errors.js';
 import type * as wire from './generated/dibs/v1/coordinator.js';
 
 export interface NearCacheOptions {
-  /** Of values and keys, in bytes; what was used least recently goes first. */
+  /** The bound of values and keys, in bytes. The least recently used go first. */
   readonly maxBytes: number;
   /** Namespaces whose values are kept, at most 64. Default: the client's own. */
   readonly namespaces?: readonly string[];
 }
 
-/** A question under way, by whose answer the cache may be filled unless something changes meanwhile. */
+/** A request under way. Its answer may fill the cache unless something changes in the meantime. */
 export interface Asking {
   readonly id: string;
   readonly namespace: string;
@@ -21,7 +21,7 @@ export interface Asking {
   overtaken: boolean;
 }
 
-/** Questions for many keys that travel together. */
+/** Requests for many keys that travel together. */
 export interface AskingMany {
   answered(answer: wire.GetOrLockManyResponse): void;
   /** No more answers come. */
@@ -29,25 +29,25 @@ export interface AskingMany {
 }
 
 interface Entry {
-  /** Bytes as they were published; null where the source has nothing. */
+  /** The published bytes; null if the source has nothing. */
   readonly value: Buffer | null;
   readonly namespace: string;
-  /** The session that tells of its changes. */
+  /** The session that reports its changes. */
   readonly watch: Watch;
   readonly since: number;
-  /** undefined where the replica does not say: any tag may be one of its own. */
+  /** undefined if the replica does not report them: any tag may be one of them. */
   readonly tags: readonly string[] | undefined;
 }
 
 const NAMESPACES_MAX = 64;
-/** Besides its key and its value an entry has its place in the maps. */
+/** The size of an entry without its key and its value. */
 const ENTRY_BYTES = 200;
-/** Beyond that, a change by tag drops all values of its namespace. */
+/** Beyond this many, a change by tag drops all values of its namespace. */
 const TAGS_KEPT_MAX = 10_000;
 
-/** The changes by tag of one namespace, each by its place in the order of all of them. */
+/** The changes by tag of one namespace, each with its position in the order of all of them. */
 class TagChanges {
-  /** All values of before are void, with any tags. */
+  /** All earlier values are void, with any tags. */
   floor = 0;
   latest = 0;
   readonly #byTag = new Map<string, number>();
@@ -64,7 +64,7 @@ class TagChanges {
     this.latest = at;
   }
 
-  /** Whether a value with these tags, asked for when `since` changes had come, still counts. */
+  /** Whether a value with these tags, requested when `since` changes had come, is still valid. */
   spare(tags: readonly string[] | undefined, since: number): boolean {
     if (since >= this.latest) return true;
     if (since < this.floor || tags === undefined) return false;
@@ -73,16 +73,16 @@ class TagChanges {
 }
 
 /**
- * Fresh values in this process's memory, for as long as the service says what changes: every session watches the
- * namespaces, an answer fills the cache only where nothing was heard since its question was sent, an entry is served
- * only while its session is live, and all is dropped when a session breaks.
+ * Fresh values in this process's memory, as long as the service reports changes. Every session watches the namespaces.
+ * An answer fills the cache only if nothing was reported since its request was sent. An entry is served only while its
+ * session is live. Everything is dropped when a session breaks.
  */
 export class NearCache implements CopyHolder {
   readonly namespaces: readonly string[];
   readonly #entries: LRUCache<string, Entry>;
-  /** What was dropped because changes may have been missed, until the service is back; where that is asked for. */
+  /** If enabled: what was dropped because changes may have been missed, until the service is back. */
   readonly #left: LRUCache<string, Entry> | undefined;
-  /** Its keys are their own ids: writing an id costs more than looking it up. */
+  /** In this namespace, keys are their own ids, because building an id costs more than looking it up. */
   readonly #bare: string;
   readonly #tags: ReadonlyMap<string, TagChanges>;
   readonly #asking = new Set<Asking>();
@@ -114,19 +114,19 @@ export class NearCache implements CopyHolder {
     this.#left = keepsWhatIsLeft ? entriesOf(maxBytes, clock) : undefined;
   }
 
-  /** The fresh value of a key, null for a known absence; undefined where nothing is known. */
+  /** The fresh value of a key, null for a known absence; undefined if nothing is known. */
   get(namespace: string, key: string): Buffer | null | undefined {
     const entry = this.#entries.get(this.#idOf(namespace, key));
     return entry !== undefined && this.#counts(entry) && entry.watch.isLive ? entry.value : undefined;
   }
 
-  /** What was fresh when the service was last heard of, and is served only as stale. */
+  /** The value that was fresh when the service last answered. Serve it only as stale. */
   left(namespace: string, key: string): Buffer | null | undefined {
     const entry = this.#left?.get(this.#idOf(namespace, key));
     return entry !== undefined && this.#counts(entry) ? entry.value : undefined;
   }
 
-  /** To be told before a question is sent over a session; undefined where its answer is not kept. */
+  /** Call it before a request is sent over a session; undefined if its answer is not kept. */
   ask(namespace: string, key: string, watch: Watch): Asking | undefined {
     const name = named(namespace);
     if (!this.#tags.has(name)) return undefined;
@@ -136,7 +136,7 @@ export class NearCache implements CopyHolder {
     return asking;
   }
 
-  /** Ends a question, with the answer if there was one. */
+  /** Ends a request, with the answer if there was one. */
   answered(asking: Asking, response: wire.GetOrLockResponse | undefined): void {
     this.#asking.delete(asking);
     const { outcome } = response ?? {};
@@ -144,7 +144,7 @@ export class NearCache implements CopyHolder {
     const { payload, freshForMs, tags } = outcome.value;
     if (payload === undefined || !(freshForMs > 0)) return;
     const { namespace, watch, since } = asking;
-    // A copy: what was received with it, up to a megabyte, must not live as long as it does.
+    // A copy, because the message it came in, up to a megabyte, must not live as long as it does.
     const value = payload.$case === 'value' ? Buffer.from(payload.value) : null;
     const entry = { value, namespace, watch, since, tags: tags?.names };
     if (this.#counts(entry)) this.#entries.set(asking.id, entry, { ttl: freshForMs });
@@ -170,7 +170,7 @@ export class NearCache implements CopyHolder {
     };
   }
 
-  /** The service says what has changed, or this client has changed it. */
+  /** The service reports what has changed, or this client has changed it. */
   changed({ namespace, keys, tags, all }: Change): void {
     const name = named(namespace);
     if (all || tags.length > 0) {
@@ -207,7 +207,7 @@ export class NearCache implements CopyHolder {
 
   #idOf(namespace: string, key: string): string {
     const name = named(namespace);
-    // No bare key begins with a zero character, so that none is another one's id.
+    // No bare key begins with a zero character, so no two keys share an id.
     return name === this.#bare && key.charCodeAt(0) !== 0 ? key : `\0${name}\0${key}`;
   }
 }
@@ -220,7 +220,7 @@ function entriesOf(maxBytes: number, clock: Clock): LRUCache<string, Entry> {
         (sum, tag) => sum + 2 * tag.length + 16,
         ENTRY_BYTES + 2 * id.length + (value?.byteLength ?? 0),
       ),
-    // Bounds are exact: nothing is served a moment past its time.
+    // Exact bounds: nothing is served a moment past its time.
     ttlResolution: 0,
     ttl: 1,
     perf: { now: () => clock.nowMs() },

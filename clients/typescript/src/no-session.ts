@@ -1,9 +1,11 @@
-/** The service does not take sessions here, or something on the way breaks streams: not an error of the call. */
+/**
+ * The service does not accept sessions here, or something on the way breaks streams. It is not an error of the call.
+ */
 export class NoSession extends Error {
   override readonly name: string = 'NoSession';
 }
 
-/** The token that the session was opened with is known no more: the next one shows the token of the moment. */
+/** The token of the session is no longer valid. The next session sends the current one. */
 export class SessionRefused extends NoSession {
   override readonly name = 'SessionRefused';
 }

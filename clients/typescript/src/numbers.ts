@@ -1,8 +1,8 @@
 import { DibsError } from './errors.js';
 
-/** A year, as the contract says. */
+/** A year, the contract's bound. */
 export const TTL_MS_MAX = 31_536_000_000;
-/** What a timer can count. */
+/** The longest time that a timer can count. */
 export const TIMER_MS_MAX = 2_147_483_647;
 const TAGS_MAX = 16;
 const TAG_BYTES_MAX = 256;
@@ -15,7 +15,7 @@ export interface Storing {
   readonly tags?: readonly string[] | undefined;
 }
 
-/** What a call says in numbers and words. */
+/** The numbers and words of a call's options. */
 interface Said extends Storing, Partial<Record<(typeof WORDS)[number][0], string | undefined>> {
   readonly waitMs?: number | undefined;
   readonly leaseMs?: number | undefined;
@@ -31,7 +31,7 @@ const BOUNDS: Readonly<
   leaseMs: [1, TIMER_MS_MAX],
 };
 
-/** What an option may say in words; in JavaScript it may be anything. */
+/** The allowed words of options. In JavaScript an option may be anything. */
 const WORDS = [
   ['stale', ['allow', 'forbid']],
   ['read', ['near', 'store']],
@@ -41,7 +41,7 @@ const WORDS = [
 
 const NAMES = Object.keys(BOUNDS) as (keyof typeof BOUNDS)[];
 
-/** The same options in whole milliseconds. Throws for one that is out of its bounds, before anything is sent. */
+/** The same options in whole milliseconds. Throws for an option outside its bounds, before anything is sent. */
 export function checked<Options extends Said>(options: Options): Options {
   let whole: Options | undefined;
   for (const name of NAMES) {
@@ -55,7 +55,7 @@ export function checked<Options extends Said>(options: Options): Options {
   return whole ?? options;
 }
 
-/** A fraction counts as a whole millisecond: it must not end as 0. */
+/** A fraction counts as a whole millisecond, so that it does not become 0. */
 export function wholeMs(name: string, ms: number, min: number, max: number): number {
   const rounded = typeof ms === 'number' ? Math.ceil(ms) : Number.NaN;
   if (ms >= 0 && rounded >= min && rounded <= max) return rounded;
@@ -77,7 +77,7 @@ export function checkWord(name: string, word: string | undefined, words: readonl
   throw new DibsError('INVALID_ARGUMENT', `${name}: ${String(word)} is none of ${words.join(', ')}`);
 }
 
-/** A text would be taken for a list of its characters. */
+/** A plain string would be taken for a list of its characters. */
 export function checkTexts(name: string, texts: readonly string[]): void {
   if (!Array.isArray(texts)) throw new DibsError('INVALID_ARGUMENT', `${name}: is not a list`);
   for (const text of texts) checkText(name, text);
@@ -96,7 +96,7 @@ function checkTags(tags: readonly string[]): void {
   }
 }
 
-/** Half a surrogate pair has no UTF-8: two different broken texts would become one. */
+/** Half a surrogate pair has no UTF-8. Two different broken texts would become one. */
 export function checkText(name: string, text: string): void {
   if (typeof text === 'string' && text.isWellFormed()) return;
   throw new DibsError('INVALID_ARGUMENT', `${name}: is not well-formed text`);

@@ -1,40 +1,41 @@
-import type { Slot } from './deadlines.js';
+import type { Tick, Timed } from './deadlines.js';
 import { DibsError } from './errors.js';
 import type * as wire from './generated/dibs/v1/coordinator.js';
 
 export type Response = NonNullable<wire.SessionReply['response']>;
 
-/** What a response of this kind carries. */
+/** The content of a response of this kind. */
 export type Of<Case extends Response['$case']> = Extract<Response, { $case: Case }>['value'];
 
 /** What the caller waits for, and how it gets it. */
-interface CallerOf {
+export interface Caller {
   readonly expected: Response['$case'];
-  readonly resolve: (value: unknown) => void;
-  readonly reject: (error: DibsError) => void;
-  /** Gets each answer but the last, where there are several. */
+  readonly answered: (value: unknown) => void;
+  readonly failed: (error: DibsError) => void;
+  /** Receives each answer but the last, if there are several. */
   readonly more: ((value: unknown) => void) | undefined;
 }
 
 /** A call whose answer has not come. */
-export class OpenCall<Line> {
-  slot: Slot<OpenCall<Line>> | undefined;
-  /** Called when it has ended, however. */
+export class OpenCall<Line> implements Timed {
+  tick: Tick | undefined;
+  place = 0;
+  /** Called when it has ended, in any way. */
   onEnd: (() => void) | undefined;
 
   constructor(
-    /** Where it was sent. */
+    /** The stream that it was sent on. */
     readonly line: Line,
     readonly id: number,
     readonly deadlineMs: number,
-    private readonly caller: CallerOf,
+    private readonly caller: Caller,
   ) {}
 
   settle(outcome: Response | DibsError): void {
-    const { expected, resolve, reject } = this.caller;
-    if (outcome instanceof DibsError) reject(outcome);
-    else if (outcome.$case === expected) resolve(outcome.value);
-    else reject(new DibsError('INTERNAL', `the answer to ${expected} is of another kind`));
+    const { expected, answered, failed } = this.caller;
+    if (outcome instanceof DibsError) failed(outcome);
+    else if (outcome.$case === expected) answered(outcome.value);
+    else failed(new DibsError('INTERNAL', `the answer to ${expected} is of another kind`));
   }
 
   /** One of several answers. */

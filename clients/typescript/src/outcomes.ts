@@ -1,7 +1,7 @@
 import type { BusyReason } from './errors.js';
 import * as wire from './generated/dibs/v1/coordinator.js';
 
-/** What the service answered, in the words of this package. Values that it does not know are `unspecified`. */
+/** The service's answers, in the names of this package. Unknown values become `unspecified`. */
 
 export type Degraded = 'none' | 'quorum_lost' | 'store_lost' | 'local' | 'unspecified';
 
@@ -16,16 +16,16 @@ export type LeaseReason =
 
 export interface Hit {
   readonly kind: 'hit';
-  /** The bytes that were published; null where the source is known to have nothing. */
+  /** The published bytes; null if the source is known to have nothing. */
   readonly value: Buffer | null;
   readonly freshness: 'fresh' | 'stale';
-  /** Milliseconds; 0 for a stale one. */
+  /** Milliseconds; 0 for a stale value. */
   readonly freshForMs: number;
-  /** 0 where no store gave one. */
+  /** 0 if the store gave none. */
   readonly fence: number;
-  /** A newer value is on its way. */
+  /** A newer value is being rebuilt. */
   readonly rebuilding: boolean;
-  /** What it can be invalidated by; undefined where the replica does not say. */
+  /** The tags that can invalidate it; undefined if the replica does not report them. */
   readonly tags?: readonly string[] | undefined;
 }
 
@@ -33,7 +33,7 @@ export interface Lease {
   readonly kind: 'lease';
   /** A secret; never log it. */
   readonly token: string;
-  /** 0 where no store gave one. */
+  /** 0 if the store gave none. */
   readonly fence: number;
   /** Milliseconds from when the answer was sent. */
   readonly expiresInMs: number;
@@ -66,17 +66,17 @@ export type PublishOutcome =
   | 'not_stored'
   | 'unspecified';
 
-/** What became of a publish. */
+/** The result of a publish. */
 export interface Published {
   readonly outcome: PublishOutcome;
-  /** Of the value that is stored now; 0 if there is none. */
+  /** The fence of the value that is stored now; 0 if there is none. */
   readonly fence: number;
   /**
-   * Of a value that is stored: true if no invalidation has come since the lease, false if one has, so that the value
-   * is never served as fresh. undefined where the replica does not know.
+   * For a stored value: true if no invalidation has come since the lease; false if one has, so the value is never
+   * served as fresh; undefined if the replica does not know.
    */
   readonly counts?: boolean | undefined;
-  /** With `not_stored`: the store did not answer, so that the value may still be there. */
+  /** With `not_stored`: the store did not answer, so the value may be stored anyway. */
   readonly maybeStored: boolean;
 }
 
@@ -94,7 +94,7 @@ export type LeaseEnd =
   | 'cancelled'
   | 'unspecified';
 
-/** What is known of a key, without its value and without any secret. Times are milliseconds. */
+/** What is known about a key, without its value and without any secret. Times are milliseconds. */
 export interface Explanation {
   readonly lease:
     | {
@@ -186,7 +186,7 @@ export function getOrLockOutcome({ outcome, degraded: fleet }: wire.GetOrLockRes
     case 'failed':
       return { kind: 'failed', ...outcome.value, degraded };
     default:
-      // An outcome that a later service has: all that this one can say of it is that there is no answer.
+      // An outcome of a later service. This version only knows that there is no answer.
       return { kind: 'busy', retryAfterMs: 0, holderAgeMs: 0, reason: 'unspecified', degraded };
   }
 }
@@ -203,7 +203,7 @@ function hit({ payload, freshness, freshForMs, fence, rebuilding, tags }: wire.H
   };
 }
 
-/** Written out, because a spread would cost a multiple of the rest. */
+/** Written out, because a spread would cost several times the rest. */
 function hitOutcome(
   { payload, freshness, freshForMs, fence, rebuilding, tags }: wire.Hit,
   degraded: Degraded,
@@ -224,7 +224,7 @@ function bufferOf(payload: wire.Hit['payload']): Buffer | null {
   return payload?.$case === 'value' ? asBuffer(payload.value) : null;
 }
 
-/** The words for an enum: each value's name in the contract, without its prefix and in small letters. */
+/** The words of an enum: each value's name in the contract, without its prefix and in lower case. */
 function wordsOf<W extends string>(names: object, prefix: string): (value: number) => W | 'unspecified' {
   const words = new Map<number, W>();
   for (const [name, value] of Object.entries(names)) {

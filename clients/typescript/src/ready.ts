@@ -5,7 +5,9 @@ import type { Transport } from './transport.js';
 
 const PAUSE_MS = 50;
 
-/** Resolves when a first connection stands, however often it is tried; rejects if none does within `timeoutMs`. */
+/**
+ * Resolves when there is a first connection, after any number of attempts. Rejects if there is none within `timeoutMs`.
+ */
 export async function readyWithin(transport: Pick<Transport, 'ready'>, timeoutMs: number): Promise<void> {
   const untilMs = performance.now() + timeoutMs;
   for (;;) {

@@ -11,20 +11,20 @@ import {
 import { failureMessage } from './failure-message.js';
 import type { PublishOutcome } from './outcomes.js';
 
-/** The W3C traceparent of the span that is current in the calling code; undefined without OpenTelemetry's SDK. */
+/** The W3C traceparent of the current span of the calling code; undefined without OpenTelemetry's SDK. */
 export function currentTraceparent(): string | undefined {
   const span = trace.getActiveSpan();
   return span === undefined ? undefined : written(span.spanContext());
 }
 
-/** One rebuild in its caller's trace, where waiters elsewhere find it. Costs nothing without an SDK. */
+/** One rebuild in its caller's trace, where waiters in other processes find it. Costs nothing without an SDK. */
 export class RebuildSpan {
   /** For the calls that end the lease. */
   readonly traceparent: string | undefined;
   readonly #span: Span;
   readonly #context: Context;
 
-  /** A child of the span that is current, or of what `traceparent` names. */
+  /** A child of the current span, or of the one that `traceparent` names. */
   constructor(
     lease: { readonly namespace: string; readonly reason: string; readonly fence: number },
     traceparent: string | undefined,
@@ -53,7 +53,7 @@ export class RebuildSpan {
     try {
       this.#span.recordException(error instanceof Error ? error : failureMessage(error));
     } catch {
-      // An error whose fields cannot be read is one without a text.
+      // An error whose fields cannot be read has no text.
     }
     this.#span.setStatus({ code: SpanStatusCode.ERROR });
   }

@@ -14,7 +14,7 @@ import { pause } from './pause.js';
 import { RebuildSpan } from './rebuild-span.js';
 import type { RunningRebuild } from './running-rebuilds.js';
 
-/** What a rebuild says of this one value, in place of what its call says. */
+/** How a rebuild stores this one value, instead of the options of its call. */
 export interface HowStored {
   store: boolean;
   ttlMs?: number | undefined;
@@ -22,18 +22,18 @@ export interface HowStored {
   tags?: readonly string[] | undefined;
 }
 
-/** What a rebuild made: null where the source has nothing. */
+/** The result of a rebuild: null if the source has nothing. */
 export interface Made {
   readonly bytes: Uint8Array | null;
   readonly how: HowStored;
 }
 
-/** Makes the bytes anew. */
+/** Rebuilds the bytes. */
 export type RebuildBytes = (context: {
   readonly signal: AbortSignal;
   readonly fence: number;
   readonly reason: string;
-  /** The value before; null where the source had nothing, undefined where none is known. */
+  /** The previous value; null if the source had nothing, undefined if none is known. */
   readonly previous: Buffer | null | undefined;
 }) => Promise<Made>;
 
@@ -44,14 +44,14 @@ export interface RebuildTerms {
   readonly lease: Lease;
   readonly rebuild: RebuildBytes;
   readonly leaseMs: number | undefined;
-  /** After so long the lease is extended no more. */
+  /** After this long the lease is no longer extended. */
   readonly leaseHoldMaxMs: number;
   readonly ttlMs: number;
   readonly absentTtlMs: number;
   readonly staleMs: number | undefined;
   readonly tags: readonly string[];
   readonly traceparent: string | undefined;
-  /** Aborted when no caller waits any more; undefined where none waits from the beginning. */
+  /** Aborted when no caller waits any more; undefined if none waits from the beginning. */
   readonly signal: AbortSignal | undefined;
   readonly hooks: Hooks;
   readonly held: HeldLeases;
@@ -67,15 +67,14 @@ export type Rebuilt =
   /** The lease was lost before the rebuild ended: another caller may have the value by now. */
   | { readonly kind: 'lease_lost'; readonly error: LeaseLostError };
 
-/** No longer than a rebuild that is worth a lease: the caller has its value already. */
+/** No longer than a rebuild that is worth a lease, because the caller already has its value. */
 const PUBLISH_MS = 2_000;
 const PUBLISH_AGAIN = 3;
 const PUBLISH_PAUSE_MS = 100;
 
 /**
- * Rebuilds and hands the result over. Rejects with what the rebuild threw, after the waiters were told. Its own
- * caller gets the result also if the publish fails. When the lease is lost, the rebuild is told, and
- * what it still returns is thrown away.
+ * Rebuilds and publishes the result. Rejects with the error of the rebuild, after the waiters were told. Its own caller
+ * gets the result even if the publish fails. When the lease is lost, the rebuild is told, and its result is dropped.
  */
 export async function rebuildUnderLease(calls: Calls, asked: RebuildTerms): Promise<Rebuilt> {
   const { namespace, lease, running } = asked;
@@ -142,12 +141,12 @@ async function rebuildInSpan(calls: Calls, terms: RebuildTerms, span: RebuildSpa
   }
   span.failed(lost.signal.reason);
   countRebuild('lost', namespace);
-  // The service believes that it is held: others need not wait until it runs out.
+  // The service believes that it is held. Others need not wait until it expires.
   if (keeper.heldTooLong) terms.background.add(release(calls, terms, undefined));
   return { kind: 'lease_lost', error: lost.signal.reason };
 }
 
-/** A failure is everyone's. That the callers have left is not one, and others may try at once. */
+/** A failure belongs to all callers. If the callers have left, that is not a failure, and others may try at once. */
 function giveUp(calls: Calls, terms: RebuildTerms, error: unknown): Promise<ReleaseOutcome | undefined> {
   const failure = terms.signal?.aborted
     ? undefined
@@ -163,13 +162,13 @@ async function release(
   try {
     return await calls.release({ namespace, key, token: lease.token, failure }, { traceparent });
   } catch (error) {
-    // The lease ends with its time; the error that counts is the rebuild's.
+    // The lease expires by itself. The error that counts is the rebuild's.
     tell(hooks.onBackgroundError, { namespace, key, error });
     return undefined;
   }
 }
 
-/** The caller has its value in any case. A fault of the service's is tried again behind. */
+/** The caller has its value in any case. A fault of the service is retried in the background. */
 async function handOver(
   calls: Calls,
   terms: RebuildTerms,
@@ -198,9 +197,9 @@ async function handOver(
     if (countsForAll(await publish())) running.settle({ kind: 'value', value: bytes });
   } catch (error) {
     if (error instanceof DibsError && mayPublishAgain(error)) {
-      // The caller may change what it was given.
+      // A copy, because the caller may change what it got.
       value = bytes && Buffer.from(bytes);
-      // Safe to repeat: one that was stored already is answered with `duplicate`.
+      // Safe to repeat: a publish that was already stored answers `duplicate`.
       background.add(
         publishAgain(terms, publish, error).catch((failed) => {
           countRebuild('not_stored', namespace);
@@ -215,7 +214,7 @@ async function handOver(
   }
 }
 
-/** What the rebuild says of its value, else what the call says. Throws for what cannot be stored so. */
+/** The options of the rebuild for its value, else those of the call. Throws for a value that cannot be stored so. */
 function storingOf(
   { ttlMs, absentTtlMs, staleMs, tags }: RebuildTerms,
   bytes: Uint8Array | null,
@@ -229,7 +228,7 @@ function storingOf(
   });
 }
 
-/** Only then may callers have it that came while it was rebuilt: nothing was invalidated since the lease. */
+/** Only then may callers have it that came during the rebuild: nothing was invalidated since the lease. */
 function countsForAll({ outcome, counts }: Published): boolean {
   return counts === true && (outcome === 'stored' || outcome === 'stored_late' || outcome === 'duplicate');
 }
@@ -254,7 +253,7 @@ async function publishAgain(
   throw error;
 }
 
-/** Nothing is known of what became of it, or the service says when to come back. */
+/** Its result is unknown, or the service says when to retry. */
 export function mayPublishAgain(error: DibsError): boolean {
   return isUnreachable(error) || error.retryAfterMs !== undefined;
 }

@@ -2,19 +2,19 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { named } from './changes.js';
 import { ReentrantRebuildError } from './errors.js';
 
-/** A rebuild, of one key or several, that the current code runs in, and the one that this was asked from. */
+/** A rebuild of one key or several that the current code runs in, and the rebuild around it. */
 interface Frame {
   readonly client: object;
   readonly namespace: string;
   readonly keys: ReadonlySet<string>;
   readonly outer: Frame | undefined;
-  /** Not what it left behind, such as a timer, which may ask for its key as anything else may. */
+  /** False for code that it left behind, such as a timer, which may ask for its key like any other code. */
   running: boolean;
 }
 
 /**
- * While it is on, it costs every promise of the process, about an eighth of a hit. So it is off
- * unless a rebuild runs or has run lately.
+ * While it is on, it slows every promise of the process, by about an eighth of a hit. So it is off unless a rebuild
+ * runs or has run recently.
  */
 const frames = new AsyncLocalStorage<Frame | undefined>();
 /** Turning it on and off costs more than many promises. */
@@ -22,7 +22,7 @@ const OFF_AFTER_MS = 1_000;
 let running = 0;
 let isEnding = false;
 
-/** The error of a call for a key that the calling code itself rebuilds, at once or by way of other keys. */
+/** The error of a call for a key that the calling code itself rebuilds, directly or through other keys. */
 export function reentrant(client: object, namespace: string, key: string): ReentrantRebuildError | undefined {
   for (let frame = frames.getStore(); frame !== undefined; frame = frame.outer) {
     if (

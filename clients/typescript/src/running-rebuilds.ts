@@ -2,17 +2,17 @@ import type { Callers } from './callers.js';
 import { type Change, type CopyHolder, concerns, named } from './changes.js';
 import { type Clock, SYSTEM_CLOCK } from './clock.js';
 
-/** What a rebuild came to, for callers that joined it after its lease was given. */
+/** The result of a rebuild, for callers that joined it after its lease was granted. */
 export type Shared =
   | { readonly kind: 'value'; readonly value: Uint8Array | null }
   | { readonly kind: 'failure'; readonly error: unknown }
-  /** Nothing that they may have: they ask the service. */
+  /** Nothing that they may have. They ask the service. */
   | { readonly kind: 'ask_again' };
 
 export interface RebuildFacts {
   readonly namespace: string;
   readonly key: string;
-  /** The lease came with a value to serve meanwhile. */
+  /** The lease came with a value to serve in the meantime. */
   readonly hasPrevious: boolean;
 }
 
@@ -44,7 +44,7 @@ export class RunningRebuild {
   }
 
   /**
-   * No one joins any more. To be called before its result is sent: a value that is stored, then invalidated, then
+   * No caller may join any more. Call it before its result is sent: a value that is stored, then invalidated, and then
    * answered must not reach a caller that came after the invalidation.
    */
   close(): void {
@@ -57,7 +57,7 @@ export class RunningRebuild {
   }
 }
 
-/** The rebuilds of this process that callers may join, by their keys. */
+/** The rebuilds of this process that callers may join, by key. */
 export class RunningRebuilds implements CopyHolder {
   readonly #open = new Map<string, RunningRebuild>();
   readonly #close = (rebuild: RunningRebuild) => {

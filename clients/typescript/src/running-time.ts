@@ -1,13 +1,13 @@
 import { type Clock, SYSTEM_CLOCK } from './clock.js';
 
-/** The time is counted in so many parts. */
+/** The time is counted in this many parts. */
 const PARTS = 8;
 const PART_MS = { min: 2, max: 250 };
 
 /**
- * Calls `over` when this process has run for `ms`, after what has arrived by then was read. While it is held up, by a
- * long computation or by its machine, time counts for little: what is late then is this process. The returned
- * function ends it.
+ * Calls `over` when this process has run for `ms`, after everything that has arrived by then was read. While the
+ * process is held up, by a long computation or by its machine, time counts for little: this process itself is late
+ * then. The returned function ends it.
  */
 export function afterRunning(ms: number, over: () => void, clock: Clock = SYSTEM_CLOCK): () => void {
   const partMs = Math.min(PART_MS.max, Math.max(PART_MS.min, ms / PARTS));

@@ -1,4 +1,4 @@
-/** A gRPC target's scheme, and the rest of it. One without a scheme is a name, and that is the rest. */
+/** A gRPC target's scheme, and the rest of it. Without a scheme, the whole target is a name. */
 export function schemeOf(target: string): [scheme: string, rest: string] {
   const [, scheme = 'dns', rest = target] = /^(dns|unix|unix-abstract|ipv4|ipv6):(.*)$/s.exec(target) ?? [];
   return [scheme, rest];

@@ -3,12 +3,12 @@ import { DibsError, dibsErrorOf } from './errors.js';
 import * as wire from './generated/dibs/v1/coordinator.js';
 import { NumberWriter } from './wire-numbers.js';
 
-/** A message of the contract is no larger, unless it carries a single call. */
+/** The contract's bound for a message, unless it carries a single call. */
 const MESSAGE_BYTES_MAX = 1_048_576;
-/** A key, a token, a holder and a request id; a failure's message or sixteen tags have four times that. */
+/** Covers a key, a token, a holder and a request id. A failure's message or sixteen tags take up to four times that. */
 const CALL_BYTES = 4_096;
 
-/** From `from` on as many calls as one message may carry, and at least one. */
+/** As many calls from `from` on as one message may carry, and at least one. */
 export function oneMessage(calls: readonly wire.SessionCall[], from: number): wire.SessionCall[] {
   let bytes = 0;
   let to = from;
@@ -19,7 +19,7 @@ export function oneMessage(calls: readonly wire.SessionCall[], from: number): wi
   return calls.slice(from, to);
 }
 
-/** What is written to the stream, and the calls that no bytes can be made of: one of those would end it for all. */
+/** The bytes for the stream, and the calls that cannot be encoded: one of those would end the stream for all. */
 export interface Encoded {
   readonly bytes: Buffer;
   readonly broken: readonly { readonly id: number; readonly error: DibsError }[];
@@ -48,7 +48,9 @@ export function bytesOf(request: wire.SessionRequest): Buffer {
   return Buffer.from(buffer, byteOffset, byteLength);
 }
 
-/** No less than the request's bytes: three for each character, and what all fields beside keys and values may take. */
+/**
+ * At least the request's bytes: three for each character, and the most that all fields besides keys and values take.
+ */
 function sizeOf(request: wire.SessionCall['request']): number {
   const value = request?.value;
   if (value === undefined) return CALL_BYTES;
@@ -57,7 +59,7 @@ function sizeOf(request: wire.SessionCall['request']): number {
   return CALL_BYTES + keys + payload;
 }
 
-/** For these a stream is refused again. Any other end is a connection that broke. */
+/** With these, a stream will be refused again. Any other end is a broken connection. */
 const FOR_GOOD: ReadonlySet<string> = new Set([
   'INVALID_ARGUMENT',
   'PERMISSION_DENIED',
@@ -66,7 +68,7 @@ const FOR_GOOD: ReadonlySet<string> = new Set([
   'UNIMPLEMENTED',
 ]);
 
-/** What the end of a stream is to the calls on it. */
+/** What the end of a stream means for the calls on it. */
 export function endOf(error: ServiceError): DibsError {
   const ended = dibsErrorOf(error);
   return FOR_GOOD.has(ended.code) ? ended : new DibsError('UNAVAILABLE', ended.message, ended.retryAfterMs);

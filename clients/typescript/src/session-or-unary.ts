@@ -2,31 +2,42 @@ import { type Clock, SYSTEM_CLOCK } from './clock.js';
 import { DibsError } from './errors.js';
 import type * as wire from './generated/dibs/v1/coordinator.js';
 import { NoSession, SessionRefused } from './no-session.js';
-import type { CallTerms, Transport } from './transport.js';
+import type { AskingTransport, CallTerms, Transport } from './transport.js';
 
-/** Until a session is tried again after it could not be had and calls one by one could: each time twice as long. */
+/** How long until a session is tried again after sessions failed and unary calls worked. It doubles each time. */
 const AGAIN_MS = { min: 2_000, max: 60_000 };
-/** Values up to here travel on the session: no service takes less. */
+/** Values up to this size travel on the session. Every service accepts them. */
 const ON_SESSION_BYTES_MAX = 1_000_000;
 
 /**
- * A session where that can be had, and one call after the other where something on the way breaks streams. No call
- * waits for a session that was not to be had before: it is tried again behind.
+ * A session if there can be one, and unary calls if something on the way breaks streams. No call waits for a session
+ * that failed before: it is tried again in the background.
  */
-export class SessionOrUnary implements Transport {
+export class SessionOrUnary implements AskingTransport {
   #isUnary = false;
   #cancelAgain = () => {};
   #closed = false;
 
   constructor(
-    private readonly session: Transport & Required<Pick<Transport, 'ready'>>,
+    private readonly session: AskingTransport & Required<Pick<Transport, 'ready'>>,
     private readonly unary: Transport & Required<Pick<Transport, 'ready'>>,
     private readonly clock: Clock = SYSTEM_CLOCK,
   ) {}
 
   readonly getOrLock: Transport['getOrLock'] = (request, terms) =>
     this.#either((by) => by.getOrLock(request, terms));
-  /** One that is too large for the service would end the session, and all that is open on it: it goes by itself. */
+  readonly askGetOrLock: AskingTransport['askGetOrLock'] = (request, terms, answered, failed) => {
+    if (this.#isUnary) this.unary.getOrLock(request, terms).then(answered, failed);
+    else
+      this.session.askGetOrLock(request, terms, answered, (error) => {
+        if (isNoSession(error))
+          this.#byUnary(error, (by) => by.getOrLock(request, terms)).then(answered, failed);
+        else failed(error);
+      });
+  };
+  /**
+   * A value that is too large for the service would end the session, and everything open on it. So it goes by itself.
+   */
   readonly publish: Transport['publish'] = (...to) =>
     isLarge(to[0]) ? this.unary.publish(...to) : this.#either((by) => by.publish(...to));
   readonly release: Transport['release'] = (...to) => this.#either((by) => by.release(...to));
@@ -70,13 +81,18 @@ export class SessionOrUnary implements Transport {
 
   #either<R>(ask: (by: Transport) => Promise<R>): Promise<R> {
     if (this.#isUnary) return ask(this.unary);
-    return ask(this.session).catch(async (error) => {
+    return ask(this.session).catch((error) => {
       if (!isNoSession(error)) throw error;
-      const reply = await ask(this.unary);
-      // Another session can be had.
-      if (!(error.cause instanceof SessionRefused)) this.#unaryWorks();
-      return reply;
+      return this.#byUnary(error, ask);
     });
+  }
+
+  /** There was no session for this call. */
+  async #byUnary<R>(noSession: DibsError, ask: (by: Transport) => Promise<R>): Promise<R> {
+    const reply = await ask(this.unary);
+    // Another session can be had.
+    if (!(noSession.cause instanceof SessionRefused)) this.#unaryWorks();
+    return reply;
   }
 
   #unaryWorks(): void {

@@ -3,20 +3,20 @@ import type { Clock } from './clock.js';
 import { DibsError } from './errors.js';
 import type * as wire from './generated/dibs/v1/coordinator.js';
 import { hashOf, rankOf } from './key-share.js';
-import type { CallTerms, Transport } from './transport.js';
+import type { AskingTransport, CallTerms, Transport } from './transport.js';
 
-/** A session, as far as the pool has to do with it. */
-export interface PooledSession extends Transport {
+/** The part of a session that the pool uses. */
+export interface PooledSession extends AskingTransport {
   /** The replica's address; undefined while the session is not open. */
   readonly peer: string | undefined;
-  /** Resolves when it is open, and rejects when it cannot be had. */
+  /** Resolves when it is open, and rejects if it cannot be opened. */
   ready(): Promise<void>;
   open(): void;
-  /** Ends the stream once its calls have ended. The next one goes to the next address, as gRPC takes turns. */
+  /** Ends the stream once its calls have ended. The next one goes to the next address, because gRPC takes turns. */
   leave(): void;
 }
 
-/** What a session tells the pool. */
+/** What a session reports to the pool. */
 export interface SessionEvents {
   opened(): void;
   broken(): void;
@@ -24,7 +24,7 @@ export interface SessionEvents {
 
 export interface SessionPoolParts {
   readonly clock: Clock;
-  /** Of 32 bits: pools with the same one give a key to the same replica. */
+  /** 32 bits. Pools with the same salt give a key to the same replica. */
   readonly salt: number;
   create(events: SessionEvents): PooledSession;
   /** How many addresses the target has now. */
@@ -33,31 +33,31 @@ export interface SessionPoolParts {
 
 interface Member {
   readonly session: PooledSession;
-  /** It is open to a replica of its own, so that calls may go over it. */
+  /** It is open to its own replica, so calls may use it. */
   ready: boolean;
-  /** Which keys it has. */
+  /** Determines which keys it has. */
   seed: number;
-  /** Until it looks again for a replica of its own. */
+  /** The pause before it looks again for its own replica. */
   lookAgainMs: number;
 }
 
-/** Beyond that, one process has no need of more replicas. */
+/** One process does not need more replicas. */
 const SESSIONS_MAX = 8;
-/** Until a session that broke is opened again. */
+/** How long until a broken session is opened again. */
 const REOPEN_MS = 1_000;
 /**
- * Until a session that met the replica of another one looks again. It doubles with each try: an address may still be
- * connecting, and on a loaded machine that takes a while.
+ * How long until a session that met the replica of another one tries again. It doubles with each try, because an
+ * address may still be connecting, which takes a while on a loaded machine.
  */
 const LOOK_AGAIN_MIN_MS = 10;
 const LOOK_AGAIN_MAX_MS = 30_000;
 
 /**
- * A session with each address that the target has. All calls of a key go over the same one, so that callers of
- * a key meet on one replica: a session that comes or goes moves no keys of the others. The first serves where no other
- * is open; it is opened by the first call.
+ * A session with each address of the target. All calls of a key use the same one, so callers of a key meet on one
+ * replica, and a session that comes or goes moves no keys of the others. The first one serves while no other is open.
+ * The first call opens it.
  */
-export class SessionPool implements Transport {
+export class SessionPool implements AskingTransport {
   readonly #first: Member;
   /** All but the first. */
   readonly #others: Member[] = [];
@@ -70,6 +70,8 @@ export class SessionPool implements Transport {
 
   readonly getOrLock: Transport['getOrLock'] = (request, terms) =>
     this.#of(request).getOrLock(request, terms);
+  readonly askGetOrLock: AskingTransport['askGetOrLock'] = (request, ...to) =>
+    this.#of(request).askGetOrLock(request, ...to);
   readonly publish: Transport['publish'] = (request, terms) => this.#of(request).publish(request, terms);
   readonly release: Transport['release'] = (request, terms) => this.#of(request).release(request, terms);
   readonly extend: Transport['extend'] = (request, terms) => this.#of(request).extend(request, terms);
@@ -90,7 +92,8 @@ export class SessionPool implements Transport {
         const answers = session.getOrLockMany({ ...request, keys }, { ...terms, signal });
         for await (const answer of answers) more(answer);
       };
-      // Some keys may have their answers, so that the others are asked for again, and not all of them in another way.
+      // Some keys may already have their answers. So the others are retried, and the whole call is not sent another
+      // way.
       await Promise.all([...groups].map(askOne)).catch((error) => Promise.reject(withoutCause(error)));
       return undefined;
     };

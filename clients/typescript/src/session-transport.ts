@@ -1,5 +1,6 @@
 import type { ClientDuplexStream, ServiceError } from '@grpc/grpc-js';
 import { answersAsTheyCome } from './answers-as-they-come.js';
+import { closed, gone, late, refusalOf } from './call-ends.js';
 import type { Changes, Watch } from './changes.js';
 import type { Clock } from './clock.js';
 import { Deadlines } from './deadlines.js';
@@ -8,7 +9,8 @@ import type * as wire from './generated/dibs/v1/coordinator.js';
 import type { ChannelLink } from './link.js';
 import type { NearCache } from './near-cache.js';
 import { NoSession, SessionRefused } from './no-session.js';
-import { type Of, OpenCall, type Response } from './open-call.js';
+import { type Caller, type Of, OpenCall, type Response } from './open-call.js';
+import { OpenCalls } from './open-calls.js';
 import { afterRunning } from './running-time.js';
 import { bytesOf, encoded, endOf, oneMessage } from './session-messages.js';
 import type { PooledSession, SessionEvents } from './session-pool.js';
@@ -19,14 +21,14 @@ type Request = NonNullable<wire.SessionCall['request']>;
 
 export interface SessionTransportOptions {
   readonly clock: Clock;
-  /** How long a session may take to be confirmed, in milliseconds of this process's own running. */
+  /** How long the confirmation of a session may take, in milliseconds of this process's own running time. */
   readonly connectMs: number;
   readonly holder: string;
   /** A lease of this session is over: its publish would not be stored. */
   leaseLost(lost: wire.LeaseLost): void;
   /** Filled by answers. */
   readonly near?: NearCache | undefined;
-  /** Told of what changes. */
+  /** Receives changes. */
   readonly changes?: Changes | undefined;
   readonly events?: SessionEvents | undefined;
 }
@@ -34,22 +36,22 @@ export interface SessionTransportOptions {
 /** One stream, with the calls that are open on it. */
 interface Line {
   readonly stream: Stream;
-  readonly calls: Map<number, OpenCall<Line>>;
+  readonly calls: OpenCalls<OpenCall<Line>>;
   readonly watch: Watch | undefined;
-  /** Ends the wait for its confirmation; undefined once that came: proxies on the way carry sessions. */
+  /** Ends the wait for its confirmation; undefined once it came: proxies on the way carry sessions. */
   confirm: (() => void) | undefined;
-  /** Told when it is confirmed, or broken. */
+  /** Called when it is confirmed or broken. */
   readonly expected: ((error?: DibsError) => void)[];
   calling: wire.SessionCall[];
   cancelled: number[];
   planned: boolean;
-  /** New calls go elsewhere; it ends with its last one. */
+  /** New calls go elsewhere. It ends with its last call. */
   leaving: boolean;
 }
 
 /**
- * All calls on one stream: what gathers in one turn of the event loop leaves in one message, and answers
- * come in any order. A replica that drains is left for new calls, and still answers the open ones.
+ * All calls on one stream. Calls of one turn of the event loop leave in one message, and answers come in any order. A
+ * draining replica gets no new calls, and still answers the open ones.
  */
 export class SessionTransport implements PooledSession {
   #line: Line | undefined;
@@ -66,41 +68,51 @@ export class SessionTransport implements PooledSession {
   }
 
   getOrLock(request: wire.GetOrLockRequest, terms: CallTerms): Promise<wire.GetOrLockResponse> {
+    return new Promise((resolve, reject) => this.askGetOrLock(request, terms, resolve, reject));
+  }
+
+  askGetOrLock(
+    request: wire.GetOrLockRequest,
+    terms: CallTerms,
+    answered: (response: wire.GetOrLockResponse) => void,
+    failed: (error: DibsError) => void,
+  ): void {
     const { near } = this.options;
     const watch = near === undefined || this.#closed ? undefined : this.#live().watch;
     const asking = watch && near?.ask(request.namespace, request.key, watch);
-    const answer = this.#ask('getOrLock', { $case: 'getOrLock', value: request }, terms);
-    if (near === undefined || asking === undefined) return answer;
-    return answer.then(
-      (response) => {
-        near.answered(asking, response);
-        return response;
-      },
-      (error) => {
-        near.answered(asking, undefined);
-        throw error;
-      },
-    );
+    const asked = { $case: 'getOrLock', value: request } as const;
+    if (near === undefined || asking === undefined) {
+      this.#ask(asked, terms, answered, failed);
+      return;
+    }
+    const heard = (response: wire.GetOrLockResponse) => {
+      near.answered(asking, response);
+      answered(response);
+    };
+    this.#ask(asked, terms, heard, (error) => {
+      near.answered(asking, undefined);
+      failed(error);
+    });
   }
 
   publish(request: wire.PublishRequest, terms: CallTerms): Promise<wire.PublishResponse> {
-    return this.#ask('publish', { $case: 'publish', value: request }, terms);
+    return this.#asked({ $case: 'publish', value: request }, terms);
   }
 
   release(request: wire.ReleaseRequest, terms: CallTerms): Promise<wire.ReleaseResponse> {
-    return this.#ask('release', { $case: 'release', value: request }, terms);
+    return this.#asked({ $case: 'release', value: request }, terms);
   }
 
   extend(request: wire.ExtendRequest, terms: CallTerms): Promise<wire.ExtendResponse> {
-    return this.#ask('extend', { $case: 'extend', value: request }, terms);
+    return this.#asked({ $case: 'extend', value: request }, terms);
   }
 
   invalidate(request: wire.InvalidateRequest, terms: CallTerms): Promise<wire.InvalidateResponse> {
-    return this.#ask('invalidate', { $case: 'invalidate', value: request }, terms);
+    return this.#asked({ $case: 'invalidate', value: request }, terms);
   }
 
   explain(request: wire.ExplainRequest, terms: CallTerms): Promise<wire.ExplainResponse> {
-    return this.#ask('explain', { $case: 'explain', value: request }, terms);
+    return this.#asked({ $case: 'explain', value: request }, terms);
   }
 
   getOrLockMany(
@@ -111,14 +123,13 @@ export class SessionTransport implements PooledSession {
     const asked = { $case: 'getOrLockMany', value: request } as const;
     const ask = (more: (answer: wire.GetOrLockManyResponse) => void, signal: AbortSignal) => {
       const watch = near === undefined || this.#closed ? undefined : this.#live().watch;
-      if (near === undefined || watch === undefined)
-        return this.#ask('getOrLockMany', asked, { ...terms, signal }, more);
+      if (near === undefined || watch === undefined) return this.#asked(asked, { ...terms, signal }, more);
       const asking = near.askMany(request.namespace, request.keys, watch);
       const heard = (answer: wire.GetOrLockManyResponse) => {
         asking.answered(answer);
         return answer;
       };
-      return this.#ask('getOrLockMany', asked, { ...terms, signal }, (answer) => more(heard(answer)))
+      return this.#asked(asked, { ...terms, signal }, (answer) => more(heard(answer)))
         .then(heard)
         .finally(() => asking.end());
     };
@@ -129,7 +140,7 @@ export class SessionTransport implements PooledSession {
     return this.#line?.confirm === undefined ? this.#line?.stream.getPeer() : undefined;
   }
 
-  /** Resolves when it is confirmed, and rejects when it cannot be had. */
+  /** Resolves when it is confirmed, and rejects if it cannot be opened. */
   ready(): Promise<void> {
     if (this.#closed) return Promise.reject(closed());
     return new Promise((resolve, reject) => {
@@ -143,7 +154,7 @@ export class SessionTransport implements PooledSession {
     try {
       this.#live();
     } catch {
-      // A token that cannot be had now: the calls say so, this is tried again.
+      // No token is available now. The calls report that, and this is tried again.
       this.options.events?.broken();
     }
   }
@@ -158,30 +169,39 @@ export class SessionTransport implements PooledSession {
     this.leave();
   }
 
-  #ask<Case extends Response['$case']>(
-    expected: Case,
-    request: Request,
-    { deadlineMs, signal, traceparent = '' }: CallTerms,
-    more: ((value: Of<Case>) => void) | undefined = undefined,
+  #asked<Case extends Response['$case']>(
+    request: Request & { readonly $case: Case },
+    terms: CallTerms,
+    more?: (value: Of<Case>) => void,
   ): Promise<Of<Case>> {
-    if (this.#closed) return Promise.reject(closed());
-    if (signal?.aborted) return Promise.reject(gone());
-    if (!(deadlineMs > 0)) return Promise.reject(late(deadlineMs));
-    return new Promise<Of<Case>>((resolve, reject) => {
-      const line = this.#live();
-      const id = this.#nextId++;
-      const caller = { expected, resolve: resolve as never, reject, more: more as never };
-      const call = new OpenCall(line, id, deadlineMs, caller);
-      call.slot = this.#deadlines.set(call, deadlineMs);
-      if (signal !== undefined) {
-        const leave = () => this.#leftBy(call, gone());
-        signal.addEventListener('abort', leave, { once: true });
-        call.onEnd = () => signal.removeEventListener('abort', leave);
-      }
-      line.calls.set(id, call);
-      line.calling.push({ id, deadlineMs: Math.ceil(deadlineMs), traceparent, request });
-      this.#plan(line);
-    });
+    return new Promise((resolve, reject) => this.#ask<Case>(request, terms, resolve as never, reject, more));
+  }
+
+  #ask<Case extends Response['$case']>(
+    request: Request & { readonly $case: Case },
+    { deadlineMs, signal, traceparent = '' }: CallTerms,
+    answered: (value: Of<Case>) => void,
+    failed: (error: DibsError) => void,
+    more?: (value: Of<Case>) => void,
+  ): void {
+    const refusal = this.#closed ? closed() : refusalOf(deadlineMs, signal);
+    if (refusal !== undefined) {
+      failed(refusal);
+      return;
+    }
+    const line = this.#live();
+    const id = this.#nextId++;
+    const caller = { expected: request.$case, answered, failed, more } as Caller;
+    const call = new OpenCall(line, id, deadlineMs, caller);
+    this.#deadlines.set(call, deadlineMs);
+    if (signal !== undefined) {
+      const leave = () => this.#leftBy(call, gone());
+      signal.addEventListener('abort', leave, { once: true });
+      call.onEnd = () => signal.removeEventListener('abort', leave);
+    }
+    line.calls.add(call);
+    line.calling.push({ id, deadlineMs: Math.ceil(deadlineMs), traceparent, request });
+    this.#plan(line);
   }
 
   /** Its caller no longer waits. Tells the service. */
@@ -197,7 +217,7 @@ export class SessionTransport implements PooledSession {
   #end(call: OpenCall<Line>, outcome: Response | DibsError): void {
     const { line } = call;
     if (!line.calls.delete(call.id)) return;
-    call.slot?.cancel(call);
+    this.#deadlines.cancel(call);
     call.onEnd?.();
     call.settle(outcome);
     this.#endIfLeft(line);
@@ -231,7 +251,7 @@ export class SessionTransport implements PooledSession {
     }
   }
 
-  /** The stream for new calls, opened if there is none. */
+  /** The stream for new calls. Opens one if there is none. */
   #live(): Line {
     if (this.#line !== undefined) return this.#line;
     const { holder, connectMs, changes, clock } = this.options;
@@ -244,7 +264,7 @@ export class SessionTransport implements PooledSession {
     const tooLate = new DibsError('UNAVAILABLE', `no session within ${connectMs} ms`);
     const confirm = afterRunning(connectMs, () => give(tooLate), clock);
     const line: Line = {
-      ...{ stream, confirm, watch: changes?.watch(), calls: new Map(), expected: [] },
+      ...{ stream, confirm, watch: changes?.watch(), calls: new OpenCalls(), expected: [] },
       ...{ calling: [], cancelled: [], planned: false, leaving: false },
     };
     this.#line = line;
@@ -289,7 +309,7 @@ export class SessionTransport implements PooledSession {
     this.#end(call, new DibsError(code, message, retryAfterMs, { cause }));
   }
 
-  /** New calls go to another replica; the open ones are still answered on this stream. */
+  /** New calls go to another replica. The open ones are still answered on this stream. */
   #leave(line: Line): void {
     if (this.#line === line) this.#line = undefined;
     this.#unwatched(line);
@@ -304,7 +324,7 @@ export class SessionTransport implements PooledSession {
     line.stream.end();
   }
 
-  /** It tells of no more changes. */
+  /** It reports no more changes. */
   #unwatched(line: Line): void {
     line.watch?.end();
     this.options.changes?.missed();
@@ -318,11 +338,7 @@ export class SessionTransport implements PooledSession {
     const cause = new NoSession(error.message, { cause: error });
     const outcome = confirmed ? error : new DibsError(error.code, error.message, undefined, { cause });
     for (const tell of line.expected.splice(0)) tell(outcome);
-    for (const call of [...line.calls.values()]) this.#end(call, outcome);
+    for (const call of line.calls.all()) this.#end(call, outcome);
     if (!line.leaving) this.options.events?.broken();
   }
 }
-
-const closed = () => new DibsError('CANCELLED', 'this client is closed');
-const gone = () => new DibsError('CANCELLED', 'the caller has left');
-const late = (deadlineMs: number) => new DibsError('DEADLINE_EXCEEDED', `no answer within ${deadlineMs} ms`);

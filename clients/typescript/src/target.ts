@@ -11,8 +11,8 @@ const FORMS =
   'HOST:PORT, HOST:PORT,HOST:PORT, dns:///HOST:PORT, ipv4:A:PORT,B:PORT, ipv6:[A]:PORT or unix:///path';
 
 /**
- * Throws for a target that cannot be one, before a client rebuilds everything by itself for the sake of a typo.
- * Names are not looked up.
+ * Throws for an invalid target, so that a client does not rebuild everything by itself because of a typo. Names are not
+ * looked up.
  */
 export function checkTarget(target: string): void {
   const endpoints = endpointsOf(target);
@@ -20,7 +20,7 @@ export function checkTarget(target: string): void {
   if (!isRight) throw new DibsError('INVALID_ARGUMENT', `target: "${target}" is none of ${FORMS}`);
 }
 
-/** Whether what is sent there stays on this machine. */
+/** Whether traffic to it stays on this machine. */
 export function staysHere(target: string): boolean {
   if (target.startsWith('unix')) return true;
   return (endpointsOf(target) ?? []).every(
@@ -32,7 +32,7 @@ export function staysHere(target: string): boolean {
   );
 }
 
-/** An empty list for a path; undefined where nothing can be made of it. */
+/** An empty list for a path; undefined if it is invalid. */
 function endpointsOf(target: string): Endpoint[] | undefined {
   if (isList(target)) {
     const listed = target.split(',').map(endpointOf);
@@ -47,7 +47,7 @@ function endpointsOf(target: string): Endpoint[] | undefined {
     // dns:///host:port, dns://authority/host:port, dns:host:port, and host:port without a scheme.
     const endpoint = rest === target || !rest.startsWith('//') ? rest : rest.slice(rest.indexOf('/', 2) + 1);
     const parsed = endpointOf(endpoint);
-    // With a scheme gRPC has a port of its own; without one it was forgotten.
+    // With a scheme, gRPC has a default port. Without one, the port was forgotten.
     if (parsed?.port === undefined && rest === target) return undefined;
     return parsed && [parsed];
   }

@@ -32,19 +32,19 @@ interface Running {
 }
 
 /**
- * A double of {@link DibsClient} for unit tests: the same interface over this process's memory, with no other process
- * in the fleet. Values go through their codec, so that what cannot be stored is noticed here too. Each instance
- * begins empty.
+ * A double of {@link DibsClient} for unit tests: the same interface over this process's memory, without other
+ * processes. Values go through their codec, so a value that cannot be stored is noticed here too. Each instance begins
+ * empty.
  */
 export class MemoryDibs implements Dibs {
   readonly #entries = new Map<string, Entry>();
   readonly #running = new Map<string, Running>();
-  /** Raised by what an invalidation reaches: a result that was begun before is its own caller's only. */
+  /** Raised by an invalidation. A result that was begun before it goes to its own caller only. */
   readonly #voided = new Map<string, number>();
   #fence = 0;
   #epoch = 0;
 
-  /** `nowMs` is the clock that values expire by, in milliseconds. */
+  /** `nowMs` is the clock by which values expire, in milliseconds. */
   constructor(private readonly nowMs: () => number = () => performance.now()) {}
 
   getOrRebuild: DibsClient['getOrRebuild'] = async <T, Given>(
@@ -219,7 +219,7 @@ export class MemoryDibs implements Dibs {
     this.#entries.clear();
   }
 
-  /** As a client has it, for `await using`. */
+  /** As in a client, for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
   }

@@ -7,12 +7,10 @@ export interface TokenOptions {
   readonly tokenFile?: string | undefined;
 }
 
-/** How often it is looked whether the file has changed, at the most. */
+/** How often the file is checked for a change, at most. */
 const LOOK_MS = 500;
 
-/**
- * Gives the token of the moment, empty for none. It is kept where nothing prints it: no error has it in its text.
- */
+/** Returns the current token; empty for none. It is kept where nothing prints it, and no error contains it. */
 export function tokenSource({ token = '', tokenFile }: TokenOptions): () => string {
   if (tokenFile !== undefined && tokenFile !== '') return fromFile(tokenFile);
   if (typeof token === 'string') {
@@ -44,14 +42,14 @@ function fromFile(path: string): () => string {
       }
     } catch (error) {
       if (error instanceof DibsError) throw error;
-      // While the file is replaced it may be away: what is known goes on.
+      // The file may be missing during a replacement. The known token stays in use.
       if (seen === '') throw new DibsError('INVALID_ARGUMENT', `tokenFile: ${path} cannot be read`);
     }
     return known;
   };
 }
 
-/** gRPC's own error would show what it refuses. */
+/** gRPC's own error would show the text that it refuses. */
 function sendable(token: string, option: string): string {
   if (typeof token === 'string' && /^[\x21-\x7e]*$/.test(token)) return token;
   throw new DibsError('INVALID_ARGUMENT', `${option}: has characters that a header cannot carry`);

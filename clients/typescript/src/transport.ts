@@ -1,21 +1,29 @@
+import type { DibsError } from './errors.js';
 import type * as wire from './generated/dibs/v1/coordinator.js';
 
 /** How one call is made. */
 export interface CallTerms {
   /** How long the caller waits for the reply, in milliseconds. */
   readonly deadlineMs: number;
-  /** Ends the call: it rejects with `CANCELLED`. */
+  /** Ends the call, which then rejects with `CANCELLED`. */
   readonly signal?: AbortSignal | undefined;
   /** The W3C traceparent to pass on. */
   readonly traceparent?: string | undefined;
 }
 
 /**
- * How calls reach the service. Every method rejects with a {@link DibsError} and with nothing else;
- * `retryAfterMs` is set on it exactly where the service itself answered and said so.
+ * How calls reach the service. Every method rejects only with a {@link DibsError}. It has `retryAfterMs` only if the
+ * service itself answered and set it.
  */
 export interface Transport {
   getOrLock(request: wire.GetOrLockRequest, terms: CallTerms): Promise<wire.GetOrLockResponse>;
+  /** The same without a promise, because a hit costs little more than a few of them. One of the two is called once. */
+  askGetOrLock?(
+    request: wire.GetOrLockRequest,
+    terms: CallTerms,
+    answered: (response: wire.GetOrLockResponse) => void,
+    failed: (error: DibsError) => void,
+  ): void;
   publish(request: wire.PublishRequest, terms: CallTerms): Promise<wire.PublishResponse>;
   release(request: wire.ReleaseRequest, terms: CallTerms): Promise<wire.ReleaseResponse>;
   extend(request: wire.ExtendRequest, terms: CallTerms): Promise<wire.ExtendResponse>;
@@ -26,8 +34,13 @@ export interface Transport {
     request: wire.GetOrLockManyRequest,
     terms: CallTerms,
   ): AsyncIterable<wire.GetOrLockManyResponse>;
-  /** Resolves when a first connection stands, and rejects when it cannot be had now. */
+  /** Resolves when there is a first connection, and rejects if there is none now. */
   ready?(deadlineMs: number): Promise<void>;
-  /** No more calls; those that were made still end. */
+  /** Accepts no more calls. Those that were made still end. */
   close(): void;
+}
+
+/** One that hits go over: they cost it no promise. */
+export interface AskingTransport extends Transport {
+  askGetOrLock: NonNullable<Transport['askGetOrLock']>;
 }

@@ -8,7 +8,7 @@ import type { RebuildManyContext, RebuildOptions } from './options.js';
 import type { HowStored, Made } from './rebuild.js';
 import { asRebuildOf, reentrant } from './reentry.js';
 
-/** Values by key. A key that is left out is one of which the source has nothing. */
+/** Values by key. A key that is left out counts as one that the source does not have. */
 export type ValuesByKey<T> =
   | ReadonlyMap<string, T | null | undefined>
   | Readonly<Record<string, T | null | undefined>>;
@@ -27,7 +27,7 @@ interface AskedMany<T, Given> {
   readonly onUnavailable: 'rebuild' | 'fail';
 }
 
-/** One getOrRebuildMany. `owner` is the client that its rebuilds may not ask for their own keys. */
+/** One getOrRebuildMany. `owner` is the client whose rebuilds must not ask for their own keys. */
 export async function getMany<T, Given>(
   owner: object,
   client: Pick<BytesClient, 'fetchMany' | 'undecodable'>,
@@ -86,7 +86,7 @@ async function valueOfKey<T>(
   }
 }
 
-/** Calls the rebuild once. What it returns gives the bytes of each key, or throws what the codec says of it. */
+/** Calls the rebuild once. The returned function gives the bytes of each key, or throws the codec's error. */
 async function made<T, Given>(
   codec: Codec<T, Given>,
   rebuild: RebuildMany<Given, T>,
@@ -130,7 +130,7 @@ function byKey<T>(values: ValuesByKey<T>): (key: string) => T | null | undefined
 }
 
 function distinct(keys: Iterable<string>): string[] {
-  // A text would be taken for its characters.
+  // A string would be taken for its characters.
   const list = typeof keys === 'string' ? keys : [...keys];
   checkTexts('keys', list as string[]);
   return [...new Set(list)];

@@ -1,2 +1,2 @@
-/** Of this package; it goes with each call, in the user agent. */
+/** The version of this package. Each call sends it in the user agent. */
 export const VERSION = '0.1.0';

@@ -3,7 +3,7 @@ import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
 /** Seven bits in each byte: a sum that a number holds exactly. */
 const VARINT_BYTES_MAX = 7;
 
-/** A number in the one form that the generated code accepts. It asks for the text, and makes a number of that. */
+/** A number in the one form that the generated code accepts. That code asks for its text, and converts that. */
 class Whole {
   value = 0;
 

@@ -7,11 +7,11 @@ type TimeOf<T> = number | ((value: T) => number);
 export interface WrapOptions<T> {
   /** How long the value is served, in milliseconds: 1 to 31536000000. */
   readonly ttl?: TimeOf<T>;
-  /** For so long before its end, in milliseconds, the value is still served, and is rebuilt in the background. */
+  /** For this long before its end, in milliseconds, the value is still served, and is rebuilt in the background. */
   readonly refreshThreshold?: TimeOf<T>;
 }
 
-/** What cache-manager's `wrap` is called with, but for `raw`. */
+/** The parameters of cache-manager's `wrap`, without `raw`. */
 export interface Wrap {
   <T>(
     key: string,
@@ -23,10 +23,10 @@ export interface Wrap {
 }
 
 export interface WrapDefaults {
-  /** Of calls that say none, in milliseconds. Without it, such a call is an error. */
+  /** The TTL of calls without one, in milliseconds. Without it, such a call is an error. */
   readonly ttl?: number;
   readonly refreshThreshold?: number;
-  /** Default: the client's. */
+  /** Default: the client's namespace. */
   readonly namespace?: string;
 }
 
@@ -35,8 +35,8 @@ export interface WrapDefaults {
  * it: one caller in the fleet runs `fnc`. Values are stored as JSON. `null` is stored. `undefined` is not, and callers
  * get `null` for it.
  *
- * It rejects as `getOrRebuild` does, and with a `DibsError` that names `ttl` or `refreshThreshold` for one that is
- * outside its bounds, or if there is no `ttl`.
+ * It rejects like `getOrRebuild`, and with a `DibsError` that names `ttl` or `refreshThreshold` if that is outside its
+ * bounds, or if there is no `ttl`.
  */
 export function wrapOf(dibs: Pick<Dibs, 'getOrRebuild'>, defaults: WrapDefaults = {}): Wrap {
   return async <T>(
@@ -47,7 +47,7 @@ export function wrapOf(dibs: Pick<Dibs, 'getOrRebuild'>, defaults: WrapDefaults 
   ): Promise<T | null> => {
     const said = typeof given === 'object' ? given : { ttl: given, refreshThreshold: threshold };
     const { ttl = defaults.ttl, refreshThreshold = defaults.refreshThreshold } = said;
-    // Before the source is asked, as far as it is known by then.
+    // Before the source is called, as far as the times are known by then.
     const times = timesOf(
       typeof ttl === 'function' ? TTL_MS_MAX : ttl,
       typeof refreshThreshold === 'function' ? 0 : refreshThreshold,
@@ -70,9 +70,9 @@ function by<T>(time: TimeOf<T> | undefined, value: T): number | undefined {
   return typeof time === 'function' ? time(value) : time;
 }
 
-/** The value is fresh until the threshold, and stale from there to the end of its time. */
+/** The value is fresh until the threshold, and stale from there until the end of its time. */
 function timesOf(ttl: number | undefined, threshold: number | undefined) {
-  // Without one, the error says which numbers would do.
+  // Without one, the error names the bounds.
   const inAllMs = wholeMs('ttl', ttl as number, 1, TTL_MS_MAX);
   if (threshold === undefined) return { ttlMs: inAllMs };
   const staleMs = Math.min(wholeMs('refreshThreshold', threshold, 0, TTL_MS_MAX), inAllMs - 1);

@@ -6,7 +6,7 @@ import type { Lease, Published } from './outcomes.js';
 import { pause } from './pause.js';
 import { mayPublishAgain } from './rebuild.js';
 
-/** What is stored under a key, in place of a rebuild's result. */
+/** What is stored under a key instead of a rebuild's result. */
 export interface SetCall {
   readonly namespace: string;
   readonly key: string;
@@ -18,7 +18,7 @@ export interface SetCall {
 const PUBLISH_TIMES_MAX = 4;
 const PUBLISH_PAUSE_MS = 100;
 
-/** Publishes under the lease. Rejects with a {@link DibsError} when it is not known whether the value is stored. */
+/** Publishes under the lease. Rejects with a {@link DibsError} if it is unknown whether the value is stored. */
 export async function publishUnder(parts: FetchParts, call: SetCall, lease: Lease): Promise<Published> {
   const { calls, hooks, clock, chance, background } = parts;
   const { namespace, key, bytes, options } = call;
@@ -30,13 +30,13 @@ export async function publishUnder(parts: FetchParts, call: SetCall, lease: Leas
       tell(hooks.onPublish, { namespace, key, ...published });
       return published;
     } catch (error) {
-      // Safe to repeat: one that was stored already is answered with `duplicate`.
+      // Safe to repeat: a publish that was already stored answers `duplicate`.
       if (time < PUBLISH_TIMES_MAX && error instanceof DibsError && mayPublishAgain(error)) {
         const backOffMs = PUBLISH_PAUSE_MS * 2 ** (time - 1) * (0.5 + chance.fraction());
         await pause(clock, error.retryAfterMs ?? backOffMs);
         continue;
       }
-      // Others need not wait until it ends by itself.
+      // Others need not wait until it expires.
       const failed = (cause: unknown) => tell(hooks.onBackgroundError, { namespace, key, error: cause });
       background.add(calls.release({ namespace, key, token: lease.token }, { traceparent }).catch(failed));
       throw error;

@@ -30,7 +30,7 @@ it.each([
   ['early-refresh', 'rebuilt for: miss, early_refresh\n'],
   ['jitter', '50 keys, over more than 15 s\n'],
   ['budget', '10 keys rebuilt, at most 2 at a time\n'],
-  ['deadline', 'deadline_too_short, with a time to come back: yes\n'],
+  ['deadline', 'deadline_too_short, with a time to retry: yes\n'],
   ['learned-lease', '10 s at first, 3 s once it is known to be quick\n'],
   ['read-your-writes', 'Ada, then Grace\n'],
   ['near-cache', '10 after a thousand hits, then 12\n'],

@@ -75,7 +75,7 @@ describe('set', () => {
     const key = freshKey();
     await client.set(key, 'old', { ttlMs, codec });
     await vi.waitFor(async () => {
-      const asking = vi.spyOn(SessionTransport.prototype, 'getOrLock').mockClear();
+      const asking = vi.spyOn(SessionTransport.prototype, 'askGetOrLock').mockClear();
       expect(await client.get(key, { codec })).toBe('old');
       expect(asking).not.toHaveBeenCalled();
     });
@@ -92,16 +92,17 @@ describe('set', () => {
     const client = service.client({ nearCache: { maxBytes: 100_000 } });
     const key = freshKey();
     await client.set(key, 'old', { ttlMs, codec });
-    const { getOrLock } = SessionTransport.prototype;
+    const { askGetOrLock } = SessionTransport.prototype;
     const answered = deferred();
     const heldUp = deferred();
-    const late = async function (this: SessionTransport, ...to: Parameters<typeof getOrLock>) {
-      const response = await getOrLock.apply(this, to);
-      answered.resolve();
-      await heldUp.promise;
-      return response;
+    const late: typeof askGetOrLock = function (this: SessionTransport, request, terms, tell, failed) {
+      const hold: typeof tell = (response) => {
+        answered.resolve();
+        void heldUp.promise.then(() => tell(response));
+      };
+      askGetOrLock.call(this, request, terms, hold, failed);
     };
-    vi.spyOn(SessionTransport.prototype, 'getOrLock').mockImplementationOnce(late);
+    vi.spyOn(SessionTransport.prototype, 'askGetOrLock').mockImplementationOnce(late);
     const before = client.getOrRebuild(key, () => 'rebuilt', { ttlMs, codec });
     await answered.promise;
     await client.set(key, 'new', { ttlMs, codec });

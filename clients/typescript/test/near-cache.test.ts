@@ -214,7 +214,7 @@ describe('a client with a near cache', () => {
   });
   afterAll(() => service.stop());
   beforeEach(() => {
-    asked = vi.spyOn(SessionTransport.prototype, 'getOrLock');
+    asked = vi.spyOn(SessionTransport.prototype, 'askGetOrLock');
   });
   afterEach(() => asked.mockRestore());
 

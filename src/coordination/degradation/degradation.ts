@@ -1,38 +1,56 @@
-import type { Ballot, LeaseQuorum } from '../ports/lease-quorum.js';
+import type { Ballot, LeaseQuorum, LockGroup } from '../ports/lease-quorum.js';
 import type { NamespaceStore } from '../ports/namespace-store.js';
 import type { Observer, StoreStep } from '../ports/observer.js';
 import { StoreUnavailable, type ValueStore } from '../ports/value-store.js';
 import type { Degraded } from '../words/outcome.js';
 import type { Lateness, Owed } from './lateness.js';
 
+/** What the last ballot of a group of lock nodes said. */
+interface GroupState {
+  answers: boolean;
+  /** The missing lock nodes may only be slow, so the mode does not become `local`. */
+  isLate: boolean;
+}
+
+/** From the best to the worst. */
+const MODES: readonly Degraded[] = ['none', 'quorum_lost', 'store_lost', 'local'];
+
 /**
- * Which of the two authorities answered last, as seen on the way of the calls
- * that need them. The first mode, and each step from there, down and back up, is reported once.
+ * Tracks which of the two authorities answered last, by watching the calls that need them. Each group of lock nodes
+ * counts for its own keys. Reports the first mode, and then each change, once.
  */
 export class Degradation {
-  #quorumAnswers = true;
+  readonly #groups = new Map<LockGroup, GroupState>();
   #storeAnswers = true;
-  /** The lock nodes that are missing may only be slow, so no rung without any authority follows from it. */
-  #quorumIsLate = false;
   #isKnown = false;
 
   constructor(
     private readonly observer: Pick<Observer, 'degraded' | 'storeStep'>,
     private readonly lateness: Pick<Lateness, 'begin' | 'end'>,
+    private readonly quorum: Pick<LeaseQuorum, 'groupOf'>,
   ) {}
 
-  /** The rung of a miss now. */
+  /** The mode of a miss now, for the keys that are worst off. */
   get mode(): Degraded {
-    if (this.#storeAnswers) return this.#quorumAnswers ? 'none' : 'quorum_lost';
-    return this.#quorumAnswers || this.#quorumIsLate ? 'store_lost' : 'local';
+    let worst = this.#modeBy(undefined);
+    for (const state of this.#groups.values()) {
+      const mode = this.#modeBy(state);
+      if (MODES.indexOf(mode) > MODES.indexOf(worst)) worst = mode;
+    }
+    return worst;
   }
 
-  /** The same for a hit, which no lock node is asked for: that they were missing once says nothing of it. */
+  /** The mode of a miss now, for this key. */
+  modeOf(id: string): Degraded {
+    return this.#modeBy(this.#groups.get(this.quorum.groupOf(id)));
+  }
+
+  /** The same for a hit. A hit asks no lock node, so missing lock nodes do not matter. */
   get modeOfHit(): Degraded {
     return this.#storeAnswers ? 'none' : 'store_lost';
   }
 
-  /** The same store, with every reply and every loss noted. */
+  /** The same store. Records every reply and every loss. */
   watchedStore(store: ValueStore): ValueStore {
     return {
       read: (id, request) =>
@@ -48,7 +66,7 @@ export class Degradation {
     };
   }
 
-  /** The same namespaces, with every reply and every failed read noted. */
+  /** The same namespaces. Records every reply and every failed read. */
   watchedNamespaces(namespaces: NamespaceStore): NamespaceStore {
     return {
       read: (namespace, tags, rebuildMs) => this.#noted('tags', namespaces.read(namespace, tags, rebuildMs)),
@@ -61,21 +79,22 @@ export class Degradation {
     };
   }
 
-  /** The same quorum, with every ballot noted. */
+  /** The same quorum. Records every ballot. */
   watchedQuorum(quorum: LeaseQuorum): LeaseQuorum {
-    const noted = (ballot: Ballot): Ballot => {
-      const isLate = ballot.kind === 'unavailable' && ballot.late === true;
-      this.#note(ballot.kind !== 'unavailable', this.#storeAnswers, isLate);
+    const noted = (id: string, ballot: Ballot): Ballot => {
+      this.#noteBallot(quorum.groupOf(id), ballot);
       return ballot;
     };
     return {
-      acquire: async (id, nonce, leaseMs, heard) => noted(await quorum.acquire(id, nonce, leaseMs, heard)),
-      extend: async (id, nonce, leaseMs) => noted(await quorum.extend(id, nonce, leaseMs)),
+      groupOf: (id) => quorum.groupOf(id),
+      acquire: async (id, nonce, leaseMs, heard) =>
+        noted(id, await quorum.acquire(id, nonce, leaseMs, heard)),
+      extend: async (id, nonce, leaseMs) => noted(id, await quorum.extend(id, nonce, leaseMs)),
       release: (id, nonce) => quorum.release(id, nonce),
     };
   }
 
-  /** What carries a value may wait for its turn: the store owes a reply from when it is sent. */
+  /** A step with a value may wait for its turn. The store owes its reply only once it is sent. */
   #notedOnceSent<T>(
     step: StoreStep,
     sent: (() => void) | undefined,
@@ -96,13 +115,13 @@ export class Degradation {
   ): Promise<T> {
     try {
       const got = await reply;
-      this.#note(this.#quorumAnswers, true);
+      this.#noteStore(true);
       this.observer.storeStep(step, 'done');
       return got;
     } catch (error) {
       if (error instanceof StoreUnavailable) {
-        // One that is only late is not lost.
-        if (error.how !== 'late') this.#note(this.#quorumAnswers, false);
+        // A late reply is not a loss.
+        if (error.how !== 'late') this.#noteStore(false);
         this.observer.storeStep(step, error.how === 'late' ? 'late' : 'failed');
       }
       throw error;
@@ -111,13 +130,33 @@ export class Degradation {
     }
   }
 
-  #note(quorumAnswers: boolean, storeAnswers: boolean, quorumIsLate = this.#quorumIsLate): void {
+  #modeBy(group: GroupState | undefined): Degraded {
+    const answers = group?.answers ?? true;
+    if (this.#storeAnswers) return answers ? 'none' : 'quorum_lost';
+    return answers || group?.isLate === true ? 'store_lost' : 'local';
+  }
+
+  #noteStore(answers: boolean): void {
+    if (this.#storeAnswers === answers && this.#isKnown) return;
     const before = this.mode;
-    this.#quorumAnswers = quorumAnswers;
-    this.#quorumIsLate = quorumIsLate;
-    this.#storeAnswers = storeAnswers;
-    if (this.mode === before && this.#isKnown) return;
+    this.#storeAnswers = answers;
+    if (this.mode !== before || !this.#isKnown) this.#tell();
+  }
+
+  #noteBallot(group: LockGroup, ballot: Ballot): void {
+    const answers = ballot.kind !== 'unavailable';
+    const isLate = ballot.kind === 'unavailable' && ballot.late === true;
+    const state = this.#groups.get(group);
+    if (state?.answers === answers && state.isLate === isLate && this.#isKnown) return;
+    const before = this.mode;
+    this.#groups.set(group, { answers, isLate });
+    const isStep = group.label !== '' && answers !== (state?.answers ?? true);
+    if (isStep || this.mode !== before || !this.#isKnown) this.#tell();
+  }
+
+  #tell(): void {
     this.#isKnown = true;
-    this.observer.degraded(this.mode);
+    const lost = [...this.#groups].filter(([, { answers }]) => !answers).map(([{ label }]) => label);
+    this.observer.degraded(this.mode, lost.filter((label) => label !== '').sort());
   }
 }

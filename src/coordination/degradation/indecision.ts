@@ -2,7 +2,7 @@ import type { Clock } from '../ports/clock.js';
 import type { Observer } from '../ports/observer.js';
 import type { UndecidedBy } from '../words/outcome.js';
 
-/** As much of an attempt as counts here. */
+/** The part of an attempt that matters here. */
 export type AttemptEnd =
   | { readonly kind: 'undecided'; readonly by: UndecidedBy }
   | { readonly kind: 'granted' | 'held' | 'read_again' | 'abandoned' | 'held_back' };
@@ -10,17 +10,17 @@ export type AttemptEnd =
 /** Fewer are bad luck: votes may be split, and another replica may be quicker. */
 export const ATTEMPTS_MIN = 5;
 export const UNDECIDED_MS_MIN = 10_000;
-/** Without an attempt for so long, nothing is known: the callers have gone. */
+/** After this long without an attempt, nothing is known: the callers have left. */
 export const KNOWN_MS_MAX = 60_000;
-/** Keys whose fence is remembered. One of them that is decided ends it. */
+/** How many keys' fences are remembered. A decision for any of them ends the indecision. */
 const KEYS_MAX = 100;
 
 /**
- * Whether this replica has decided nothing for a while: attempt after attempt ends undecided, for any key, and no lease
- * is granted, here or by another replica for the same keys. Single attempts end so every day; this does not.
+ * Detects that this replica has decided nothing for a while: attempt after attempt ends undecided, for any key, and
+ * neither this replica nor another one grants a lease of the same keys. Single undecided attempts are normal.
  */
 export class Indecision {
-  /** The fence of each key whose attempt ended undecided. A higher one later is a lease that was granted since. */
+  /** The fence of each key whose attempt ended undecided. A higher fence later means that a lease was granted since. */
   readonly #fences = new Map<string, number>();
   #attempts = 0;
   #sinceMs = 0;
@@ -51,7 +51,7 @@ export class Indecision {
 
   #undecided(id: string, fence: number, by: UndecidedBy): void {
     const nowMs = this.clock.nowMs();
-    // What was long ago is no part of it.
+    // Attempts from long ago do not count.
     if (nowMs - this.#lastMs >= KNOWN_MS_MAX) this.#forget();
     if (this.#attempts === 0) this.#sinceMs = nowMs;
     this.#attempts += 1;

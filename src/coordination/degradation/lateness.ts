@@ -1,7 +1,7 @@
 import type { Clock } from '../ports/clock.js';
 import type { Observer } from '../ports/observer.js';
 
-/** What was late in this half minute and in the one before is remembered. */
+/** Lateness is remembered for the current half minute and the one before. */
 const HALF_MINUTE_MS = 30_000;
 
 /** A reply that the store owes. */
@@ -16,11 +16,11 @@ export interface LatenessParts {
 }
 
 /**
- * Whether the store is late: its oldest reply has been owed for longer than the soft timeout. Then callers wait, and
- * nothing else follows from it. One timer, for the oldest reply, serves all.
+ * Whether the store is late: its oldest reply has been owed for longer than the soft timeout. Callers then wait. It has
+ * no other effect. One timer, for the oldest reply, is enough.
  */
 export class Lateness {
-  /** In the order of their sending. */
+  /** In the order in which they were sent. */
   readonly #owed = new Set<Owed>();
   readonly #listeners: (() => void)[] = [];
   #late = false;
@@ -36,7 +36,7 @@ export class Lateness {
     return this.#late;
   }
 
-  /** The longest lateness of the last minute, with the one that lasts. 0 if nothing was late. */
+  /** The longest lateness of the last minute, including a current one; 0 if nothing was late. */
   get longestMs(): number {
     const nowMs = this.parts.clock.nowMs();
     this.#turnTo(nowMs);
@@ -49,7 +49,7 @@ export class Lateness {
     return this.#oldest?.sentMs;
   }
 
-  /** `began` is called whenever the store becomes late. */
+  /** Calls `began` whenever the store becomes late. */
   onLate(began: () => void): void {
     this.#listeners.push(began);
   }
@@ -62,7 +62,7 @@ export class Lateness {
     return owed;
   }
 
-  /** Its reply came, or cannot come any more. */
+  /** Its reply has come, or can no longer come. */
   end(owed: Owed): void {
     this.#owed.delete(owed);
     this.note(this.parts.clock.nowMs() - owed.sentMs);
@@ -72,7 +72,7 @@ export class Lateness {
     this.#cancel = undefined;
   }
 
-  /** Something took so long that should take a few milliseconds. Ignored below the soft timeout. */
+  /** Records how long something took that should take a few milliseconds. Ignored below the soft timeout. */
   note(tookMs: number): void {
     if (tookMs < this.parts.limits.storeTimeoutMs) return;
     this.#turnTo(this.parts.clock.nowMs());

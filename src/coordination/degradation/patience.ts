@@ -3,7 +3,9 @@ import { StoreUnavailable } from '../ports/value-store.js';
 import type { Limits, Policy } from '../words/policy.js';
 import type { Lateness } from './lateness.js';
 
-/** A namespace that rather fails is told within a second that the store, or a majority of the lock nodes, is late. */
+/**
+ * With `on_loss: fail`, callers get their error within a second if the store, or a majority of the lock nodes, is late.
+ */
 export const FAIL_MS = 900;
 
 export interface Patience {
@@ -12,17 +14,17 @@ export interface Patience {
   policyOf(namespace: string): Policy;
 }
 
-/** Of a request that waits for its turn before it is sent. */
+/** A request that waits for its turn before it is sent. */
 export interface Turn {
-  /** Undefined before that. */
+  /** Undefined until it is sent. */
   sentAtMs(): number | undefined;
   readonly lateness: Pick<Lateness, 'owedSinceMs'>;
 }
 
 /**
  * Waits for the store's reply as long as the namespace's policy allows: by default as long as the store may only be
- * late. Otherwise rejects with a StoreUnavailable that is `late`. The reply may still come. Without `turn`, the request is
- * sent now.
+ * late. Then rejects with a StoreUnavailable that is `late`, and the reply may still come. Without `turn`, the request
+ * is sent now.
  */
 export function inPatience<T>(
   parts: Patience,
@@ -35,7 +37,7 @@ export function inPatience<T>(
   if (onLate === 'wait' && onLoss === 'degrade') return reply;
   const patienceMs = onLate === 'degrade' ? Math.min(FAIL_MS, limits.storeTimeoutMs) : FAIL_MS;
   const nowMs = clock.nowMs();
-  // Until it is sent, what is under way before it may be late.
+  // Until it is sent, the requests before it may be late.
   const sinceMs = () => (turn === undefined ? nowMs : (turn.sentAtMs() ?? turn.lateness.owedSinceMs));
   return new Promise((resolve, reject) => {
     let settled = false;
@@ -58,7 +60,7 @@ export function inPatience<T>(
   });
 }
 
-/** The reply. If there is none after `ms`, `otherwise` is called, and may settle the promise before it comes. */
+/** The reply. Calls `otherwise` if there is none after `ms`. That may settle the promise first. */
 export function unlessBefore<T>(
   clock: Clock,
   ms: number,
@@ -71,7 +73,7 @@ export function unlessBefore<T>(
   });
 }
 
-/** The store is not to be waited for: it is gone or silent, or the namespace does not wait for a late one. */
+/** Whether to continue without the store: it is gone or silent, or the namespace does not wait for a late one. */
 export function isLost(error: StoreUnavailable, { onLate }: Policy): boolean {
   return error.how !== 'late' || onLate === 'degrade';
 }

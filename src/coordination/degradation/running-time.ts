@@ -2,12 +2,12 @@ import type { Clock } from '../ports/clock.js';
 
 /** The length of a tick. Ticks run only while something listens. */
 const TICK_MS = 50;
-/** What one tick counts at most, however late it comes. */
+/** The most that one tick counts, however late it comes. */
 const TICK_MS_MAX = 2 * TICK_MS;
 
 /**
- * This process's own running time, in ticks. While the event loop is blocked, this time stops: a reply that
- * came meanwhile has not been read yet, and the other end is not to blame.
+ * This process's own running time, in ticks. It stops while the event loop is blocked: a reply may have arrived then
+ * and not been read yet, which is not the other side's fault.
  */
 export class RunningTime {
   #cancel: (() => void) | undefined;
@@ -19,7 +19,7 @@ export class RunningTime {
     private readonly passed: (ms: number) => boolean,
   ) {}
 
-  /** Begins to tick, unless it does already. */
+  /** Starts the ticks, unless they run already. */
   start(): void {
     if (this.#cancel !== undefined) return;
     this.#toldMs = this.clock.nowMs();

@@ -5,7 +5,7 @@ import type { Policy } from '../words/policy.js';
 /** A second is long enough for a connection to come back, and short beside any rebuild worth a lease. */
 const RETRY_AFTER_MS = 1_000;
 
-/** Nothing can decide now: the error that every path off the degradation ends in. */
+/** The error if no authority can decide now. */
 export function unavailable(message: string): CoordinationError {
   return new CoordinationError('unavailable', message, RETRY_AFTER_MS);
 }
@@ -16,12 +16,12 @@ export function throwIfOnLossFails(policy: Policy, what: string): void {
     throw unavailable(`${what} cannot be reached, and the namespace's on_loss is fail`);
 }
 
-/** Only the loss of the store is expected; any other error is our own fault and is thrown on. */
+/** Rethrows everything except the expected loss of the store. Any other error is our own fault. */
 export function rethrowUnlessUnavailable(error: unknown): asserts error is StoreUnavailable {
   if (!(error instanceof StoreUnavailable)) throw error;
 }
 
-/** The same, for what can be done without. */
+/** The same, for a result that is not essential. */
 export function undefinedIfUnavailable(error: unknown): undefined {
   rethrowUnlessUnavailable(error);
 }

@@ -2,8 +2,8 @@ import type { Snapshot } from '../reading/snapshot.js';
 import type { RecordFacts } from '../words/record.js';
 
 /**
- * The record as it was armed. What counts of its value is known from the read: it is the same value, for
- * another one, or a mark on it, would have kept the lease from being armed.
+ * The record as it was armed. The read tells whether its value counts. It is the same value: with another value, or a
+ * mark on it, the lease would not have been armed.
  */
 export function armedSnapshot(
   looked: Snapshot,
@@ -24,7 +24,7 @@ export function armedSnapshot(
     servableForMs: value.servableForMs - lateMs,
     ageMs: value.ageMs + lateMs,
   };
-  // A tag may have been invalidated between the read and the arm: a later caller must not count it as its own read.
+  // A tag may have been invalidated between the read and the arm. A later caller must not count it as its own read.
   const { arrivals, sentAt } = looked;
   return { record: { ...record, value: aged }, readAtMs, arrivals, sentAt, from: 'store', namespace };
 }

@@ -1,13 +1,13 @@
 import type { Clock } from '../ports/clock.js';
 
-/** How late a deadline may be told at the most. */
+/** The most that a deadline may be late. */
 const TICK_MS = 4;
 /** Below this a tick is too coarse, so a deadline gets its own timer. */
 const OWN_TIMER_MS = 100;
-/** Told in one go before the event loop gets its turn. */
+/** How many expire in a row before the event loop gets its turn. */
 const TOLD_PER_TURN = 256;
 
-/** The place of a deadline, to cancel it. */
+/** Cancels a deadline. */
 export interface DeadlineHandle<Item> {
   cancel(item: Item): void;
 }
@@ -20,7 +20,7 @@ export interface DeadlineHandle<Item> {
 export class Deadlines<Item extends object> {
   readonly #ticks = new Map<number, Tick<Item>>();
 
-  /** `expired` is called once with each item whose time is up. */
+  /** Calls `expired` once with each item whose time is up. */
   constructor(
     private readonly clock: Clock,
     private readonly expired: (item: Item) => void,
@@ -42,7 +42,7 @@ export class Deadlines<Item extends object> {
       void this.#tell(tick.due);
     });
     const tick = new Tick<Item>(() => {
-      // One that has been told is emptied too.
+      // A tick that has fired is emptied too.
       if (this.#ticks.get(at) !== tick) return;
       this.#ticks.delete(at);
       stop();

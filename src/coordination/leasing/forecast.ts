@@ -4,23 +4,23 @@ import type { RebuildTimes } from '../words/record.js';
 import { clamp } from './drift.js';
 
 /**
- * A learned lease is never shorter, however short rebuilds are. Its holder extends it every third of it, so it survives
- * that a holder which is alive has no CPU for two seconds. Where a machine is suddenly overloaded, nothing that was
- * learned before knows of it. A holder that dies ends its leases with its session, and does not make others wait for this.
+ * A learned lease is never shorter, however short rebuilds are. Its holder extends it every third of its length, so a
+ * live holder can go without CPU for two seconds. What was learned earlier does not account for a sudden overload. A
+ * holder that dies loses its leases with its session, so others do not wait for the rest.
  */
 const LEARNED_LEASE_MS_MIN = 3_000;
 
-/** When the running rebuild will have ended. */
+/** When the running rebuild is expected to end. */
 export interface Forecast {
-  /** Hardly earlier: two deviations before the mean. */
+  /** It hardly ends earlier: two deviations before the mean. */
   readonly earliestMs: number;
-  /** As a rule by then: the mean and a deviation. */
+  /** It usually ends by then: the mean and a deviation. */
   readonly usuallyMs: number;
 }
 
 /**
- * How long the rebuild that runs will still take at `nowMs`, from what the key's rebuilds took before.
- * Undefined where none runs, where nothing was learned, and where it has outlasted what is usual already.
+ * How much longer the running rebuild will take at `nowMs`, from the key's earlier rebuilds. Undefined if none runs, if
+ * nothing was learned, or if it has already taken longer than usual.
  */
 export function forecast(snapshot: Snapshot, nowMs: number): Forecast | undefined {
   const { lease, rebuild } = snapshot.record;
@@ -31,12 +31,12 @@ export function forecast(snapshot: Snapshot, nowMs: number): Forecast | undefine
   return { earliestMs: Math.max(0, rebuild.meanMs - 2 * rebuild.deviationMs - ageMs), usuallyMs };
 }
 
-/** A holder extends every third of its lease, so one extension that is as late as this still comes in time. */
+/** A holder extends every third of its lease. So an extension that is as late as the store was is still in time. */
 const LEASE_PER_LATENESS = 4;
 
 /**
- * How long a lease should be that names no length: twice what a rebuild hardly ever exceeds, the mean and
- * four deviations (as TCP sets its time-out for sending again), within the namespace's bounds. `lateMs` is the longest
+ * The length of a lease if the call sets none: twice the time that a rebuild hardly ever exceeds, which is the mean and
+ * four deviations (as in TCP's retransmission timeout). It is within the namespace's bounds. `lateMs` is the longest
  * lateness of the store in the last minute.
  */
 export function learnedLeaseMs(rebuild: RebuildTimes, policy: Policy, lateMs = 0): number {
@@ -45,7 +45,7 @@ export function learnedLeaseMs(rebuild: RebuildTimes, policy: Policy, lateMs = 0
   return clamp(Math.max(leastMs, longMs), policy.leaseMsMin, policy.leaseMsMax);
 }
 
-/** The length of a lease whose caller names none: the default, until there is something learned. */
+/** The length of a lease if the call sets none: the default until something is learned. */
 export function unnamedLeaseMs(
   rebuild: RebuildTimes | undefined,
   defaultMs: number,
@@ -57,9 +57,9 @@ export function unnamedLeaseMs(
 }
 
 /**
- * XFetch (Vattani, Chierichetti, Lowenstein, "Optimal probabilistic cache stampede prevention", VLDB 2015):
- * a caller rebuilds early if what the value is still fresh for is no more than
- * `delta * beta * -ln(u)`, with delta the time of a rebuild and u uniform in (0, 1].
+ * XFetch (Vattani, Chierichetti, Lowenstein, "Optimal probabilistic cache stampede prevention", VLDB 2015): a caller
+ * rebuilds early if the value stays fresh for no more than `delta * beta * -ln(u)`, with delta the time of a rebuild
+ * and u uniform in (0, 1].
  */
 export function isDrawnToRefresh(freshForMs: number, rebuild: RebuildTimes, betaTimesDraw: number): boolean {
   return freshForMs <= rebuild.meanMs * betaTimesDraw;

@@ -4,20 +4,20 @@ import type { Span } from '../words/trace.js';
 import type { Candidate, Given } from './attempt.js';
 import type { HeldLease } from './held-leases.js';
 
-/** What its caller is told of a lease at `nowMs`. */
+/** The lease as its caller sees it at `nowMs`. */
 export function leaseOf({ token, owner, untilMs, reason }: Given, nowMs: number, previous?: Hit): Lease {
   const expiresInMs = Math.max(1, Math.floor(untilMs - nowMs));
   return { kind: 'lease', token, fence: token.fence, expiresInMs, reason, owner, previous };
 }
 
-/** Where a lease was given: in its holder's trace, and in time and the count of changes at this replica. */
+/** When a lease was granted: its span in the holder's trace, the time, and the count of changes on this replica. */
 export interface GivenHere {
   readonly sinceMs: number;
   readonly count: number;
   readonly span: Span | undefined;
 }
 
-/** What the replica that gives a lease remembers of it. */
+/** What the replica that grants a lease remembers about it. */
 export function heldOf(
   key: Key,
   { request, call, requestKey }: Candidate,

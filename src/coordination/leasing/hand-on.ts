@@ -11,7 +11,7 @@ export interface HandOnParts {
   readonly lifecycle: Pick<LeaseLifecycle, 'endArmed'>;
 }
 
-/** An armed lease, and the caller whose it is. */
+/** An armed lease and its caller. */
 export interface Armed {
   readonly grant: Grant;
   readonly token: Token;
@@ -21,11 +21,12 @@ export interface Armed {
 }
 
 /**
- * The lease for a caller that is still here. If its own has gone while it was armed, it goes on to the next one: giving
- * it back would wake every replica, and cost another vote. Undefined if no caller is left for it, and it was given back.
+ * The lease for a caller that is still here. If its own caller left while it was armed, the next caller gets it,
+ * because giving it back would wake every replica and cost another vote. Undefined if no caller is left; the lease was
+ * then given back.
  *
- * Armed, then its caller goes, then the same call comes again elsewhere and gets the lease, then this: the owner number
- * is another one by then, so that the lease is neither taken from that caller nor ended.
+ * The race: the lease is armed, its caller leaves, the same call arrives at another replica and adopts the lease, and
+ * then this runs. By then the owner number has changed, so the lease is neither taken from that caller nor ended.
  */
 export async function handOn({ store, lifecycle }: HandOnParts, armed: Armed): Promise<Armed | undefined> {
   const { token } = armed;

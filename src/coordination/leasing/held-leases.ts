@@ -7,11 +7,11 @@ import type { Token } from '../words/token.js';
 import type { Span } from '../words/trace.js';
 import { type DeadlineHandle, Deadlines } from './deadlines.js';
 
-/** A lease that this replica gave and that has not ended, as far as it knows. */
+/** A lease that this replica granted and that has not ended, as far as it knows. */
 export interface HeldLease {
   readonly key: Key;
   readonly nonce: string;
-  /** Unless `armed`, no store knows it, and its publish feeds this replica's waiters only. */
+  /** Unless `armed`, the store does not know it, and its publish feeds only this replica's waiters. */
   readonly kind: Token['kind'];
   /** 0 unless armed. */
   readonly fence: number;
@@ -21,24 +21,24 @@ export interface HeldLease {
   readonly traceparent: string;
   readonly requestKey: string;
   readonly reason: LeaseReason;
-  /** The count of changes when it was given: what has changed since may not be in what its holder read. */
+  /** The count of changes when it was granted. Later changes may be missing from what its holder read. */
   readonly givenAt: number;
   /** The span of the lease in its holder's trace. The code that takes the lease ends it. */
   readonly span?: Span;
   untilMs: number;
-  /** The end that the store has confirmed, if it has confirmed one: the record's is no earlier. */
+  /** The end that the store has confirmed, if any. The record's end is no earlier. */
   storedUntilMs?: number | undefined;
   owner: number;
 }
 
-/** What is kept with a lease. */
+/** A lease, and what is kept with it. */
 interface Kept {
   readonly lease: HeldLease;
-  /** Its value may be passed on without a store: the key has not changed, and no other lease of it was given here. */
+  /** Its value may be passed on without the store: no change of the key, and no other lease of it from this replica. */
   feeds: boolean;
   /** The observer has been told how it ended. */
   told: boolean;
-  /** Fires at the end that is known here. */
+  /** Fires at the end as it is known here. */
   alarm: DeadlineHandle<Kept> | undefined;
 }
 
@@ -51,7 +51,7 @@ export interface ShownLease {
   readonly kind: Token['kind'];
   readonly ageMs: number;
   readonly leftMs: number;
-  /** As it was granted; an extension may have added to it. */
+  /** As granted, without extensions. */
   readonly leaseMs: number;
   /** The callers that wait for it on this replica. */
   readonly waiters: number;
@@ -61,15 +61,15 @@ export interface ShownLease {
 
 export interface ShownLeases {
   readonly leases: readonly ShownLease[];
-  /** Of all that run, shown or not. */
+  /** All running leases, shown or not. */
   readonly count: number;
   readonly waiters: number;
 }
 
 /**
- * What this replica remembers of the leases it gave: how long a rebuild took, whose publish may feed its
- * waiters when the store cannot say, and who holds a key when nothing else can tell.
- * Each is kept until its end is known: at the end of its time, `atEnd` finds out.
+ * What this replica remembers about the leases that it granted: how long a rebuild took, whose publish may feed its
+ * waiters when the store cannot say, and who holds a key when nothing else can tell. Each is kept until its end is
+ * known. When its time is up, `atEnd` finds out.
  */
 export class HeldLeases {
   readonly #byNonce = new Map<string, Kept>();
@@ -79,7 +79,7 @@ export class HeldLeases {
   /** Listeners to the end of a lease, by its nonce. */
   readonly #watchers = new Map<string, (end: LeaseEnd | undefined) => void>();
 
-  /** `atEnd` is called when a lease has expired as far as this replica knows. By default the lease then ends. */
+  /** Calls `atEnd` when a lease has expired as far as this replica knows. By default the lease then ends. */
   constructor(
     private readonly parts: { readonly clock: Clock; readonly observer: Observer },
     private readonly atEnd: (lease: HeldLease) => void = ({ nonce }) => this.end(nonce, 'expired'),
@@ -111,13 +111,13 @@ export class HeldLeases {
     return this.#byNonce.get(nonce)?.lease;
   }
 
-  /** `atEnd` is called again after `ms`. */
+  /** Calls `atEnd` again after `ms`. */
   askAgainIn(nonce: string, ms: number): void {
     const kept = this.#byNonce.get(nonce);
     if (kept !== undefined) this.#wakeAt(kept, ms);
   }
 
-  /** It was extended, at another replica perhaps, and lasts for so long from now on. */
+  /** It was extended, perhaps on another replica, and lasts for `ms` from now on. */
   lastsFor(nonce: string, ms: number): void {
     const kept = this.#byNonce.get(nonce);
     if (kept === undefined) return;
@@ -130,24 +130,24 @@ export class HeldLeases {
     return this.#watchers.has(nonce);
   }
 
-  /** The key changed: what its last lease was given for is not what there is now. */
+  /** The key changed, so its last lease was granted for something older. */
   keyChanged(id: string): void {
     const kept = this.#byKey.get(id);
     if (kept !== undefined) kept.feeds = false;
   }
 
-  /** Whether a value that no store has may be passed on from this lease: its time runs, and the key has not changed. */
+  /** Whether its value may be passed on without the store: its time runs, and the key has not changed. */
   feeds(nonce: string): boolean {
     const kept = this.#byNonce.get(nonce);
     return kept?.feeds === true && kept.lease.untilMs > this.parts.clock.nowMs();
   }
 
-  /** `ended` is called once when the lease ends; with undefined when that is its holder's own word. */
+  /** Calls `ended` once when the lease ends, with undefined if its holder ended it. */
   watch(nonce: string, ended: (end: LeaseEnd | undefined) => void): void {
     if (this.#byNonce.has(nonce)) this.#watchers.set(nonce, ended);
   }
 
-  /** Forgets the lease by its holder's own word: the caller of this method tells how it ended. */
+  /** Forgets a lease that its holder has ended. The caller of this method reports how it ended. */
   remove(nonce: string): HeldLease | undefined {
     const watcher = this.#watchers.get(nonce);
     const lease = this.#drop(nonce);
@@ -155,7 +155,7 @@ export class HeldLeases {
     return lease;
   }
 
-  /** Forgets the lease and tells how it ended, `agoMs` before now. */
+  /** Forgets the lease and reports that it ended `agoMs` before now. */
   end(nonce: string, end: LeaseEnd, agoMs = 0): void {
     const watcher = this.#watchers.get(nonce);
     const kept = this.#byNonce.get(nonce);
@@ -171,18 +171,18 @@ export class HeldLeases {
     if (kept !== undefined) this.#tell(kept, 'expired');
   }
 
-  /** The store says that the key's lease with this fence ended so, on any replica. */
+  /** The store reports that the key's lease with this fence ended so, on any replica. */
   endedAt(id: string, fence: number, end: LeaseEnd): void {
     const lease = this.#byKey.get(id)?.lease;
     if (lease === undefined || lease.kind !== 'armed' || lease.fence > fence) return;
     // An invalidation raises the fence of the lease that it voids. Any other higher fence is that of a later lease,
-    // which was given because the time of this one was over.
+    // which was granted because this one had expired.
     const isItsOwn = lease.fence === fence || end === 'invalidated';
     const isOver = lease.fence !== fence && lease.untilMs <= this.parts.clock.nowMs();
     this.end(lease.nonce, isItsOwn && !isOver ? end : 'expired');
   }
 
-  /** The key's running lease, as a record would have it. */
+  /** The key's running lease, in the form of a record's. */
   running(id: string): ArmedLease | undefined {
     const lease = this.#byKey.get(id)?.lease;
     const nowMs = this.parts.clock.nowMs();
@@ -202,7 +202,7 @@ export class HeldLeases {
     };
   }
 
-  /** The `max` that most callers wait for, those held longest first among equals. */
+  /** The `max` leases with the most waiters; among equals, those held longest come first. */
   shown(max: number, waitersOf: (id: string) => number): ShownLeases {
     const running = this.#running();
     const first: Ranked[] = [];
@@ -211,7 +211,7 @@ export class HeldLeases {
       const here = waitersOf(lease.key.id);
       waiters += here;
       const last = first[max - 1];
-      // They are in the order of their grants: of many, most end at this line.
+      // They are in the order of their grants, so of many, most end at this line.
       if (max === 0 || (last !== undefined && !isBefore(lease, here, last))) continue;
       const at = first.findIndex((other) => isBefore(lease, here, other));
       first.splice(at < 0 ? first.length : at, 0, { lease, waiters: here });
@@ -227,7 +227,7 @@ export class HeldLeases {
     return [...this.#byNonce.values()].map(({ lease }) => lease).filter(({ untilMs }) => untilMs > nowMs);
   }
 
-  /** A lease lasts no longer than its time, whenever this replica hears of its end. */
+  /** A lease never counts for longer than its time, however late this replica learns of its end. */
   #tell(kept: Kept, end: LeaseEnd, agoMs = 0): void {
     if (kept.told) return;
     kept.told = true;
@@ -265,7 +265,7 @@ export class HeldLeases {
   }
 }
 
-/** A lease, and how many wait for it here. */
+/** A lease, and the number of its waiters here. */
 type Ranked = { readonly lease: HeldLease; readonly waiters: number };
 
 function isBefore(lease: HeldLease, waiters: number, other: Ranked): boolean {

@@ -13,10 +13,10 @@ export interface Lock {
   readonly leaseMs: number;
 }
 
-/** A lease is extended as often as its holder would do it. */
+/** The lock is extended as often as a holder extends its lease. */
 const EXTENSIONS_PER_LEASE = 3;
 
-/** Waits for the store's reply, and keeps the lock on the lock nodes meanwhile: a late store must not cost the lease. */
+/** Waits for the store's reply, and extends the lock until then, so that a late store does not cost the lease. */
 export async function keepingLock<T>(parts: KeptLockParts, lock: Lock, reply: Promise<T>): Promise<T> {
   const { clock, quorum } = parts;
   const { id, nonce, leaseMs } = lock;

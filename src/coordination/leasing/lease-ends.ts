@@ -4,7 +4,7 @@ import type { Policy } from '../words/policy.js';
 import type { ArmedLease } from '../words/record.js';
 import type { HeldLease, HeldLeases } from './held-leases.js';
 
-/** The store did not answer: as long as a connection takes to come back. */
+/** If the store did not answer: about as long as a reconnect takes. */
 const ASK_AGAIN_MS = 1_000;
 
 export interface LeaseEndsParts {
@@ -14,9 +14,9 @@ export interface LeaseEndsParts {
 }
 
 /**
- * Finds out what became of a lease when it has expired as far as this replica knows. It may have been extended at
- * another replica, or taken over by another session; and while no other caller was given the lease, its holder can still
- * publish. So only the record says that it is lost. The record is asked until no extension can lengthen the lease any more.
+ * Finds out how a lease ended that has expired as far as this replica knows. It may have been extended on another
+ * replica, or taken over by another session. Its holder can still publish until another caller gets the lease. So only
+ * the record shows that it is lost. The record is read until no extension can lengthen the lease any more.
  */
 export class LeaseEnds {
   constructor(
@@ -33,7 +33,7 @@ export class LeaseEnds {
     }
     try {
       const { record, past } = await this.parts.store.explain(key.id);
-      // Extended here, or ended, while the question was on its way.
+      // It was extended here, or ended, during the read.
       if (held.get(nonce) !== lease) return;
       const armed = record.lease;
       if (armed?.nonce === nonce) this.#isStillArmed(lease, armed);
@@ -52,7 +52,7 @@ export class LeaseEnds {
     const { held } = this;
     const { nonce, key } = lease;
     const { limits, policyOf } = this.parts;
-    // Another session has it, perhaps at another replica, which watches its end from now on.
+    // Another session has it, perhaps on another replica, which watches its end from now on.
     if (armed.owner !== lease.owner) held.remove(nonce);
     else if (armed.expiresInMs > 0) held.lastsFor(nonce, armed.expiresInMs);
     else {
@@ -60,7 +60,8 @@ export class LeaseEnds {
       const holdLeftMs = policyOf(key.namespace).leaseHoldMsMax - armed.ageMs;
       if (!held.isWatched(nonce)) held.end(nonce, 'expired');
       else if (holdLeftMs > 0) held.askAgainIn(nonce, Math.min(limits.leaseMsMax, holdLeftMs));
-      // Its record may stay for as long as a value does. The holder is not told: a publish of it may still be stored.
+      // Its record may stay for as long as a value does. The holder is not notified, because its publish may still be
+      // stored.
       else held.remove(nonce);
     }
   }

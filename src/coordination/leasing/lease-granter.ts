@@ -21,6 +21,7 @@ import {
   type Grant,
   labelsOf,
   type Tried,
+  unarmed,
 } from './attempt.js';
 import { driftMs } from './drift.js';
 import { unnamedLeaseMs } from './forecast.js';
@@ -48,7 +49,7 @@ export interface GranterShared {
   readonly lateness: Pick<Lateness, 'longestMs' | 'note'>;
 }
 
-/** Gives leases and hands them out again: the two authorities, in their order. */
+/** Grants leases and hands them out again: the quorum first, then the store. */
 export class LeaseGranter {
   constructor(
     private readonly parts: GranterParts,
@@ -69,7 +70,7 @@ export class LeaseGranter {
     return attempt;
   }
 
-  /** Votes for a caller whose read is sent now, by what this replica has of the key. None where a slot comes first. */
+  /** Votes for a caller whose read is sent now. `expired` is what this replica has. None if a slot must come first. */
   voteEarly(key: Key, waiter: Candidate, expired: Snapshot): EarlyVotes | undefined {
     if (this.parts.policyOf(key.namespace).maxRebuilds > 0) return undefined;
     const votes = this.#ask(key, waiter, this.#leaseMsOf(key, expired, waiter));
@@ -83,7 +84,7 @@ export class LeaseGranter {
     return { key, nonce, identity, leaseMs, askedMs, ballot };
   }
 
-  /** The quorum first, then the store, stepping down the degradation as parts are missing. */
+  /** Asks the quorum first, then the store, and degrades step by step if parts are missing. */
   async #decide(asked: Grant, { identity, askedMs, ballot: voting }: Votes): Promise<Attempt> {
     const { quorum, clock, chance } = this.parts;
     const { key, leaseMs, snapshot } = asked;
@@ -110,7 +111,7 @@ export class LeaseGranter {
         const does = doesWithoutQuorum(policy, waiter.nodesLateSinceMs, clock.nowMs());
         if (!does || !mayDoWithoutQuorum(snapshot, isLate, clock.nowMs(), this.parts.limits.silenceMs))
           return { kind: 'undecided', by: 'late_nodes' };
-        // Another one: the releases of the first may still be on their way.
+        // A new nonce, because the releases of the first may still be on their way.
         const nonce = mintNonce(chance, identity);
         const validUntilMs = askedMs + leaseMs - driftMs(leaseMs);
         return snapshot.from === 'nowhere'
@@ -120,7 +121,7 @@ export class LeaseGranter {
     }
   }
 
-  /** Hands a running lease out once more, to a retry of the call that it was given to. */
+  /** Hands a running lease out again, to a retry of the call that it was granted to. */
   async adopt(key: Key, snapshot: Snapshot, waiter: Candidate): Promise<Attempt> {
     const lease = snapshot.record.lease;
     if (lease === undefined) return { kind: 'undecided', by: 'lease_over' };
@@ -139,7 +140,7 @@ export class LeaseGranter {
     const token: Token = { kind: 'armed', nonce: lease.nonce, fence: lease.fence, leaseMs: lease.leaseMs };
     const owner = await this.#raiseOwner(key, lease.nonce);
     if (owner === undefined) return { kind: 'undecided', by: 'lease_over' };
-    // How long it really lasts is known only to the replica that gave it: an extension proves it again.
+    // Only the replica that granted it knows how long it really lasts. An extension proves it again.
     const extended = await this.shared.lifecycle
       .extendArmed(key, token, lease.leaseMs)
       .catch(undecidedIfUnavailable);
@@ -181,7 +182,7 @@ export class LeaseGranter {
     const { key, waiter, snapshot, leaseMs, reason } = grant;
     const beganMs = clock.nowMs();
     const { trace } = waiter.call;
-    // Begun before it is known whether there will be a lease, for the record says how to find it.
+    // Begins before the outcome is known, because the record links to it.
     const span = trace?.begin('lease', { reason });
     const arming = trace?.begin('arm');
     let reply: ArmReply;
@@ -189,7 +190,7 @@ export class LeaseGranter {
     let isOver = false;
     const send = async () => {
       const tagClock = await this.shared.keeper.forLease(key.namespace, snapshot.namespace?.clock ?? '');
-      // No caller waits any more: an arm that is sent now would stay armed.
+      // No caller waits any more, and an arm that is sent now would stay armed.
       if (isOver) throw new StoreUnavailable('the tag clock came too late', { how: 'late' });
       sent = this.#now(grant);
       return store.arm(key.id, {
@@ -198,6 +199,7 @@ export class LeaseGranter {
         fenceRead: snapshot.record.fence,
         valueFenceRead: snapshot.record.valueFence,
         quorumLost,
+        group: quorum.groupOf(key.id).name,
         silenceMs: limits.silenceMs,
         ...labelsOf(grant, span),
         clock: tagClock,
@@ -216,7 +218,7 @@ export class LeaseGranter {
     }
     if (!reply.armed) {
       await quorum.release(key.id, nonce);
-      return { kind: 'read_again' };
+      return unarmed(snapshot, reply.record);
     }
     const token: Token = { kind: 'armed', nonce, fence: reply.record.fence, leaseMs };
     const { lifecycle } = this.shared;
@@ -245,8 +247,8 @@ export class LeaseGranter {
   }
 
   /**
-   * Until when the lease runs. One whose votes and arm were late is extended: a late store is no reason to throw it away,
-   * and a holder with hardly any time left would lose it in the middle of its rebuild.
+   * When the lease ends. If its votes and its arm were late, it is extended: a late store is no reason to drop it, and
+   * a holder with hardly any time left would lose it during its rebuild.
    */
   async #afterArming(grant: Grant, token: Token, validUntilMs: number): Promise<number> {
     const { clock } = this.parts;
@@ -311,7 +313,7 @@ export class LeaseGranter {
     };
   }
 
-  /** A majority says held. That is an answer only where the record shows for whom. */
+  /** A majority says held. That is an answer only if the record shows the holder. */
   async #refused(key: Key, snapshot: Snapshot): Promise<Attempt> {
     if (snapshot.from === 'nowhere') return { kind: 'held' };
     // The holder was voided by an invalidation, and the replica that should have released its lock may have died.

@@ -27,7 +27,7 @@ export interface LeasePorts {
 
 interface Ending {
   readonly end: LeaseEnd;
-  /** Which handing-out of the lease is meant. */
+  /** Only if the lease still has this owner number. */
   readonly owner?: number;
   readonly failure?: Release['failure'];
 }
@@ -40,7 +40,7 @@ export class LeaseLifecycle {
     private readonly slots: RebuildSlots,
   ) {}
 
-  /** The caller has gone, before its lease could be sent or with its session: ends it, unless it was handed out again meanwhile. */
+  /** Ends the lease of a caller that left before it was sent, or with its session, unless it was handed out again. */
   async giveBack(key: Key, lease: Lease, end: 'cancelled' | 'session_lost'): Promise<void> {
     const { token } = lease;
     if (token.kind === 'armed') await this.endArmed(key, token, { end, owner: lease.owner });
@@ -60,7 +60,7 @@ export class LeaseLifecycle {
     return this.endArmed(request.key, token, { end, failure: request.failure });
   }
 
-  /** Rejects as `unavailable` where it is not known whether the lease lasts; extending again is safe. */
+  /** Rejects as `unavailable` if it is unknown whether the lease lasts; extending again is safe. */
   async extend(request: Extend): Promise<ExtendAnswer> {
     const { token } = request;
     if (token === undefined) return LOST;
@@ -73,8 +73,8 @@ export class LeaseLifecycle {
   }
 
   /**
-   * An extension came on another session than the lease: from now on the lease belongs to that one, and this replica
-   * watches its end. Undefined if the lease has ended, or the store does not answer: then it stays where it was.
+   * The lease was extended on another session. It belongs to that session from now on, and this replica watches its
+   * end. Undefined if the lease has ended or the store does not answer; then it stays where it was.
    */
   async takeOver(key: Key, token: Token, expiresInMs: number): Promise<Lease | undefined> {
     const { nonce, fence, leaseMs } = token;
@@ -99,7 +99,7 @@ export class LeaseLifecycle {
         reason,
         owner,
         sinceMs: nowMs - armed.ageMs,
-        // What changed before it came here was not counted here: without a store, it passes nothing on.
+        // Earlier changes were not counted here, so without the store it passes nothing on.
         givenAt: Number.NEGATIVE_INFINITY,
         untilMs: nowMs + expiresInMs,
       });
@@ -107,12 +107,12 @@ export class LeaseLifecycle {
     return { kind: 'lease', token, fence, expiresInMs, reason, owner };
   }
 
-  /** Takes back a lease that no store decides about. A record that it may have left armed goes too. */
+  /** Takes back a lease that the store does not decide about, and a record that it may have left armed. */
   async endUnstored(key: Key, token: Token, end: LeaseEnd): Promise<void> {
     this.held.end(token.nonce, end);
     await Promise.all([
       this.parts.quorum.release(key.id, token.nonce),
-      // The reply of its arming may have been lost while the step was taken: no caller is to wait for it then.
+      // The step may have been taken although its reply was lost. No caller must wait for the lease then.
       this.parts.store
         .release(key.id, { nonce: token.nonce, end, keepMs: this.parts.limits.leaseMsMax })
         .catch(rethrowUnlessUnavailable),
@@ -139,7 +139,7 @@ export class LeaseLifecycle {
       });
     } catch (error) {
       rethrowUnlessUnavailable(error);
-      // Handed out again or not, only the store knows: with an owner to compare, the lock has to run out.
+      // Only the store knows whether it was handed out again. With an owner to compare, the lock has to expire.
       if (owner !== undefined) return 'not_held';
       void quorum.release(key.id, token.nonce);
       throw unavailable(
@@ -168,12 +168,12 @@ export class LeaseLifecycle {
     if (quorumLost) throwIfOnLossFails(policy, 'the lock nodes');
     const validUntilMs = quorumLost ? askedMs + leaseMs - driftMs(leaseMs) : ballot.validUntilMs;
     const storing = this.#extendStored({ key, token, leaseMs, validUntilMs, quorumLost });
-    // By the store alone there is nothing to say before it has spoken.
+    // The store alone decides, so wait for its answer.
     return quorumLost ? storing : this.#unlessLate(key, token, validUntilMs, storing);
   }
 
   async #extendStored({ key, token, leaseMs, validUntilMs, quorumLost }: Extension): Promise<ExtendAnswer> {
-    const { store, clock, limits } = this.parts;
+    const { store, quorum, clock, limits } = this.parts;
     const policy = this.parts.policyOf(key.namespace);
     try {
       const expiresInMs = Math.max(1, Math.ceil(validUntilMs - clock.nowMs()));
@@ -184,6 +184,7 @@ export class LeaseLifecycle {
           nonce: token.nonce,
           expiresInMs,
           quorumLost,
+          group: quorum.groupOf(key.id).name,
           keepMs: limits.leaseMsMax,
           holdMs: policy.leaseHoldMsMax,
         }),
@@ -204,9 +205,9 @@ export class LeaseLifecycle {
   }
 
   /**
-   * The lock nodes have extended the lease, and the store may confirm it late. The holder must get an answer
-   * before its lease ends. The store alone gives no other lease until S after the end that it has confirmed, and the
-   * lock nodes give none: so the lease may last until then. The store's word still counts when it comes.
+   * The lock nodes have extended the lease, and the store may confirm it late. The holder must get an answer before its
+   * lease ends. Until S after the end that the store has confirmed, neither the store alone nor the lock nodes grant
+   * another lease, so this one may last until then. The store's answer still counts when it comes.
    */
   async #unlessLate(
     key: Key,
@@ -226,7 +227,7 @@ export class LeaseLifecycle {
     });
   }
 
-  /** No decision: the lease keeps its old end, which only the replica that gave it knows exactly. */
+  /** No decision: the lease keeps its old end, which only the replica that granted it knows exactly. */
   #unextended(key: Key, token: Token): ExtendAnswer {
     const held = this.held.get(token.nonce);
     if (held === undefined)
@@ -236,7 +237,7 @@ export class LeaseLifecycle {
 
   async #extendUnstored(key: Key, token: Token, leaseMs: number): Promise<ExtendAnswer> {
     const { quorum, clock } = this.parts;
-    // No store says what this lease is, and any caller can make up a token: only the replica that gave it knows.
+    // The store does not know this lease, and a caller can make up any token. Only the replica that granted it knows.
     const held = this.held.get(token.nonce);
     if (held === undefined || held.key.id !== key.id || held.kind === 'armed') return LOST;
     const nowMs = clock.nowMs();

@@ -49,20 +49,20 @@ export class RebuildSlots {
     return slot;
   }
 
-  /** The slot goes with the lease that was given: the end of the lease gives it back. */
+  /** The slot belongs to the granted lease from now on: the end of the lease gives it back. */
   async keep(namespace: string, slot: Slot, nonce: string, ttlMs: number): Promise<void> {
     if (slot === '' || this.parts.policyOf(namespace).maxRebuilds === 0) return;
-    // Without the store it ends with its time.
+    // Without the store it expires.
     await this.parts.namespaces.keep(namespace, slot, nonce, ttlMs).catch(rethrowUnlessUnavailable);
   }
 
-  /** Of a lease by its nonce, or of an attempt that came to nothing. */
+  /** Gives back the slot of a lease (by its nonce), or of an attempt without a lease. */
   async leave(namespace: string, slot: Slot): Promise<void> {
     if (slot === '' || this.parts.policyOf(namespace).maxRebuilds === 0) return;
     await this.parts.namespaces.leave(namespace, slot).catch(rethrowUnlessUnavailable);
   }
 
-  /** No caller waits for the key here any more, or it has its slot. */
+  /** No caller waits for the key here any more, or the key has its slot. */
   forget({ namespace, id }: Pick<Key, 'namespace' | 'id'>): void {
     const line = this.#lines.get(namespace);
     if (line === undefined) return;

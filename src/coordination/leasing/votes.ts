@@ -4,7 +4,7 @@ import type { Key } from '../words/key.js';
 import type { Trace } from '../words/trace.js';
 import type { Candidate } from './attempt.js';
 
-/** Votes for a lease of a key, as they were asked for. */
+/** The requested votes for a lease of a key. */
 export interface Votes {
   readonly key: Key;
   /** The lease's secret; it belongs to one identity. */
@@ -15,7 +15,7 @@ export interface Votes {
   readonly ballot: Promise<Ballot>;
 }
 
-/** Asks the lock nodes, and shows each vote to the trace of the caller. */
+/** Asks the lock nodes, and records each vote in the caller's trace. */
 export async function ballotOf(
   quorum: Pick<LeaseQuorum, 'acquire'>,
   { id }: Key,
@@ -32,12 +32,13 @@ export async function ballotOf(
   return ballot;
 }
 
-/** A learned length may be off by so much: it is a guess anyway, and lock and lease have the same. */
+/** A learned length may be off by this factor: it is a guess anyway, and lock and lease have the same length. */
 const LENGTH_RATIO_MAX = 1.5;
 
 /**
- * Votes that are asked for beside the read of a key whose value has expired here: that saves a miss one of its three
- * trips. The lease is armed only when the read and the majority are known. They are used once, or given back.
+ * Votes that are requested together with the read of a key whose value has expired here. This saves a miss one of its
+ * three round trips. The lease is armed only when the read and the majority are known. They are used once, or given
+ * back.
  */
 export class EarlyVotes {
   #isOver = false;
@@ -59,7 +60,7 @@ export class EarlyVotes {
     return this.votes;
   }
 
-  /** Nobody uses them: another replica must not be told "held". */
+  /** Gives them back, so that no other replica is told "held". */
   giveUp(): void {
     if (this.#isOver) return;
     this.#isOver = true;

@@ -4,8 +4,8 @@ import { leaseLeftMs, type Snapshot } from '../reading/snapshot.js';
 import type { Policy } from '../words/policy.js';
 
 /**
- * Whether the namespace continues without lock nodes that are missing. One with `on_loss: fail` gets its error at once if
- * they are lost, and within a second if they are only late (`lateSinceMs`): until then they are asked again.
+ * Whether the namespace continues without the missing lock nodes. With `on_loss: fail`, throws the error at once if
+ * they are lost, and within a second if they are only late (`lateSinceMs`). Until then they are asked again.
  */
 export function doesWithoutQuorum(policy: Policy, lateSinceMs: number | undefined, nowMs: number): boolean {
   const isLate = lateSinceMs !== undefined && nowMs - lateSinceMs < FAIL_MS;
@@ -23,7 +23,7 @@ export function mayDoWithoutQuorum(
   nowMs: number,
   silenceMs: number,
 ): boolean {
-  // Lock nodes that are only slow may have granted it to another replica, and a store that is may have armed it.
+  // Slow lock nodes may have granted it to another replica, and a slow store may have armed it.
   if (snapshot.from === 'nowhere') return !isLate && snapshot.missing === 'gone';
   // While the store was late, its holder may have extended it at the lock nodes.
   return snapshot.record.lease === undefined || -leaseLeftMs(snapshot, nowMs) >= silenceMs;

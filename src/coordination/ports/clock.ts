@@ -1,6 +1,6 @@
-/** Time as the domain needs it. Production reads the machine's monotonic clock; simulation rules its own. */
+/** Time. Production reads the machine's monotonic clock. A simulation has its own. */
 export interface Clock {
-  /** Milliseconds, with fractions, on a clock that never jumps. Only differences mean something. */
+  /** Milliseconds, with fractions, on a clock that never jumps. Only differences have a meaning. */
   nowMs(): number;
   /** Calls `fire` once, `delayMs` from now. The returned function cancels it; cancelling twice is harmless. */
   after(delayMs: number, fire: () => void): () => void;
@@ -8,7 +8,7 @@ export interface Clock {
   turn(): Promise<void>;
 }
 
-/** Chance as the domain needs it, so that a simulation can replay every draw. */
+/** Randomness, as a port, so that a simulation can replay every draw. */
 export interface Chance {
   /** Uniform in [0, 1). */
   fraction(): number;

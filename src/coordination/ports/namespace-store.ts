@@ -2,24 +2,24 @@ import type { RebuildTimes } from '../words/record.js';
 import type { TagClock } from '../words/tag-clock.js';
 
 /**
- * What the value store keeps of a namespace as a whole: its tag clock with the stamps of what was
- * invalidated, how long its rebuilds take, and the slots of its origin slots. Each method is one atomic
- * step, and rejects with `StoreUnavailable` as those of the value store do.
+ * What the value store keeps of a namespace as a whole: its tag clock with the stamps of its invalidations, how long
+ * its rebuilds take, and its rebuild slots. Each method is one atomic step, and rejects with `StoreUnavailable` as
+ * those of the value store do.
  */
 export interface NamespaceStore {
   /**
-   * Reads the namespace, and leaves nothing behind if there is none. With `rebuildMs`, one rebuild is first added to
-   * the times of a namespace that is there.
+   * Reads the namespace, and creates nothing. With `rebuildMs`, first adds one rebuild to the times of an existing
+   * namespace.
    */
   read(namespace: string, tags: readonly string[], rebuildMs?: number): Promise<NamespaceRecord>;
   /**
-   * Begins the clock if there is none, and keeps the namespace for at least `keepMs` from now: as long as
-   * anything that carries its clock. A lost one begins anew, under another id.
+   * Starts the clock if there is none, and keeps the namespace for at least `keepMs` from now, as long as anything that
+   * carries its clock. A lost clock starts anew, with another id.
    */
   begin(namespace: string, keepMs: number): Promise<TagClock>;
   /** Raises the clock and stamps each tag, or the whole namespace, with it; sends the wake. Resolves to the raised clock. */
   invalidate(namespace: string, request: NamespaceInvalidate): Promise<TagClock>;
-  /** Takes one of `max` slots for `ttlMs`, or says that all are taken. The same slot is taken again at once. */
+  /** Takes one of `max` slots for `ttlMs`. False if all are taken. The same slot can be taken again. */
   enter(namespace: string, request: SlotRequest): Promise<boolean>;
   /** Keeps a slot for `ttlMs` from now, under the name `as`. False if it had expired. */
   keep(namespace: string, slot: string, as: string, ttlMs: number): Promise<boolean>;
@@ -28,12 +28,12 @@ export interface NamespaceStore {
 }
 
 export interface NamespaceRecord {
-  /** As a lease carries it, and the value that is published under it; empty if there is none. */
+  /** In the form in which a lease, and the value published under it, carry it; empty if there is none. */
   readonly clock: string;
   /** How long the namespace lasts from now on; 0 if there is none. */
   readonly keptForMs: number;
   readonly rebuild?: RebuildTimes | undefined;
-  /** Of the whole namespace, and then of each tag that was asked for; none where there is no clock. */
+  /** The stamp of the whole namespace, then of each requested tag; empty without a clock. */
   readonly stamps: readonly Stamp[];
 }
 
@@ -61,18 +61,18 @@ export interface SlotRequest {
   readonly slot: string;
   readonly max: number;
   readonly ttlMs: number;
-  /** The longest that any slot is taken for: what ends later was taken before the store's clock was set back. */
+  /** The longest that any slot is taken for. A slot that ends later was taken before the store's clock was set back. */
   readonly ttlMsMax: number;
 }
 
 /**
- * Beyond so many tags the stamps of those that were stamped longest ago are forgotten, under a floor for tags. With the
- * cells of that floor it stays below 100,000 fields of a hash, beyond which a replica of the release before forgets all.
+ * Beyond this many tags, the oldest stamps are forgotten, and a floor replaces them. With the cells of that floor, a
+ * hash stays below 100,000 fields. Beyond that, a replica of the previous release forgets all.
  */
 export const STAMPS_MAX = 80_000;
 
 /** The marks that are kept of one tag: each lies about two and a half times as far back as the next. */
 export const MARKS_MAX = 16;
 
-/** How long a namespace lasts that an invalidation has begun: nothing carries its clock yet. */
+/** How long a namespace lasts that an invalidation has created, because nothing carries its clock yet. */
 export const BEGUN_KEEP_MS = 3_600_000;

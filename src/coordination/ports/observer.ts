@@ -6,11 +6,11 @@ export type WaitEnd = 'publish' | 'lease' | 'failure' | 'timeout' | 'cancelled' 
 /** Why a publish is `not_stored`. */
 export interface NotStored {
   /**
-   * `lease`: its lease was granted without the store, so that the store was not asked. `store`: the store cannot be
-   * reached, or refuses. `reply`: it was sent, and its reply is lost, so that the store may have it.
+   * `lease`: its lease was granted without the store, so the store was not asked. `store`: the store cannot be reached,
+   * or refuses. `reply`: it was sent, and its reply is lost, so the store may have it.
    */
   readonly cause: 'lease' | 'store' | 'reply';
-  /** What is known of the store, in words; empty for `lease`. */
+  /** What is known about the store, in words; empty for `lease`. */
   readonly why: string;
   readonly valueBytes: number;
 }
@@ -37,7 +37,7 @@ export interface Observer {
     outcome: 'hit' | 'stale' | 'lease' | 'failed' | BusyReason,
     degraded: Degraded,
   ): void;
-  /** A caller that had to wait no longer does. */
+  /** A caller's wait has ended. */
   waited(namespace: string, endedBy: WaitEnd, waitedMs: number): void;
   /**
    * A publish was answered; `rebuildMs` since its lease was given, if this replica gave it. The W3C
@@ -59,13 +59,16 @@ export interface Observer {
   leaseEnded(namespace: string, end: LeaseEnd, heldMs: number, traceparent: string): void;
   /** A caller got another caller's rebuild instead of making its own. */
   saved(namespace: string, count: number): void;
-  /** The rung of all decisions from now on: with the first decision, and with each step down or back up. */
-  degraded(mode: Degraded): void;
-  /** The store owes a reply for longer than the soft timeout, so callers wait for it; or it does no more. */
+  /**
+   * The degradation of all decisions from now on. Called with the first decision, and with each change. With several
+   * groups of lock nodes, it is the worst of theirs, and `groups` are the labels of those that are lost.
+   */
+  degraded(mode: Degraded, groups: readonly string[]): void;
+  /** `late`: the store has owed a reply for longer than the soft timeout, so callers wait. Otherwise that is over. */
   storeLate(late: boolean, sinceMs: number): void;
-  /** The store replied to a step; or it is lost, or refuses; or its reply is only late. */
+  /** A step at the store ended: it replied; or it is lost, or refuses; or its reply is only late. */
   storeStep(step: StoreStep, ended: 'done' | 'failed' | 'late'): void;
-  /** For `sinceMs`, attempt after attempt has ended without a winner, the last one because of `by`; or that is over. */
+  /** `lasts`: for `sinceMs`, no attempt has had a winner, the last one because of `by`. Otherwise that is over. */
   undecided(lasts: boolean, sinceMs: number, by?: UndecidedBy): void;
 }
 

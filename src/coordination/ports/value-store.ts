@@ -9,10 +9,9 @@ import type {
 } from '../words/record.js';
 
 /**
- * The value store: it decides whose result counts. Each method is one atomic step at the store, on the
- * store's own clock. A method waits for its reply as long as the store may only be late. It rejects with
- * {@link StoreUnavailable} when the reply cannot come any more. The step may or may not have been taken then: all of
- * them are safe to send again.
+ * The value store: it decides whose result counts. Each method is one atomic step at the store, on the store's own
+ * clock. A method waits for its reply as long as the store may only be late. It rejects with {@link StoreUnavailable}
+ * when the reply can no longer come. The step may or may not have been taken then. Every step is safe to send again.
  */
 export interface ValueStore {
   /** Reads the record of a key. */
@@ -20,8 +19,8 @@ export interface ValueStore {
   /** Makes a granted lease the one whose publish counts, if the record is still as the caller read it. */
   arm(id: string, request: ArmRequest): Promise<ArmReply>;
   /**
-   * Hands the armed lease `nonce` out once more: raises its owner number. With `to`, it is another caller's from now on.
-   * Undefined if it is not armed, or has another owner number than that of `to`.
+   * Hands the armed lease `nonce` out again by raising its owner number. With `to`, it belongs to another caller from
+   * now on. Undefined if it is not armed, or if its owner number is not that of `to`.
    */
   adopt(id: string, nonce: string, to?: HandOver): Promise<RecordFacts | undefined>;
   /** Stores a value if its nonce is exactly the armed one, ends the lease and sends the wake. */
@@ -37,32 +36,36 @@ export interface ValueStore {
 }
 
 export interface ReadRequest {
-  /** A value that the caller has: while the store's is still the one of its fence, the payload is not moved again. */
+  /** A value that the caller has. While the store's value has the same fence, its payload is not sent again. */
   readonly known?: Pick<StoredValue, 'fence' | 'payload'> | undefined;
-  /** Called once, when the read is sent: it may have waited for its turn. Not called where it is refused before. */
+  /** Called once, when the read is sent, because it may wait for its turn. Not called if it is refused before that. */
   readonly sent?: () => void;
 }
 
-/** The caller that an armed lease goes on to. */
+/** The caller that takes over an armed lease. */
 export interface HandOver extends LeaseLabels {
-  /** Its owner number so far: a lease that was handed out again since is not taken away. */
+  /** Its owner number so far. A lease that was handed out again since is not taken away. */
   readonly owner: number;
 }
 
 export interface ArmRequest {
   readonly nonce: string;
-  /** How long the lease lasts from the store's now on: what is left of its validity. */
+  /** How long the lease lasts from the store's current time: the rest of its validity. */
   readonly expiresInMs: number;
-  /** The whole length that it was given for; an extension without a length uses it. */
+  /** The full length that it was granted for. An extension without a length uses it. */
   readonly leaseMs: number;
   /** {@link KeyRecord.fence} and {@link KeyRecord.valueFence} as read before the quorum was asked. */
   readonly fenceRead: number;
   readonly valueFenceRead: number;
-  /**
-   * The quorum was not there to grant it: arm only if no lease runs at all, and if the last one whose holder has not
-   * ended it was over for `silenceMs`. Its holder may have extended it at the lock nodes while the store was late.
-   */
+  /** The quorum was not available to grant it: the store alone does. */
   readonly quorumLost: boolean;
+  /** {@link LockGroup.name} of the lock nodes that granted it, or that were not available. */
+  readonly group: string;
+  /**
+   * If the quorum was not available, or if the last lease was not granted and extended by this group alone: arm only if
+   * its holder has ended that lease, or if it expired at least `silenceMs` ago. Its holder may have extended it at its
+   * lock nodes while the store was late.
+   */
   readonly silenceMs: number;
   readonly holder: string;
   readonly traceparent: string;
@@ -75,11 +78,11 @@ export interface ArmRequest {
 }
 
 /**
- * Armed with the record as it is now, whose `lease` is the one just armed; or not armed, with the record
- * as it is now. The value is not moved: the caller has read it. Not armed means one of: another value or another fence
- * than the ones read; a lease that was given without the quorum still runs; any lease still runs, or ran until just
- * now, and this one is by the store alone.
- * A nonce that is already armed is armed again with the same fence: the reply was lost, not the step.
+ * Armed, with the current record, whose `lease` is the one just armed; or not armed, with the current record. The value
+ * is not sent, because the caller has read it. It is not armed if the value or the fence is not the one that was read,
+ * or if a lease that was granted without the quorum still runs. If this lease is by the store alone, or by lock nodes of
+ * another group, it is also not armed if any lease still runs, or ran until just now. A nonce that is already armed is
+ * armed again with the same fence: the reply was lost, not the step.
  */
 export interface ArmReply {
   readonly armed: boolean;
@@ -88,7 +91,7 @@ export interface ArmReply {
 
 export interface StorePublish {
   readonly nonce: string;
-  /** The lease's own fence, to tell a superseded lease from one that the store knows nothing of. */
+  /** The lease's own fence, to tell a superseded lease from an unknown one. */
   readonly fence: number;
   readonly payload: Payload;
   readonly ttlMs: number;
@@ -103,7 +106,7 @@ export interface StoredAnswer {
   readonly outcome: StoredOutcome;
   /** The fence under which a value is now stored; 0 if there is none. */
   readonly fence: number;
-  /** The tag clock of the lease, if the value was stored, now or before, and is not over; else empty. */
+  /** The tag clock of the lease, if the value was stored, now or before, and has not expired; else empty. */
   readonly clock: string;
 }
 
@@ -128,8 +131,10 @@ export interface StoreRelease {
 export interface StoreExtend {
   readonly nonce: string;
   readonly expiresInMs: number;
-  /** The quorum was not there to agree. Extending with it clears the mark. */
+  /** The quorum was not available to agree. An extension with the quorum clears the mark. */
   readonly quorumLost: boolean;
+  /** {@link LockGroup.name} of the lock nodes that agreed, or that were not available. */
+  readonly group: string;
   /** How long a lease may last in all, from when it was armed; after that it is not extended. */
   readonly holdMs: number;
   readonly keepMs: number;
@@ -146,9 +151,9 @@ export interface StoreInvalidate {
 
 export interface StoreInvalidated {
   readonly hadValue: boolean;
-  /** The record's fence after it. */
+  /** The record's fence after the step. */
   readonly fence: number;
-  /** The nonce of the running lease that was voided, whose lock on the quorum is to be broken. */
+  /** The nonce of the running lease that was voided. Its lock on the quorum must be released. */
   readonly voidedNonce?: string;
 }
 

@@ -37,21 +37,21 @@ export interface Wake {
 
 /** An invalidation of tags, or of a whole namespace, on the namespace's tag clock. */
 export interface TagWake {
-  /** The clock's random id: another one is another clock, which began when the first was lost. */
+  /** The clock's random id. Another id means a new clock, which started after the old one was lost. */
   readonly clockId: string;
-  /** The clock's time after the invalidation: one more than after the one before. */
+  /** The clock's time after the invalidation: one more than after the previous one. */
   readonly time: number;
   /** Empty where `all` is true. */
   readonly tags: readonly string[];
   readonly all: boolean;
 }
 
-/** One change of a namespace: tags of it, or the whole, were invalidated, or a slot in its slots is free. */
+/** One change of a namespace: tags of it, or the whole, were invalidated, or one of its slots is free. */
 export type NamespaceWake =
   | {
       readonly namespace: string;
       readonly kind: 'tags';
-      /** Undefined where an older replica made it, which does not say more: anything in the namespace may have changed. */
+      /** Undefined if an older replica sent it, without details: anything in the namespace may have changed. */
       readonly wake: TagWake | undefined;
     }
   | { readonly namespace: string; readonly kind: 'room' };
@@ -59,7 +59,7 @@ export type NamespaceWake =
 export interface WakeListener {
   wake(wake: Wake): void;
   namespaceWake(wake: NamespaceWake): void;
-  /** The channel is live again: anything may have been missed meanwhile. */
+  /** The channel is live again. Any change may have been missed until now. */
   resubscribed(): void;
   /** The channel is down. */
   disconnected(): void;
@@ -67,7 +67,9 @@ export interface WakeListener {
 
 /** Tells replicas that something changed. It may lose messages; the waiters' poll covers for that. */
 export interface WakeChannel {
-  /** The subscription is confirmed, and its last pong is young enough *now*: a replica that stood still asks before it trusts. */
+  /**
+   * The subscription is confirmed, and its last pong is recent enough *now*. After a pause, a new pong must come first.
+   */
   readonly live: boolean;
   /** Calls the listener for every wake from now on. The returned function ends this. */
   listen(listener: WakeListener): () => void;

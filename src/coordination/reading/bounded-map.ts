@@ -1,6 +1,4 @@
-/**
- * Sets the entry, as the newest one of the map. Beyond `max` entries the oldest ones go: those that were set longest ago.
- */
+/** Sets the entry as the newest one of the map, and drops the oldest ones beyond `max`. */
 export function setNewest<Key, Value>(map: Map<Key, Value>, key: Key, value: Value, max: number): void {
   map.delete(key);
   for (const oldest of map.keys()) {

@@ -2,20 +2,23 @@ import type { TagWake } from '../ports/wake-channel.js';
 import { decodeTagClock, type TagClock } from '../words/tag-clock.js';
 import { setNewest } from './bounded-map.js';
 
-/** Changes of one namespace that are remembered: at 20 tag invalidations a second, six seconds, longer than most reads and rebuilds. */
+/**
+ * How many changes of one namespace are remembered. At 20 tag invalidations a second, that is six seconds, longer than
+ * most reads and rebuilds.
+ */
 const REMEMBERED_MAX = 128;
-/** Namespaces that are remembered. One that is forgotten costs reads of the store, never an old value. */
+/** How many namespaces are remembered. A forgotten one costs reads of the store, never an old value. */
 const NAMESPACES_MAX = 256;
-/** Tag names that are remembered of one namespace. */
+/** How many tag names of one namespace are remembered. */
 const TAGS_MAX = 1_024;
 
-/** When a caller came, as a slot in the order of the changes that have arrived at this replica. */
+/** When a caller came, as a position in the order of the changes that have arrived at this replica. */
 export interface Arrival {
   /** The count of all changes. */
   readonly at: number;
   /** The count after the last change of the key. */
   readonly keyAt: number;
-  /** The highest fence that a change of the key has told; Infinity where not all of its changes were heard. */
+  /** The highest fence that a change of the key has reported; Infinity if some of its changes may have been missed. */
   readonly keyFence: number;
   /** The count after the last change of the namespace as a whole, or of any of its tags. */
   readonly wideAt: number;
@@ -25,9 +28,9 @@ export interface Arrival {
 export interface Copy {
   /** The count of changes when its read, or its publish, was sent. */
   readonly sentAt: number;
-  /** 0 where no store gave one. */
+  /** 0 if the store gave none. */
   readonly fence: number;
-  /** The tag clock that the copy is known to be good for; empty for none. */
+  /** The tag clock that the copy is known to be valid for; empty for none. */
   readonly clock: string;
   readonly tags: readonly string[];
 }
@@ -42,15 +45,15 @@ interface Remembered {
 
 /**
  * The changes that have arrived at this replica, counted in their order. A change is a stored publish, or an
- * invalidation of a key, of a tag or of a namespace. It has arrived once its wake, or the store's answer to the
- * call that made it, was processed here. By these counts each copy is judged for each caller: a caller must not
- * get a copy from before a change that had arrived before the caller came.
+ * invalidation of a key, of a tag or of a namespace. It has arrived once its wake, or the store's answer to the call
+ * that made it, was processed here. The counts decide which copy a caller may get: never one from before a change that
+ * had arrived before the caller came.
  */
 export class Changes {
   #count = 0;
-  /** The count after the last change of everything: the wake channel was lost or confirmed anew. */
+  /** The count after the last change of everything: the wake channel was lost or confirmed again. */
   #everythingAt = 0;
-  /** The count when the wake channel was last confirmed: what changed before that, and was not heard, is not known. */
+  /** The count when the wake channel was last confirmed. Changes before that may have been missed. */
   #confirmedAt = 0;
   readonly #namespaces = new Map<string, NamespaceChanges>();
 
@@ -65,13 +68,13 @@ export class Changes {
     return this.#count;
   }
 
-  /** The wake channel is down: from now on anything may change unheard. */
+  /** The wake channel is down: from now on changes may be missed. */
   channelDisconnected(): void {
     this.#count += 1;
     this.#everythingAt = this.#count;
   }
 
-  /** The wake channel is confirmed anew: anything may have changed while it was down. */
+  /** The wake channel is confirmed again: anything may have changed while it was down. */
   channelConfirmed(): void {
     this.channelDisconnected();
     this.#confirmedAt = this.#count;
@@ -79,8 +82,8 @@ export class Changes {
   }
 
   /**
-   * Tags of a namespace, or all of it, were invalidated. False if the wakes before this one were not all heard, so
-   * that anything in the namespace may have changed.
+   * Tags of a namespace, or all of it, were invalidated. False if an earlier wake was missed, so that anything in the
+   * namespace may have changed.
    */
   namespaceChanged(namespace: string, wake: TagWake | undefined): boolean {
     this.#count += 1;
@@ -88,15 +91,17 @@ export class Changes {
   }
 
   /**
-   * This replica itself has invalidated tags, or all of a namespace: it knows that before any wake says so.
-   * Undefined if the store did not answer: it may have been done.
+   * This replica has invalidated tags, or all of a namespace, and knows it before any wake. `done` is undefined if the
+   * store did not answer; it may have been done.
    */
   invalidatedHere(namespace: string, done: TagWake | undefined): void {
     this.#count += 1;
     this.#of(namespace).invalidatedHere(done, this.#count);
   }
 
-  /** Up to which count the changes after `since` were heard: all of them, unless the channel was lost in between. */
+  /**
+   * The count up to which the changes after `since` were heard: all of them, unless the channel was lost in between.
+   */
   heardUntil(since: number): number {
     return since >= this.#everythingAt ? this.#count : this.#everythingAt - 1;
   }
@@ -106,12 +111,12 @@ export class Changes {
     return since >= this.#everythingAt;
   }
 
-  /** To be called before a read of the namespace is sent: from here on its changes are remembered. */
+  /** Call it before a read of the namespace is sent. From here on its changes are remembered. */
   listenTo(namespace: string): void {
     this.#of(namespace);
   }
 
-  /** A read of the namespace that was sent at this count said that this is its tag clock. */
+  /** A read of the namespace, sent at this count, returned this tag clock. */
   clockRead(namespace: string, clock: string, sentAt: number): void {
     const known = this.#namespaces.get(namespace);
     if (known !== undefined && !known.read(decodeTagClock(clock), sentAt)) {
@@ -125,7 +130,7 @@ export class Changes {
     return Math.max(this.#everythingAt, this.#of(namespace).changedAt);
   }
 
-  /** The copy may be given to a caller that came then: no change of it had arrived between its read and the caller. */
+  /** Whether the copy may be given to this caller: no change of it had arrived between its read and the caller. */
   allow(namespace: string, copy: Copy, caller: Arrival): boolean {
     const keyStands = copy.sentAt >= caller.keyAt || copy.fence >= caller.keyFence;
     if (!keyStands) return false;
@@ -134,8 +139,8 @@ export class Changes {
   }
 
   /**
-   * Whether, by its tags and its namespace, the copy outlasted the changes that had arrived when their count was
-   * `at`. Undefined where that is not known.
+   * Whether the copy, by its tags and its namespace, outlasted the changes up to the count `at`. Undefined if that is
+   * unknown.
    */
   stands(namespace: string, { sentAt, clock, tags }: Copy, at = this.#count): boolean | undefined {
     if (sentAt < this.#everythingAt) return undefined;
@@ -143,8 +148,8 @@ export class Changes {
   }
 
   /**
-   * Whether none of the tags, nor the whole namespace, was invalidated since the count was `since`; false also where
-   * that is not known.
+   * Whether neither the whole namespace nor any of the tags was invalidated since the count `since`. Also false if that
+   * is unknown.
    */
   untouchedSince(namespace: string, tags: readonly string[], since: number): boolean {
     return since >= this.#confirmedAt && this.#of(namespace).untouchedSince(tags, since);
@@ -153,7 +158,7 @@ export class Changes {
   #of(namespace: string): NamespaceChanges {
     const known = this.#namespaces.get(namespace);
     if (known !== undefined) return known;
-    // What changed before it was listened to is not known: for every copy there is, it may have changed just now.
+    // Earlier changes are unknown, so for every existing copy it may have changed just now.
     const begun = new NamespaceChanges(this.#count);
     setNewest(this.#namespaces, namespace, begun, NAMESPACES_MAX);
     return begun;
@@ -170,7 +175,7 @@ class NamespaceChanges {
   #recent: Remembered[] = [];
   /** How many tag names `#recent` has. */
   #tags = 0;
-  /** The count from which on `#recent` has all changes. */
+  /** From this count on, `#recent` has all changes. */
   #since: number;
 
   constructor(
@@ -208,12 +213,12 @@ class NamespaceChanges {
     else this.#remember(done, count);
   }
 
-  /** False if it is another clock than the one that was known: the namespace's hash was lost. */
+  /** False if it is not the known clock: the namespace's hash was lost. */
   read({ id, at }: TagClock, sentAt: number): boolean {
-    // The store told of each change after this read later; what was told before `#since` is not known.
+    // Changes after this read have their own wakes. Those from before `#since` are unknown.
     if (sentAt < this.#since) return true;
     if (this.#id !== undefined && this.#id !== id) return false;
-    // There is no clock yet, so that there is nothing to be known of it.
+    // There is no clock yet, so nothing is known about it.
     if (id === '') return true;
     this.#id = id;
     this.#from = Math.min(this.#from, at);

@@ -6,9 +6,9 @@ import { encodeTagClock } from '../words/tag-clock.js';
 import { setNewest } from './bounded-map.js';
 import type { Changes } from './changes.js';
 
-/** So many times as long as needed: of leases and values that follow each other, one in many asks the store. */
+/** The clock is kept this many times as long as needed, so that only one in many leases and values asks the store. */
 const AHEAD = 2;
-/** So many namespaces are remembered. One that is forgotten costs a request at its next lease or publish. */
+/** How many namespaces are remembered. A forgotten one costs a request at its next lease or publish. */
 const NAMESPACES_MAX = 1_024;
 
 export interface ClockKeeperParts {
@@ -18,11 +18,11 @@ export interface ClockKeeperParts {
 }
 
 /**
- * Keeps the tag clock of a namespace as long as any lease or value carries it, and no longer: it begins before the
+ * Keeps the tag clock of a namespace as long as any lease or value carries it, and no longer. It starts before the
  * first lease is armed, and ends some time after the last value.
  */
 export class ClockKeeper {
-  /** Until when each namespace lasts at least, on this replica's clock. */
+  /** How long each namespace lasts at least, on this replica's clock. */
   readonly #lastsUntilMs = new Map<string, number>();
 
   constructor(
@@ -30,16 +30,16 @@ export class ClockKeeper {
     private readonly changes: Pick<Changes, 'count' | 'listenTo' | 'clockRead'>,
   ) {}
 
-  /** A read that was sent then said how long the namespace lasts. */
+  /** A read that was sent at that time returned how long the namespace lasts. */
   read(namespace: string, keptForMs: number, sentAtMs: number): void {
     if (keptForMs === 0) this.#lastsUntilMs.delete(namespace);
     else this.#note(namespace, sentAtMs + keptForMs);
   }
 
   /**
-   * The clock for a lease that is to be armed: the one that was read, if it outlasts the lease, else the one that the
-   * store has now. Without an answer it is the one that was read, perhaps none: whether there is a lease, the arming
-   * says, and a value whose clock was lost costs a rebuild.
+   * The clock for a lease that will be armed: the one that was read if it outlasts the lease, else the store's current
+   * one. Without an answer it is the one that was read, perhaps none. Whether there is a lease is then up to the
+   * arming, and a value whose clock was lost costs a rebuild.
    */
   async forLease(namespace: string, clockRead: string): Promise<string> {
     const { leaseHoldMsMax } = this.parts.policyOf(namespace);
@@ -67,7 +67,7 @@ export class ClockKeeper {
     return clock;
   }
 
-  /** The last word counts: a namespace that was lost begins anew, and may last for less. */
+  /** The latest answer counts: a namespace that was lost starts anew, and may end earlier. */
   #note(namespace: string, lastsUntilMs: number): void {
     setNewest(this.#lastsUntilMs, namespace, lastsUntilMs, NAMESPACES_MAX);
   }

@@ -3,15 +3,15 @@ import type { StoredFailure, ValueFacts } from '../words/record.js';
 import { decodeTagClock } from '../words/tag-clock.js';
 
 /**
- * The value as far as it counts by the stamps of its namespace and its tags: undefined if one of them was
- * deleted since its lease was given, or the clock is another one; stale if one was marked so.
+ * The value with the stamps of its namespace and its tags applied: undefined if one of them was deleted since the
+ * value's lease was granted, or if the clock is another one; stale if one was marked stale.
  */
 export function counted<Value extends ValueFacts>(
   value: Value,
   clock: string,
   stamps: readonly Stamp[],
 ): Value | undefined {
-  // Where there is no clock, it was lost with all of its stamps.
+  // Without a clock, it was lost with all of its stamps.
   if (clock === '') return undefined;
   if (value.clock === clock) return value;
   const own = decodeTagClock(value.clock);
@@ -19,7 +19,7 @@ export function counted<Value extends ValueFacts>(
   let { freshForMs, servableForMs } = value;
   for (const { deletedAt, marks } of stamps) {
     if (deletedAt > own.at) return undefined;
-    // The first one after its lease: a mark that is repeated must not let it be served for longer.
+    // The first one after its lease: a repeated mark must not let it be served for longer.
     const mark = marks.find(({ at }) => at > own.at);
     if (mark === undefined) continue;
     freshForMs = 0;
@@ -28,7 +28,7 @@ export function counted<Value extends ValueFacts>(
   return servableForMs > 0 ? { ...value, freshForMs, servableForMs } : undefined;
 }
 
-/** A back-off ends when the whole namespace is invalidated, or its clock is lost; how often it failed is still known. */
+/** A back-off ends when the whole namespace is invalidated, or its clock is lost. The count of its failures stays. */
 export function withBackOff(failure: StoredFailure, clock: string, [whole]: readonly Stamp[]): StoredFailure {
   // A replica of the release before writes no clock.
   if (failure.retryAfterMs === 0 || failure.clock === '') return failure;

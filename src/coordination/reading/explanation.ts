@@ -1,7 +1,7 @@
 import type { Degraded, Failed } from '../words/outcome.js';
 import { type ArmedLease, type MeasuredRecord, PAST_LEASES_MAX, type PastLease } from '../words/record.js';
 
-/** What is known of one key, without its value and without any secret. */
+/** What is known about one key, without its value and without any secret. */
 export interface Explanation {
   readonly lease?: Pick<ArmedLease, 'holder' | 'fence' | 'ageMs' | 'expiresInMs' | 'reason' | 'traceparent'>;
   /** On this replica. */

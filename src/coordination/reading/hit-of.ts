@@ -10,7 +10,8 @@ export function hitOf(snapshot: Snapshot, nowMs: number, rebuilding: boolean): H
   // Rounded down: a client's own cache must never keep it a moment longer than the store would.
   const freshForMs = Math.max(0, Math.floor(value.freshForMs - ageMs));
   const { payload, tags, fence } = value;
-  // Clients keep what is fresh for more than 0 ms, and nothing would tell them of the end of a value that no store has.
+  // Clients keep a value that is fresh for more than 0 ms, and no wake would tell them to drop one that the store does
+  // not have.
   const keepForMs = snapshot.degraded === undefined ? freshForMs : 0;
   return { kind: 'hit', payload, fresh: freshForMs > 0, freshForMs: keepForMs, fence, tags, rebuilding };
 }

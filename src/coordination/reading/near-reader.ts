@@ -13,15 +13,15 @@ import { copyOf, type Snapshot } from './snapshot.js';
 /** The callers of a key for whom its record is read. */
 export interface Readers {
   readonly key: Key;
-  /** Of the oldest of them that is traced. */
+  /** The trace of the oldest one that is traced. */
   readonly trace: Trace | undefined;
-  /** The place of a caller that comes now in the order of the changes. */
+  /** The position of a caller that comes now, in the order of the changes. */
   readonly now: Arrival;
-  /** The last value that was seen of the key. */
+  /** The last value of the key that was seen. */
   readonly known: StoredValue | undefined;
   /** What the last read returned; undefined before the first. */
   readonly snapshot: Snapshot | undefined;
-  /** Called when a read is sent: what changes from here on is not in it. */
+  /** Called when a read is sent. Later changes are not in it. */
   beginRead(): void;
 }
 
@@ -31,7 +31,7 @@ export interface NearReaderParts {
   readonly limits: Pick<Limits, 'storeTimeoutMs'>;
 }
 
-/** Looks on behalf of a waiting room: what it sees is kept, and where the store is lost, what was kept is seen. */
+/** Reads for a waiting room. Keeps what it reads, and returns what it has kept if the store is lost. */
 export class NearReader {
   constructor(
     private readonly reader: RecordReader,
@@ -46,8 +46,8 @@ export class NearReader {
   }
 
   /**
-   * The value that this replica has of the key, if it has expired since: nothing has changed it, for no wake came, so that
-   * the store's has expired too. Undefined if it is not so, or not known.
+   * This replica's value of the key, if it has expired. No wake has come, so nothing has changed it, and the store's
+   * has expired too. Undefined if it has not expired, or if that is unknown.
    */
   expired({ key }: Pick<Readers, 'key'>): Snapshot | undefined {
     const { clock, wakes } = this.parts;
@@ -59,7 +59,7 @@ export class NearReader {
     return hitOf(snapshot, surelyMs, false)?.fresh !== true ? snapshot : undefined;
   }
 
-  /** `arrivals` is called when the read is sent. Undefined as in {@link RecordReader.read}. */
+  /** Calls `arrivals` when the read is sent. Undefined as in {@link RecordReader.read}. */
   async read(room: Readers, arrivals: () => number): Promise<Snapshot | undefined> {
     // One read serves all waiters. The first traced one shows it.
     const step = room.trace?.begin('look');
@@ -77,7 +77,7 @@ export class NearReader {
     const snapshot = await looking;
     if (snapshot === undefined) return undefined;
     if (snapshot.from === 'store') {
-      // A change arrived while the read was under way: it may have read the value of before, and must not bring it back.
+      // If a change arrived during the read, it may have read the older value, and must not bring it back.
       if (this.changes.allow(room.key.namespace, copyOf(snapshot), room.now))
         this.near.fill(room.key, snapshot);
       return snapshot;

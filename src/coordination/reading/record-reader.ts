@@ -39,9 +39,9 @@ export interface RunningLeases {
   running(id: string): ArmedLease | undefined;
 }
 
-/** Reads what is known of a key, with its value as far as that counts. */
+/** Reads the record of a key, with its value if that counts. */
 export class RecordReader {
-  /** Reads of namespaces that were sent in this turn: a caller of the same turn came before they were sent. */
+  /** The reads of namespaces that are sent in this turn. Every caller of the turn came before they were sent. */
   readonly #thisTurn = new Map<string, Promise<NamespaceRecord>>();
 
   constructor(
@@ -50,9 +50,9 @@ export class RecordReader {
   ) {}
 
   /**
-   * The store's word; without a store, what this replica knows itself. `arrivals` is called when the read is
-   * sent. `known` is a value that this replica has: the store does not move it again. Undefined if there is no word,
-   * although the store is there: read again after a pause. Rejects as `unavailable` where the namespace rather fails.
+   * The store's record; without the store, what this replica knows itself. Calls `arrivals` when the read is sent.
+   * `known` is a value that this replica has; the store does not send it again. Undefined if the store is there but
+   * gave no answer: read again after a pause. Rejects as `unavailable` if the namespace's policy is to fail.
    */
   async read(key: Key, arrivals: () => number, known?: StoredValue): Promise<Snapshot | undefined> {
     const read: Reading = {};
@@ -76,7 +76,7 @@ export class RecordReader {
     read: Reading,
   ): Promise<Snapshot> {
     const { clock, store } = this.parts;
-    // The read of a large value waits for its turn: what changes meanwhile is in it.
+    // The read of a large value waits for its turn. Changes until then are in it.
     const sent = () => {
       read.asked = this.#ask(key, arrivals());
     };
@@ -92,14 +92,14 @@ export class RecordReader {
       arrivals: arrived,
       from: 'store',
       sentAt,
-      // Read before a lease is armed: one that carries it covers everything that came since.
+      // Read before a lease is armed, so a lease that carries it covers everything that came since.
       namespace: { clock: tagClock, rebuild },
     };
   }
 
   /**
-   * The same to be told of, with the leases that have ended, newest first: no value is moved. Rejects as `unavailable`
-   * also where there is no word.
+   * The same for people, with the ended leases, newest first, and without the value. Also rejects as `unavailable` if
+   * the store gave no answer.
    */
   async explain(key: Key): Promise<{ record: MeasuredRecord; past: readonly PastLease[] }> {
     try {
@@ -117,15 +117,17 @@ export class RecordReader {
     return { record: await this.#counted(key, record, known), past };
   }
 
-  /** To be called when a read is sent: the namespace is asked beside it. */
+  /** Call it when a read is sent. The namespace is read at the same time. */
   #ask({ namespace: name }: Key, arrived: number): Asked {
     const namespace = this.#namespace(name);
-    // Where the read itself fails, nothing asks what became of this.
+    // If the read itself fails, nothing awaits this one.
     namespace.catch(() => {});
     return { readAtMs: this.parts.clock.nowMs(), arrived, sentAt: this.shared.changes.count, namespace };
   }
 
-  /** The record with what counts of it. The stamps of a value's tags are asked for only where the clock has moved on. */
+  /**
+   * The record, with its value if that counts. The stamps of a value's tags are read only if the clock has moved on.
+   */
   async #counted<Value extends ValueFacts, Record extends RecordFacts & { value?: Value | undefined }>(
     { namespace }: Key,
     record: Record,
@@ -183,7 +185,7 @@ interface Asked extends Pick<Snapshot, 'readAtMs' | 'sentAt'> {
   readonly namespace: Promise<NamespaceRecord>;
 }
 
-/** A value that counts no longer was invalidated, by a tag of it or with its namespace: that is how its story ended. */
+/** A value that no longer counts was invalidated, by one of its tags or with its namespace. That is how it ended. */
 function withValue<Value, Record extends RecordFacts & { value?: Value | undefined }>(
   record: Record,
   value: Value | undefined,

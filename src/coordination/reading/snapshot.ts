@@ -3,22 +3,22 @@ import type { Degraded } from '../words/outcome.js';
 import type { KeyRecord, RebuildTimes, StoredValue } from '../words/record.js';
 import type { Copy } from './changes.js';
 
-/** A record as one replica saw it, and how far that may be trusted. */
+/** A record as one replica saw it, and how far it may be trusted. */
 export interface Snapshot {
   readonly record: KeyRecord;
-  /** A value that the store has, and that does not count: the next read does not move it again. It is given to no caller. */
+  /** A value that the store has and that does not count. No caller gets it. It spares the next read its transfer. */
   readonly uncounted?: StoredValue | undefined;
   /** When the read was *sent*, on the replica's clock: counting from there never makes anything last longer. */
   readonly readAtMs: number;
   /** When its reply came, if that is later. A lease counts from then, and so never seems over too early. */
-  readonly heardAtMs?: number;
-  /** Callers that arrived before this one had come when the read was sent: to them it is as good as their own. */
+  readonly heardAtMs?: number | undefined;
+  /** Callers that arrived before this one had arrived when the read was sent. For them it is as good as their own. */
   readonly arrivals: number;
-  /** `publish`: passed on inside the replica, not read from the store, so no good for READ_STORE. */
+  /** `publish`: passed on inside the replica and not read from the store, so READ_STORE does not accept it. */
   readonly from: 'store' | 'publish' | 'nowhere';
   /** How the store was missing; absent unless `from` is `nowhere`. */
   readonly missing?: Missing | undefined;
-  /** Passed on from a lease that no store knows: what was missing when it was given. */
+  /** Passed on from a lease that the store does not know: what was missing when it was granted. */
   readonly degraded?: Degraded | undefined;
   /** How many changes had arrived at this replica when the read, or the publish, was sent ({@link Changes}). */
   readonly sentAt: number;
@@ -38,7 +38,7 @@ export function leaseLeftMs(snapshot: Snapshot, nowMs: number): number {
   return lease === undefined ? 0 : lease.expiresInMs - (nowMs - (snapshot.heardAtMs ?? snapshot.readAtMs));
 }
 
-/** The snapshot's value as a copy to be judged. One without a value counts from when its read was sent, and no longer. */
+/** The snapshot's value as a copy, for {@link Changes}. Without a value, only the time of the read counts. */
 export function copyOf({ record: { value }, sentAt, namespace }: Snapshot): Copy {
   if (value === undefined) return { sentAt, fence: 0, clock: '', tags: [] };
   return { sentAt, fence: value.fence, clock: namespace?.clock ?? value.clock, tags: value.tags };

@@ -13,15 +13,15 @@ export interface AnswersParts {
   readonly observer: Observer;
 }
 
-/** Gives each caller its one answer, and tells the observer of it. */
+/** Gives each caller its one answer, and reports it to the observer. */
 export class Answers {
   constructor(
     private readonly parts: AnswersParts,
     private readonly limits: Pick<WaiterLimits, 'leave'>,
-    private readonly degradation: Pick<Degradation, 'mode' | 'modeOfHit'>,
+    private readonly degradation: Pick<Degradation, 'modeOf' | 'modeOfHit'>,
   ) {}
 
-  /** False if the waiter had its answer already. `degraded` is for an answer that does not follow the ladder. */
+  /** False if the waiter already had its answer. `degraded` replaces the current degradation. */
   give(
     room: WaitingRoom,
     waiter: Waiter,
@@ -31,8 +31,9 @@ export class Answers {
   ): boolean {
     if (!this.#left(room, waiter, endedBy)) return false;
     const { observer } = this.parts;
-    const { namespace } = room.key;
-    const missing = degraded ?? (outcome.kind === 'hit' ? this.degradation.modeOfHit : this.degradation.mode);
+    const { id, namespace } = room.key;
+    const { degradation } = this;
+    const missing = degraded ?? (outcome.kind === 'hit' ? degradation.modeOfHit : degradation.modeOf(id));
     observer.answered(namespace, labelOf(outcome), missing);
     if (outcome.kind === 'hit' && (waiter.slept || outcome.rebuilding)) {
       room.served += 1;
@@ -59,12 +60,12 @@ export class Answers {
     return true;
   }
 
-  /** The waiter's time is up: it gets what the last look had for it, or hears why there is nothing. */
+  /** The waiter's time is up: it gets what the last read had for it, or the reason why there is nothing. */
   timeOut(room: WaitingRoom, waiter: Waiter): void {
     if (!this.giveReady(room, waiter, 'timeout')) this.give(room, waiter, this.#outOfTime(room), 'timeout');
   }
 
-  /** What is held ready for the waiter. False if there is nothing that may serve it now. */
+  /** Gives the waiter what is held ready for it. False if nothing may be served now. */
   giveReady(room: WaitingRoom, waiter: Waiter, endedBy: WaitEnd): boolean {
     const ready = waiter.meanwhile?.();
     return ready !== undefined && this.give(room, waiter, ready.hit, endedBy, ready.degraded);

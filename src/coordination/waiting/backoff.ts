@@ -9,14 +9,14 @@ const RETRY_MS_MAX = 250;
 /** Spreads the replicas' reads at a lease's end. */
 const LEASE_END_JITTER_MS = 50;
 
-/** How long to sleep when nothing is to be tried: to the end of the lease, if one runs, or the next poll. */
+/** How long to sleep if there is nothing to try: to the end of the lease, if one runs, or to the next poll. */
 export function restMs(leaseLeftMs: number | undefined, chance: Chance): number {
   const pollMs = POLL_MS_MIN + chance.fraction() * (POLL_MS_MAX - POLL_MS_MIN);
   if (leaseLeftMs === undefined) return pollMs;
   return Math.min(pollMs, Math.max(0, leaseLeftMs) + chance.fraction() * LEASE_END_JITTER_MS);
 }
 
-/** Full jitter over a range that doubles, so that any number of contenders comes apart (Brooker, 2015). */
+/** Full jitter over a range that doubles, which spreads any number of contenders (Brooker, 2015). */
 export function retryMs(undecided: number, chance: Chance): number {
   const rangeMs = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** Math.min(undecided, 10));
   return 1 + chance.fraction() * rangeMs;

@@ -15,9 +15,9 @@ export interface Ask {
   readonly arrival: number;
   /** Identity and request id; empty if the caller gave none. */
   readonly requestKey: string;
-  /** The fence of the lease that this caller has been seen waiting for; 0 for none. */
+  /** The fence of the lease that this caller waits for; 0 for none. */
   readonly waitsForFence: number;
-  /** When its wait ends, on the replica's clock; Infinity for a caller that does not wait at all. */
+  /** When its wait ends, on the replica's clock; Infinity for a caller that does not wait. */
   readonly waitsUntilMs: number;
   /** {@link refreshDraw} of this caller; 0 if it is not to rebuild early. */
   readonly refreshDraw: number;
@@ -31,28 +31,28 @@ export type Decision =
   /** May try for the lease; `meanwhile` serves the callers that are not chosen. */
   | { readonly act: 'attempt'; readonly reason: LeaseReason; readonly meanwhile?: Hit }
   | { readonly act: 'wait' }
-  /** The snapshot is older than the call, and the caller wants better. */
+  /** The snapshot is older than the call, and the caller needs a newer one. */
   | { readonly act: 'read_again' };
 
 /** A value that is held ready for a caller. */
 export interface ReadyHit {
   readonly hit: Hit;
-  /** What was missing when the value came; absent where a store has it. */
+  /** What was missing when the value came; absent if the store has it. */
   readonly degraded: Degraded | undefined;
 }
 
-/** Pure: the one slot that says what a caller gets for what the store holds. */
+/** Pure: the one place that decides what a caller gets for what the store holds. */
 export function decide(snapshot: Snapshot, ask: Ask, nowMs: number): Decision {
   const isNews = snapshot.from === 'publish';
   // The read was sent after the call came.
   if (!isNews && ask.arrival < snapshot.arrivals) return decideBy(snapshot, ask, nowMs);
-  // A read was sent, the key was invalidated, its wake came here, and then this caller came: what the read brings,
-  // be it a value, an absent one or a failure, is what the caller came too late for.
+  // A read is sent, the key is invalidated, its wake arrives here, and then this caller arrives. Whatever the read
+  // returns, a value, an absence or a failure, is too old for this caller.
   if (ask.storeOnly || !ask.allows(snapshot)) return { act: 'read_again' };
   const decision = decideBy(snapshot, ask, nowMs);
   if (isNews) return decision;
-  // A value was published, the call came, and a read from before both says that there is none: what an older
-  // snapshot has may serve a caller, but what it lacks must not send one away, nor let it wait.
+  // A value is published, this call arrives, and a read from before both says that there is none. What an older
+  // snapshot has may serve a caller. What it lacks must neither send a caller away nor make it wait.
   const served = decision.act === 'answer' && decision.outcome.kind === 'hit';
   const mayTry = decision.act === 'attempt' || decision.act === 'adopt';
   return served || mayTry ? decision : { act: 'read_again' };
@@ -60,7 +60,7 @@ export function decide(snapshot: Snapshot, ask: Ask, nowMs: number): Decision {
 
 function decideBy(snapshot: Snapshot, ask: Ask, nowMs: number): Decision {
   const rebuilding = leaseLeftMs(snapshot, nowMs) > 0;
-  // What this replica remembers of a store that is lost is not the store's own word.
+  // What this replica remembers of a lost store is not the store's own answer.
   const hit = snapshot.from === 'nowhere' && ask.storeOnly ? undefined : hitOf(snapshot, nowMs, rebuilding);
   if (rebuilding && ask.requestKey !== '' && snapshot.record.lease?.requestKey === ask.requestKey) {
     const serves = hit !== undefined && ask.intent !== 'refresh' && (hit.fresh || ask.staleAllowed);
@@ -86,13 +86,13 @@ function decideBy(snapshot: Snapshot, ask: Ask, nowMs: number): Decision {
 const NO_VALUE: Busy = { kind: 'busy', retryAfterMs: 0, holderAgeMs: 0, reason: 'no_value' };
 const TOO_LATE: Busy = { kind: 'busy', retryAfterMs: 0, holderAgeMs: 0, reason: 'deadline_too_short' };
 
-/** A wait that must fail is refused at once. */
+/** A wait that cannot succeed is refused at once. */
 function wait(snapshot: Snapshot, ask: Ask, nowMs: number): Decision {
   const earliestMs = forecast(snapshot, nowMs)?.earliestMs ?? 0;
   return nowMs + earliestMs > ask.waitsUntilMs ? { act: 'answer', outcome: TOO_LATE } : { act: 'wait' };
 }
 
-/** One caller in many is drawn to rebuild a value before it expires, the more the nearer its end is. */
+/** One caller in many is drawn to rebuild a value before it expires, the more likely the nearer its end. */
 function freshHit(snapshot: Snapshot, ask: Ask, nowMs: number, hit: Hit): Decision {
   const { rebuild, failure } = snapshot.record;
   const mayRebuild = ask.intent === 'rebuild' && ask.refreshDraw > 0 && !hit.rebuilding;
@@ -105,8 +105,8 @@ function freshHit(snapshot: Snapshot, ask: Ask, nowMs: number, hit: Hit): Decisi
 }
 
 /**
- * What a snapshot has for a caller that tried for the lease meanwhile, as it is at `nowMs`: it has grown older since it
- * was read, and may be stale by now, or over.
+ * What a snapshot has at `nowMs` for a caller that has tried for the lease. It is older than when it was read, and may
+ * be stale or expired by now.
  */
 export function stillServing(
   snapshot: Snapshot,
@@ -120,20 +120,22 @@ export function stillServing(
 }
 
 /**
- * The failure for this caller: the one whose back-off runs, or that of exactly the lease that
- * it waited for, also when the holder asked for no back-off.
+ * The failure for this caller: the one whose back-off runs, or that of exactly the lease that it waited for, even if
+ * the holder asked for no back-off.
  */
 function failedOf(snapshot: Snapshot, ask: Ask, nowMs: number): Failed | undefined {
   const failure = snapshot.record.failure;
   if (failure === undefined) return undefined;
   const backoffMs = failure.retryAfterMs - (nowMs - snapshot.readAtMs);
-  // Where a lease runs, its holder tries again already: a refresh, or a rebuild after an invalidation.
+  // If a lease runs, its holder is already trying again: a refresh, or a rebuild after an invalidation.
   const isBackingOff = backoffMs > 0 && leaseLeftMs(snapshot, nowMs) <= 0;
   if (!isBackingOff && failure.fence !== ask.waitsForFence) return undefined;
   return { kind: 'failed', message: failure.message, retryAfterMs: Math.max(0, Math.ceil(backoffMs)) };
 }
 
-/** A refresh ends a back-off, at most once in this time for each key of the fleet: it is asked for by a person, or by many. */
+/**
+ * A refresh ends a back-off, at most once in this time for each key of the fleet, because many people may ask for one.
+ */
 const REFRESH_EVERY_MS = 1_000;
 
 /** The failure for a refresh: of the lease that it waited for, or because another try was just made. */
@@ -147,7 +149,7 @@ function refreshFailedOf(snapshot: Snapshot, ask: Ask, nowMs: number): Failed | 
   return { ...failed, retryAfterMs: Math.min(failed.retryAfterMs, Math.ceil(againInMs)) };
 }
 
-/** Why a lease is given now, from how the key's last chapter ended. */
+/** Why a lease is granted now, from how the key's last lease ended. */
 function reasonOf(record: KeyRecord): LeaseReason {
   if (record.lease !== undefined) return 'holder_lost';
   switch (record.lastEnd) {

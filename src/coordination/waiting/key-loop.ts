@@ -16,7 +16,7 @@ import { type Decision, decide, stillServing } from './decide.js';
 import { worded } from './retry-after.js';
 import type { Waiter, WaitingRoom } from './waiting-room.js';
 
-/** When something was sent to the store, or happened here: as a snapshot has it. */
+/** When something was sent to the store, or happened here, in the fields of a snapshot. */
 export type Sent = Pick<Snapshot, 'readAtMs' | 'sentAt'>;
 
 export interface KeyLoopParts {
@@ -28,23 +28,23 @@ export interface KeyLoopParts {
   readonly indecision: Pick<Indecision, 'seen' | 'attempted'>;
   /** How many callers have arrived at this replica before now. */
   readonly arrivals: () => number;
-  /** From now on no caller waits, and none gets a lease. */
+  /** True once no caller may wait and none may get a lease. */
   readonly draining: () => boolean;
 }
 
-/** A connection that was cut is back within some ten milliseconds: as long as after a few undecided votes. */
+/** Pause as after this many undecided votes: a connection that was cut is back within some ten milliseconds. */
 const RETRIES_WITHOUT_WORD = 5;
-/** Answers in one go before the event loop gets its turn: over unary gRPC, some ten milliseconds. */
+/** How many answers are given before the event loop gets its turn: over unary gRPC, some ten milliseconds. */
 const ANSWERS_PER_TURN = 256;
-/** So many bytes of a value count as one more answer: they are copied for each caller. */
+/** This many bytes of a value count as one more answer, because they are copied for each caller. */
 const BYTES_PER_ANSWER = 16_384;
 
 /** Attempts after which there is something new to read. */
 const WITHOUT_PAUSE: ReadonlySet<Attempt['kind']> = new Set(['granted', 'read_again', 'abandoned']);
 
-/** A caller that may try for the lease, and what for. */
+/** A caller that may try for the lease, and why. */
 interface Contender {
-  /** Another one as soon as it has gone, and what was done for it has gone on to that one. */
+  /** Another one as soon as this one has left and its attempt has been handed on. */
   waiter: Waiter;
   readonly act: 'attempt' | 'adopt';
   readonly reason: LeaseReason;
@@ -52,7 +52,7 @@ interface Contender {
 
 /**
  * One key, from its first caller to its last: a miss from top to bottom. The loop reads the record, answers every
- * caller whom the snapshot answers, makes one attempt at the lease for the oldest of the others, and sleeps until
+ * caller that the snapshot can answer, makes one attempt at the lease for the oldest of the others, and sleeps until
  * something changes.
  */
 export class KeyLoop {
@@ -61,7 +61,7 @@ export class KeyLoop {
     private readonly parts: KeyLoopParts,
   ) {}
 
-  /** Ends when no caller is left. Never rejects: what goes wrong is every waiter's answer. */
+  /** Ends when no caller is left. Never rejects: an error becomes every waiter's answer. */
   async run(): Promise<void> {
     const { room } = this;
     const { answers, arrivals, chance, indecision, reader } = this.parts;
@@ -74,7 +74,7 @@ export class KeyLoop {
         next = undefined;
         if (snapshot === undefined) {
           early?.giveUp();
-          // No word of a store that is there: nothing follows from it.
+          // The store is there but gave no answer. Read again after a pause.
           await room.sleep(retryMs(RETRIES_WITHOUT_WORD, chance));
           continue;
         }
@@ -90,7 +90,7 @@ export class KeyLoop {
         const attempt = await this.#meanwhile(this.#attempt(snapshot, contender, early));
         early?.giveUp();
         indecision.attempted(room.key.id, fence, attempt);
-        // What came meanwhile has not served it, and may be all that comes.
+        // What came during the attempt has not served it, and nothing more may come.
         room.owe(contender.waiter);
         room.heldBack = attempt.kind === 'held_back';
         if (attempt.kind === 'granted') next = attempt.snapshot;
@@ -109,7 +109,7 @@ export class KeyLoop {
     }
   }
 
-  /** Where the first read will find nothing, the lock nodes are asked beside it. */
+  /** Asks the lock nodes together with the first read if that read will find nothing. */
   #voteEarly(): EarlyVotes | undefined {
     const { room } = this;
     const { draining, granter, reader } = this.parts;
@@ -124,9 +124,9 @@ export class KeyLoop {
   }
 
   /**
-   * Passes on what happened on this replica, without waiting for any wake or read, to the callers that came before
-   * every change that it does not know. READ_STORE callers read again. `degraded` is what was missing where no store
-   * has it. Resolves to how many were served.
+   * Passes on what happened on this replica, without waiting for a wake or a read, to the callers that came before
+   * every change that is missing from it. READ_STORE callers read again. `degraded` is what was missing if the store
+   * does not have it. Resolves to how many were served.
    */
   async feed(record: KeyRecord, sent: Sent, degraded: Degraded | undefined): Promise<number> {
     const { room } = this;
@@ -137,8 +137,8 @@ export class KeyLoop {
   }
 
   /**
-   * The store is late. Callers that may have a stale value get what this replica has; the others wait. It is called for
-   * stale although it may be fresh: what has changed at the store is not known.
+   * The store is late. Callers that accept a stale value get what this replica has; the others wait. The value is
+   * called stale even if it may be fresh, because changes at the store are unknown.
    */
   async serveWhileLate(waiters: Iterable<Waiter> = this.room.waiters()): Promise<void> {
     const { room } = this;
@@ -181,13 +181,15 @@ export class KeyLoop {
     return attempting;
   }
 
-  /** Answers every caller whom the snapshot answers. Returns the oldest that may try for the lease, unless one is trying. */
+  /**
+   * Answers every caller that the snapshot can. Returns the oldest that may try for the lease, unless one is trying.
+   */
   async #serve(snapshot: Snapshot, attempting = false): Promise<Contender | undefined> {
     const { clock } = this.parts;
     let contender: Contender | undefined;
     let given = 0;
     for (const waiter of this.room.note(snapshot)) {
-      // Its attempt reads for itself, when it arms; only news from this replica is quicker.
+      // Its attempt reads the record itself when it arms. Only news from this replica is quicker.
       if (waiter.trying && snapshot.from !== 'publish') continue;
       const decision = decide(snapshot, waiter, clock.nowMs());
       this.#holdReady(decision, snapshot, waiter);
@@ -205,8 +207,8 @@ export class KeyLoop {
   }
 
   /**
-   * What the caller gets if its time is up before it has a lease. It stays until another look says otherwise: an attempt
-   * may end without a lease, and the caller's time between that and the next one, while a fresh value is there.
+   * What the caller gets if its time is up before it has a lease. It stays until another read replaces it: an attempt
+   * may end without a lease, and the caller's time may end before the next one, while a fresh value is there.
    */
   #holdReady(decision: Decision, snapshot: Snapshot, waiter: Waiter): void {
     if (decision.act === 'read_again') return;
@@ -229,7 +231,7 @@ export class KeyLoop {
     }
     if (decision.act === 'read_again') {
       room.owe(waiter);
-      // Without the wake, the room would sleep until the poll: the wake of this caller's coming was spent.
+      // Without this wake the room would sleep until the poll, because the wake of this caller's arrival was used up.
       room.wake();
     } else if (draining()) answers.give(room, waiter, answers.busy(room, 'draining'), 'drain');
     else if (decision.act === 'wait') this.#letWait(snapshot, waiter);
@@ -240,7 +242,7 @@ export class KeyLoop {
     const { room } = this;
     const { answers, granter } = this.parts;
     const { reason } = contender;
-    // The serving may have taken turns, and the caller may have left in one of them.
+    // Serving may have taken turns, and the caller may have left in one of them.
     if (contender.waiter.gone) return { kind: 'abandoned' };
     if (reason === 'early_refresh') contender.waiter.refreshDraw = 0;
     contender.waiter.trying = true;
@@ -271,8 +273,8 @@ export class KeyLoop {
   }
 
   /**
-   * The contender has gone. What was done for it goes on to the oldest that may try for the same lease: of the same
-   * identity, because the lease's secret is one of that identity's.
+   * The contender has left. Its attempt goes on to the oldest caller that may try for the same lease. It must have the
+   * same identity, because the lease's secret belongs to one identity.
    */
   #handOn(snapshot: Snapshot, contender: Contender): Waiter | undefined {
     if (this.parts.draining()) return undefined;

@@ -22,41 +22,44 @@ export interface KeyLoopsShared {
   readonly granter: LeaseGranter;
   readonly reader: NearReader;
   readonly slots: Pick<RebuildSlots, 'forget'>;
-  readonly degradation: Pick<Degradation, 'mode' | 'modeOfHit'>;
+  readonly degradation: Pick<Degradation, 'modeOf' | 'modeOfHit'>;
   readonly indecision: Pick<Indecision, 'seen' | 'attempted'>;
   readonly changes: Changes;
   readonly lateness: Pick<Lateness, 'late' | 'onLate'>;
 }
 
-/** So many turns of the event loop a new loop waits for callers that come with its first one. */
+/** How many turns of the event loop a new loop waits for callers that come with its first one. */
 const GATHERING_TURNS_MAX = 4;
 
-/** For a caller that does not wait: a read and an attempt take some milliseconds, and this if they run into timeouts. */
-const PROMPT_MS_MAX = 1_000;
+/**
+ * For a caller that does not wait: a read and an attempt take some milliseconds, and this long if they time out. By
+ * then, `on_loss: fail` has had its 900 ms. The answer still arrives within a second.
+ */
+const PROMPT_MS_MAX = 950;
 
-/** A key that callers wait for on this replica, as a person may see it. */
+/** A key that callers wait for on this replica, for display. */
 export interface ShownWait {
   readonly namespace: string;
   readonly key: string;
   readonly waiters: number;
-  /** How long the one has waited that came first. */
+  /** How long its first caller has waited. */
   readonly longestMs: number;
 }
 
 export interface ShownWaits {
   readonly keys: readonly ShownWait[];
-  /** Of all keys that callers wait for, shown or not. */
+  /** All keys that callers wait for, shown or not. */
   readonly count: number;
-  /** Of all of them. */
+  /** The longest wait for any of them. */
   readonly longestMs: number;
 }
 
-/** The loops of all keys that some caller asks for: callers are admitted, woken, timed out and dismissed here. */
+/** The loops of all keys that callers ask for. Admits, wakes, times out and dismisses the callers. */
 export class KeyLoops {
   readonly #loops = new Map<string, KeyLoop>();
-  /** Loops of this turn's new keys, which have not read yet. */
+  /** The loops of this turn's new keys, which have not read yet. */
   readonly #beginning = new Set<KeyLoop>();
-  /** A caller came to one of them since the last turn. */
+  /** A caller joined one of them since the last turn. */
   #joined = false;
   readonly #loopParts: KeyLoopParts;
   readonly #deadlines: Deadlines<Waiter>;
@@ -99,7 +102,7 @@ export class KeyLoops {
     return this.#limits.size;
   }
 
-  /** How long the one has waited that came first; 0 if none waits. */
+  /** How long the first caller has waited; 0 if none waits. */
   get longestWaitMs(): number {
     let oldestMs = Number.POSITIVE_INFINITY;
     for (const { room } of this.#loops.values()) {
@@ -108,7 +111,7 @@ export class KeyLoops {
     return oldestMs === Number.POSITIVE_INFINITY ? 0 : this.parts.clock.nowMs() - oldestMs;
   }
 
-  /** The `max` keys that most callers wait for, those waited for longest first among equals. */
+  /** The `max` keys with the most callers; among equals, the longest waits come first. */
   shown(max: number): ShownWaits {
     const nowMs = this.parts.clock.nowMs();
     const keys: ShownWait[] = [];
@@ -127,7 +130,7 @@ export class KeyLoops {
     return this.#arrivals;
   }
 
-  /** Takes a caller in. Throws `exhausted` if the key, the replica or its identity has as many as it may. */
+  /** Admits a caller. Throws `exhausted` if the key, the replica or its identity has as many as it may. */
   admit(waiter: Waiter): void {
     const { key } = waiter.request;
     const known = this.#loops.get(key.id);
@@ -147,12 +150,12 @@ export class KeyLoops {
     this.#begin(loop);
   }
 
-  /** There may be something to do for the callers that wait for the key. */
+  /** Wakes the key's loop: there may be something to do for its callers. */
   wake(id: string): void {
     this.#loops.get(id)?.room.wake();
   }
 
-  /** A change of the key has arrived; its record has this fence since then. */
+  /** A change of the key has arrived, and its record has this fence since then. */
   changed(id: string, fence: number): void {
     this.note(id, fence);
     this.wake(id);
@@ -193,15 +196,15 @@ export class KeyLoops {
     if (this.shared.lateness.late) queueMicrotask(() => void loop.serveWhileLate([waiter]));
   }
 
-  /** The loop reads when the callers that have arrived were taken in. What all new loops read leaves in one write. */
+  /** The loop reads once the callers that have arrived are admitted. The reads of all new loops leave in one write. */
   #begin(loop: KeyLoop): void {
     this.#beginning.add(loop);
     if (this.#beginning.size === 1) void this.#beginAll();
   }
 
   /**
-   * A stampede arrives in several messages, and one read serves all callers that came before it was sent: while more
-   * join the new loops, these wait for the next turn.
+   * A stampede arrives in several messages, and one read serves all callers that came before it was sent. So while more
+   * join the new loops, they wait for the next turn.
    */
   async #beginAll(): Promise<void> {
     for (let turns = 0; turns < GATHERING_TURNS_MAX; turns += 1) {
@@ -225,7 +228,7 @@ export class KeyLoops {
   #enter(room: WaitingRoom, waiter: Waiter): void {
     this.#limits.enter(waiter.call.identity);
     this.#arrivals += 1;
-    // A caller that does not wait has its read and its attempt, and is dismissed before the room sleeps.
+    // A caller that does not wait gets one read and one attempt, and is dismissed before the room sleeps.
     const waitMs = waiter.patienceMs === 0 ? PROMPT_MS_MAX : waiter.patienceMs;
     const leftMs = Math.min(waitMs, waiter.call.answerInMs);
     waiter.waitsUntilMs = waiter.arrivedMs + leftMs;

@@ -4,9 +4,9 @@ import type { Snapshot } from '../reading/snapshot.js';
 import type { Busy, BusyReason, Failed, Hit } from '../words/outcome.js';
 import type { KnownHolder } from './waiting-room.js';
 
-/** Without a holder there was a vote without a winner, or no room: a few round trips later there is both. */
+/** Without a holder, there was no winner of a vote, or no slot. A few round trips later there may be one. */
 const WITHOUT_HOLDER_MS = 250;
-/** Where it is not known how long the rebuild takes: at the lease's end, within a round trip and a second. */
+/** If it is unknown how long the rebuild takes: at the end of the lease, between a round trip and a second. */
 const GUESS_MS_MIN = 4;
 const GUESS_MS_MAX = 1_000;
 
@@ -16,10 +16,7 @@ export interface Known {
   readonly snapshot: Snapshot | undefined;
 }
 
-/**
- * A busy answer for one caller. `fraction`, of [0, 1), spreads callers that get it together, so that
- * they don't come back together.
- */
+/** A busy answer for one caller. `fraction`, in [0, 1), spreads the retries of callers that get it together. */
 export function busy(reason: BusyReason, known: Known, nowMs: number, fraction: number): Busy {
   const { holder } = known;
   return {
@@ -31,7 +28,7 @@ export function busy(reason: BusyReason, known: Known, nowMs: number, fraction: 
   };
 }
 
-/** When the rebuild usually has ended; where that is not known, a guess. */
+/** When the rebuild has usually ended; a guess if that is unknown. */
 function comeBackMs({ holder, snapshot }: Known, nowMs: number, fraction: number): number {
   const expected = snapshot === undefined ? undefined : forecast(snapshot, nowMs);
   if (expected !== undefined) return expected.usuallyMs * (1 + fraction / 4);
@@ -40,7 +37,7 @@ function comeBackMs({ holder, snapshot }: Known, nowMs: number, fraction: number
   return guessMs * (0.5 + fraction / 2);
 }
 
-/** What was decided for many, in the times of one of them. */
+/** What was decided for many callers, with the times of one of them. */
 export function worded(
   outcome: Hit | Busy | Failed,
   known: Known,
@@ -53,5 +50,5 @@ export function worded(
   return { ...outcome, retryAfterMs: Math.ceil(outcome.retryAfterMs * (1 + fraction / 4)) };
 }
 
-/** For those whom no room could take. */
+/** For a caller that no room can admit. */
 export const FULL_MS = WITHOUT_HOLDER_MS;

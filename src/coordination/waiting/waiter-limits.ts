@@ -8,7 +8,7 @@ export interface WaiterLimitsParts {
   readonly waitersMaxOf?: ((identity: string) => number) | undefined;
 }
 
-/** The callers that have no answer yet, of all keys: the bounds of how many they may be. */
+/** Counts the callers without an answer, over all keys, and bounds them. */
 export class WaiterLimits {
   #size = 0;
   readonly #sizeOf = new Map<string, number>();
@@ -19,7 +19,7 @@ export class WaiterLimits {
     return this.#size;
   }
 
-  /** Throws `exhausted` for one caller more than may wait for a key, on this replica, or of its identity. */
+  /** Throws `exhausted` if one more caller would be too many for the key, for this replica, or for its identity. */
   refuseIfFull(identity: string, atKey: number): void {
     const { waitersPerKeyMax, waitersMax } = this.parts.limits;
     if (atKey >= waitersPerKeyMax) {

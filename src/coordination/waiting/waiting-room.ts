@@ -10,7 +10,7 @@ import type { GetOrLock } from '../words/requests.js';
 import type { Span, Trace } from '../words/trace.js';
 import type { Ask, ReadyHit } from './decide.js';
 
-/** Called once, with the answer or with why there is none: a callback, for a promise costs as much as a waiter. */
+/** Called once, with the answer or the error. A callback, because a promise costs as much as a waiter. */
 export type Settled = (answer: GetOrLockAnswer | Error) => void;
 
 export interface WaiterParts {
@@ -19,7 +19,7 @@ export interface WaiterParts {
   readonly arrival: number;
   readonly arrivedMs: number;
   readonly staleAllowed: boolean;
-  /** How long it may sleep; 0 means that it is answered before the room sleeps. */
+  /** How long it may wait; 0 means that it is answered before the room sleeps. */
   readonly patienceMs: number;
   /** `refreshDraw` of `forecast.ts`. */
   readonly refreshDraw: number;
@@ -34,10 +34,10 @@ export class Waiter implements Ask {
   waitsUntilMs = Number.POSITIVE_INFINITY;
   /** An attempt on its behalf is under way. */
   trying = false;
-  /** What it gets now if its time is up before it has a lease, by the last look that was shown to it. */
+  /** What it gets if its time is up before it has a lease, by the last read that was shown to it. */
   meanwhile: (() => ReadyHit | undefined) | undefined;
   nodesLateSinceMs: number | undefined;
-  /** Slot in the line when it came, from 1. */
+  /** Its position in the line when it came, from 1. */
   position = 1;
   #slept = false;
   #gone = false;
@@ -53,7 +53,7 @@ export class Waiter implements Ask {
   readonly arrivedMs: number;
   readonly staleAllowed: boolean;
   readonly patienceMs: number;
-  /** Spent after one attempt: no caller tries twice for a value that is fresh. */
+  /** 0 after one attempt: no caller tries twice for a fresh value. */
   refreshDraw: number;
   private readonly settled: Settled;
 
@@ -75,7 +75,7 @@ export class Waiter implements Ask {
     return this.request.read === 'store';
   }
 
-  /** It has come, at this slot in the order of the changes. */
+  /** It has arrived, at this position in the order of the changes. */
   comes(came: Arrival, changes: Changes): void {
     this.#came = came;
     this.#changes = changes;
@@ -91,7 +91,7 @@ export class Waiter implements Ask {
     return this.#gone;
   }
 
-  /** It could not be answered at once, so that its answer ends a wait. */
+  /** It could not be answered at once, so its answer ends a wait. */
   get slept(): boolean {
     return this.#slept;
   }
@@ -117,7 +117,7 @@ export class Waiter implements Ask {
     this.#wait.end({ endedBy, holder, fence });
   }
 
-  /** The first answer counts; the room's `leave` is the caller of this. */
+  /** The first answer counts. Only the room's `leave` calls this. */
   settle(answer: GetOrLockAnswer | Error): void {
     if (this.#gone) return;
     this.#gone = true;
@@ -132,22 +132,22 @@ export interface KnownHolder {
 }
 
 /**
- * The callers of one key on this replica, first come first served, and the alarm clock of the loop that
- * attends to them. It has a timer only while a caller sleeps in it.
+ * The callers of one key on this replica, first come, first served, and the timer of the key's loop. There is a timer
+ * only while the loop sleeps.
  */
 export class WaitingRoom {
   /** What the last read returned; undefined before the first. */
   snapshot: Snapshot | undefined;
   holder: KnownHolder | undefined;
-  /** The last value that was read or published here: as long as it is the store's, no read moves it again. */
+  /** The last value that was read or published here. While it is also the store's, no read transfers it again. */
   known: StoredValue | undefined;
   readonly #waiters = new Map<Waiter, DeadlineHandle<Waiter> | undefined>();
-  /** Those that no read has been shown to yet: all others wait for the end of the lease in the last one. */
+  /** Callers that no read has been shown to yet. All others wait for the lease of the last read. */
   #owed: Waiter[] = [];
-  /** Callers that are traced, in the order of their coming; most have left. */
+  /** Traced callers in the order of their arrival; most have left. */
   #traced: Waiter[] = [];
   #woken = false;
-  /** The count after the last change of the key: it was not kept before the room was there, so any may have been. */
+  /** The count after the last change of the key. Changes before the room existed are unknown. */
   #keyAt: number;
   /** The highest fence that a change of the key told since then. */
   #keyFence = Number.POSITIVE_INFINITY;
@@ -166,24 +166,24 @@ export class WaitingRoom {
     return this.#waiters.size;
   }
 
-  /** When the caller came that is here for longest; undefined where none is. */
+  /** When the oldest caller here came; undefined if there is none. */
   get oldestArrivedMs(): number | undefined {
     const [oldest] = this.#waiters.keys();
     return oldest?.arrivedMs;
   }
 
-  /** Of the oldest caller here that is traced. */
+  /** The trace of the oldest caller here that is traced. */
   get trace(): Trace | undefined {
     while (this.#traced[0]?.gone === true) this.#traced.shift();
     return this.#traced[0]?.call.trace;
   }
 
-  /** In the order of their coming. Safe against leaving and entering while it runs. */
+  /** In the order of their arrival. Callers may leave and enter while it runs. */
   waiters(): IterableIterator<Waiter> {
     return this.#waiters.keys();
   }
 
-  /** The place of a caller that comes now in the order of the changes. */
+  /** The position of a caller that comes now, in the order of the changes. */
   get now(): Arrival {
     const { changes, key } = this;
     return {
@@ -194,7 +194,7 @@ export class WaitingRoom {
     };
   }
 
-  /** Takes the waiter in, with a deadline unless that is Infinity. */
+  /** Admits the waiter, with a deadline unless that is Infinity. */
   enter(waiter: Waiter, expiresInMs: number): void {
     waiter.comes(this.now, this.changes);
     const isBounded = Number.isFinite(expiresInMs);
@@ -209,17 +209,17 @@ export class WaitingRoom {
     const handle = this.#waiters.get(waiter);
     if (!this.#waiters.delete(waiter)) return false;
     handle?.cancel(waiter);
-    // An empty room has nothing to sleep for: its loop ends and takes its timer along.
+    // An empty room does not sleep: its loop ends, and its timer with it.
     if (this.#waiters.size === 0) this.#rouse?.();
     return true;
   }
 
-  /** No slots was left for the last attempt. */
+  /** No slot was left for the last attempt. */
   heldBack = false;
-  /** Callers that got a value which another one rebuilt. */
+  /** Callers that got another caller's rebuild. */
   served = 0;
 
-  /** A change of the key has arrived, the one at this `count`; its record has this fence since then. Wakes no loop. */
+  /** The change at this `count` has arrived, and the key's record has this fence since then. It wakes no loop. */
   change(count: number, fence: number): void {
     this.#keyAt = count;
     this.#keyFence = this.#keyFence === Number.POSITIVE_INFINITY ? fence : Math.max(this.#keyFence, fence);
@@ -236,14 +236,14 @@ export class WaitingRoom {
     this.#woken = false;
   }
 
-  /** The snapshot does not answer this waiter: the next one, sent from now on, has to. */
+  /** The snapshot does not answer this waiter. The next one, sent from now on, must. */
   owe(waiter: Waiter): void {
     if (!waiter.gone) this.#owed.push(waiter);
   }
 
   /**
-   * Takes down what a snapshot says, and returns whom it may concern, in the order of their coming: all, or
-   * those that no read has been shown to yet, where nothing has changed for the others.
+   * Notes a snapshot and returns the callers that it may concern, in the order of their arrival: all of them, or, if
+   * nothing has changed for the others, those that no read has been shown to yet.
    */
   note(snapshot: Snapshot): Iterable<Waiter> {
     const unchanged = this.snapshot !== undefined && isWaitedFor(this.snapshot, snapshot, this.clock.nowMs());
@@ -269,7 +269,7 @@ export class WaitingRoom {
         : { sinceMs: snapshot.readAtMs - lease.ageMs, untilMs: nowMs + leftMs };
   }
 
-  /** Ends the sleep, if there is one, without anything having changed. */
+  /** Ends the sleep, if there is one, although nothing has changed. */
   rouse(): void {
     this.#rouse?.();
   }

@@ -1,6 +1,6 @@
 import type { Trace } from './trace.js';
 
-/** What is kept of a call's deadline for the answer's way back, but never more than a tenth of it. */
+/** The part of a call's deadline that is kept for sending the answer back, but never more than a tenth of it. */
 const DEADLINE_MARGIN_MS = 50;
 
 /** The caller, how long it can wait, and whether it is still there. One for each call. */
@@ -11,11 +11,11 @@ export class Call {
   constructor(
     /** The authenticated identity; empty while authentication is off. */
     readonly identity: string = '',
-    /** What the call's deadline leaves, in milliseconds from its arrival. Infinity for none. */
+    /** The call's deadline, in milliseconds from its arrival; Infinity for none. */
     readonly deadlineMs: number = Number.POSITIVE_INFINITY,
     /** The W3C traceparent of the caller; empty if there is none. */
     readonly traceparent: string = '',
-    /** Absent unless it is one of the calls that are traced. */
+    /** Absent unless the call is traced. */
     readonly trace?: Trace,
   ) {}
 

@@ -1,6 +1,6 @@
 /**
- * The caller asked for something that cannot be given. Outcomes such as busy or lost are answers, not
- * errors; these are for what no answer can be made of. `grpc/status.ts` is the one map to statuses.
+ * A request that cannot be answered. Outcomes such as busy or lost are answers, not errors. `grpc/status.ts` is the one
+ * map to statuses.
  */
 export class CoordinationError extends Error {
   constructor(
@@ -13,7 +13,7 @@ export class CoordinationError extends Error {
       | 'unimplemented'
       | 'failed_precondition',
     message: string,
-    /** When to come back. Absent: do not retry. */
+    /** When to retry. Absent: do not retry. */
     readonly retryAfterMs?: number,
   ) {
     super(message);

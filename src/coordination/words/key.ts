@@ -10,9 +10,9 @@ export function keyOf(namespace: string, key: string): Key {
   return { namespace, key, id: Buffer.from(`${namespace}\0${key}`, 'utf8').toString('base64url') };
 }
 
-/** Of the key behind an id. */
+/** The namespace of the key behind an id. */
 export function namespaceFromId(id: string): string {
-  // Its 64 bytes and the zero byte end within so many letters, and a key may have a thousand more.
+  // A namespace of 64 bytes and the zero byte end within this many letters, and a key may have a thousand more.
   const start = Buffer.from(id.slice(0, 88), 'base64url');
   return start.toString('latin1', 0, start.indexOf(0));
 }

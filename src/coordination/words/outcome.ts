@@ -28,18 +28,24 @@ export type BusyReason =
 /**
  * Why an attempt had no winner: `votes` were split or too few; `unknown_lock`: a majority holds a lock, and the record
  * shows no lease for it; `late_nodes` and `late_store`: too little was answered in time; `lease_over`: the lease had no
- * time left.
+ * time left; `other_lock_nodes`: the last lease may have been extended by other lock nodes than these.
  */
-export type UndecidedBy = 'votes' | 'unknown_lock' | 'late_nodes' | 'late_store' | 'lease_over';
+export type UndecidedBy =
+  | 'votes'
+  | 'unknown_lock'
+  | 'late_nodes'
+  | 'late_store'
+  | 'lease_over'
+  | 'other_lock_nodes';
 
 export interface Hit {
   readonly kind: 'hit';
   readonly payload: Payload;
   /** Within its TTL. */
   readonly fresh: boolean;
-  /** How long a client may keep it as fresh: 0 for a stale value, and for one that no store has. */
+  /** How long a client may keep it as fresh: 0 for a stale value, and for one that the store does not have. */
   readonly freshForMs: number;
-  /** 0 where no store gave one. */
+  /** 0 if the store gave none. */
   readonly fence: number;
   readonly tags: readonly string[];
   /** A rebuild of the key runs. */
@@ -49,13 +55,13 @@ export interface Hit {
 export interface Lease {
   readonly kind: 'lease';
   readonly token: Token;
-  /** 0 where no store gave one. */
+  /** 0 if the store gave none. */
   readonly fence: number;
   /** Always above 0. */
   readonly expiresInMs: number;
   readonly previous?: Hit;
   readonly reason: LeaseReason;
-  /** Which handing-out of the lease this is; {@link Coordinator.giveBack} wants it. */
+  /** Its owner number, for {@link Coordinator.giveBack}. */
   readonly owner: number;
 }
 
@@ -93,11 +99,11 @@ export interface PublishAnswer {
   /** The fence under which the key's value is now stored; 0 if there is none. */
   readonly fence: number;
   /**
-   * Of a stored value: no invalidation of its tags or its namespace has arrived here since the lease was granted.
-   * Undefined where nothing was stored, or where that is not known.
+   * For a stored value: no invalidation of its tags or its namespace has arrived here since the lease was granted.
+   * Undefined if nothing was stored, or if that is unknown.
    */
   readonly counts?: boolean | undefined;
-  /** Of one that is not stored: the publish was sent to the store, which may have stored it anyway. */
+  /** For one that is not stored: the publish was sent to the store, which may have stored it anyway. */
   readonly maybeStored?: boolean | undefined;
 }
 

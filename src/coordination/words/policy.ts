@@ -1,16 +1,16 @@
-/** How one namespace behaves where a call does not say. */
+/** How one namespace behaves unless a call says otherwise. */
 export interface Policy {
-  /** Whether a stale value answers a call that does not say. */
+  /** Whether a stale value answers a call that leaves this open. */
   readonly stale: 'allow' | 'forbid';
-  /** `stale_ms` of a publish that does not say. */
+  /** `stale_ms` of a publish that sets none. */
   readonly staleMs: number;
   /** Each TTL is shortened by up to this share of it, 0 to 1. */
   readonly ttlJitter: number;
   /** XFetch's beta; 0 turns early refresh off. */
   readonly earlyRefreshBeta: number;
-  /** What a miss gets when the quorum or the store is lost: the degradation, or UNAVAILABLE. */
+  /** What a miss gets when the quorum or the store is lost: a degraded answer, or UNAVAILABLE. */
   readonly onLoss: 'degrade' | 'fail';
-  /** What a miss gets while the store is late: it waits for the store, or takes the degradation at the soft timeout. */
+  /** What a miss does while the store is late: it waits for the store, or degrades at the soft timeout. */
   readonly onLate: 'wait' | 'degrade';
   /** Rebuilds at a time across the fleet; 0 for no bound. */
   readonly maxRebuilds: number;
@@ -27,7 +27,7 @@ export interface Policy {
 
 /** The process-wide bounds and defaults, as `config.ts` reads them. */
 export interface Limits {
-  /** Length of a lease that names none. */
+  /** The length of a lease if the call sets none. */
   readonly leaseMs: number;
   readonly leaseMsMin: number;
   readonly leaseMsMax: number;
@@ -35,13 +35,15 @@ export interface Limits {
   readonly valueBytesMax: number;
   readonly waitersPerKeyMax: number;
   readonly waitersMax: number;
-  /** A store that owes a reply for so long is late. */
+  /** A store that owes a reply for this long is late. */
   readonly storeTimeoutMs: number;
-  /** S: an authority that owes a reply and is silent for so long, in this process's own running time, is lost. */
+  /** S: an authority that owes a reply and is silent for this long, in this process's own running time, is lost. */
   readonly silenceMs: number;
 }
 
-/** No back-off is longer unless the policy says so: five minutes is as long as a fleet may leave a source alone unasked. */
+/**
+ * No back-off is longer unless the policy says so. A fleet should not leave a source alone for more than five minutes.
+ */
 export const BACKOFF_MS_MAX = 300_000;
 
 /** A rebuild that takes longer usually hangs, and a lease that is extended forever keeps the whole fleet waiting. */

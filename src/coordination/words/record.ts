@@ -1,26 +1,26 @@
 import type { LeaseEnd, LeaseReason, Payload } from './outcome.js';
 
 /**
- * What the value store knows about one key, at one instant of the store's own clock. All times are
- * relative to that instant, so that no replica ever compares its clock with the store's.
+ * What the value store knows about one key, at one instant of the store's own clock. All times are relative to that
+ * instant, so no replica ever compares its clock with the store's.
  */
 export interface KeyRecord extends RecordFacts {
   /** Present only while it may still be served, fresh or stale. */
   readonly value?: StoredValue;
 }
 
-/** A record to be told of: its value was measured and not moved. */
+/** A record for people: with the size of its value instead of the value. */
 export interface MeasuredRecord extends RecordFacts {
   readonly value?: MeasuredValue;
 }
 
 /** A record without its value, which may be large. */
 export interface RecordFacts {
-  /** The highest fence ever given for the key; 0 where the store has no record. */
+  /** The highest fence ever given for the key; 0 if the store has no record. */
   readonly fence: number;
-  /** The fence of the last value that was stored, also when that value is gone by now; 0 for none. */
+  /** The fence of the last stored value, even if that value is gone by now; 0 for none. */
   readonly valueFence: number;
-  /** The armed lease, also after its time has run out, until it is ended or superseded. */
+  /** The armed lease, even after it has expired, until it is ended or superseded. */
   readonly lease?: ArmedLease;
   /** The last failure, until a publish clears it. */
   readonly failure?: StoredFailure;
@@ -37,11 +37,11 @@ export interface StoredValue extends ValueFacts {
 }
 
 export interface MeasuredValue extends ValueFacts {
-  /** Of its bytes; undefined where it says that there is none. */
+  /** The size of its bytes; undefined if it is "absent". */
   readonly sizeBytes: number | undefined;
 }
 
-/** What is known of a value besides its payload. */
+/** What is known about a value, without its payload. */
 export interface ValueFacts {
   /** Above 0 while fresh; 0 when it is stale. */
   readonly freshForMs: number;
@@ -62,13 +62,13 @@ export interface ArmedLease {
   readonly fence: number;
   /** 0 or less when its time has run out and no other was armed since. */
   readonly expiresInMs: number;
-  /** How long it was given for, when it was given. */
+  /** The length that it was granted for. */
   readonly leaseMs: number;
   readonly ageMs: number;
   readonly holder: string;
   readonly traceparent: string;
   readonly reason: LeaseReason;
-  /** Identity and request id of the caller that it was given to, as {@link ArmRequest.requestKey}. */
+  /** Identity and request id of the caller that it was granted to, as {@link ArmRequest.requestKey}. */
   readonly requestKey: string;
   /** Raised each time that the same lease is handed out again; a give-back must name the current one. */
   readonly owner: number;
@@ -99,9 +99,9 @@ export interface PastLease {
   readonly failure: string;
 }
 
-/** So many are remembered of a key, if they fit into {@link PAST_BYTES_MAX}; the last one always is. */
+/** How many ended leases of a key are remembered, if they fit into {@link PAST_BYTES_MAX}. The last one always is. */
 export const PAST_LEASES_MAX = 16;
-/** A record outlives its value, and most are small: what they remember must not be most of what a store holds. */
+/** A record outlives its value, and most are small. Their memory of ended leases must not be most of a store. */
 export const PAST_BYTES_MAX = 2_048;
 export const PAST_FAILURE_BYTES_MAX = 256;
 
@@ -115,7 +115,7 @@ export interface StoredFailure {
   readonly count: number;
   /** How long ago the key's last lease was given. */
   readonly triedAgoMs: number;
-  /** The namespace's tag clock when the lease that failed was given; empty where that is not known. */
+  /** The namespace's tag clock when the lease that failed was granted; empty if unknown. */
   readonly clock: string;
 }
 

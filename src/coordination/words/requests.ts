@@ -15,14 +15,14 @@ export interface GetOrLock {
   readonly stale?: 'allow' | 'forbid';
   /** Absent: near. */
   readonly read?: 'near' | 'store';
-  /** Empty: no promise to a retry. */
+  /** Empty: a retry is not recognized. */
   readonly requestId: string;
   readonly holder: string;
 }
 
 export interface Publish {
   readonly key: Key;
-  /** Undefined for what is no token of this key and this caller: it holds nothing. */
+  /** Undefined unless it is a token of this key and this caller. It then holds nothing. */
   readonly token: Token | undefined;
   readonly payload: Payload;
   readonly ttlMs: number;

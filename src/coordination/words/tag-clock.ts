@@ -1,4 +1,4 @@
-/** A namespace's clock of invalidations: it counts from 1, and a lost one begins anew under another id. */
+/** A namespace's clock of invalidations. It counts from 1. A lost one starts anew with another id. */
 export interface TagClock {
   readonly id: string;
   readonly at: number;

@@ -1,6 +1,6 @@
 /**
- * A lease's token; the edge encodes and decodes its text. The nonce is the secret, and its exact compare at the store
- * is the safety. The rest spares look-ups and is never trusted for more than the wording of an outcome.
+ * A lease's token. The edge encodes and decodes its text. The nonce is the secret: the store compares it exactly, and
+ * that is the safety. The rest saves look-ups, and is trusted only for the wording of an outcome.
  */
 export interface Token {
   /** `armed` at the store; by the `quorum` alone; or `local` to the replica that gave it. */
@@ -9,6 +9,6 @@ export interface Token {
   readonly nonce: string;
   /** 0 unless armed. */
   readonly fence: number;
-  /** How long it was given for: an extension that names no length uses it. */
+  /** The length that it was granted for. An extension without a length uses it. */
   readonly leaseMs: number;
 }

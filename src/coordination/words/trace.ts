@@ -3,7 +3,7 @@ export type SpanName = 'look' | 'acquire' | 'vote' | 'arm' | 'wait' | 'lease' | 
 
 /** What a trace says about a call or a span. Nothing secret. */
 export interface Facts {
-  /** What a call was answered, in the words of {@link Observer}. */
+  /** The outcome of a call, in the words of {@link Observer}. */
   readonly outcome?: string;
   readonly degraded?: string;
   /** Of a read: what the record had for this call. */
@@ -18,7 +18,7 @@ export interface Facts {
   /** Of a wait: what ended it, and its place in the line at the beginning, from 1. */
   readonly endedBy?: string;
   readonly position?: number;
-  /** Of a wait: who held the last lease that it waited for, as the holder called itself. */
+  /** Of a wait: the holder of the last lease that it waited for, by the holder's own label. */
   readonly holder?: string;
   /** Of a lease, or of the last lease that a wait was for. */
   readonly fence?: number;
@@ -30,9 +30,8 @@ export interface Facts {
 }
 
 /**
- * What happens on behalf of one call, as it is shown to people; telemetry implements it. Passed from hand to
- * hand, for reads are shared between calls and no ambient context could say whose they are. Nothing that it
- * does can change a decision.
+ * The trace of one call, for people. Telemetry implements it. It is passed on explicitly, because calls share reads,
+ * and no ambient context could tell whose they are. It cannot change a decision.
  */
 export interface Trace {
   /** The W3C traceparent of the call itself. */
@@ -52,9 +51,9 @@ export interface Span {
   readonly traceparent: string;
   /** A part of it that has just ended and took `tookMs`. */
   part(name: SpanName, tookMs: number, facts: Facts): void;
-  /** It has to do with what has this W3C traceparent; nothing if that is empty. */
+  /** Links it to the span with this W3C traceparent; does nothing if that is empty. */
   pointTo(traceparent: string): void;
-  /** It ended `agoMs` before now: what ended elsewhere is known later than it happened. */
+  /** It ended `agoMs` before now, because an end elsewhere becomes known later. */
   end(facts?: Facts, agoMs?: number): void;
 }
 

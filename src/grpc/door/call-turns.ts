@@ -2,14 +2,14 @@ import type { ServerHttp2Stream } from 'node:http2';
 import { onceATurn } from '../once-a-turn.js';
 import type { Connection } from './connection.js';
 
-/** What begins in one turn of the event loop: some 25 ms of it, for a call takes 0.1 ms to begin. */
+/** How many calls begin in one turn of the event loop: some 25 ms of it, because a call takes 0.1 ms to begin. */
 const WORK_PER_TURN = 256;
 /** Refusing a call takes as long, or twice as long before its code is compiled. It is not urgent. */
 const UNTRUSTED_WORK = 8;
-/** Calls of an untrusted connection that wait, before those are dropped that were reset meanwhile: more cannot be open. */
+/** How many calls of an untrusted connection wait before those that were reset are dropped. More cannot be open. */
 const UNTRUSTED_WAITING_MAX = 100;
 
-/** A call that has come and not begun. */
+/** A call that has arrived and has not begun. */
 export interface ComingCall {
   readonly stream: Pick<ServerHttp2Stream, 'closed' | 'destroyed'>;
   begin(): void;
@@ -19,8 +19,8 @@ export interface ComingCall {
  * Divides the beginnings of calls into turns of the event loop, in which connections take turns. So many calls of one
  * connection do not hold up the others.
  *
- * Calls of an untrusted connection begin when all that has arrived in this turn was received, and only few in each turn:
- * what its client resets at once never begins, and many are refused without haste.
+ * Calls of an untrusted connection begin only when everything that arrived in this turn was received, and only a few in
+ * each turn. So a call that its client resets at once never begins, and refusing many takes its time.
  */
 export class CallTurns {
   readonly #waiting = new Map<Connection, ComingCall[]>();

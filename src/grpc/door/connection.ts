@@ -1,4 +1,6 @@
 import { constants, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
+import type { Socket } from 'node:net';
+import { type PeerCertificate, TLSSocket } from 'node:tls';
 import { peerOf } from '../../access/peer.js';
 import { afterReceiving } from './after-receiving.js';
 import { ConnectionArrivals } from './arrivals.js';
@@ -34,15 +36,25 @@ export class Connection {
   #afterLeaving = 0;
   #isCut = false;
 
+  /** The session's own socket may be another: one that reads `socket` in pieces. */
   constructor(
     readonly session: ServerHttp2Session,
+    private readonly socket: Socket,
     private readonly streamsMax: number,
     private readonly nowMs: () => number,
   ) {
-    this.peer = peerOf(session.socket?.remoteAddress);
+    this.peer = peerOf(socket.remoteAddress);
   }
 
-  /** Nothing that still comes is worth any work: it ends in a moment. */
+  /** What its client has shown, if it was verified. */
+  certificate(): PeerCertificate | undefined {
+    const { socket } = this;
+    if (!(socket instanceof TLSSocket) || !socket.authorized) return undefined;
+    const certificate = socket.getPeerCertificate();
+    return certificate.raw === undefined ? undefined : certificate;
+  }
+
+  /** It ends in a moment, so whatever still arrives is not worth any work. */
   get isCut(): boolean {
     return this.#isCut;
   }
@@ -52,7 +64,7 @@ export class Connection {
     return this.#isAdmitted;
   }
 
-  /** Whether nothing but work for its callers has come so far, and one of them was admitted. */
+  /** Whether one of its callers was admitted, and nothing that came so far was refused. */
   get isTrusted(): boolean {
     return this.#isAdmitted && !this.#wasRefused;
   }
@@ -91,11 +103,11 @@ export class Connection {
   };
 
   bytesWritten(): number {
-    return this.session.socket?.bytesWritten ?? 0;
+    return this.socket.bytesWritten;
   }
 
   bytesRead(): number {
-    return this.session.socket?.bytesRead ?? 0;
+    return this.socket.bytesRead;
   }
 
   hasUnsent(): boolean {

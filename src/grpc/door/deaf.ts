@@ -28,11 +28,11 @@ interface Heard {
 /**
  * Ends connections that HTTP/2 has given up. After some faults of a client (a frame on a stream that it never opened, a
  * wrong length, headers that cannot be decoded), nghttp2 sends a GOAWAY by itself, and from then on neither reads nor
- * writes. Node tells nobody. It does not even see that the client has closed: socket, session and calls would stay until
- * a keepalive fails, 80 s later.
+ * writes. Node reports none of this. It does not even see that the client has closed: socket, session and calls would
+ * stay until a keepalive fails, 80 s later.
  *
- * A PING finds them: HTTP/2 writes it at once, but not on these. It does not matter whether the client answers, because a
- * client may be slow.
+ * A PING finds them: HTTP/2 writes it at once, but not on these. It does not matter whether the client answers, because
+ * a client may be slow.
  */
 export class Deaf {
   readonly #heard = new Map<Line, Heard>();

@@ -72,6 +72,15 @@ export class DoorCall extends ServerInterceptingCall {
     });
   }
 
+  /** The name of its address. */
+  override getPeer(): string {
+    return this.#parts.connection.peer;
+  }
+
+  override getAuthContext(): ReturnType<Call['getAuthContext']> {
+    return { sslPeerCertificate: this.#parts.connection.certificate() };
+  }
+
   /** Held back while the connection has too much that its client has not read. */
   override sendMessage(message: unknown, callback: () => void): void {
     const { connection } = this.#parts;

@@ -1,5 +1,7 @@
 import type { Http2Server, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { Server as TlsServer } from 'node:tls';
 import type { ServerInterceptor } from '@grpc/grpc-js';
 import type { Guard } from '../../access/guard.js';
 import { peerOf } from '../../access/peer.js';
@@ -11,6 +13,7 @@ import { CallTurns } from './call-turns.js';
 import { Connection } from './connection.js';
 import { Deaf } from './deaf.js';
 import { DoorCall } from './door-call.js';
+import { InPieces } from './in-pieces.js';
 import { Refusals } from './refusals.js';
 import { RunningClock, SWEEP_EVERY_MS } from './running-clock.js';
 import { Unsent } from './unsent.js';
@@ -83,6 +86,8 @@ export class Door {
   readonly #callTurns = new CallTurns((connection) => this.refused(connection));
   readonly #deaf: Deaf;
   readonly #sweep: NodeJS.Timeout;
+  /** The socket whose HTTP/2 begins now, and the stream whose call begins now. */
+  #entering: Socket | undefined;
   #coming: Coming | undefined;
   #heldOff = 0;
 
@@ -116,10 +121,15 @@ export class Door {
   keep(server: Http2Server): void {
     // The server's own listeners begin connections and calls. What is refused must not reach them.
     const connect = take<(socket: Socket) => void>(server, 'connection');
+    const isTls = server instanceof TlsServer;
     server.on('connection', (socket: Socket) => {
-      if (this.#mayCome(socket)) for (const listener of connect) listener.call(server, socket);
+      if (!this.#mayCome(socket)) return;
+      if (isTls) for (const listener of connect) listener.call(server, socket);
+      else this.#enter(socket, server, connect);
     });
-    server.prependListener('session', (session) => this.#connectionOf(session));
+    const secure = take<(socket: Socket) => void>(server, 'secureConnection');
+    server.on('secureConnection', (socket: Socket) => this.#enter(socket, server, secure));
+    server.prependListener('session', (session) => this.#begin(session));
     const begin = take<(...event: StreamEvent) => void>(server, 'stream');
     server.on('stream', (...event: StreamEvent) => {
       this.#come(event, () => {
@@ -129,8 +139,8 @@ export class Door {
   }
 
   /**
-   * Counts a refused call. An address that has had too many loses the connection of this one, and all of which no caller
-   * was admitted: what they have sent may be as much.
+   * Counts a refused call. An address with too many loses the connection of this one, and all of its connections
+   * without an admitted caller, because these may have sent as much.
    */
   refused(connection: Connection): void {
     const { peer } = connection;
@@ -146,6 +156,15 @@ export class Door {
   close(): void {
     clearInterval(this.#sweep);
     for (const { session } of this.#connections.values()) session.destroy();
+  }
+
+  /** Begins HTTP/2 on a socket: its listener emits the event of the session before it returns. */
+  #enter(socket: Socket, server: Http2Server, listeners: readonly ((socket: Socket) => void)[]): void {
+    const isInPieces = this.refusals.isHeldOff(peerOf(socket.remoteAddress));
+    const read = isInPieces ? (new InPieces(socket) as Duplex as Socket) : socket;
+    this.#entering = socket;
+    for (const listener of listeners) listener.call(server, read);
+    this.#entering = undefined;
   }
 
   #mayCome(socket: Socket): boolean {
@@ -185,7 +204,7 @@ export class Door {
 
   /** A call has come: it begins now, later, or never. */
   #come([stream, headers, , rawHeaders]: StreamEvent, begin: () => void): void {
-    const connection = stream.session && this.#connectionOf(stream.session as ServerHttp2Session);
+    const connection = stream.session && this.#connections.get(stream.session as ServerHttp2Session);
     if (connection?.isCut === false) connection.opened(stream);
     if (connection === undefined || connection.isCut) {
       // Its connection has ended, or ends in a moment.
@@ -208,18 +227,16 @@ export class Door {
     } else call.begin();
   }
 
-  #connectionOf(session: ServerHttp2Session): Connection {
-    const known = this.#connections.get(session);
-    if (known !== undefined) return known;
+  #begin(session: ServerHttp2Session): void {
     const { clock, bounds } = this.parts;
-    const connection = new Connection(session, bounds.streamsPerConnectionMax, () => clock.nowMs());
+    const socket = this.#entering as Socket;
+    const connection = new Connection(session, socket, bounds.streamsPerConnectionMax, () => clock.nowMs());
     this.#connections.set(session, connection);
     this.#deaf.add(connection);
     session.once('close', () => {
       this.#connections.delete(session);
       this.#deaf.remove(connection);
     });
-    return connection;
   }
 }
 

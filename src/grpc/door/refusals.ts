@@ -3,9 +3,9 @@ import type { Clock } from '../../coordination/ports/clock.js';
 /** Refused calls that an address may have at once, and then each second. A refused call costs about 0.1 ms. */
 const BURST = 1_000;
 const PER_SECOND = 200;
-/** An address that has used them up has none until it may have so many again. */
+/** An address that has used them up gets none until it has recovered this many. */
 const RECOVERED = 500;
-/** New connections each second of such an address. Each may cost as much as one read of its socket: some 400 streams. */
+/** New connections each second of such an address. Each may cost as much as one piece: some 75 streams. */
 const CONNECTIONS_PER_SECOND = 5;
 
 interface Bucket {
@@ -37,6 +37,11 @@ export class Refusals {
     if (bucket.isUsedUp) return false;
     bucket.left -= 1;
     return true;
+  }
+
+  /** Whether the address has had too many, and has not recovered. */
+  isHeldOff(peer: string): boolean {
+    return this.#of(peer)?.isUsedUp === true;
   }
 
   /** Whether a new connection of the address may come now. */

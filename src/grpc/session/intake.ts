@@ -8,8 +8,8 @@ const CANCELLED_MAX = 100_000;
 const CANCELLED_PER_PIECE = 100;
 
 export interface IntakeParts {
-  /** Takes one call of a message, and returns how much work it was. */
-  take(path: string, call: SessionCall): number;
+  /** Takes one call of a message, by its place there, and returns how much work it was. */
+  take(at: number, call: SessionCall): number;
   cancel(id: number): void;
   /** The stream ended with this error. */
   fail(error: unknown): void;
@@ -95,8 +95,8 @@ export class Intake implements Pieces {
   }
 
   *#workOf({ calls, cancelledIds }: SessionRequest): Generator<number> {
-    for (const [at, call] of calls.entries()) {
-      yield this.parts.take(`calls[${at}]`, call);
+    for (let at = 0; at < calls.length; at += 1) {
+      yield this.parts.take(at, calls[at] as SessionCall);
       for (let work = this.#rest?.next(); work !== undefined; work = this.#rest?.next()) yield work;
       this.#rest = undefined;
     }

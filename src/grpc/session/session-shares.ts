@@ -1,4 +1,3 @@
-import { peerOfCall } from '../../access/peer.js';
 import { Shares } from '../../access/shares.js';
 import { FULL_MS } from '../../coordination/waiting/retry-after.js';
 import { CoordinationError } from '../../coordination/words/errors.js';
@@ -12,9 +11,9 @@ export class SessionShares {
   readonly #shares = new Shares(SESSIONS_MAX);
   readonly #peersOf = new WeakMap<Session, readonly string[]>();
 
-  /** Counts a new session, and returns it. `peer` is that of its call. Throws `exhausted`. */
+  /** Counts a new session, and returns it. `peer` is the name of its address. Throws `exhausted`. */
   count(session: Session, peer: string): Session {
-    const peers = [peerOfCall(peer), session.identity];
+    const peers = [peer, session.identity];
     if (!this.#shares.take(...peers)) {
       const what = `too many sessions of this identity or address: each may have as many as are free of ${SESSIONS_MAX}`;
       throw new CoordinationError('exhausted', what, FULL_MS);

@@ -31,6 +31,8 @@ const ANY_CALL = 0;
 /** The calls and leases of one session, over successive streams. */
 export class Session {
   readonly #calls = new Map<number, Call>();
+  /** The call that is being received, while it has no answer. Most have one at once, and never go into the map. */
+  #receiving = 0;
   /** Its running leases, by nonce. */
   readonly #leases = new Map<string, HeldLease>();
   /** Their nonces by call, for calls with at most one lease. */
@@ -70,16 +72,16 @@ export class Session {
   }
 
   /**
-   * Returns how much work it was. Throws `invalid_argument` for a violation of the session's rules. A fault in a call is
-   * that call's reply.
+   * Takes the call that stands `at` this place of its message, and returns how much work it was. Throws
+   * `invalid_argument` for a violation of the session's rules. A fault in a call is that call's reply.
    */
-  receive(path: string, { id, deadlineMs, traceparent, request }: SessionCall): number {
-    if (!(id > 0)) throw invalid(`${path}.id: ${id} is not above 0`);
-    if (this.#calls.has(id)) throw invalid(`${path}.id: ${id} is already used by an open call`);
+  receive(at: number, { id, deadlineMs, traceparent, request }: SessionCall): number {
+    if (!(id > 0)) throw invalid(`calls[${at}].id: ${id} is not above 0`);
+    if (this.#calls.has(id)) throw invalid(`calls[${at}].id: ${id} is already used by an open call`);
     const row: AnyRow | undefined = request && CALLS[request.$case];
     const call = this.#callOf(deadlineMs, traceparentOf(traceparent), row);
     const full = this.#calls.size >= CALLS_MAX;
-    this.#calls.set(id, call);
+    this.#receiving = id;
     try {
       if (this.#visitor !== undefined) this.edge.guard?.readmit(this.#visitor, 'Session');
       if (full)
@@ -93,11 +95,17 @@ export class Session {
       // The hot path: a hit in memory and a wait cost no promise.
       const done = (it: Answered<unknown> | Error) => this.#answered(id, call, request.$case, it);
       answer(row, request.value, call, this.edge, done, this.#visitor);
+      if (this.#receiving === id) this.#keep(id, call);
       return row.work(request.value);
     } catch (error) {
       this.#fail(id, call, error, row?.name);
       return 1;
     }
+  }
+
+  #keep(id: number, call: Call): void {
+    this.#receiving = 0;
+    this.#calls.set(id, call);
   }
 
   #callOf(deadlineMs: number | undefined, traceparent: string, row: AnyRow | undefined): Call {
@@ -138,7 +146,8 @@ export class Session {
   }
 
   #close(id: number, call: Call, response: Response | undefined, valueBytes = 0): void {
-    this.#calls.delete(id);
+    if (this.#receiving === id) this.#receiving = 0;
+    else this.#calls.delete(id);
     call.trace?.end(call.cancelled ? status.CANCELLED : codeOf(response));
     if (response !== undefined && !call.cancelled)
       this.#outbox?.reply({ id, more: false, response }, valueBytes);

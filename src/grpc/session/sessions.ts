@@ -124,7 +124,7 @@ export class Sessions {
       if (open !== undefined) this.#broken(open);
     };
     const intake = new Intake(this.parts.turns, {
-      take: (path, call) => open?.session.receive(path, call) ?? 0,
+      take: (at, call) => open?.session.receive(at, call) ?? 0,
       cancel: (id) => open?.session.cancel(id),
       fail: failed,
       reading: (isWanted) => over || (isWanted ? stream.resume() : stream.pause()),
@@ -311,7 +311,10 @@ export class Sessions {
     });
   }
 
-  /** While changes are heard of, watching clients get a beat; else, for those of the release before, that anything may have changed. */
+  /**
+   * While the wake channel is live, watching clients get a beat. Otherwise they get "anything may have changed", for
+   * clients of the previous release.
+   */
   #tellOfTheChannel(): void {
     for (const open of this.#open) this.#askToLeaveIfRevoked(open);
     if (!this.parts.wakes.live) {

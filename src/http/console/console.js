@@ -159,15 +159,17 @@ function nowAbout({ now }, rows) {
 const minutesOf = (seconds) => `${seconds / 60} min`;
 
 /** @param {ConsoleState['replica']} replica */
-function showReplica({ host, pid, grpc, version, mode, draining, uptimeMs }) {
+function showReplica({ host, pid, grpc, version, mode, draining, uptimeMs, workers }) {
   document.title = `${draining ? 'Draining: ' : ''}Dibs ${host}`;
   setText(byId('host'), host);
   const said = [draining ? 'Draining' : 'Serving', mode, `gRPC at ${grpc.join(', ')}`];
+  if (workers !== undefined) said.push(`${workers.serving} of ${workers.of} workers`);
   setText(
     byId('replica'),
     [...said, `version ${version}`, `process ${pid}`, `up ${words.longDuration(uptimeMs)}`].join(' · '),
   );
-  byId('replica').classList.toggle('warn', draining);
+  const isShort = workers !== undefined && workers.serving < workers.of;
+  byId('replica').classList.toggle('warn', draining || isShort);
 }
 
 /** @param {ConsoleState} state */

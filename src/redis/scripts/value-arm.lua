@@ -11,10 +11,12 @@
 --   6 lease             labels of the lease, as JSON, for later reads
 --   7 clock             the namespace's tag clock, which the value that is published will carry
 --   8 keep_ms           how long the record outlives its contents
---   9 silence_ms        how long after the end of an armed lease the store alone arms no other
+--   9 silence_ms        how long after the end of an armed lease the store alone arms no other, and neither do other
+--                       lock nodes
+--   10 group            the name of the lock nodes that granted it, or would have
 -- Reply
 --   the fields and the clock as value-read, and then 1 if the lease is armed, 0 if not. Armed: nothing was armed or
---   stored since the caller read the record, and there is no running lease; or this very nonce was armed
+--   stored since the caller read the record, and there is no running lease in the way; or this very nonce was armed
 --   before. Where the lease is the first thing in the record, only its fence, as text.
 
 -- include: now
@@ -28,12 +30,14 @@ local armed = nonce == ARGV[1]
 -- Look, then another replica's whole lease and publish, then this arm: without the two compares it would
 -- supersede that lease, or rebuild a value that has just been stored.
 local as_read = fence == tonumber(ARGV[3]) and tonumber(record[2] or 0) == tonumber(ARGV[4])
--- Where the quorum has no say in one of two leases, only the record can keep them apart.
+-- Where the same lock nodes have no say in both of two leases, only the record can keep them apart.
 -- One that claims to begin later was armed before the clock was set back: it has expired.
 local running = nonce and tonumber(lease_until) > now and tonumber(armed_at) <= now
--- Its holder may have extended it at the lock nodes while this store was late.
+-- Its holder may have extended it at its lock nodes while this store was late.
 local may_run = nonce and tonumber(lease_until) + tonumber(ARGV[9]) * 1000 > now and tonumber(armed_at) <= now
-local in_the_way = running and record[12] == '1' or may_run and ARGV[5] == '1'
+local alone, group = record[12] == '1', record[12]
+if may_run and alone then group = redis.call('HGET', KEYS[1], 'by') end
+local in_the_way = running and alone or may_run and (ARGV[5] == '1' or group ~= ARGV[10])
 
 if not armed and as_read and not in_the_way then
   armed = true
@@ -50,14 +54,15 @@ if not armed and as_read and not in_the_way then
   fence = math.max(fence + 1, now)
   local at = string.format('%.0f', now)
   record[1], record[8], record[9] = string.format('%.0f', fence), ARGV[1], string.format('%.0f', until_us)
-  record[10], record[11], record[12], record[13] = at, '1', ARGV[5], ARGV[6]
+  record[10], record[11], record[12], record[13] = at, '1', ARGV[5] == '1' and '1' or ARGV[10], ARGV[6]
+  if ARGV[5] == '1' then redis.call('HSET', KEYS[1], 'by', ARGV[10]) end
   redis.call('HSET', KEYS[1],
     'fence', record[1],
     'nonce', ARGV[1],
     'lease_until', record[9],
     'armed_at', at,
     'owner', '1',
-    'alone', ARGV[5],
+    'alone', record[12],
     'lease', ARGV[6],
     'lease_clock', ARGV[7])
   local last = math.max(until_us, tonumber(record[5] or 0), tonumber(record[16] or 0))

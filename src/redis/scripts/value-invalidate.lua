@@ -25,7 +25,7 @@ local had_value = servable_until > now and tonumber(before[9] or 0) <= now
 
 -- First, and also where nothing is armed: a full store refuses a script whose first write may take memory,
 -- and it must never refuse to invalidate.
-redis.call('HDEL', KEYS[1], 'nonce', 'lease_until', 'armed_at', 'owner', 'alone', 'lease', 'lease_clock')
+redis.call('HDEL', KEYS[1], 'nonce', 'lease_until', 'armed_at', 'owner', 'alone', 'by', 'lease', 'lease_clock')
 if before[2] then
   redis.call('HSET', KEYS[1], 'voided', before[2])
   remember(KEYS[1], before[1], math.min(now, tonumber(before[6])), now, 'invalidated', before[7], '', before[8])

@@ -61,7 +61,7 @@ redis.call('HSET', KEYS[1],
   'value', ARGV[4])
 -- An absent value has no such field, an empty one has an empty one.
 if ARGV[3] ~= 'value' then redis.call('HDEL', KEYS[1], 'value') end
-redis.call('HDEL', KEYS[1], 'nonce', 'lease_until', 'armed_at', 'owner', 'alone', 'lease', 'lease_clock')
+redis.call('HDEL', KEYS[1], 'nonce', 'lease_until', 'armed_at', 'owner', 'alone', 'by', 'lease', 'lease_clock')
 if before[15] then
   redis.call('HDEL', KEYS[1],
     'failure', 'failure_fence', 'failure_until', 'failure_count', 'failed_at', 'failure_clock')

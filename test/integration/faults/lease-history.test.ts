@@ -193,6 +193,9 @@ describe('the history', () => {
     const late = lease(1, 0, { end: 1_102, waitMs: 100 });
     expect(rules([late])).toEqual(['INV-9']);
     expect(rules([{ ...late, end: 1_100 }])).toEqual([]);
+    // Of a wait of 0, a second is its own.
+    expect(rules([{ ...late, waitMs: 0, end: 2_001 }])).toEqual(['INV-9']);
+    expect(rules([{ ...late, waitMs: 0, end: 2_000 }])).toEqual([]);
     expect(rules([late], [{ kind: 'stopped', from: 500, to: 600 }])).toEqual([]);
     expect(rules([late], [{ kind: 'starved', from: 500, to: 600 }])).toEqual([]);
   });

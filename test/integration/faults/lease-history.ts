@@ -18,6 +18,8 @@ export interface Verdict {
 
 /** What an answer may take on top of its wait. */
 const LATE_MS = 1_000;
+/** What the service takes at most for a caller that does not wait, while the store or lock nodes are late. */
+const PROMPT_MS = 1_000;
 /** How long what was sent, and never answered, may still come to the store: two tries, and their way. */
 export const UNDER_WAY_MS = 5_000;
 /**
@@ -56,7 +58,7 @@ export function judge(entries: readonly Entry[], windows: readonly Window[]): Ve
   const excused = windows.filter(({ kind }) => kind === 'stopped' || kind === 'starved');
   const late = gets.filter(
     ({ start, end, waitMs }) =>
-      end - start > waitMs + LATE_MS && !excused.some((window) => meets(window, start, end)),
+      end - start > (waitMs || PROMPT_MS) + LATE_MS && !excused.some((window) => meets(window, start, end)),
   );
   for (const { key, start, end, waitMs } of late) {
     violations.push(`INV-9 ${key}: answered after ${(end - start).toFixed(0)} ms of a wait of ${waitMs}`);

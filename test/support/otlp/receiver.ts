@@ -40,6 +40,7 @@ interface WireTraces {
 }
 interface WireMetrics {
   readonly resourceMetrics: readonly {
+    readonly resource: { readonly attributes: readonly KeyValue[] };
     readonly scopeMetrics: readonly { readonly metrics: readonly { readonly name: string }[] }[];
   }[];
 }
@@ -51,6 +52,8 @@ const METRICS = '/opentelemetry.proto.collector.metrics.v1.MetricsService/Export
 export class OtlpReceiver {
   readonly spans: ReceivedSpan[] = [];
   readonly metrics = new Set<string>();
+  /** What each export of metrics was of. */
+  readonly metricResources: ReceivedSpan['resource'][] = [];
 
   private constructor(
     private readonly server: Server,
@@ -109,6 +112,7 @@ export class OtlpReceiver {
   }
 
   #keepMetrics({ resourceMetrics }: WireMetrics): void {
+    this.metricResources.push(...resourceMetrics.map(({ resource }) => plain(resource.attributes)));
     const all = resourceMetrics.flatMap(({ scopeMetrics }) => scopeMetrics.flatMap(({ metrics }) => metrics));
     for (const { name } of all) this.metrics.add(name);
   }

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { peerOf, peerOfCall } from '../../../src/access/peer.js';
+import { peerOf } from '../../../src/access/peer.js';
 
 it.each([
   ['10.0.0.1', '10.0.0.1'],
@@ -11,10 +11,4 @@ it.each([
   [undefined, 'a Unix socket'],
 ])('%s has its share as %s', (address, peer) => {
   expect(peerOf(address)).toBe(peer);
-});
-
-it('the peer of a call is the same as that of its connection', () => {
-  expect(peerOfCall('10.0.0.1:4711')).toBe('10.0.0.1');
-  expect(peerOfCall('2001:db8:1:2::9:4711')).toBe('2001:db8:1:2::/64');
-  expect(peerOfCall('unknown')).toBe('a Unix socket');
 });

@@ -17,6 +17,7 @@ describe('Prometheus text', () => {
       nearCacheBytes: () => 0,
       undecided: () => false,
       nodeStates: () => new Map([['redis://a:1', 'voting']]),
+      nodeGroups: () => new Map([['', ['voting']]]),
       statesOfNodes: ['voting'],
       spans: async () => new Map(),
     });

@@ -7,6 +7,41 @@ import { fault, faults } from '../../support/config-faults.js';
 const nodes = (count: number) => Array.from({ length: count }, (_, at) => `redis://n${at}:7000`).join(',');
 const inFleet = { DIBS_QUORUM_NODES: nodes(5), DIBS_STORE_URL: 'redis://store:6379' };
 
+describe('DIBS_WORKERS', () => {
+  const withWorkers = (workers: string, env: Environment = {}) => ({
+    ...inFleet,
+    DIBS_WORKERS: workers,
+    ...env,
+  });
+
+  it('is 1 to 64', () => {
+    for (const workers of ['1', '64']) expect(loadConfig(withWorkers(workers)).workers).toBe(Number(workers));
+    for (const workers of ['0', '65', 'auto', '1.5']) {
+      expect(fault(withWorkers(workers))).toBe(
+        `DIBS_WORKERS: '${workers}' is not a whole number within 1 to 64`,
+      );
+    }
+  });
+
+  it('of more than one needs a store that they share, and one does not', () => {
+    expect(loadConfig({ DIBS_WORKERS: '1' }).workers).toBe(1);
+    expect(fault({ DIBS_WORKERS: '2' })).toBe(
+      'DIBS_WORKERS: is 2, and in embedded mode each worker would have a store of its own; set DIBS_QUORUM_NODES and DIBS_STORE_URL, or DIBS_WORKERS=1',
+    );
+  });
+
+  it.each([
+    ['DIBS_CONNECTIONS', 2],
+    ['DIBS_WAITERS_PER_KEY', 2],
+    ['DIBS_UNSENT_BYTES', 2 * 1_048_576],
+  ])('leaves each a share of %s, or it is a fault', (name, min) => {
+    expect(loadConfig(withWorkers('2', { [name]: String(min) })).workers).toBe(2);
+    expect(fault(withWorkers('2', { [name]: String(min - 1) }))).toMatch(
+      `${name}: '${min - 1}' is not a whole number`,
+    );
+  });
+});
+
 describe('nothing set', () => {
   it('is the embedded default', () => {
     expect(loadConfig({})).toEqual({
@@ -37,6 +72,7 @@ describe('nothing set', () => {
       policy: expect.objectContaining({ stale: 'allow', onLoss: 'degrade', leaseMsMin: 100 }),
       logLevel: 'info',
       otel: {},
+      workers: 1,
       suspicions: { unknownVariables: [], embeddedBeyondLoopback: false, otlpMismatches: [] },
     });
   });
@@ -198,7 +234,7 @@ describe('DIBS_HTTP_LISTEN', () => {
 describe('the fleet', () => {
   it.each([3, 5, 7])('may have %d lock nodes', (count) => {
     const { fleet } = loadConfig({ ...inFleet, DIBS_QUORUM_NODES: nodes(count) });
-    expect(fleet?.lockNodes).toEqual(nodes(count).split(',').map(parseStoreUrl));
+    expect(fleet?.lockGroups[0]).toEqual(nodes(count).split(',').map(parseStoreUrl));
     expect(fleet?.store).toEqual(parseStoreUrl('redis://store:6379'));
   });
 

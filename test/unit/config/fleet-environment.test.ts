@@ -42,3 +42,37 @@ it('sentinels have a user of their own, and only sentinels', () => {
     'DIBS_SENTINEL_PASSWORD: is set while DIBS_STORE_URL is neither redis+sentinel:// nor rediss+sentinel://',
   );
 });
+
+/** `count` groups, of three nodes each. */
+const groups = (count: number) =>
+  Array.from({ length: count }, (_, at) =>
+    ['a', 'b', 'c'].map((host) => `redis://${host}${at}:7000`).join(','),
+  ).join(' ; ');
+
+it('lock nodes may be in several groups, each of 3, 5 or 7', () => {
+  const load = (nodes: string) => loadConfig({ ...inFleet, DIBS_QUORUM_NODES: nodes }).fleet?.lockGroups;
+  const sizes = (nodes: string) => load(nodes)?.map((group) => group.length);
+  expect(sizes(groups(1))).toEqual([3]);
+  expect(sizes(groups(16))).toEqual(Array.from({ length: 16 }, () => 3));
+  // They need not have the same size.
+  expect(sizes(`${groups(1)};redis://d,redis://e,redis://f,redis://g,redis://h`)).toEqual([3, 5]);
+  expect(load(groups(2))?.[1]?.map(({ host }) => host)).toEqual(['a1', 'b1', 'c1']);
+});
+
+it('a fault of a group names the group and the node', () => {
+  const faultOf = (nodes: string) => fault({ ...inFleet, DIBS_QUORUM_NODES: nodes });
+  expect(faultOf(groups(17))).toBe('DIBS_QUORUM_NODES: lists 17 groups of nodes; set at most 16');
+  expect(faultOf(`${groups(1)};redis://x`)).toBe('DIBS_QUORUM_NODES: group 2 lists 1 node(s); set 3, 5 or 7');
+  for (const empty of [`${groups(1)};`, `${groups(1)}; ;${groups(1).replaceAll('0', '1')}`]) {
+    expect(faultOf(empty)).toBe("DIBS_QUORUM_NODES: group 2 has no nodes; set 3, 5 or 7, or remove its ';'");
+  }
+  expect(faultOf(`${groups(1)};redis://x,redis://y,redis://z:0`)).toMatch(
+    'DIBS_QUORUM_NODES: node 3 of group 2 is not redis://HOST:PORT',
+  );
+  expect(faultOf(`${groups(1)};redis://x,redis://B0:7000/3,redis://z`)).toBe(
+    'DIBS_QUORUM_NODES: node 2 of group 1 and node 2 of group 2 are both b0:7000; each must be a separate Redis',
+  );
+  expect(faultOf(`${groups(1)};redis://x,redis://y,redis://x`)).toBe(
+    'DIBS_QUORUM_NODES: node 1 of group 2 and node 3 of group 2 are both x:6379; each must be a separate Redis',
+  );
+});

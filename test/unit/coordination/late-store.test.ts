@@ -92,7 +92,7 @@ describe('while the store is late', () => {
       [true, 300],
       [false, 1_000],
     ]);
-    expect(trial.told('degraded')).toEqual([['none']]);
+    expect(trial.told('degraded')).toEqual([['none', []]]);
   });
 
   it('an invalidation waits for it', async () => {
@@ -254,7 +254,7 @@ describe('a reply that will not come', () => {
     trial.store.down = false;
     await trial.pass(300, 20);
     expect(leaseOf(asked).fence).toBeGreaterThan(0);
-    expect(trial.told('degraded')).toEqual([['none']]);
+    expect(trial.told('degraded')).toEqual([['none', []]]);
   });
 
   it('of a silent store leads to leases by the quorum', async () => {
@@ -277,7 +277,7 @@ describe('a reply that will not come', () => {
     trial.quorum.late = true;
     await trial.pass(1_000, 50);
     expect(isWaiting(asked)).toBe(true);
-    expect(trial.told('degraded').at(-1)).toEqual(['store_lost']);
+    expect(trial.told('degraded').at(-1)).toEqual(['store_lost', []]);
     trial.quorum.late = false;
     await trial.pass(1_000, 50);
     expect([leaseOf(asked).fence, asked.answer?.degraded]).toEqual([0, 'local']);

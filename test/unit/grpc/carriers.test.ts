@@ -100,7 +100,7 @@ describe('a hit in memory costs no promise', () => {
     const session = new Session(edge, '', '');
     session.attach(new Outbox({ write: () => true, once: () => {} }, () => {}));
     const request = { $case: 'getOrLock', value: GetOrLockRequest.fromPartial({ key: 'k' }) } as const;
-    const take = () => session.receive('calls[0]', { id: 1, traceparent: '', request });
+    const take = () => session.receive(0, { id: 1, traceparent: '', request });
     expect(promisesIn(take)).toBe(0);
   });
 });

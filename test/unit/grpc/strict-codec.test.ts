@@ -108,7 +108,9 @@ describe('a message', () => {
   });
 
   it('does not throw out of the deserializer, whatever it is', () => {
-    const method = strict(CoordinatorServiceService.getOrLock, GetOrLockRequest);
+    const method = strict(CoordinatorServiceService.getOrLock, (bytes) =>
+      decodeStrictly(GetOrLockRequest, bytes),
+    );
     let state = 1;
     const byte = () => {
       state = (state * 48_271) % 2_147_483_647;

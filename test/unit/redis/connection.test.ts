@@ -276,6 +276,7 @@ describeWithRedis('the connection to the store', () => {
         expiresInMs: 1,
         holdMs: 86_400_000,
         quorumLost: false,
+        group: 'g',
         keepMs: 1,
       }),
     );

@@ -27,14 +27,31 @@ describeWithRedis('the claim of a first start', () => {
   });
 
   test('is given once, to one caller', async () => {
-    const claims = connections.map((connection) => new RedisFirstStart(connection));
+    const claims = connections.map((connection) => new RedisFirstStart(connection, 'a group', true));
     const given = await Promise.all([...claims, ...claims].map((claim) => claim.claimFirstStart()));
     expect(given.filter((first) => first)).toHaveLength(1);
     expect(await claims[0]?.claimFirstStart()).toBe(false);
   });
 
+  test('is one for each group, and each fleet remembers what the other kind would ask for', async () => {
+    const [connection] = connections as [StoreConnection];
+    await server.command('FLUSHALL');
+    const claim = (group: string, isOnly: boolean) =>
+      new RedisFirstStart(connection, group, isOnly).claimFirstStart();
+    // A fleet with one group, which gets another.
+    expect(await claim('one', true)).toBe(true);
+    expect(await claim('one', false)).toBe(false);
+    expect(await claim('other', false)).toBe(true);
+    // And one with two groups, which goes on with one of its own, or with new nodes.
+    await server.command('FLUSHALL');
+    expect(await claim('one', false)).toBe(true);
+    expect(await claim('other', false)).toBe(true);
+    expect(await claim('one', true)).toBe(false);
+    expect(await claim('new', true)).toBe(false);
+  });
+
   test('rejects when the store is not there', async () => {
     await server.kill();
-    await expect(new RedisFirstStart(connections[0]!).claimFirstStart()).rejects.toThrow();
+    await expect(new RedisFirstStart(connections[0]!, 'a group', true).claimFirstStart()).rejects.toThrow();
   });
 });

@@ -19,7 +19,9 @@ describe('the fields of a record', () => {
   test('are explained by the page of what is in the store', () => {
     const page = readFileSync(new URL('../layout.md', scripts), 'utf8');
     const explained = new Set([...page.matchAll(/^\| `(\w+)` \|/gm)].map((match) => match[1]));
-    expect([...explained].sort()).toEqual([...RECORD_FIELDS, 'value', 'done', 'lease_clock', 'past'].sort());
+    expect([...explained].sort()).toEqual(
+      [...RECORD_FIELDS, 'by', 'value', 'done', 'lease_clock', 'past'].sort(),
+    );
   });
 
   test('decode to a value that keeps no more memory than its own', () => {

@@ -3,8 +3,8 @@ import { isNoScript, type ScriptArgument, type ScriptClient } from '../../../src
 import { extendScript } from '../../../src/redis/value-scripts.js';
 
 const keys = { record: 'a key' };
-const args = { hold_ms: 9, keep_ms: 4, alone: 3, expires_in_ms: 2, nonce: 'one' };
-const ordered = [1, 'a key', 'one', 2, 3, 4, 9];
+const args = { group: 'g', hold_ms: 9, keep_ms: 4, alone: 3, expires_in_ms: 2, nonce: 'one' };
+const ordered = [1, 'a key', 'one', 2, 3, 4, 9, 'g'];
 
 /** A client that answers each call with the next of `answers`, and remembers what it was asked. */
 class ScriptedClient implements ScriptClient {

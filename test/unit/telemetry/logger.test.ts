@@ -33,7 +33,7 @@ describe('the log of decisions', () => {
     reasons.nodeIs('two:2', true, 'its marker is valid');
     observer.answered('shop', 'hit', 'none');
     for (const mode of ['none', 'quorum_lost', 'quorum_lost', 'local', 'none', 'none'] as const) {
-      observer.degraded(mode);
+      observer.degraded(mode, []);
     }
     expect(lines.map(({ level, from, to }) => `${level} ${from} ${to}`)).toEqual([
       'warn none quorum_lost',
@@ -44,6 +44,22 @@ describe('the log of decisions', () => {
       'lock nodes: one:1: connection refused',
       'value store: no reply; lock nodes: one:1: connection refused',
       undefined,
+    ]);
+  });
+
+  it('names the groups of lock nodes that are lost, with each that is added and each that is back', () => {
+    const { log, lines } = logAt('info');
+    const observer = observeWith(decisionLog(log, new Reasons()));
+    observer.degraded('quorum_lost', ['a:1']);
+    observer.degraded('quorum_lost', ['a:1', 'b:1']);
+    observer.degraded('quorum_lost', ['a:1', 'b:1']);
+    observer.degraded('quorum_lost', ['b:1']);
+    observer.degraded('none', []);
+    expect(lines.map(({ level, to, groups }) => [level, to, groups])).toEqual([
+      ['warn', 'quorum_lost', ['a:1']],
+      ['warn', 'quorum_lost', ['a:1', 'b:1']],
+      ['warn', 'quorum_lost', ['b:1']],
+      ['info', 'none', undefined],
     ]);
   });
 
@@ -122,14 +138,14 @@ it('tells every listener everything', () => {
   all.published('n', 'stored', 2, 't');
   all.leaseEnded('n', 'expired', 3, 't');
   all.saved('n', 4);
-  all.degraded('local');
+  all.degraded('local', []);
   const told = [
     'answered n,hit,none',
     'waited n,publish,1',
     'published n,stored,2,t',
     'leaseEnded n,expired,3,t',
     'saved n,4',
-    'degraded local',
+    'degraded local,',
   ];
   expect(heard).toEqual(told.flatMap((each) => [`a ${each}`, `b ${each}`]));
 });

@@ -31,6 +31,7 @@ const GAUGES: Gauges = {
       ['127.0.0.1:7001', 'voting'],
       ['127.0.0.1:7002', 'suspect'],
     ]),
+  nodeGroups: () => new Map([['', ['voting', 'suspect']]]),
   statesOfNodes: ['voting', 'suspect', 'waiting'],
   spans: async () => new Map([['sent', 7]]),
 };
@@ -75,7 +76,9 @@ describe('what is printed', () => {
   it('has no labels but its own', async () => {
     const text = await busyMetrics().scrape();
     const labels = new Set([...text.matchAll(/([a-z_]+)="/g)].map((match) => match[1]));
-    expect([...labels].sort()).toEqual([...Object.values(LABELS), 'le'].sort());
+    // Where there is one group of lock nodes, it has no label.
+    const { group: _, ...others } = LABELS;
+    expect([...labels].sort()).toEqual([...Object.values(others), 'le'].sort());
   });
 
   it('says what was told', async () => {
@@ -121,6 +124,27 @@ describe('what is printed', () => {
       'dibs_degraded{mode="quorum_lost"}': 1,
       'dibs_degraded{mode="store_lost"}': 0,
       'dibs_degraded{mode="local"}': 0,
+    });
+  });
+
+  it('counts the lock nodes of each group, where there are several', async () => {
+    const metrics = new Metrics(new NamespaceSeries(new ManualClock()));
+    const nodeGroups = () =>
+      new Map([
+        ['a:1', ['voting', 'voting', 'suspect']],
+        ['d:1', ['waiting', 'voting', 'voting']],
+      ]);
+    metrics.watch({ ...GAUGES, nodeGroups });
+    const { samples } = parse(await metrics.scrape());
+    await metrics.stop();
+    const nodes = [...samples].filter(([name]) => name.startsWith('dibs_quorum_nodes'));
+    expect(Object.fromEntries(nodes)).toEqual({
+      'dibs_quorum_nodes{state="voting",group="a:1"}': 2,
+      'dibs_quorum_nodes{state="suspect",group="a:1"}': 1,
+      'dibs_quorum_nodes{state="waiting",group="a:1"}': 0,
+      'dibs_quorum_nodes{state="voting",group="d:1"}': 2,
+      'dibs_quorum_nodes{state="suspect",group="d:1"}': 0,
+      'dibs_quorum_nodes{state="waiting",group="d:1"}': 1,
     });
   });
 

@@ -1,4 +1,4 @@
-// Two callers miss the same key at once: one rebuilds, both have the value.
+// Two callers miss the same key at the same time. One rebuilds, and both get the value.
 package main
 
 import (
@@ -27,7 +27,7 @@ func fromDatabase(context.Context) (user, error) {
 func main() {
 	var names [2]string
 	var callers sync.WaitGroup
-	// Two clients stand for two processes: inside one, equal calls are joined before anybody is asked.
+	// Two clients stand for two processes. Within one client, equal calls are joined before the service is asked.
 	for at := range names {
 		client, err := dibs.New("")
 		if err != nil {

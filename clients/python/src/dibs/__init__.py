@@ -1,4 +1,4 @@
-"""The Python client of Dibs: one caller rebuilds an expired cache value, everyone else gets its result."""
+"""The Python client of Dibs: one caller rebuilds an expired cache value, and all others get its result."""
 
 from dibs.async_client import AsyncClient
 from dibs.cached import AsyncCached, Cached

@@ -9,7 +9,7 @@ import socket
 import threading
 from dataclasses import dataclass
 
-#: Beyond that, one process has no need of more replicas.
+#: One process does not need more replicas.
 ADDRESSES_MAX = 8
 _SCHEME = re.compile(r"(unix|unix-abstract|dns|ipv4|ipv6):(.*)", re.DOTALL)
 
@@ -18,14 +18,14 @@ _SCHEME = re.compile(r"(unix|unix-abstract|dns|ipv4|ipv6):(.*)", re.DOTALL)
 class Address:
     """One of the addresses of a target."""
 
-    #: As gRPC dials it.
+    #: In the form that gRPC dials.
     target: str
-    #: HOST:PORT as the user has named it, whose certificate the service has to show; None where that is the target.
+    #: HOST:PORT as the user wrote it. The service's certificate must be valid for it. None if it is the target.
     name: str | None = None
 
 
 def numeric(target: str) -> str | None:
-    """`IP:PORT` of one address, as every client writes it: `[fd00::1]:50051`. None where it is a name, or a path."""
+    """`IP:PORT` of one address, in the form of every client: `[fd00::1]:50051`. None for a name or a path."""
     _, (address, *_) = parts_of(target)
     host, _, port = address.rpartition(":")
     try:
@@ -36,7 +36,7 @@ def numeric(target: str) -> str | None:
 
 
 def parts_of(target: str) -> tuple[str, list[str]]:
-    """The scheme of a target, empty where it has none, and the addresses that it names, one or several."""
+    """The scheme of a target, empty without one, and its addresses, one or several."""
     match = _SCHEME.fullmatch(target)
     scheme, rest = ("", target) if match is None else match.groups()
     if scheme in ("", "ipv4", "ipv6"):
@@ -46,7 +46,7 @@ def parts_of(target: str) -> tuple[str, list[str]]:
 
 
 def listed(target: str) -> list[Address]:
-    """Those of a list; the target itself where it is none."""
+    """The addresses of a list; the target itself if it is no list."""
     scheme, named = parts_of(target)
     if len(named) == 1:
         return [Address(target)]
@@ -54,7 +54,7 @@ def listed(target: str) -> list[Address]:
 
 
 class Name:
-    """A name that DNS may know several addresses of."""
+    """A name that DNS may resolve to several addresses."""
 
     def __init__(self, host: str, port: str) -> None:
         self._host = host
@@ -62,14 +62,14 @@ class Name:
 
     @staticmethod
     def in_list(target: str) -> Name | None:
-        """That of one address of a list; None where it is no name."""
+        """The name in one address of a list; None if it is no name."""
         scheme, (address, *_) = parts_of(target)
         host, _, port = address.rpartition(":")
         return None if scheme or numeric(target) is not None else Name(host, port)
 
     @staticmethod
     def of(target: str) -> Name | None:
-        """None where the target is an address, this machine, a list, or to be looked up at a certain DNS server."""
+        """None if the target is an address, this machine, a list, or resolved at a specific DNS server."""
         scheme, named = parts_of(target)
         at_a_server = target.startswith("dns://") and not target.startswith("dns:///")
         if scheme not in ("", "dns") or len(named) > 1 or at_a_server:
@@ -79,7 +79,7 @@ class Name:
         return None if is_here or numeric(target) is not None else Name(host, port)
 
     def resolved(self, within: float) -> list[Address]:
-        """Its addresses. An empty list where there is none, or where that takes longer, in seconds."""
+        """Its addresses; an empty list if there are none, or if the look-up takes longer, in seconds."""
         found: list[Address] = []
         thread = threading.Thread(target=lambda: found.extend(self._addresses()), name="dibs-dns", daemon=True)
         thread.start()
@@ -100,7 +100,7 @@ def _uri(family: int, ip: str, port: int) -> str:
 
 
 def some_of(addresses: list[Address], before: list[Address]) -> list[Address]:
-    """As many as one process uses: those that it used before, and others by chance, so that all replicas have users."""
+    """As many as one process uses: those used before, and random others, so that all replicas have users."""
     stay = [address for address in before if address in addresses]
     new = [address for address in addresses if address not in stay]
     return [*stay, *random.sample(new, len(new))][:ADDRESSES_MAX]

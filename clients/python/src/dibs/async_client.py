@@ -36,10 +36,10 @@ P = ParamSpec("P")
 
 
 class AsyncClient(BaseClient):
-    """A client of Dibs. One for each process is enough: it holds one connection, over which any task of any loop calls.
+    """A client of Dibs. One per process is enough: it has one connection, which any task of any loop may use.
 
-    It connects with its first call, so you may create it before a loop runs. Loops may come and go, and a process
-    may fork at any time: parent and child each connect again.
+    It connects with its first call, so you may create it before a loop runs. Loops may come and go, and a process may
+    fork at any time: parent and child each connect again.
     """
 
     def _renew(self) -> None:
@@ -48,7 +48,7 @@ class AsyncClient(BaseClient):
 
     @property
     def _crew(self) -> Crew:
-        """That of the loop that runs: its tasks and futures are the loop's own."""
+        """The crew of the running loop, because its tasks and futures belong to the loop."""
         loop = asyncio.get_running_loop()
         crew = self._crews.get(loop)
         if crew is None:
@@ -59,8 +59,8 @@ class AsyncClient(BaseClient):
     def stub(self) -> Any:
         """The generated stub (`dibs.v1.coordinator_pb2_grpc`), with the token attached, for everything else.
 
-        Its methods are called in a loop that runs: `await` the reply, or `async for` the replies of a stream. Errors
-        are `grpc.aio.AioRpcError`. A fork ends the calls that are open.
+        Call its methods in a running loop: `await` the reply, or `async for` the replies of a stream. Errors are
+        `grpc.aio.AioRpcError`. A fork ends the open calls.
         """
         return self._link.loop_stub
 
@@ -74,14 +74,16 @@ class AsyncClient(BaseClient):
     ) -> T | None:
         """The value of a key: from the cache, from another caller's rebuild, or from `fn`.
 
-        At most one caller in the fleet runs `fn` at a time; it takes no argument or one AsyncRebuild. None means
-        that the source has nothing; a Value has options of its own. The options are those of RebuildOptions.
+        At most one caller in the fleet runs `fn` at a time. It takes no argument or one AsyncRebuild. None means that
+        the source has nothing; a Value has its own options. The options are those of RebuildOptions.
 
-        A caller that is cancelled leaves; the call goes on for those that have joined it, and `fn` is cancelled when
-        none is left, or when its lease is lost. Raises what `fn` raised; RebuildFailedError where another caller's
-        rebuild failed and its back-off runs; BusyError where the wait ended first; InvalidOptionError for an option
-        out of bounds; ReentrantRebuildError where `fn` asks for its own key; ServiceError for other bad input, and
-        with `on_unavailable="fail"` where the service cannot be reached.
+        A cancelled caller leaves. The call continues for those that have joined it. `fn` is cancelled when no caller is
+        left, or when its lease is lost.
+
+        Raises the error of `fn`; RebuildFailedError if another caller's rebuild failed and its back-off is running;
+        BusyError if the wait ended first; InvalidOptionError for an option out of bounds; ReentrantRebuildError if `fn`
+        asks for its own key; UndecodableError if the codec cannot read the value even after a rebuild; ServiceError for
+        other bad input, and with `on_unavailable="fail"` if the service cannot be reached.
         """
         entry = self._near_entry(key, options)
         if entry is not None:
@@ -120,14 +122,14 @@ class AsyncClient(BaseClient):
         codec: Codec[Any] | None = None,
         **options: Unpack[RebuildOptions],
     ) -> Callable[[Callable[P, Awaitable[R]]], AsyncCached[P, R]]:
-        """Decorates an async function, or method, with `get_or_rebuild`.
+        """Decorates an async function or method with `get_or_rebuild`.
 
-        key: a template of the function's parameters, such as `user:{id}`, or a function of its arguments. Default:
-            the function's full name and its arguments, which then are texts, numbers, times, enums, or lists of them.
-        codec: default: JSON of the type that the function says it returns, see `json_of`.
+        key: a template of the function's parameters, such as `user:{id}`, or a function of its arguments. Default: the
+            function's full name and its arguments, which must then be texts, numbers, times, enums, or lists of them.
+        codec: default: JSON of the function's declared return type, see `json_of`.
 
-        Raises ValueError where the template names a parameter that the function does not have. What is decorated
-        also has `invalidate`, `refresh` and `key`, each with the function's arguments.
+        Raises ValueError if the template names a parameter that the function does not have. The decorated function also
+        has `invalidate`, `refresh` and `key`, each with the function's arguments.
         """
 
         def decorate(fn: Callable[P, Awaitable[R]]) -> AsyncCached[P, R]:
@@ -146,14 +148,13 @@ class AsyncClient(BaseClient):
         codec: Codec[T] = JSON,
         **options: Unpack[RebuildOptions],
     ) -> dict[str, T | None]:
-        """The values of many keys, each as by `get_or_rebuild`: `fn` rebuilds all that are missing by one call.
+        """The values of many keys, each as by `get_or_rebuild`. `fn` rebuilds all missing keys in one call.
 
-        `fn` gets the keys to rebuild, and as a second argument what each rebuild is told, if it takes one. It returns
-        their values by key; a key that it leaves out is one of which the source has nothing. It is called again for
-        keys whose leases come later, also while it runs. Any number of keys is fine, and none asks nothing.
+        `fn` gets the keys to rebuild, and as a second argument the AsyncRebuild of each key, if it takes one. It
+        returns their values by key. A key that it leaves out counts as one that the source does not have. It is called
+        again for keys whose leases come later, also while it runs. Any number of keys is allowed; none makes no call.
 
-        Raises ManyError where some keys could not be had, with their errors and all other values; else as
-        `get_or_rebuild` does.
+        Raises ManyError if some keys failed, with their errors and all other values; otherwise like `get_or_rebuild`.
         """
 
         async def rebuild(granted: Mapping[str, Granted]) -> Any:
@@ -171,11 +172,10 @@ class AsyncClient(BaseClient):
     async def get(
         self, key: str, default: D | None = None, *, codec: Codec[T] = JSON, **options: Unpack[GetOptions]
     ) -> T | D | None:
-        """The cached value of a key, without a rebuild; None where it is known that the source has nothing.
+        """The cached value of a key, without a rebuild; None if the source is known to have nothing.
 
-        `default` where nothing is cached, where a rebuild runs and outlasts `wait` (0 by default), where the last one
-        has failed, and where the codec cannot read the value. Raises ServiceError, also where the service cannot be
-        reached.
+        Returns `default` if nothing is cached, if a running rebuild outlasts `wait` (0 by default), if the last one has
+        failed, or if the codec cannot read the value. Raises ServiceError, also if the service cannot be reached.
         """
         terms = terms_of_get(key, options, self._defaults)
         entry = self._near_entry(key, options)
@@ -187,10 +187,10 @@ class AsyncClient(BaseClient):
         return default if answer is None else self._found(terms, answer.data, codec, default)
 
     async def set(self, key: str, value: T | None, *, codec: Codec[T] = JSON, **options: Unpack[SetOptions]) -> Stored:
-        """Stores a value, or that the source has nothing, after a rebuild of the key that runs.
+        """Stores a value, or the fact that the source has nothing. Waits for a running rebuild of the key first.
 
-        Commit to the source first. Raises BusyError where that rebuild outlasts `wait`, RebuildFailedError where it
-        fails, what the codec raises, InvalidOptionError for an option out of bounds, and ServiceError.
+        Commit to the source first. Raises BusyError if that rebuild outlasts `wait`, RebuildFailedError if it fails,
+        the codec's error, InvalidOptionError for an option out of bounds, and ServiceError.
         """
         steps = self._set(key, value, codec, options)
         with self._crew.at_work():
@@ -214,7 +214,7 @@ class AsyncClient(BaseClient):
         mode: Mode = "delete",
         namespace: str | None = None,
     ) -> Invalidated:
-        """Drops values, or marks them stale, and voids the rebuilds of them that run.
+        """Drops values or marks them stale, and voids their running rebuilds.
 
         Commit to the source first, then invalidate. Safe to repeat. Raises ServiceError.
         """
@@ -223,18 +223,18 @@ class AsyncClient(BaseClient):
             return await Course(steps, self._crew).drive()
 
     async def ready(self, timeout: Seconds = DEFAULT_READY_S) -> None:
-        """Waits until the connection stands. Raises ServiceError where that takes longer than `timeout`."""
+        """Waits for the connection. Raises ServiceError if that takes longer than `timeout`."""
         with self._crew.at_work():
             await asyncio.to_thread(self._link.ready, bounded_s("timeout", timeout))
 
     async def flush(self, timeout: Seconds = DEFAULT_FLUSH_S) -> bool:
-        """Waits for rebuilds and publishes that continue in the background; whether all have ended within `timeout`."""
+        """Waits for rebuilds and publishes in the background. Returns whether all have ended within `timeout`."""
         return await self._crew.flush(bounded_s("timeout", timeout))
 
     async def close(self, grace: Seconds = 2.0) -> None:
-        """Takes no more calls, and lets go of the connection when those under way in this loop have ended.
+        """Accepts no more calls, and closes the connection when the open calls of this loop have ended.
 
-        Waits for that at most `grace`, also for rebuilds that go on behind a stale value, and cancels what is left.
+        Waits for that at most `grace`, also for rebuilds behind a stale value, and cancels the rest.
         """
         await self._crew.close(bounded_s("grace", grace))
         self._link.close()
@@ -248,7 +248,7 @@ class AsyncClient(BaseClient):
 
 @dataclass(frozen=True)
 class _Asks:
-    """What a cached function asks its client for."""
+    """What a cached function needs of its client."""
 
     client: AsyncClient
     codec: Codec[Any]

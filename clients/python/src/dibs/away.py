@@ -1,4 +1,4 @@
-"""What a client knows and does while the service is away."""
+"""What a client knows and does while the service is unavailable."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from dibs.options import Terms
 from dibs.rebuilding import Answer, Invalidation, Rebuilding, Rebuilds
 
 _LOG = logging.getLogger("dibs")
-#: How long a result that was rebuilt without the service is used for the next callers.
+#: How long a result that was rebuilt without the service is used for later callers.
 _KEPT_S_MAX = 5.0
 _KEPT_MAX = 1_000
 
 
 class Away:
-    """Whether the service is away, told once at each change, and the results that were rebuilt without it."""
+    """Whether the service is unavailable, logged once at each change, and the results that were rebuilt without it."""
 
     def __init__(self, target: str, rebuilds: Rebuilds) -> None:
         self._target = target
@@ -37,7 +37,7 @@ class Away:
             )
 
     def answered(self) -> None:
-        """The service is there: what was made without it is not used any more."""
+        """The service is back. Results that were rebuilt without it are no longer used."""
         if not self._lost:
             return
         with self._lock:
@@ -49,22 +49,22 @@ class Away:
             _LOG.warning("the service at %s answers again", self._target)
 
     def welcomed(self) -> None:
-        """A session has begun, which tells only of changes from now on: what was made before is not used any more."""
+        """A session has begun. It reports only changes from now on, so earlier results are no longer used."""
         with self._lock:
             self.returns += 1
             self._kept.clear()
         self._rebuilds.close_local()
 
     def heard(self, invalidation: Invalidation) -> None:
-        """A session tells of a change."""
+        """A session reports a change."""
         self._rebuilds.close_local(invalidation)
         self.invalidated(invalidation)
 
     def keep(self, terms: Terms, running: Rebuilding, answer: Answer, ttl_s: float, returns: int) -> None:
-        """Uses the result for the next callers too.
+        """Uses the result for later callers too.
 
-        Not if the client has invalidated the key meanwhile, or heard of a change, nor if the service was back since the
-        rebuild began: ``returns`` is how often it was back by then.
+        Not if the client has invalidated the key, or received a change, nor if the service was back since the rebuild
+        began: ``returns`` is how often it had been back by then.
         """
         now = monotonic()
         with self._lock:
@@ -75,12 +75,12 @@ class Away:
                 self._kept[terms.id] = (now + min(ttl_s, _KEPT_S_MAX), answer)
 
     def kept(self, terms: Terms) -> Answer | None:
-        """A result of a local rebuild that is still young."""
+        """A recent result of a local rebuild."""
         with self._lock:
             until, answer = self._kept.get(terms.id, (0.0, None))
         return answer if terms.shares and monotonic() < until else None
 
     def invalidated(self, invalidation: Invalidation) -> None:
-        """The client's own invalidation, which may have failed because the service is away."""
+        """The client's own invalidation, which may have failed because the service is unavailable."""
         with self._lock:
             self._kept = {id_: kept for id_, kept in self._kept.items() if not invalidation.reaches(id_)}

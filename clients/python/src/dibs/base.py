@@ -1,4 +1,4 @@
-"""What both clients have in common: everything but how they wait."""
+"""What both clients have in common: everything except how they wait."""
 
 from __future__ import annotations
 
@@ -95,33 +95,34 @@ class BaseClient:
     ) -> None:
         """Makes a client.
 
-        target: `HOST:PORT`, a list of them with commas between, `dns:///HOST:PORT` or `unix:///path`. Default:
+        target: `HOST:PORT`, a list of these separated by commas, `dns:///HOST:PORT` or `unix:///path`. Default:
             `DIBS_TARGET`, else `127.0.0.1:50051`. A typo is an InvalidOptionError.
-        token: sent as `authorization: Bearer`; a function is asked for each call. Default: `DIBS_TOKEN`, else none.
+        token: sent as `authorization: Bearer`; a function is called for each call. Default: `DIBS_TOKEN`, else none.
         token_file: path of a file with the token, which is read again when it changes. Default: `DIBS_TOKEN_FILE`.
         tls_ca: path of a PEM file with the authorities to trust; turns TLS on. Default: `DIBS_TLS_CA`, else no TLS.
-            Raises OSError where it cannot be read.
+            Raises OSError if it cannot be read.
         tls_cert, tls_key: paths of PEM files with the client's own certificate and key; they turn TLS on. Default:
             `DIBS_TLS_CERT` and `DIBS_TLS_KEY`, else none.
-        allow_insecure_token: send the token without TLS to another machine too. Default: an InvalidOptionError.
-        connect: how long a connection may take before the service counts as out of reach. Default: 2 s.
-        namespace: of calls that name none. Default: the service's `default`.
-        holder: what this process is called in Explain and logs. Default: host name and process id.
-        on_unavailable: what `get_or_rebuild` does when the service cannot be reached. Default: `rebuild`, one at a
-            time for each key; `fail` raises the ServiceError.
-        lease_hold_max: how long the lease of one rebuild is extended in all; a rebuild that takes longer counts as
+        allow_insecure_token: allow the token to travel unencrypted to another machine. Default: that is an
+            InvalidOptionError.
+        connect: how long a connection may take before the service counts as unreachable. Default: 2 s.
+        namespace: the namespace of calls that name none. Default: the service's `default`.
+        holder: the name of this process in Explain and logs, at most 256 bytes. Default: host name and process id.
+        on_unavailable: what `get_or_rebuild` does if the service cannot be reached. Default: `rebuild`, one rebuild at
+            a time per key; `fail` raises the ServiceError.
+        lease_hold_max: the longest that the lease of one rebuild is extended. A rebuild that takes longer counts as
             hung, and other callers may rebuild. Default: 10 minutes.
-        session: carry the calls on one stream, so that leases end with this process. Where that cannot be had, calls
-            go one by one. Default: true.
-        key_affinity: a key has the same replica in every process that uses this target with it, in any language. Its
-            callers meet in one place, which costs fewer reads of the store, and memory in one near cache of the
-            service instead of all; a key that all processes want is then the burden of one replica. Default: false.
+        session: send all calls on one stream, so that leases end with this process. If there can be no stream, calls
+            are sent one by one. Default: true.
+        key_affinity: give a key the same replica in every process that sets this for the same target, in any language.
+            Its callers then meet in one place, which saves reads of the store, and memory in the near caches of the
+            service. A key that all processes want then loads one replica only. Default: false.
         near_cache: keep fresh values in this process, so that a hit costs no call. Needs sessions. Default: off.
         serve_near_when_unavailable: while the service cannot be reached, return what the near cache had, as stale.
             Default: false.
-        hooks: hears what happens.
-        tracer_provider: makes the spans of rebuilds. Default: OpenTelemetry's global one, if that is installed.
-        meter_provider: makes the metrics. Default: likewise.
+        hooks: receive what happens.
+        tracer_provider: provides the spans of rebuilds. Default: OpenTelemetry's global one, if that is installed.
+        meter_provider: provides the metrics. Default: the same.
         """
         said = Said(target, token, token_file, tls_ca, tls_cert, tls_key, connect, allow_insecure_token, key_affinity)
         self._connection = connection_of(said, os.environ)
@@ -147,7 +148,7 @@ class BaseClient:
         survive_forks(self)
 
     def _make_link(self) -> Any:
-        """How calls travel; it connects with the first one."""
+        """How calls travel. It connects with the first one."""
         if not self._session:
             return Link(self._connection, self._tracing, None)
         # A client that its user has dropped without closing it must not be kept alive by its own connection.
@@ -182,16 +183,16 @@ class BaseClient:
         self._link.after_fork_in_parent()
 
     def _after_fork_in_child(self) -> None:
-        # Threads of the parent that held a lock are not here to give it back.
+        # Threads of the parent that held a lock do not exist here to release it.
         self._link.after_fork_in_child()
         if self._near is not None:
             self._near.renew()
         self._renew()
 
     def _find(self, terms: Terms) -> Steps[Answer | None]:
-        """A read: what is cached, or None where nothing is."""
+        """A read: the cached value, or None if nothing is cached."""
         if terms.wait_ms:
-            # Without a wait it waits for nobody, not for itself either.
+            # Without a wait it waits for no rebuild, not even its own.
             refuse_reentry(self, terms.namespace, terms.key)
         task = replace(self._task(terms, _none, JSON), read_only=True)
         try:
@@ -200,7 +201,7 @@ class BaseClient:
             return None
 
     def _found(self, terms: Terms, data: bytes | None, codec: Codec[T], default: D) -> T | D | None:
-        """What the codec cannot read is not found."""
+        """A value that the codec cannot read is not found."""
         try:
             return None if data is None else codec.decode(data)
         except Exception as error:
@@ -209,14 +210,14 @@ class BaseClient:
             return default
 
     def _set(self, key: str, value: Any, codec: Codec[Any], options: SetOptions) -> Steps[Stored]:
-        """Raises what the codec raises, and for options that are out of bounds, before the steps begin."""
+        """Raises the codec's error, and an error for options out of bounds, before the steps begin."""
         terms = terms_of_set(key, options, self._defaults)
         refuse_reentry(self, terms.namespace, terms.key)
         data = result_of(Value(value), codec).data
         return write_through(self._task(terms, _none, codec), data, self._changed)
 
     def _many(self, keys: Iterable[str], rebuild: RebuildMany, codec: Codec[Any], options: RebuildOptions) -> ManyTask:
-        """Raises for options that are out of bounds, and where the current context rebuilds one of the keys."""
+        """Raises for options out of bounds, and if the current context rebuilds one of the keys."""
         terms: dict[str, Terms] = {}
         for key in names("keys", keys):
             one = next(iter(terms.values()), None)
@@ -242,7 +243,7 @@ class BaseClient:
         return explain(request, self._tracing.of_caller().traceparent)
 
     def _near_entry(self, key: str, options: Mapping[str, Any]) -> Entry | None:
-        """The fresh value in this process, for a caller that takes one. Of all paths this is the short one."""
+        """The fresh value in this process, for a caller that accepts one. This is the shortest path."""
         near = self._near
         if near is None or options.get("refresh") or options.get("read") == "store":
             return None
@@ -274,7 +275,7 @@ class BaseClient:
         )
 
     def _unreadable(self, terms: Terms, fence: int, error: Exception) -> Terms:
-        """The codec could not read the value: the call once more, as for a miss. The second time it is an error."""
+        """The codec could not read the value: repeats the call once, as for a miss. The second time it is an error."""
         if terms.unreadable_fence is not None:
             raise UndecodableError(terms.key) from error
         self._metrics.undecodable(terms.namespace)
@@ -290,7 +291,7 @@ class BaseClient:
         return invalidate_all(requests, self._tracing.of_caller().traceparent, self._invalidated)
 
     def _invalidated(self, request: pb.InvalidateRequest) -> None:
-        """The client's own invalidation has returned, or failed: what it may have reached is not used any more."""
+        """The client's own invalidation has returned or failed. What it may have reached is no longer used."""
         self._changed(request.namespace, request.keys, request.tags, request.all)
 
     def _changed(
@@ -304,13 +305,13 @@ class BaseClient:
 
 
 def _none(*_: Any) -> Any:
-    """The rebuild of a call that has none."""
+    """The rebuild of a call without one."""
     raise AssertionError("this call has no rebuild")
 
 
 def _dropped(link: Any) -> None:
-    """The client is gone. Its connection is closed in a thread of its own, for this one may hold anything."""
-    # A process that ends starts no more threads, and needs none.
+    """The client was dropped. Closes its connection in a separate thread, because this one may hold anything."""
+    # A process that is ending starts no more threads, and needs none.
     if not link.closed:
         with suppress(RuntimeError):
             threading.Thread(target=link.close, daemon=True).start()

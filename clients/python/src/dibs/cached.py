@@ -1,4 +1,4 @@
-"""Functions whose results are cached: the key of a call, and what can be done with it."""
+"""Functions whose results are cached: the key of a call, and its operations."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ P = ParamSpec("P")
 Q = ParamSpec("Q")
 R = TypeVar("R")
 
-#: What a key of the contract has at most, and what is left of one that would be longer.
+#: The contract's bound of a key, and what is kept of one that would be longer.
 _KEY_BYTES_MAX = 1_024
 _KEY_BYTES_KEPT = 900
-#: What prints the same in every process, and differently for different values.
+#: Types that print the same in every process, and differently for different values.
 _SAID: tuple[type, ...] = (str, int, float, bool, bytes, type(None), UUID, Decimal, datetime, date, time, timedelta)
 
 KeyOf = Callable[..., str]
 
 
 class _Asks(Protocol):
-    """What stands behind a cached function: one call with its key, whether it refreshes, and its rebuild."""
+    """What a cached function uses: one call with its key, whether it refreshes, and its rebuild."""
 
     def get(self, key: str, rebuild: Callable[[], Any], refresh: bool) -> Any: ...
     def invalidate(self, key: str) -> Any: ...
@@ -45,7 +45,7 @@ class _Bindable(Generic[P, R]):
         self._fn = fn
         self._key_of = key_of
         self._asks = asks
-        #: The object whose method it is.
+        #: The object that it is a method of.
         self._bound = bound
 
     def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
@@ -53,7 +53,7 @@ class _Bindable(Generic[P, R]):
         return self._key_of(*self._bound, *args, **kwargs)
 
     def __reduce__(self) -> str:
-        # As a function is pickled: by its name.
+        # By its name, like a function.
         return self._fn.__qualname__
 
     def _get(self, args: Any, kwargs: Any, refresh: bool) -> Any:
@@ -62,13 +62,13 @@ class _Bindable(Generic[P, R]):
 
 
 class Cached(_Bindable[P, R]):
-    """A function of a Client's. A call gets the value of its key by `get_or_rebuild`."""
+    """A cached function of a Client. A call returns the value of its key by `get_or_rebuild`."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self._get(args, kwargs, refresh=False)  # type: ignore[no-any-return]
 
     def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Calls the function now, although the value of these arguments may be fresh, and caches its result."""
+        """Calls the function now, even if the value of these arguments is fresh, and caches its result."""
         return self._get(args, kwargs, refresh=True)  # type: ignore[no-any-return]
 
     def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> Invalidated:
@@ -80,16 +80,16 @@ class Cached(_Bindable[P, R]):
     @overload
     def __get__(self: Cached[Concatenate[Any, Q], R], instance: object, owner: Any, /) -> Cached[Q, R]: ...
     def __get__(self, instance: object, owner: Any = None, /) -> Any:
-        """As a method: that of the object."""
+        """As a method, it belongs to the object."""
         return self if instance is None else Cached(self._fn, self._key_of, self._asks, instance)
 
 
 class AsyncCached(_Bindable[P, R]):
-    """A function of an AsyncClient's. A call gets the value of its key by `get_or_rebuild`."""
+    """A cached function of an AsyncClient. A call returns the value of its key by `get_or_rebuild`."""
 
     def __init__(self, fn: Callable[..., Any], key_of: KeyOf, asks: _Asks, *bound: Any) -> None:
         super().__init__(fn, key_of, asks, *bound)
-        # Frameworks ask whether it is one before they call it.
+        # Frameworks check whether it is a coroutine function before they call it.
         if hasattr(inspect, "markcoroutinefunction"):
             inspect.markcoroutinefunction(self)
         else:
@@ -99,7 +99,7 @@ class AsyncCached(_Bindable[P, R]):
         return await self._get(args, kwargs, refresh=False)  # type: ignore[no-any-return]
 
     async def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Calls the function now, although the value of these arguments may be fresh, and caches its result."""
+        """Calls the function now, even if the value of these arguments is fresh, and caches its result."""
         return await self._get(args, kwargs, refresh=True)  # type: ignore[no-any-return]
 
     async def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> Invalidated:
@@ -111,14 +111,14 @@ class AsyncCached(_Bindable[P, R]):
     @overload
     def __get__(self: AsyncCached[Concatenate[Any, Q], R], instance: object, owner: Any, /) -> AsyncCached[Q, R]: ...
     def __get__(self, instance: object, owner: Any = None, /) -> Any:
-        """As a method: that of the object."""
+        """As a method, it belongs to the object."""
         return self if instance is None else AsyncCached(self._fn, self._key_of, self._asks, instance)
 
 
 def key_maker(key: str | KeyOf | None, fn: Callable[..., Any]) -> KeyOf:
-    """Makes the key of a call of `fn`: by a template or a function, else of its name and arguments.
+    """Makes the key of a call of `fn`: by a template or a function, or from its name and arguments.
 
-    Raises ValueError where the template names what `fn` does not have.
+    Raises ValueError if the template names something that `fn` does not have.
     """
     if key is not None and not isinstance(key, str):
         return key
@@ -139,7 +139,7 @@ def key_maker(key: str | KeyOf | None, fn: Callable[..., Any]) -> KeyOf:
 
 
 def _arguments(signature: inspect.Signature, args: Any, kwargs: Any) -> dict[str, Any]:
-    """By the names of their parameters, so that one call has one key however it is written."""
+    """By the names of their parameters, so that a call has one key however it is written."""
     bound = signature.bind(*args, **kwargs)
     bound.apply_defaults()
     return bound.arguments
@@ -156,7 +156,7 @@ def _default_key(fn: Callable[..., Any], signature: inspect.Signature, args: Any
 
 
 def _said(value: Any, parameter: str, name: str) -> str:
-    """Raises TypeError for a value that may print otherwise in another process, or as another one does."""
+    """Raises TypeError for a value that may print differently in another process, or like another value."""
     if isinstance(value, Enum):
         return f"{type(value).__qualname__}.{value.name}"
     if type(value) in _SAID:

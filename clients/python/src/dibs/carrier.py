@@ -1,4 +1,4 @@
-"""How the drivers see what calls travel by."""
+"""What the drivers know of the transport."""
 
 from __future__ import annotations
 

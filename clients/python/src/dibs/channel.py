@@ -15,33 +15,33 @@ from dibs.v1.coordinator_pb2_grpc import CoordinatorServiceStub
 from dibs.version import VERSION
 
 _CHANNEL: dict[str, int | str] = {
-    # A link that died without a word is found within 15 s, and the calls on it end.
+    # A dead connection is noticed within 15 s, and its calls end.
     "grpc.keepalive_time_ms": 10_000,
     "grpc.keepalive_timeout_ms": 5_000,
-    # A long wait has no data, and is still looked after.
+    # A long wait has no data, and is still watched.
     "grpc.http2.max_pings_without_data": 0,
-    # Back at a service that restarts within a second; the default would wait up to two minutes.
+    # Reconnects within a second to a service that restarts. The default would wait up to two minutes.
     "grpc.initial_reconnect_backoff_ms": 100,
     "grpc.max_reconnect_backoff_ms": 1_000,
-    # A client of its own: another one's failed tries to connect do not hold up this one's.
+    # A separate pool, so that failed attempts of another client do not hold up this one.
     "grpc.use_local_subchannel_pool": 1,
     # The service bounds the values.
     "grpc.max_receive_message_length": -1,
     "grpc.max_send_message_length": -1,
-    # What may be sent again is known one storey up.
+    # One layer above knows what may be sent again.
     "grpc.enable_retries": 0,
     "grpc.service_config": json.dumps({"loadBalancingConfig": [{"round_robin": {}}]}),
 }
 
 
 def open_channel(connection: Connection, tls: Tls | None) -> Any:
-    # How long an attempt to connect may take; gRPC's own 20 s would hold every call so long.
+    # How long an attempt to connect may take. gRPC's own 20 s would hold every call as long.
     options = [
         *_CHANNEL.items(),
         ("grpc.min_reconnect_backoff_ms", connection.connect_ms),
-        # In front of gRPC's own.
+        # Precedes gRPC's own.
         ("grpc.primary_user_agent", f"dibs-client-python/{VERSION}"),
-        # A certificate is that of the name, and not of the address.
+        # A certificate belongs to the name, and not to the address.
         *([] if connection.name is None else [("grpc.default_authority", connection.name)]),
     ]
     if tls is None:
@@ -63,16 +63,16 @@ def _bearer(token: Callable[[], str]) -> str:
     try:
         text = token()
     except Exception as error:
-        # Its message may carry a secret; the cause is there for a debugger.
+        # Its message may contain a secret. The cause is there for a debugger.
         raise ServiceError("UNAUTHENTICATED", f"token: its function raised {type(error).__name__}") from error
-    # gRPC's own error would show what it refuses.
+    # gRPC's own error would show the text that it refuses.
     if not is_sendable(text):
         raise ServiceError("UNAUTHENTICATED", "token: is empty, or has other characters than visible ASCII")
     return f"Bearer {text}"
 
 
 class _Bearing:
-    """A channel whose calls all carry one more piece of metadata; gRPC's interceptors cost a task a call."""
+    """A channel whose calls all carry one more piece of metadata. gRPC's interceptors cost a task per call."""
 
     def __init__(self, bearer: Any, metadata: Callable[[], tuple[str, str]]) -> None:
         self._bearer = bearer
@@ -88,6 +88,6 @@ class _Bearing:
     def __call__(self, request: Any, *args: Any, metadata: Any = None, **kwargs: Any) -> Any:
         name, value = self._metadata()
         given = tuple(metadata or ())
-        # What the caller says of it, and nothing at all, are not to be outdone.
+        # What the caller sets, even nothing, takes precedence.
         known = value == "" or any(name == theirs for theirs, _ in given)
         return self._bearer(request, *args, metadata=given if known else ((name, value), *given), **kwargs)

@@ -38,7 +38,7 @@ P = ParamSpec("P")
 
 
 class Client(BaseClient):
-    """A client of Dibs. One for each process is enough: it holds one connection, over which any thread calls.
+    """A client of Dibs. One per process is enough: it has one connection, which any thread may use.
 
     It connects with its first call. A process may fork at any time: parent and child each connect again.
     """
@@ -63,15 +63,14 @@ class Client(BaseClient):
     ) -> T | None:
         """The value of a key: from the cache, from another caller's rebuild, or from `fn`.
 
-        At most one caller in the fleet runs `fn` at a time, in its own thread; it takes no argument or one Rebuild.
-        None means that the source has nothing; a Value has options of its own. The options are those of
-        RebuildOptions.
+        At most one caller in the fleet runs `fn` at a time, in its own thread. It takes no argument or one Rebuild.
+        None means that the source has nothing; a Value has its own options. The options are those of RebuildOptions.
 
-        This caller leaves with TimeoutError after `timeout`, except while it runs `fn` itself. Raises what `fn`
-        raised; RebuildFailedError where another caller's rebuild failed and its back-off runs; BusyError where the
-        wait ended first; InvalidOptionError for an option out of bounds; ReentrantRebuildError where `fn` asks for
-        its own key; ServiceError for other bad input, and with `on_unavailable="fail"` where the service cannot be
-        reached.
+        This caller leaves with TimeoutError after `timeout`, except while it runs `fn` itself. Raises the error of
+        `fn`; RebuildFailedError if another caller's rebuild failed and its back-off is running; BusyError if the wait
+        ended first; InvalidOptionError for an option out of bounds; ReentrantRebuildError if `fn` asks for its own key;
+        UndecodableError if the codec cannot read the value even after a rebuild; ServiceError for other bad input, and
+        with `on_unavailable="fail"` if the service cannot be reached.
         """
         if inspect.iscoroutinefunction(fn):
             raise TypeError(f"{fn.__qualname__} is async: give it to an AsyncClient")
@@ -116,14 +115,14 @@ class Client(BaseClient):
         codec: Codec[Any] | None = None,
         **options: Unpack[RebuildOptions],
     ) -> Callable[[Callable[P, R]], Cached[P, R]]:
-        """Decorates a function, or a method, with `get_or_rebuild`.
+        """Decorates a function or method with `get_or_rebuild`.
 
-        key: a template of the function's parameters, such as `user:{id}`, or a function of its arguments. Default:
-            the function's full name and its arguments, which then are texts, numbers, times, enums, or lists of them.
-        codec: default: JSON of the type that the function says it returns, see `json_of`.
+        key: a template of the function's parameters, such as `user:{id}`, or a function of its arguments. Default: the
+            function's full name and its arguments, which must then be texts, numbers, times, enums, or lists of them.
+        codec: default: JSON of the function's declared return type, see `json_of`.
 
-        Raises ValueError where the template names a parameter that the function does not have. What is decorated
-        also has `invalidate`, `refresh` and `key`, each with the function's arguments.
+        Raises ValueError if the template names a parameter that the function does not have. The decorated function also
+        has `invalidate`, `refresh` and `key`, each with the function's arguments.
         """
 
         def decorate(fn: Callable[P, R]) -> Cached[P, R]:
@@ -145,15 +144,14 @@ class Client(BaseClient):
         timeout: Seconds | None = None,
         **options: Unpack[RebuildOptions],
     ) -> dict[str, T | None]:
-        """The values of many keys, each as by `get_or_rebuild`: `fn` rebuilds all that are missing by one call.
+        """The values of many keys, each as by `get_or_rebuild`. `fn` rebuilds all missing keys in one call.
 
-        `fn` gets the keys to rebuild, and as a second argument what each rebuild is told, if it takes one. It returns
-        their values by key; a key that it leaves out is one of which the source has nothing. It is called again, after
-        the call that runs, for keys whose leases come later. It runs in its caller's thread, except behind stale
-        values. Any number of keys is fine, and none asks nothing.
+        `fn` gets the keys to rebuild, and as a second argument the Rebuild of each key, if it takes one. It returns
+        their values by key. A key that it leaves out counts as one that the source does not have. For keys whose leases
+        come later, it is called again after the running call. It runs in its caller's thread, except behind stale
+        values. Any number of keys is allowed; none makes no call.
 
-        Raises ManyError where some keys could not be had, with their errors and all other values; else as
-        `get_or_rebuild` does.
+        Raises ManyError if some keys failed, with their errors and all other values; otherwise like `get_or_rebuild`.
         """
         if inspect.iscoroutinefunction(fn):
             raise TypeError(f"{fn.__qualname__} is async: give it to an AsyncClient")
@@ -181,11 +179,10 @@ class Client(BaseClient):
     def get(
         self, key: str, default: D | None = None, *, codec: Codec[T] = JSON, **options: Unpack[GetOptions]
     ) -> T | D | None:
-        """The cached value of a key, without a rebuild; None where it is known that the source has nothing.
+        """The cached value of a key, without a rebuild; None if the source is known to have nothing.
 
-        `default` where nothing is cached, where a rebuild runs and outlasts `wait` (0 by default), where the last one
-        has failed, and where the codec cannot read the value. Raises ServiceError, also where the service cannot be
-        reached.
+        Returns `default` if nothing is cached, if a running rebuild outlasts `wait` (0 by default), if the last one has
+        failed, or if the codec cannot read the value. Raises ServiceError, also if the service cannot be reached.
         """
         terms = terms_of_get(key, options, self._defaults)
         entry = self._near_entry(key, options)
@@ -197,10 +194,10 @@ class Client(BaseClient):
         return default if answer is None else self._found(terms, answer.data, codec, default)
 
     def set(self, key: str, value: T | None, *, codec: Codec[T] = JSON, **options: Unpack[SetOptions]) -> Stored:
-        """Stores a value, or that the source has nothing, after a rebuild of the key that runs.
+        """Stores a value, or the fact that the source has nothing. Waits for a running rebuild of the key first.
 
-        Commit to the source first. Raises BusyError where that rebuild outlasts `wait`, RebuildFailedError where it
-        fails, what the codec raises, InvalidOptionError for an option out of bounds, and ServiceError.
+        Commit to the source first. Raises BusyError if that rebuild outlasts `wait`, RebuildFailedError if it fails,
+        the codec's error, InvalidOptionError for an option out of bounds, and ServiceError.
         """
         steps = self._set(key, value, codec, options)
         with self._crew.at_work():
@@ -224,7 +221,7 @@ class Client(BaseClient):
         mode: Mode = "delete",
         namespace: str | None = None,
     ) -> Invalidated:
-        """Drops values, or marks them stale, and voids the rebuilds of them that run.
+        """Drops values or marks them stale, and voids their running rebuilds.
 
         Commit to the source first, then invalidate. Safe to repeat. Raises ServiceError.
         """
@@ -232,18 +229,18 @@ class Client(BaseClient):
             return _driven(self._invalidation(keys, tags, all, mode, namespace), self._crew)
 
     def ready(self, timeout: Seconds = DEFAULT_READY_S) -> None:
-        """Waits until the connection stands. Raises ServiceError where that takes longer than `timeout`."""
+        """Waits for the connection. Raises ServiceError if that takes longer than `timeout`."""
         with self._crew.at_work():
             self._link.ready(bounded_s("timeout", timeout))
 
     def flush(self, timeout: Seconds = DEFAULT_FLUSH_S) -> bool:
-        """Waits for rebuilds and publishes that continue in the background; whether all have ended within `timeout`."""
+        """Waits for rebuilds and publishes in the background. Returns whether all have ended within `timeout`."""
         return self._crew.flush(bounded_s("timeout", timeout))
 
     def close(self, grace: Seconds = 2.0) -> None:
-        """Takes no more calls, and lets go of the connection when those under way have ended.
+        """Accepts no more calls, and closes the connection when the open calls have ended.
 
-        Waits for that at most `grace`, also for rebuilds that go on behind a stale value.
+        Waits for that at most `grace`, also for rebuilds behind a stale value.
         """
         self._crew.close(bounded_s("grace", grace))
 
@@ -256,7 +253,7 @@ class Client(BaseClient):
 
 @dataclass(frozen=True)
 class _Asks:
-    """What a cached function asks its client for."""
+    """What a cached function needs of its client."""
 
     client: Client
     codec: Codec[Any]

@@ -1,4 +1,4 @@
-"""How values become bytes and come back."""
+"""Encodes values as bytes and decodes them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Codec(Protocol[T_co]):
-    """Makes bytes of a value, and the value of its bytes. None never comes here: it travels as "absent".
+    """Encodes a value as bytes and decodes it. None never gets here: it is stored as "absent".
 
-    What `encode` raises counts as the rebuild's own error. A value that `decode` cannot read is rebuilt once; if it
-    still cannot read it, the caller gets an UndecodableError.
+    An error of `encode` counts as the rebuild's own. A value that `decode` cannot read is rebuilt once. If it still
+    cannot be read, the caller gets an UndecodableError.
     """
 
     def encode(self, value: Any, /) -> bytes: ...
@@ -23,7 +23,7 @@ class Codec(Protocol[T_co]):
 
 
 class _Json:
-    """Raises TypeError or ValueError, with the place, for what JSON does not have, such as NaN, sets and bytes."""
+    """Raises TypeError or ValueError, with the path, for what JSON does not have, such as NaN, sets and bytes."""
 
     def encode(self, value: Any, /) -> bytes:
         return encoded(value, as_it_is)
@@ -33,7 +33,7 @@ class _Json:
 
 
 class _Bytes:
-    """Raises TypeError for what is not bytes."""
+    """Raises TypeError for anything but bytes."""
 
     def encode(self, value: bytes, /) -> bytes:
         if isinstance(value, (bytes, bytearray, memoryview)):
@@ -47,5 +47,5 @@ class _Bytes:
 
 #: JSON in UTF-8, the default.
 JSON: Codec[Any] = _Json()
-#: Values that are bytes already.
+#: For values that are bytes.
 BYTES: Codec[bytes] = _Bytes()

@@ -1,4 +1,4 @@
-"""Where and as whom to call: the target, the token and the certificates of a client."""
+"""Where to call, and as which identity: the target, the token and the certificates of a client."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from dibs.addresses import parts_of
 from dibs.errors import InvalidOptionError
 from dibs.options import Seconds, milliseconds
 
-#: A text, or a function that gives the current one and is asked with each connection and call.
+#: Text, or a function that returns the current token and is called for each connection and call.
 Token: TypeAlias = str | Callable[[], str]
 
-#: TCP repeats the first packet that is lost after one second.
+#: TCP repeats a lost first packet after one second.
 DEFAULT_CONNECT_S = 2.0
 _CONNECT_MS_MAX = 600_000
 _DEFAULT_TARGET = "127.0.0.1:50051"
@@ -29,7 +29,7 @@ _WANTED = "give HOST:PORT, a list of them, dns:///HOST:PORT or unix:///path"
 
 @dataclass(frozen=True)
 class Said:
-    """What the caller says of its connection. None: the environment's word, else the default."""
+    """The caller's options for its connection. None: the environment's value, else the default."""
 
     target: str | None = None
     token: Token | None = field(default=None, repr=False)
@@ -44,11 +44,11 @@ class Said:
 
 @dataclass(frozen=True)
 class Tls:
-    """What PEM files have."""
+    """The content of PEM files."""
 
     #: The certificates of the authorities to trust; None for those of the system.
     authorities: bytes | None
-    #: The client's own certificate and key, for a service that asks for one.
+    #: The client's own certificate and key, for a service that requires one.
     certificate: bytes | None = None
     key: bytes | None = field(default=None, repr=False)
 
@@ -57,13 +57,13 @@ class TlsFiles:
     """PEM files, read again when they have changed, so that a renewed certificate needs no restart."""
 
     def __init__(self, authorities: str, certificate: str, key: str) -> None:
-        """Raises OSError where one cannot be read; InvalidOptionError where the certificate belongs to another key."""
+        """Raises OSError if one cannot be read; InvalidOptionError if the certificate belongs to another key."""
         self._paths = (authorities, certificate, key)
         self._seen: object = None
         self._tls = self._read()
 
     def current(self) -> Tls:
-        """While they are replaced, one may be away, or beside the other one of before: those before go on."""
+        """During a replacement, one may be missing, or stand beside the old other one. The old ones stay in use."""
         try:
             return self._read()
         except (OSError, InvalidOptionError):
@@ -76,7 +76,7 @@ class TlsFiles:
             if certificate is not None:
                 _, its, its_key = self._paths
                 try:
-                    # An empty password: one that is asked for would wait for input at a terminal.
+                    # An empty password, because a prompt would wait for input at a terminal.
                     ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(its, its_key, "")
                 except ssl.SSLError as error:
                     message = f"tls_cert, tls_key: {its} and {its_key} are no certificate with its key: {error.reason}"
@@ -87,24 +87,24 @@ class TlsFiles:
 
 @dataclass(frozen=True)
 class Connection:
-    """Where and as whom to call."""
+    """Where to call, and as which identity."""
 
     target: str
     connect_ms: int
     tls: TlsFiles | None = None
-    #: Gives the current token; None if there is none.
+    #: Returns the current token; None if there is none.
     token: Callable[[], str] | None = field(default=None, repr=False)
-    #: HOST:PORT as the user has named it, where the target is an address that DNS knows of it.
+    #: HOST:PORT as the user wrote it, if the target is an address that DNS returned for it.
     name: str | None = None
     #: A key has the same address in every process.
     key_affinity: bool = False
 
 
 def connection_of(said: Said, env: Mapping[str, str]) -> Connection:
-    """What the caller says, else what the environment says; an empty variable is as good as none.
+    """The caller's options, else the environment's. An empty variable counts as not set.
 
-    Raises InvalidOptionError for a target that cannot be read, or a token that would travel in clear; OSError for a
-    file that cannot be read.
+    Raises InvalidOptionError for an invalid target, or a token that would travel unencrypted; OSError for a file that
+    cannot be read.
     """
 
     def word(option: str | None, variable: str) -> str:
@@ -146,13 +146,13 @@ class TokenFile:
     """A token in a file, read again when the file has changed."""
 
     def __init__(self, path: str) -> None:
-        """Raises OSError where it cannot be read."""
+        """Raises OSError if it cannot be read."""
         self._path = path
         self._seen: object = None
         self._token = self._read()
 
     def __call__(self) -> str:
-        # While the file is replaced it may not be there: the token before is still the best there is.
+        # The file may be missing during a replacement. The old token is still the best.
         try:
             return self._read()
         except OSError:
@@ -186,7 +186,7 @@ def is_sendable(token: object) -> bool:
 
 
 def _looks(path: str) -> tuple[int, int, int]:
-    """Another one where the file has changed."""
+    """True if the file has changed."""
     now = os.stat(path)
     return now.st_mtime_ns, now.st_size, now.st_ino
 

@@ -1,8 +1,8 @@
 """A cache backend of Django 5.2: `BACKEND = "dibs.django.DibsCache"`, with the target as `LOCATION`.
 
-Only `get_or_set` and `aget_or_set` take the lease, so that one process in the fleet makes the value; a `get` that is
-followed by a `set` cannot. `set` writes through. `OPTIONS` are those of `dibs.Client`, and for `get_or_set` also
-`stale_ttl`, `wait` and `lease`. Values are pickled, unless `OPTIONS` has a `codec`.
+Only `get_or_set` and `aget_or_set` take the lease, so that one process in the fleet makes the value. A `get` that is
+followed by a `set` cannot do that. `set` writes through. `OPTIONS` are those of `dibs.Client`, and for `get_or_set`
+also `stale_ttl`, `wait` and `lease`. Values are pickled, unless `OPTIONS` has a `codec`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
 from dibs.async_client import AsyncClient
 from dibs.client import Client
 
-#: The contract's longest time. Django's None is for ever.
+#: The contract's longest time. Django's None means forever.
 _FOR_EVER_S = 31_536_000.0
 _OF_CALLS = ("stale_ttl", "wait", "lease")
-#: Those of Django's own backends, which a service does not need.
+#: Options of Django's own backends, which a service does not need.
 _OF_DJANGO = ("MAX_ENTRIES", "CULL_FREQUENCY")
 
 
@@ -34,7 +34,7 @@ class _Pickle:
 
 
 _PICKLE = _Pickle()
-#: Django makes a backend for each thread. The clients are those of the process.
+#: Django makes a backend for each thread. The clients belong to the process.
 _CLIENTS: dict[str, tuple[Client, AsyncClient]] = {}
 _LOCK = threading.Lock()
 
@@ -48,7 +48,7 @@ def _clients_of(target: str | None, options: Mapping[str, Any]) -> tuple[Client,
 
 
 class DibsCache(BaseCache):
-    """Raises ServiceError where the service cannot be reached, except in `get_or_set` and `aget_or_set`."""
+    """Raises ServiceError if the service cannot be reached, except in `get_or_set` and `aget_or_set`."""
 
     def __init__(self, location: str, params: dict[str, Any]) -> None:
         super().__init__(params)
@@ -77,7 +77,7 @@ class DibsCache(BaseCache):
             return value
 
         its = self.make_and_validate_key(key, version)
-        # By the lease: of callers that add at once, one has added.
+        # By the lease: of several callers that add at the same time, one succeeds.
         self._client.get_or_rebuild(its, make, ttl=ttl, codec=self._codec, stale="forbid", on_unavailable="fail")
         return bool(added)
 
@@ -95,11 +95,11 @@ class DibsCache(BaseCache):
         self._client.invalidate([self.make_and_validate_key(key, version) for key in keys])
 
     def clear(self) -> None:
-        """The whole namespace, also what others have cached in it."""
+        """Clears the whole namespace, including what others have cached in it."""
         self._client.invalidate(all=True)
 
     def get_or_set(self, key: Any, default: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None) -> Any:
-        """One caller in the fleet calls `default`; all others get its value, or a stale one."""
+        """One caller in the fleet calls `default`. All others get its value, or a stale one."""
         ttl, make = self._ttl(timeout), default if callable(default) else lambda: default
         if ttl <= 0:
             value = self.get(key, self._missing_key, version)
@@ -122,6 +122,6 @@ class DibsCache(BaseCache):
         return await self._async_client.get_or_rebuild(its, make, ttl=ttl, codec=self._codec, **self._of_calls)
 
     def _ttl(self, timeout: Any) -> float:
-        """In seconds; 0 or less is not to be stored."""
+        """In seconds; 0 or less means not to store."""
         its = self.default_timeout if timeout is DEFAULT_TIMEOUT else timeout
         return _FOR_EVER_S if its is None else min(float(its), _FOR_EVER_S)

@@ -1,4 +1,4 @@
-"""One address that calls can go to."""
+"""One address of the service."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dibs.used_channel import Sessions, UsedChannel
 if TYPE_CHECKING:
     from dibs.link import Link
 
-#: Until an address that failed is tried again: at once where it restarts, and seldom where it has gone.
+#: How long until an address that failed is tried again: at once if it restarts, rarely if it is gone.
 _AGAIN_MIN_S = 1.0
 _AGAIN_MAX_S = 30.0
 
@@ -32,23 +32,23 @@ class Endpoint:
         self._tracing = tracing
         self._sessions = sessions
         self.open: UsedChannel | None = None
-        #: Those that take no more calls, and still answer theirs.
+        #: Channels that accept no more calls, and still answer theirs.
         self.retired: set[UsedChannel] = set()
-        #: Something broke off, or was refused: the next call looks whether the certificates have changed.
+        #: A call broke off or was refused, so the next call checks whether the certificates have changed.
         self.broken_off = False
-        #: Of the session before, whose leases the next one takes up.
+        #: The resume token of the previous session, whose leases the next one takes over.
         self.resume_token = ""
         #: Calls are answered here.
         self.is_ready = False
         self.down_until = 0.0
         self._again_s = 0.0
-        #: Which keys it has is by its address. That of a name is looked up where other processes have to agree.
+        #: Its address determines which keys it has. The address of a name is looked up if other processes must agree.
         self.seed = hash_of(numeric(address.target) or address.target)
         #: It has been opened since its name was looked up.
         self.may_have_moved = False
 
     def channel(self) -> UsedChannel:
-        # Where nothing is open, the connection may have been made anew, or will be.
+        # If nothing is open, the connection may have been made again, or will be.
         if self.open is not None and (self.broken_off or self.open.is_idle()):
             self.broken_off = False
             if self.open.has_other_certificates():
@@ -60,14 +60,14 @@ class Endpoint:
         return self.open
 
     def take_all(self) -> list[UsedChannel]:
-        """For their end."""
+        """All channels, to end them."""
         channels = [*self.retired, *([] if self.open is None else [self.open])]
         self.retired, self.open = set(), None
         self.is_ready = False
         return channels
 
     def answers(self) -> None:
-        """A session stands."""
+        """There is a session."""
         self.is_ready, self.down_until, self._again_s = True, 0.0, 0.0
         self.may_have_moved = True
         self.link.endpoints.look()
@@ -80,7 +80,7 @@ class Endpoint:
         self.link.endpoints.look()
 
     def leaves(self) -> None:
-        """A session has ended that stood: another one may stand soon."""
+        """An open session has ended. Another one may be open soon."""
         self.is_ready = False
         self.down_until = monotonic() + _AGAIN_MIN_S
         self.link.endpoints.look()

@@ -14,17 +14,17 @@ from dibs.endpoint import Endpoint
 from dibs.key_share import hash_of, rank_of
 from dibs.sending import Sending
 
-#: A name is looked up again so often, and sooner where an address has failed.
+#: How often a name is looked up again. Sooner if an address has failed.
 _LOOK_UP_S = 30.0
 _LOOK_UP_SOON_S = 1.0
 
 
 class Endpoints:
-    """The addresses of a target, each with a session of its own. All calls of a key go to the same one.
+    """The addresses of a target, each with its own session. All calls of a key go to the same one.
 
-    Where there are several, a thread opens their sessions behind the calls, and opens them again; calls go where one
-    stands. A name with one address is left to gRPC, as is every other target. Everything is called with the link's
-    gate held, unless it says otherwise.
+    If there are several, a thread opens their sessions in the background, and opens them again. Calls go to open ones.
+    gRPC handles a name with one address, and every other target. Call everything with the link's gate held, unless it
+    says otherwise.
     """
 
     def __init__(
@@ -35,11 +35,11 @@ class Endpoints:
         self._connect_s = connection.connect_ms / 1_000
         self._name = Name.of(connection.target)
         self.all = tuple(make(address) for address in listed(connection.target))
-        #: What the target is to gRPC. It has calls while no other endpoint has.
+        #: The target as gRPC sees it. It gets calls while no other endpoint does.
         self._whole = None if self._name is None else self.all[0]
-        #: Addresses that a name has no more: their calls end, and they get no others.
+        #: Addresses that a name no longer has. Their calls end, and they get no new ones.
         self._gone: list[Endpoint] = []
-        #: Calls of before the name was looked up; None since.
+        #: Calls from before the name was looked up; None afterwards.
         self.waiting: list[Sending] | None = None if self._name is None else []
         self._looks_up_at = 0.0
         self._keeper: threading.Thread | None = None
@@ -50,7 +50,7 @@ class Endpoints:
         self._salt = self._make_salt()
 
     def _make_salt(self) -> int:
-        """By chance, unless processes are to agree: a key that all of them want is the burden of all replicas then."""
+        """Random, unless processes must agree, so that all replicas share a key that all processes want."""
         return 0 if self._key_affinity else random.getrandbits(32)
 
     @property
@@ -58,14 +58,14 @@ class Endpoints:
         return len(self.all) > 1
 
     def of(self, sending: Sending) -> Endpoint:
-        """Where the call goes: of those that answer, else of those that may.
+        """Where the call goes: among those that answer, else among those that may.
 
-        The one with the highest rank has the key: one that comes or goes moves no keys of the others.
+        The one with the highest rank has the key, so one that comes or goes moves no keys of the others.
         """
         return self._highest(_key_of(sending), self._likely(sending.tried)) if self.are_several else self.all[0]
 
     def groups(self, keys: list[str]) -> list[list[str]]:
-        """The keys by where a call of each would go."""
+        """The keys, grouped by where a call for each would go."""
         if not self.are_several:
             return [keys]
         likely, groups = self._likely(()), dict[Endpoint, list[str]]()
@@ -85,11 +85,11 @@ class Endpoints:
         return max(likely, key=lambda one: rank_of(its, one.seed))
 
     def for_user(self) -> Endpoint:
-        """For the calls of the user's own."""
+        """For the user's own calls."""
         return next((one for one in self.all if one.is_ready), self.all[0])
 
     def knows_another(self, sending: Sending) -> bool:
-        """Whether the call has not been everywhere."""
+        """Whether there is an address that the call has not tried."""
         return self.are_several and any(one not in sending.tried for one in self.all)
 
     def keep(self) -> None:
@@ -107,7 +107,7 @@ class Endpoints:
         self._wake.set()
 
     def take_all(self) -> list[Any]:
-        """All channels, for their end."""
+        """All channels, to end them."""
         return [channel for one in [*self.all, *self._gone] for channel in one.take_all()]
 
     def take_waiting(self) -> list[Sending]:
@@ -151,17 +151,17 @@ class Endpoints:
             self.all[0].link.send(sending)
 
     def _look_up_list(self) -> None:
-        """Other processes may have the same replicas by other names, and a name may have another address later."""
+        """Other processes may know the same replicas by other names, and the address of a name may change."""
         for one in self.all:
             name = Name.in_list(one.address.target)
             if one.may_have_moved and one is not self._whole and name is not None:
                 one.may_have_moved = False
-                # gRPC begins with the first one, too.
+                # gRPC begins with the first one too.
                 for found in name.resolved(self._connect_s)[:1]:
                     one.seed = hash_of(numeric(found.target) or found.target)
 
     def _replace(self, found: list[Address]) -> None:
-        """A name that is not known just now has the addresses of before."""
+        """A name that cannot be resolved now keeps its old addresses."""
         assert self._whole is not None
         if not found:
             return
@@ -172,7 +172,7 @@ class Endpoints:
         self.all = (self._whole, *made)
 
     def _open(self) -> float:
-        """Opens the sessions that are missing. For how long it has nothing to do then."""
+        """Opens missing sessions. Returns how long there is nothing to do then."""
         with self._gate:
             if not self.are_several or self._over:
                 return max(0.0, self._looks_up_at - monotonic())
@@ -180,7 +180,7 @@ class Endpoints:
             now = monotonic()
             for one in wanted:
                 if one.down_until <= now:
-                    # If nothing comes of it, it says so; until then it is not opened again.
+                    # It reports a failure itself. Until then it is not opened again.
                     one.down_until = now + 2 * self._connect_s + 1
                     one.channel().open()
             if self._name is not None and wanted:

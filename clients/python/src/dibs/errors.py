@@ -1,4 +1,4 @@
-"""The errors of this package. What a caller's own rebuild raises goes to that caller as it is."""
+"""The errors of this package. The error of a caller's own rebuild goes to that caller unchanged."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class ServiceError(DibsError):
         super().__init__(code, message, retry_after)
         #: The name of the gRPC status, such as `INVALID_ARGUMENT`.
         self.code = code
-        #: For people: what the service said.
+        #: The service's message, for people.
         self.message = message
-        #: When to come back, in seconds; None where a retry makes no sense or the service did not answer.
+        #: How long to wait before a retry, in seconds; None if a retry makes no sense or the service did not answer.
         self.retry_after = retry_after
 
     def __str__(self) -> str:
@@ -27,42 +27,42 @@ class ServiceError(DibsError):
 
     @property
     def unreachable(self) -> bool:
-        """No answer came: the service may be down, and the call may or may not have been done."""
+        """No answer came: the service may be down, and it is unknown whether it did anything."""
         return self.retry_after is None and self.code in ("UNAVAILABLE", "DEADLINE_EXCEEDED")
 
 
 class InvalidOptionError(ServiceError, ValueError):
-    """An option is out of its bounds. It was found before anything was sent."""
+    """An option is out of its bounds. Nothing was sent."""
 
     def __init__(self, message: str) -> None:
         super().__init__("INVALID_ARGUMENT", message)
-        # What `pickle` gives to the constructor.
+        # The argument for the constructor when it is unpickled.
         self.args = (message,)
 
 
 class BusyError(DibsError):
-    """The wait ended without an answer: another caller still rebuilds, or the service could not decide."""
+    """The wait ended without an answer: another caller is still rebuilding, or the service could not decide."""
 
     def __init__(self, reason: str, retry_after: float, holder_age: float) -> None:
         super().__init__(reason, retry_after, holder_age)
         #: `wait_ended`, `deadline_too_short`, `undecided`, `budget`, `draining`, `no_value` or `unspecified`.
         self.reason = reason
-        #: When to come back, in seconds.
+        #: How long to wait before a retry, in seconds.
         self.retry_after = retry_after
         #: How long the holder has had its lease, in seconds; 0 if there is none.
         self.holder_age = holder_age
 
     def __str__(self) -> str:
-        return f"no answer within the wait ({self.reason}); come back in {self.retry_after:g} s"
+        return f"no answer within the wait ({self.reason}); retry in {self.retry_after:g} s"
 
 
 class RebuildFailedError(DibsError):
-    """Another caller's rebuild failed, and the key's back-off runs. The message is what that caller said."""
+    """Another caller's rebuild failed, and the key's back-off is running. The message is that caller's."""
 
     def __init__(self, message: str, retry_after: float) -> None:
         super().__init__(message, retry_after)
         self.message = message
-        #: How long the back-off still runs, in seconds.
+        #: The remaining back-off, in seconds.
         self.retry_after = retry_after
 
     def __str__(self) -> str:
@@ -70,14 +70,14 @@ class RebuildFailedError(DibsError):
 
 
 class LeaseLostError(DibsError):
-    """For a rebuild to raise when it stops because `lost` is set: its result would not be stored any more."""
+    """Raise it in a rebuild that stops because `lost` is set. Its result would no longer be stored."""
 
     def __str__(self) -> str:
         return "the lease was lost: it ran out, or the key was invalidated"
 
 
 class UndecodableError(DibsError):
-    """The codec cannot read the value of a key, also after it was rebuilt. The codec's error is the cause."""
+    """The codec cannot read the value of a key, even after a rebuild. The codec's error is the cause."""
 
     def __init__(self, key: str) -> None:
         super().__init__(key)
@@ -88,11 +88,11 @@ class UndecodableError(DibsError):
 
 
 class ManyError(DibsError):
-    """Some keys of `get_or_rebuild_many` could not be had. Its cause is the error of the first of them."""
+    """Some keys of `get_or_rebuild_many` failed. Its cause is the error of the first of them."""
 
     def __init__(self, errors: Mapping[str, Exception], values: Mapping[str, Any]) -> None:
         super().__init__(errors, values)
-        #: What each of them alone would have raised, by key.
+        #: The error of each of these keys, as a call for it alone would raise it.
         self.errors = dict(errors)
         #: The values of all other keys.
         self.values = dict(values)
@@ -104,8 +104,8 @@ class ManyError(DibsError):
 
 
 def message_of(error: BaseException) -> str:
-    """What the error says, or its type's name where it says nothing or its own code fails."""
-    # The text of an error is its author's code, which must not come in the way of the error itself.
+    """The error's message, or its type's name if it has none or its own code fails."""
+    # The text of an error is its author's code, which must not hide the error itself.
     try:
         return str(error) or type(error).__name__
     except Exception:
@@ -113,7 +113,7 @@ def message_of(error: BaseException) -> str:
 
 
 class ReentrantRebuildError(DibsError):
-    """A rebuild asks for the key that it rebuilds, itself or through another key, and would wait for itself."""
+    """A rebuild asks for its own key, directly or through another key. It would wait for itself."""
 
     def __init__(self, key: str) -> None:
         super().__init__(key)

@@ -1,4 +1,4 @@
-"""What the service says of a key. Times are seconds."""
+"""What the service knows about a key. Times are seconds."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _EXPLAIN_S = 5.0
 
 @dataclass(frozen=True)
 class LeaseInfo:
-    """The lease that runs."""
+    """The running lease."""
 
-    #: What its holder calls itself.
+    #: The holder's label.
     holder: str
     fence: int
     age: float
     expires_in: float
-    #: Why it was given, such as `miss` or `expired`.
+    #: Why it was granted, such as `miss` or `expired`.
     reason: str
     #: The W3C traceparent of the rebuild; empty if it is not traced.
     traceparent: str
@@ -30,9 +30,9 @@ class LeaseInfo:
 
 @dataclass(frozen=True)
 class ValueInfo:
-    """The value that is cached."""
+    """The cached value."""
 
-    #: It is known that the source has nothing.
+    #: True: the source is known to have nothing.
     absent: bool
     #: `fresh` or `stale`.
     freshness: str
@@ -48,7 +48,7 @@ class ValueInfo:
 
 @dataclass(frozen=True)
 class PastLease:
-    """One that has ended."""
+    """A lease that has ended."""
 
     holder: str
     fence: int
@@ -67,23 +67,23 @@ class Explanation:
 
     #: None if no rebuild runs.
     lease: LeaseInfo | None
-    #: How many callers wait on the replica that answers.
+    #: How many callers wait on the replica that answered.
     waiters: int
     #: None if nothing is cached.
     value: ValueInfo | None
-    #: The highest one of the key so far; 0 if unknown.
+    #: The highest fence of the key so far; 0 if unknown.
     fence: int
     #: Newest first, at most 16.
     past_leases: tuple[PastLease, ...]
-    #: The message of the failure whose back-off runs, and how long that still does. None if none does.
+    #: The message of the failure whose back-off is running, and the remaining back-off; None if there is none.
     failure: str | None
     retry_after: float | None
-    #: Which part of the service was unavailable: `none`, or such as `store_lost`.
+    #: The part of the service that was unavailable: `none`, or for example `store_lost`.
     degraded: str
 
 
 def explain(request: pb.ExplainRequest, traceparent: str) -> Steps[Explanation]:
-    """Raises ServiceError. Another replica may answer where one broke off."""
+    """Raises ServiceError. If a replica breaks off, another one may answer."""
     for last in (False, True):
         try:
             response: pb.ExplainResponse = yield Call("Explain", request, _EXPLAIN_S, traceparent)

@@ -1,4 +1,4 @@
-"""What the waiters are told of a rebuild that failed."""
+"""The message of a failed rebuild for its waiters."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _RETRY_AFTER_S_MAX = 300.0
 
 
 def failure_of(error: BaseException) -> pb.Failure:
-    """Its message, cut to 4096 bytes between two characters, and its `retry_after`, if it has one."""
+    """The message, cut to 4096 bytes between two characters, and `retry_after`, if the error has one."""
     data = message_of(error).encode("utf-8", "replace")[:_MESSAGE_BYTES_MAX]
-    # A character that is cut through at the end is left out.
+    # A character that is cut at the end is left out.
     return pb.Failure(message=data.decode("utf-8", "ignore"), retry_after_ms=_retry_after_ms(error))
 
 
 def _retry_after_ms(error: BaseException) -> int | None:
-    """An error may say how long the source should be left alone: `retry_after`, 0 to 300 seconds."""
+    """An error may set how long to leave the source alone: `retry_after`, 0 to 300 seconds."""
     try:
         after = getattr(error, "retry_after", None)
         if isinstance(after, timedelta):
@@ -29,5 +29,5 @@ def _retry_after_ms(error: BaseException) -> int | None:
             return None
         return round(after * 1_000)
     except Exception:
-        # A property of the error's author that fails says nothing.
+        # A property that fails sets nothing.
         return None

@@ -17,26 +17,26 @@ from dibs.rebuilding import Answer, Ended, Rebuilding
 from dibs.steps import Behind, Call, Grant, Join, Ran, Run, Sleep, Steps
 from dibs.v1 import coordinator_pb2 as pb
 
-#: A wait that took less was none: the answer's way over the network.
+#: A shorter wait does not count as one: it is the answer's way over the network.
 _WAITED_S_MIN = 0.010
-#: Between two questions, at the least, however soon the service says to come back.
+#: The shortest pause between two requests, however soon the service allows a retry.
 _PAUSE_S_MIN = 0.010
-#: What the answer's way may take, above the wait.
+#: What an answer may take on its way, in addition to the wait.
 WAY_S = 2.0
-#: The service's own bound of a wait, unless it is configured otherwise. A longer one is asked for in pieces.
+#: The service's default bound of a wait. A longer one is asked for in pieces.
 _PIECE_S = 30.0
-#: A piece that ended sooner was not a piece of a long wait, and asking again at once would be a busy loop.
+#: A piece that ended sooner was not a piece of a long wait. Asking again at once would be a busy loop.
 _PIECE_S_MIN = 1.0
-#: How often in a row the service may break off before it counts as out of reach: a replica that was killed ends
-#: its calls so, and the next attempt reaches another. If there is none, it fails within milliseconds.
+#: How often in a row the service may break off a call before it counts as unreachable. A replica that was killed ends
+#: its calls like this, and the next attempt reaches another one. If there is none, it fails within milliseconds.
 _BROKEN_OFF_MAX = 2
-#: When to come back to a rebuild of this process that outlasted the wait.
+#: When to retry after a rebuild of this process outlasted the wait.
 _COME_BACK_S = 1.0
 
 
 @dataclass(frozen=True)
 class First:
-    """The first answer of a call, which was asked for together with those of other keys, under this id."""
+    """The first answer of a call, which was requested together with those of other keys, under this id."""
 
     request_id: str
     answer: Future[Any]
@@ -45,12 +45,12 @@ class First:
 
 
 def fetch_loop(task: Task, first: First | None = None) -> Steps[Answer]:
-    """The value of a key. Raises what the rebuild raised, RebuildFailedError, BusyError, or ServiceError."""
-    # The same for every attempt: a lease whose answer was lost on its way comes again.
+    """The value of a key. Raises the rebuild's error, RebuildFailedError, BusyError, or ServiceError."""
+    # The same for every attempt, so that a lease whose answer was lost is granted again.
     request_id = str(uuid.uuid4()) if first is None else first.request_id
     asking = _Asking(request_id, in_pieces=task.terms.wait_ms is None)
     if first is not None:
-        # It was asked for again already where that was of use.
+        # It was already retried if that made sense.
         asking.broken_off = _BROKEN_OFF_MAX - 1
         answer = yield from _ask(task, asking, first)
         if answer is not None:
@@ -66,18 +66,18 @@ def fetch_loop(task: Task, first: First | None = None) -> Steps[Answer]:
 
 
 class _Asking:
-    """What one call remembers from question to question."""
+    """What one call remembers between requests."""
 
     def __init__(self, request_id: str, in_pieces: bool) -> None:
         self.request_id = request_id
-        #: The service bounds each wait by its own maximum; the caller's is longer.
+        #: The service bounds each wait by its own maximum, and the caller's is longer.
         self.in_pieces = in_pieces
         #: How often in a row the service broke off.
         self.broken_off = 0
 
 
 def _join(task: Task, running: Rebuilding) -> Steps[Answer | None]:
-    """The result of a rebuild of this process, for a caller that came late; None where the service has to be asked."""
+    """The result of a rebuild of this process, for a caller that joined late; None if the service must be asked."""
     terms, joined_at = task.terms, monotonic()
     ended: Ended | None = yield Join(running, task.until)
     waited = monotonic() - joined_at
@@ -93,7 +93,7 @@ def _join(task: Task, running: Rebuilding) -> Steps[Answer | None]:
 
 
 def _ask(task: Task, asking: _Asking, first: First | None = None) -> Steps[Answer | None]:
-    """One question to the service, and what follows from it; None where it has to be asked again."""
+    """One request, and its consequences; None if the service must be asked again."""
     asked_at = monotonic() if first is None else first.asked_at
     left = max(0.0, task.until - asked_at)
     question = _question(task, asking, left, None if first is None else first.answer)
@@ -118,15 +118,15 @@ def _ask(task: Task, asking: _Asking, first: First | None = None) -> Steps[Answe
             # A key that is invalidated faster than it is rebuilt must not hold its caller forever.
             if monotonic() >= task.until:
                 raise gone.error from None
-            # This call has used its lease up: with the same id it would be given it again.
+            # This call has used up its lease. With the same id it would get it again.
             asking.request_id = str(uuid.uuid4())
             return None
-    # A read that finds nothing has waited for nobody.
+    # A read that finds nothing has waited for no rebuild.
     if not task.read_only or waited >= _WAITED_S_MIN:
         _waited(task, waited, outcome == "failed")
     if outcome == "failed":
         raise RebuildFailedError(response.failed.message, response.failed.retry_after_ms / 1_000)
-    # An outcome that a later service has: all that this client can say of it is that there is no answer.
+    # An outcome of a later service. This version only knows that there is no answer.
     busy = response.busy if outcome == "busy" else pb.Busy()
     reason = word(pb.BusyReason, busy.reason)
     after = busy.retry_after_ms / 1_000
@@ -134,14 +134,14 @@ def _ask(task: Task, asking: _Asking, first: First | None = None) -> Steps[Answe
     a_piece = not question.request.HasField("wait_ms")
     if reason == "wait_ended" and a_piece and waited >= _PIECE_S_MIN and monotonic() < task.until:
         return None
-    # Waiting on is no use where the service said that the rebuild takes longer than the wait.
+    # Waiting longer makes no sense if the service said that the rebuild takes longer than the wait.
     ends_here = reason in ("deadline_too_short", "no_value")
     yield from _come_back(busy_error, None if ends_here else after, task.until)
     return None
 
 
 def asked_wait_ms(left: float, in_pieces: bool) -> int | None:
-    """Where the wait is not sent, the deadline bounds it, and the service's own maximum."""
+    """If the wait is not sent, the deadline and the service's maximum bound it."""
     return None if in_pieces or left > _PIECE_S else int(left * 1_000)
 
 
@@ -158,7 +158,7 @@ def _question(task: Task, asking: _Asking, left: float, first: Future[Any] | Non
         holder=terms.holder,
         intent=pb.INTENT_READ if task.read_only else pb.INTENT_REFRESH if terms.refresh else pb.INTENT_REBUILD,
     )
-    # A caller that has left must not stand in the service's queue, nor be given the lease.
+    # A caller that has left must not stay in the service's queue, nor get the lease.
     return Call("GetOrLock", request, left + WAY_S, task.trace.traceparent, leavable=True, answer=first)
 
 
@@ -184,7 +184,7 @@ def _waited(task: Task, waited: float, answered: bool) -> None:
 
 
 def hit_at_once(task: Task, hit: pb.Hit, first: First) -> Answer:
-    """What the first question was answered with, without steps."""
+    """The answer to the first request, without steps."""
     task.away.answered()
     waited = monotonic() - first.asked_at
     if waited >= _WAITED_S_MIN:
@@ -199,7 +199,7 @@ def _served(task: Task, hit: pb.Hit) -> Answer:
 
 
 def _come_back(error: DibsError, after: float | None, until: float) -> Steps[None]:
-    """Pauses as the service asked; raises `error` where it did not, or where the time is over by then."""
+    """Pauses as the service asked. Raises `error` if it did not ask, or if the time is over by then."""
     if after is None:
         raise error
     at = monotonic() + max(after, _PAUSE_S_MIN * (1 + random.random()))
@@ -213,14 +213,14 @@ def _under_lease(task: Task, lease: pb.Lease) -> Steps[Answer]:
     if lease.HasField("previous") and (not lease.previous.HasField("value") or task.readable(lease.previous.value)):
         previous = lease.previous
     if previous is not None and _is_newer(previous, terms.unreadable_fence):
-        # Another caller has replaced what could not be read, while this one waited for its turn.
+        # Another caller has replaced what could not be read while this one waited for its turn.
         yield from give_back(task, lease, None, None)
         return _served(task, previous)
     rebuilding = rebuild_under_lease(task, lease)
     if previous is None or terms.refresh:
         return (yield from rebuilding)
     if not terms.wait_for_rebuild:
-        # There is something to serve meanwhile, and the caller does not insist on the newest.
+        # There is a value to serve in the meantime, and the caller does not insist on the newest.
         yield Behind(_behind(task, rebuilding))
         return _served(task, previous)
     try:
@@ -243,14 +243,14 @@ def _behind(task: Task, rebuilding: Steps[Answer]) -> Steps[None]:
     try:
         yield from rebuilding
     except LeaseGoneError:
-        # Another caller may have the value by now, and none waits for this one.
+        # Another caller may have the value by now, and no caller waits for this one.
         return
     except Exception as error:
         tell(task.hooks.background_error, task.terms.namespace, task.terms.key, error)
 
 
 def _without_service(task: Task, cause: ServiceError) -> Steps[Answer | None]:
-    """The service cannot be reached: one rebuild at a time in this process, or the error."""
+    """The service cannot be reached: runs one rebuild at a time in this process, or raises the error."""
     terms = task.terms
     old = _left_near(task)
     if old is None and not terms.rebuild_locally:
@@ -276,7 +276,7 @@ def _without_service(task: Task, cause: ServiceError) -> Steps[Answer | None]:
 
 
 def _left_near(task: Task) -> Answer | None:
-    """What was fresh here when the service was last heard of, for a caller that takes it as stale."""
+    """The value that was fresh when the service last answered, for a caller that accepts it as stale."""
     terms = task.terms
     if task.near is None or terms.stale == pb.STALE_FORBID or not terms.shares or terms.unreadable_fence is not None:
         return None

@@ -1,4 +1,4 @@
-"""Takes clients through a fork: gRPC's threads and sockets do not outlive one."""
+"""Takes clients through a fork, because gRPC's threads and sockets do not survive one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from weakref import WeakSet
 
 
 class Forked(Protocol):
-    """What a fork has to tell."""
+    """Notified of a fork."""
 
     def _before_fork(self) -> None: ...
     def _after_fork_in_parent(self) -> None: ...
@@ -16,12 +16,12 @@ class Forked(Protocol):
 
 
 _CLIENTS: WeakSet[Forked] = WeakSet()
-#: Those that were told before the fork that is under way.
+#: Those that were notified before the current fork.
 _told: list[Forked] = []
 
 
 def survive_forks(client: Forked) -> None:
-    """From now on the client is told of each fork of this process."""
+    """From now on the client is notified of each fork of this process."""
     _CLIENTS.add(client)
 
 

@@ -20,7 +20,7 @@ _MODES: Mapping[str | None, pb.InvalidateMode.ValueType] = {
     "delete": pb.INVALIDATE_MODE_DELETE,
     "mark_stale": pb.INVALIDATE_MODE_MARK_STALE,
 }
-#: Of one request. The contract allows 1000 keys, which a busy value store may take too long for.
+#: The keys of one request. The contract allows 1000, which may take a busy value store too long.
 _KEYS_MAX = 250
 #: The contract's bound of one request.
 _TAGS_MAX = 16
@@ -28,7 +28,7 @@ _TAGS_MAX = 16
 
 @dataclass(frozen=True)
 class Invalidated:
-    """What an invalidation came to."""
+    """The result of an invalidation."""
 
     #: How many of `keys` had a value. Values reached by tag or by `all` are not counted.
     keys_invalidated: int
@@ -39,7 +39,7 @@ class Invalidated:
 def invalidate_all(
     requests: list[pb.InvalidateRequest], traceparent: str, done: Callable[[pb.InvalidateRequest], None]
 ) -> Steps[Invalidated]:
-    """One after another. `done` is told of each, also when it fails: it may have been done nevertheless."""
+    """One after another. Calls `done` for each, even if it fails, because it may have been done anyway."""
     keys_invalidated = leases_voided = 0
     for request in requests:
         try:
@@ -52,7 +52,7 @@ def invalidate_all(
 
 
 def _until_invalidated(request: pb.InvalidateRequest, traceparent: str) -> Steps[pb.InvalidateResponse]:
-    """It is safe to repeat: another replica may answer where one broke off, and a store that is late may be back."""
+    """Safe to repeat: if a replica breaks off, another one may answer, and a late store may be back."""
     until, broken_off = monotonic() + _INVALIDATE_S, False
     while True:
         left = max(0.001, until - monotonic())
@@ -70,9 +70,9 @@ def _until_invalidated(request: pb.InvalidateRequest, traceparent: str) -> Steps
 def invalidations(
     namespace: str, given_keys: Sequence[str], given_tags: Sequence[str], everything: bool, given_mode: Mode
 ) -> list[pb.InvalidateRequest]:
-    """The requests for it, each within the contract's bounds: none where it names nothing.
+    """The requests for it, each within the contract's bounds; none if it names nothing.
 
-    Raises InvalidOptionError, ValueError or TypeError for what no request can say.
+    Raises InvalidOptionError, ValueError or TypeError for what no request can carry.
     """
     keys, tags, mode = names("keys", given_keys), names("tags", given_tags), one_of("mode", given_mode, _MODES)
     if everything:

@@ -1,4 +1,4 @@
-"""How a lease is kept while its rebuild runs."""
+"""Keeps a lease during its rebuild."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from dibs.steps import Call, Sleep, Steps
 from dibs.v1 import coordinator_pb2 as pb
 
 _THIRD_S_MIN = 0.005
-#: What an extension may take where the lease leaves it the time: a try that hangs must not cost the next ones.
+#: What an extension may take if the lease leaves it the time. A hanging attempt must not cost the next ones.
 _EXTEND_S = 2.0
 
 
-#: Between two tries after the lease's time is over.
+#: The pause between two attempts after the lease's time is over.
 _AFTER_S = 1.0
 
 
 def keep_lease(
     request: pb.ExtendRequest, ends_at: float, hold_until: float, traceparent: str, on_over: Callable[[], None]
 ) -> Steps[None]:
-    """Extends a lease every third of what is left, so that two extensions in a row may be lost.
+    """Extends a lease every third of the remaining time, so two extensions in a row may be lost.
 
-    Ends when the lease is void: the service says so, or it was held until `hold_until`. Calls `on_over` where no
-    extension came in time: the service may still store the result, so this goes on asking. The times are those of
+    Ends when the lease is void: the service says so, or it was held until `hold_until`. Calls `on_over` if no extension
+    came in time. The service may still store the result then, so this continues to ask. The times are those of
     `time.monotonic()`.
     """
     over, answered = False, True
     while True:
         left = ends_at - monotonic()
-        # An end is told when it comes. The end here is earlier than the service's, so that a first try after it may
-        # still be answered with nothing left.
+        # The end is reported when it comes. It is earlier here than at the service, so a first attempt after it may
+        # still succeed with no time left.
         pause = _pause(left) if left > 0 else _AFTER_S if over and not answered else _THIRD_S_MIN
         yield Sleep(min(hold_until, monotonic() + pause))
         asked_at = monotonic()
@@ -40,14 +40,14 @@ def keep_lease(
         if asked_at >= ends_at:
             over = True
             on_over()
-        # A try that hangs ends with the lease, so that the loss is told then and not later.
+        # A hanging attempt ends with the lease, so the loss is reported then and not later.
         left = ends_at - asked_at
         answered = False
         timeout = _EXTEND_S if left <= 0 else min(_EXTEND_S, max(0.001, left))
         try:
             response: pb.ExtendResponse = yield Call("Extend", request, timeout, traceparent)
         except ServiceError as error:
-            # Not answered is not lost: the lease still has its end, and the next third brings another try.
+            # No answer is not a loss: the lease keeps its end, and the next third brings another attempt.
             if error.code == "INVALID_ARGUMENT":
                 return
             continue
@@ -59,5 +59,5 @@ def keep_lease(
 
 
 def _pause(left: float) -> float:
-    """A third of what is left. Below a few milliseconds that is no time: the end is near, and is told when it comes."""
+    """A third of the remaining time, but no less than a few milliseconds. The end is then reported when it comes."""
     return min(left, max(_THIRD_S_MIN, left / 3))

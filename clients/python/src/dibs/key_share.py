@@ -13,7 +13,7 @@ _U32 = 0xFFFFFFFF
 
 @lru_cache(maxsize=4_096)
 def hash_of(text: str) -> int:
-    """FNV-1a of 32 bits, over the text's UTF-8. It takes 0.1 µs a byte here, so the last ones are kept."""
+    """FNV-1a of 32 bits, over the text's UTF-8. It takes 0.1 µs per byte here, so the last results are kept."""
     hashed = 0x811C9DC5
     for byte in text.encode():
         hashed = (hashed ^ byte) * 0x01000193 & _U32
@@ -21,7 +21,7 @@ def hash_of(text: str) -> int:
 
 
 def rank_of(key_hash: int, seed: int) -> int:
-    """The replica with the highest one has the key. `seed` is the hash of its address, such as `10.0.0.1:50051`."""
+    """The replica with the highest rank has the key. `seed` is the hash of its address, such as `10.0.0.1:50051`."""
     # The last step of MurmurHash3, which makes every bit count.
     mixed = key_hash ^ seed
     mixed = (mixed ^ mixed >> 16) * 0x85EBCA6B & _U32

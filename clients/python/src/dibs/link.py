@@ -1,4 +1,4 @@
-"""How the calls of a client travel: on a session, or one by one, to one address or several."""
+"""How the calls of a client travel: on a session or one by one, to one address or several."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from dibs.tracing import Tracing
 from dibs.used_channel import Sessions, UsedChannel
 from dibs.v1 import coordinator_pb2 as pb
 
-#: How long gRPC's own threads may hold locks after a channel is closed. It does not tell when they are done, and a
+#: How long gRPC's own threads may hold locks after a channel is closed. It does not report when they are done, and a
 #: child that is forked before that hangs in its first channel.
 _SETTLES_S = 0.05
 
@@ -31,17 +31,17 @@ _SETTLES_S = 0.05
 class Link:
     """How the calls of one client travel, from any thread and any loop. Connects with the first call.
 
-    They travel on a session, and one by one where that cannot be had. A fork closes it before, so that neither process
-    has threads or sockets of the other; both connect again.
+    They travel on a session, or one by one if there can be none. It is closed before a fork, so that neither process
+    has threads or sockets of the other. Both connect again.
     """
 
     def __init__(self, connection: Connection, tracing: Tracing, sessions: Sessions | None) -> None:
         self._connection = connection
         self._tracing = tracing
-        #: The client takes no more calls from its user; those under way may still need some.
+        #: The client accepts no more calls from its user. Calls under way may still need some.
         self.closed = False
         self._over = False
-        #: Calls that a fork has interrupted, which go on in the parent.
+        #: Calls that a fork has interrupted, which continue in the parent.
         self._interrupted: list[Sending] = []
         # Held around everything that may start a call, and from before a fork until after it.
         self._gate = threading.RLock()
@@ -53,12 +53,12 @@ class Link:
 
     @property
     def stub(self) -> Any:
-        """For the user, whose calls are part of the trace that is current."""
+        """For the user, whose calls belong to the current trace."""
         return self._channel().stub
 
     @property
     def loop_stub(self) -> Any:
-        """The same for an event loop, whose calls are awaited."""
+        """The same for an event loop. Its calls are awaited."""
         channel = LoopChannel(lambda: self._channel().for_user)
         return stub_on(channel, self._connection, self._tracing)
 
@@ -69,18 +69,18 @@ class Link:
         return sending.future
 
     def call_many(self, call: Call, answered: Callable[[Any], None]) -> Future[Any]:
-        """Sends a GetOrLockMany. `answered` is told each answer, in a thread of the link. The future ends with them."""
+        """Sends a GetOrLockMany. Calls `answered` with each answer, in a thread of the link. The future ends last."""
         sending = Sending(call, monotonic() + call.timeout, answered=answered)
         self.send(sending)
         return sending.future
 
     def groups(self, keys: list[str]) -> list[list[str]]:
-        """The keys by where each of them has its callers, who meet there: one call of many for each."""
+        """The keys, grouped by the replica where the callers of each meet. Each group is a call of its own."""
         with self._gate:
             return self.endpoints.groups(keys)
 
     def ready(self, within: float) -> None:
-        """Waits until the connection stands. Raises ServiceError where that takes longer."""
+        """Waits for the connection. Raises ServiceError if that takes longer."""
         with self._gate:
             self._check()
             channels = [one.channel().channel for one in self.endpoints.all]
@@ -120,19 +120,19 @@ class Link:
     def after_fork_in_parent(self) -> None:
         interrupted, self._interrupted = self._interrupted, []
         self._gate.release()
-        # Each is safe to repeat, and none of their callers need know.
+        # Each is safe to repeat, and their callers need not know.
         for sending in interrupted:
             if not sending.future.cancelled():
                 self.send(sending)
 
     def after_fork_in_child(self) -> None:
-        # The callers are threads of the parent, and its leases are the parent's.
+        # The callers are threads of the parent, and its leases belong to the parent.
         self._interrupted = []
         self._gate = threading.RLock()
         self.endpoints.after_fork_in_child(self._gate)
 
     def send(self, sending: Sending, at: Endpoint | None = None) -> None:
-        """On a session, or by itself where `at` says at which endpoint."""
+        """On a session, or as a unary call at the endpoint `at`."""
         try:
             with self._gate:
                 self._check()
@@ -146,7 +146,7 @@ class Link:
         except ServiceError as error:
             sending.fail(error)
         except ValueError as error:
-            # gRPC's word for a channel that is closed, and for metadata that cannot be sent.
+            # gRPC's error for a closed channel, and for metadata that cannot be sent.
             sending.fail(ServiceError("CANCELLED", str(error)))
 
     def send_by_itself(self, sendings: list[Sending], at: Endpoint) -> None:
@@ -156,13 +156,13 @@ class Link:
                 self.send(sending, at)
 
     def send_elsewhere(self, sendings: list[Sending], before: Endpoint) -> None:
-        """Calls of a session that could not be had: something on the way breaks it, or nothing answers there."""
+        """Calls of a session that failed: something on the way breaks it, or nothing answers there."""
         for sending in sendings:
             if not self.sent_elsewhere(sending, before) and not sending.future.cancelled():
                 self.send(sending, before)
 
     def sent_elsewhere(self, sending: Sending, before: Endpoint) -> bool:
-        """Whether a call that found no answer there goes to another address."""
+        """Whether a call that got no answer there goes to another address."""
         sending.tried.add(before)
         if sending.future.cancelled() or not self.endpoints.knows_another(sending):
             return False

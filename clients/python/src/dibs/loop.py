@@ -1,4 +1,4 @@
-"""Steps driven by an event loop: each call that is under way is a task, shared by the callers that wait for it."""
+"""Steps driven by an event loop. Each call under way is a task, shared by the callers that wait for it."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from dibs.steps import Abandoned, Act, Call, Join, Loss, Ran, Run, Sleep, Steps
 
 T = TypeVar("T")
 
-#: Between an answer that takes its place and one that is there.
+#: The time for an answer that is about to take its place.
 _AT_ONCE_S = 1.0
-#: What a call that was cancelled may take to put everything in order.
+#: What a cancelled call may take to put everything in order.
 _ORDER_S = 5.0
 
 
-#: Whether what runs goes on without a caller.
+#: Whether the running code continues without a caller.
 IS_BEHIND: ContextVar[bool] = ContextVar("dibs_behind", default=False)
 
 
 class Lost(asyncio.Event):
-    """A lease was lost: an event of the loop's, and of threads."""
+    """A lost lease: an event for the loop and for threads."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,29 +51,29 @@ class Crew:
         self._arrivals: list[asyncio.Future[None]] = []
         self._arriving = threading.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
-        #: Of those, the steps that go on without a caller.
+        #: Of these, the steps that continue without a caller.
         self._behind: set[asyncio.Task[Any]] = set()
 
     @contextmanager
     def at_work(self) -> Generator[None]:
-        """Around every call of a user's. Raises ServiceError when the client is closed."""
+        """Around every call of a user. Raises ServiceError if the client is closed."""
         if self.link.closed:
             raise ServiceError("CANCELLED", "this client is closed")
         yield
 
     def arrival(self, sent: Future[Any]) -> asyncio.Future[None]:
-        """Done when the answer of a call is there, which comes in a thread of the link."""
+        """Done when the answer of a call has come, which happens in a thread of the link."""
         arrival: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         sent.add_done_callback(lambda _: self._arrived(arrival))
         return arrival
 
     def _arrived(self, arrival: asyncio.Future[None]) -> None:
-        """Many answers come in one message: the loop is woken once for all that are there."""
+        """Many answers come in one message, so the loop is woken once for all of them."""
         with self._arriving:
             self._arrivals.append(arrival)
             if len(self._arrivals) > 1:
                 return
-        # A loop that has been closed meanwhile waits for nothing any more.
+        # A loop that has been closed in the meantime waits for nothing.
         with suppress(RuntimeError):
             arrival.get_loop().call_soon_threadsafe(self._hand_out)
 
@@ -85,14 +85,14 @@ class Crew:
                 arrival.set_result(None)
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Does it in a task of its own, that `close` waits for."""
+        """Does it in a separate task, which `close` waits for."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
 
     def behind(self, steps: Steps[None]) -> None:
-        """Steps that go on without a caller, and that `flush` and `close` wait for."""
+        """Steps that continue without a caller. `flush` and `close` wait for them."""
         # No rebuild waits for it, so it is inside none.
         context = outside()
         context.run(IS_BEHIND.set, True)
@@ -112,7 +112,7 @@ class Crew:
         await self._ends(_ORDER_S)
 
     async def all_ended(self) -> None:
-        """Waits for everything, also what goes on without a caller."""
+        """Waits for everything, including what continues without a caller."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -123,7 +123,7 @@ class Crew:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         self._behind.discard(task)
-        # Where all callers have left, nothing else looks at how it ended.
+        # If all callers have left, nothing else checks how it ended.
         if not task.cancelled():
             task.exception()
 
@@ -132,7 +132,7 @@ class Course(Generic[T]):
     """Steps on their way, driven by one task."""
 
     def __init__(self, steps: Steps[T], crew: Crew) -> None:
-        #: Its first request has been sent, or it has joined a rebuild: callers that come now are later than that.
+        #: Its first request has been sent, or it has joined a rebuild. Later callers come after that.
         self.under_way = False
         self._steps = steps
         self._crew = crew
@@ -140,13 +140,13 @@ class Course(Generic[T]):
         self._task: asyncio.Task[T] | None = None
         self._act: Act | None = None
         self._abandoned = False
-        #: Whether no caller is left that came before the lease. Set by the flight.
+        #: Whether no caller from before the lease is left. Set by the flight.
         self.callers_gone: Callable[[], bool] = lambda: False
-        #: What ended the rebuild, where that is for the whole process, such as SystemExit.
+        #: What ended the rebuild, if that affects the whole process, such as SystemExit.
         self._interrupt: BaseException | None = None
 
     async def drive(self) -> T:
-        """Raises what the steps raise; CancelledError when they were abandoned or the task was cancelled."""
+        """Raises the error of the steps; CancelledError if they were abandoned or the task was cancelled."""
         self._task = asyncio.current_task()
         resume: Callable[[], Act] = partial(next, self._steps)
         while True:
@@ -166,7 +166,7 @@ class Course(Generic[T]):
                 resume = partial(self._steps.throw, error)
 
     def abandon(self) -> None:
-        """All callers have left: goes on to where everything is in order, unless others have joined the rebuild."""
+        """All callers have left: continues until everything is in order, unless others have joined the rebuild."""
         if isinstance(self._act, Run) and self._act.running.joined > 0:
             return
         self._abandoned = True
@@ -193,14 +193,14 @@ class Course(Generic[T]):
         try:
             await self._crew.arrival(sent)
         except asyncio.CancelledError:
-            # An answer that has come just now may be a lease, which has to be given back.
+            # An answer that has just come may be a lease, which must be given back.
             if not sent.cancel() and sent.exception(_AT_ONCE_S) is None:
                 return sent.result()
             raise
         return sent.result()
 
     async def _run(self, run: Run) -> Ran:
-        """In a task of its own, so that callers need not wait for it to stop when its lease is void."""
+        """In a separate task, so that callers need not wait for it to stop when its lease is void."""
         lost, void = Lost(), asyncio.Event()
         loss = Loss(run, lost.set)
         # May be called by any thread.
@@ -214,7 +214,7 @@ class Course(Generic[T]):
             if not rebuilding.done():
                 loss.voided()
         except asyncio.CancelledError:
-            # By the last caller that left, or because the client is closed: what the rebuild still says counts.
+            # By the last caller that left, or because the client is closed. The rebuild's result still counts.
             rebuilding.cancel()
             await _settled(rebuilding)
         finally:
@@ -258,7 +258,7 @@ class Course(Generic[T]):
             self.abandon()
 
     def _soon(self, do: Callable[[], Any]) -> None:
-        # A loop that has been closed meanwhile drives nothing any more.
+        # A loop that has been closed in the meantime drives nothing.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(do)
 
@@ -267,7 +267,7 @@ async def _join(join: Join) -> Ended | None:
     ended = asyncio.wrap_future(join.running.ended)
     join.running.join()
     try:
-        # Not awaited itself: cancelling it would end it for the others.
+        # Not awaited itself, because cancelling it would end it for the others.
         await asyncio.wait((ended,), timeout=max(0.0, join.until - monotonic()))
         return ended.result() if ended.done() else None
     finally:
@@ -275,7 +275,7 @@ async def _join(join: Join) -> Ended | None:
 
 
 async def _settled(task: asyncio.Task[Any]) -> None:
-    """Waits until it has ended, however often the task that waits is cancelled meanwhile."""
+    """Waits until it has ended, however often the waiting task is cancelled."""
     while not task.done():
         with suppress(asyncio.CancelledError):
             await asyncio.wait((task,))
@@ -292,9 +292,9 @@ class _Flight:
 
 
 class Flights:
-    """Joins equal calls of one loop that come before their request is sent: they share its result.
+    """Joins equal calls of one loop that come before their request is sent, so they share its result.
 
-    Each caller leaves when its own task is cancelled; the call is abandoned when all have left.
+    Each caller leaves when its own task is cancelled. The call is abandoned when all have left.
     """
 
     def __init__(self, crew: Crew) -> None:
@@ -302,9 +302,9 @@ class Flights:
         self._flights: dict[Hashable, _Flight] = {}
 
     async def join(self, id: Hashable, start: Callable[[], Steps[Answer]]) -> Answer:  # noqa: A002
-        """Raises what the steps raise."""
+        """Raises the error of the steps."""
         flight = self._flights.get(id)
-        # The request of one that is under way is older than this caller: an invalidation may lie between.
+        # The request of a flight under way is older than this caller. An invalidation may have come in between.
         if flight is None or flight.course.under_way or flight.task.done():
             course = Course(start(), self._crew)
             flight = self._flights[id] = _Flight(course, self._crew.start(course.drive()))
@@ -312,7 +312,7 @@ class Flights:
         try:
             await asyncio.wait((flight.task,))
             if flight.task.cancelled():
-                # Not by this caller, which must not look as if it had been.
+                # Not cancelled by this caller, so it must not look like that.
                 raise ServiceError("CANCELLED", "the client was closed, or the rebuild was cancelled by itself")
             return flight.task.result()
         finally:
@@ -321,7 +321,7 @@ class Flights:
     def _leave(self, id: Hashable, flight: _Flight) -> None:  # noqa: A002
         flight.callers -= 1
         over = flight.task.done()
-        # Only the flight that is still its own: another may have begun since this one was over.
+        # Only the flight that is still its own. Another may have begun since this one was over.
         if (over or flight.callers == 0) and self._flights.get(id) is flight:
             del self._flights[id]
         if flight.callers == 0 and not over:

@@ -1,4 +1,4 @@
-"""The generated stub for event loops, over the channel of a link: gRPC's own for asyncio does not survive a fork."""
+"""The generated stub for event loops, over the channel of a link. gRPC's own for asyncio does not survive a fork."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ENDED = object()
 
 
 class LoopChannel:
-    """What the generated stub makes its methods with. `channel` gives the one of the moment: a fork replaces it."""
+    """The factory of the generated stub's methods. `channel` returns the current one, because a fork replaces it."""
 
     def __init__(self, channel: Callable[[], Any]) -> None:
         self._channel = channel
@@ -65,7 +65,7 @@ class Reply(Generic[R]):
 
 
 class Replies(Generic[R]):
-    """The answers on a stream, in their order."""
+    """The answers on a stream, in order."""
 
     def __init__(self, call: Any) -> None:
         self._call = call
@@ -93,7 +93,7 @@ class Replies(Generic[R]):
                     raise reply
                 yield reply
         finally:
-            # Of a caller that leaves before the end.
+            # For a caller that leaves before the end.
             self._call.cancel()
 
 
@@ -106,7 +106,7 @@ def _arrive(arrival: asyncio.Future[None]) -> None:
 
 
 def _tell(loop: asyncio.AbstractEventLoop, what: Callable[..., object], *about: Any) -> None:
-    # A loop that has been closed meanwhile waits for nothing any more.
+    # A loop that has been closed in the meantime waits for nothing.
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(what, *about)
 
@@ -121,7 +121,7 @@ def _as_in_loops(error: Any) -> grpc.aio.AioRpcError:
 
 
 def _iterated(requests: AsyncIterator[Any] | Iterable[Any]) -> Iterator[Any]:
-    """Requests as threads read them, which an event loop may make."""
+    """Requests for gRPC's threads, which an event loop may make."""
     if not isinstance(requests, AsyncIterator):
         return iter(requests)
     made: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -136,7 +136,7 @@ def _iterated(requests: AsyncIterator[Any] | Iterable[Any]) -> Iterator[Any]:
     making = asyncio.get_running_loop().create_task(make())
 
     def read() -> Iterator[Any]:
-        # Holds the task, which its loop does not.
+        # Keeps the task alive, which its loop does not.
         _ = making
         while (request := made.get()) is not _ENDED:
             yield request

@@ -1,6 +1,6 @@
-"""One `get_or_rebuild_many`, driven by an event loop: each key goes its own way, as one of `get_or_rebuild`.
+"""One `get_or_rebuild_many`, driven by an event loop. Each key behaves as in its own `get_or_rebuild`.
 
-Only its first question and its rebuild are those of all.
+Keys share only the first request and the rebuild.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from dibs.rebuilding import Answer
 
 @dataclass(frozen=True)
 class ManyTask:
-    """What is asked for, and how it is made."""
+    """The request, and how it is made."""
 
-    #: Of each key, in the order of the result.
+    #: The options of each key, in the order of the result.
     terms: dict[str, Terms]
     rebuild: RebuildMany
     codec: Codec[Any]
-    #: Of a key: its call, with this rebuild.
+    #: The call of a key, with this rebuild.
     task_of: Callable[[Terms, Any], Task]
-    #: The fresh value in this process, for a caller that takes one.
+    #: The fresh value in this process, for a caller that accepts one.
     near: Callable[[str], Answer | None]
-    #: What is asked for where the codec could not read the value with this fence. Raises UndecodableError.
+    #: The next request if the codec could not read the value with this fence. Raises UndecodableError.
     unreadable: Callable[[Terms, int, Exception], Terms]
 
 
 async def fetch_many(many: ManyTask, crew: Crew) -> dict[str, Any]:
-    """The value of each key. Raises ManyError where some could not be had."""
+    """The value of each key. Raises ManyError if some keys failed."""
     if not many.terms:
         return {}
     return await _Fetch(many, crew).all()
@@ -95,7 +95,7 @@ class _Fetch:
         self._rebuilds.answered(set(answers.granted), set(answers.unanswered))
 
     def _first_came(self, key: str, first: First) -> None:
-        """A hit is shorter than what a way of its own takes."""
+        """A hit takes less time than a separate path would."""
         answer = first.answer
         if self._has_left or answer.cancelled():
             return
@@ -141,7 +141,7 @@ class _Fetch:
         return len(self._values) + len(self._errors) == len(self._many.terms)
 
     async def _fly(self, terms: Terms, first: First | None) -> Answer:
-        """Raises what the steps raise. Is never cancelled itself: who leaves does not end it for those that joined."""
+        """Raises the error of the steps. Never cancelled: a caller that leaves does not end it for others."""
         course = Course(fetch_loop(self._task(terms), first), self._crew)
         course.callers_gone = lambda: self._has_left
         self._courses.append(course)
@@ -156,7 +156,7 @@ class _Fetch:
 
 
 class Arrivals:
-    """Hands answers that come in a thread of the link out in the loop, all that are there at once."""
+    """Passes on answers from a thread of the link to the loop, all that have come at once."""
 
     def __init__(self, came: Callable[[str, First], None]) -> None:
         self._came = came
@@ -172,7 +172,7 @@ class Arrivals:
             self._here.append((key, first))
             if len(self._here) > 1:
                 return
-        # A loop that has been closed meanwhile waits for nothing any more.
+        # A loop that has been closed in the meantime waits for nothing.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._hand_out)
 

@@ -1,4 +1,4 @@
-"""The first answers of many keys, which are asked for together; driven by an event loop."""
+"""The first answers of many keys, which are requested together. Driven by an event loop."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from dibs.sending import Sending, error_of
 from dibs.steps import Call
 from dibs.v1 import coordinator_pb2 as pb
 
-#: The contract's bound of one call.
+#: The contract's bound for one call.
 _KEYS_MAX = 1_000
-#: How long the keys whose leases were had at once wait for those about which the service has not decided.
+#: How long keys with an immediate lease wait for keys that the service has not decided.
 _LOOK_S_MAX = 1.0
 _LOOK_PAUSE_S = 0.020
 
@@ -31,35 +31,38 @@ class _Busy:
 
 
 class ManyAnswers:
-    """They are asked for without a wait first, so that all leases that can be had come at once, and their keys are
-    rebuilt together. Then one call waits for the keys that other callers rebuild."""
+    """Asks for many keys.
+
+    The first request does not wait, so that all available leases come at once and their keys are rebuilt together. Then
+    one call waits for the keys that other callers rebuild.
+    """
 
     def __init__(self, crew: Crew, terms: Terms, until: float, traceparent: str) -> None:
-        """`terms` are those of any of the keys; `until` when the wait is over, a time of `time.monotonic()`."""
+        """`terms` are those of any of the keys. `until` is when the wait is over, a time of `time.monotonic()`."""
         self._crew = crew
         self._terms = terms
         self._until = until
         self._traceparent = traceparent
         self._request_id = str(uuid.uuid4())
         self._open: dict[str, Sending] = {}
-        #: Keys that are to be rebuilt here: a lease has come. Grows in a thread of the link.
+        #: Keys that will be rebuilt here, because a lease has come. Grows in a thread of the link.
         self.granted: set[str] = set()
         #: Keys that may be rebuilt here without the service.
         self.unanswered: set[str] = set()
 
     def of(self, key: str) -> First:
-        """To be called for each key before `ask`."""
+        """Call it for each key before `ask`."""
         call = Call("GetOrLock", pb.GetOrLockRequest(namespace=self._terms.namespace, key=key), 0.0)
         sending = self._open[key] = Sending(call, self._until)
         return First(self._request_id, sending.future, monotonic())
 
     def leave(self) -> None:
-        """Nobody waits for the answers any more: leases that still come are given back."""
+        """No caller waits for the answers any more. Leases that still come are given back."""
         for sending in list(self._open.values()):
             sending.future.cancel()
 
     async def ask(self, first: Callable[[], None]) -> None:
-        """Asks for all keys. `first` is called when each is known to be had at once, or not."""
+        """Asks for all keys. Calls `first` when it is known which of them are available at once."""
         pieces, waits = self._pieces(self._open), self._terms.wait_ms != 0
         try:
             if waits:
@@ -68,14 +71,16 @@ class ManyAnswers:
                 pieces = self._pieces(key for keys in held for key in keys)
             await asyncio.gather(*(self._pass(keys, look=False) for keys in pieces))
         finally:
-            # Where this was cancelled: nobody waits for an answer that does not come.
+            # If this was cancelled, no caller waits for an answer that does not come.
             self._fail(list(self._open), ServiceError("CANCELLED", "the caller has left"))
             if not waits:
                 first()
 
     async def _look(self, keys: list[str]) -> list[str]:
-        """Without a wait, and again while no other caller has the lease of a key: a service under load has not decided
-        about all of a thousand keys at once. Returns the keys to wait for."""
+        """Asks without a wait, and again while no other caller has the lease of a key.
+
+        A service under load has not decided all of a thousand keys at once. Returns the keys to wait for.
+        """
         until, held = monotonic() + _LOOK_S_MAX, []
         while True:
             busy = await self._pass(keys, look=True)
@@ -86,8 +91,10 @@ class ManyAnswers:
             await asyncio.sleep(_LOOK_PAUSE_S)
 
     async def _pass(self, keys: Iterable[str], look: bool) -> list[_Busy]:
-        """One call, and again where it broke off: another replica may answer. Returns the keys that were busy, which a
-        look does not settle."""
+        """One call, and another one if it breaks off, because another replica may answer.
+
+        Returns the busy keys, which a look does not settle.
+        """
         left, busy = dict.fromkeys(keys), list[_Busy]()
 
         def answered(answer: pb.GetOrLockManyResponse) -> None:
@@ -143,7 +150,7 @@ class ManyAnswers:
             return
         if is_lease:
             self.granted.add(answer.key)
-        # Its caller may have left just now.
+        # Its caller may have just left.
         if not sending.succeed(answer.response) and is_lease:
             request = sending.call.request
             self._crew.link.give_back(request.namespace, request.key, answer.response.lease.token)

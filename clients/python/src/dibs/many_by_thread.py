@@ -1,4 +1,4 @@
-"""A `get_or_rebuild_many` for threads: an event loop in a thread of its own drives it, and its caller rebuilds."""
+"""A `get_or_rebuild_many` for threads. An event loop in a separate thread drives it, and its caller rebuilds."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ Work = Callable[[], None]
 
 
 class Desk:
-    """Where the caller's thread waits for what it has to do: connections are often a thread's own."""
+    """Where the caller's thread waits for its work, because connections often belong to a thread."""
 
     def __init__(self) -> None:
         self._work: SimpleQueue[Work | None] = SimpleQueue()
         self._result: Future[dict[str, Any]] = Future()
         self._lock = threading.Lock()
-        #: Nobody sits here any more.
+        #: The caller has left.
         self._closed = False
         self._leave: Callable[[], None] = lambda: None
 
     def fetch(self, many: ManyTask, crew: Crew, until: float) -> dict[str, Any]:
-        """Raises LeftError at `until`, a time of `time.monotonic()`, except while it rebuilds; else as `fetch_many`."""
+        """Raises LeftError at `until`, a time of `time.monotonic()`, except in its rebuild; else like `fetch_many`."""
         if not many.terms:
             return {}
         crew.start_at_work(lambda: asyncio.run(self._drive(many, crew)))
@@ -48,11 +48,11 @@ class Desk:
             self._leave()
 
     async def have_done(self, rebuild: Callable[[], Any], by_caller: bool) -> Any:
-        """Has it done by the caller, or where that has gone, or does not wait for it, by a thread of its own."""
+        """Lets the caller do it, or a separate thread if the caller has left or does not wait for it."""
         done: Future[Any] = Future()
 
         def work() -> None:
-            # Nobody may want it by now. From here on, its thread goes on whatever becomes of the keys.
+            # No caller may want it by now. From here on, its thread continues whatever happens to the keys.
             if not done.set_running_or_notify_cancel():
                 return
             try:
@@ -60,7 +60,7 @@ class Desk:
             except Exception as error:
                 done.set_exception(error)
             except BaseException:
-                # It goes to the caller in its own thread. Here it is a caller that has left.
+                # The error goes to the caller in its own thread. Here it counts as a caller that has left.
                 done.set_exception(_InterruptedError())
                 raise
             else:
@@ -78,12 +78,12 @@ class Desk:
             raise asyncio.CancelledError from None
 
     async def _drive(self, many: ManyTask, crew: Crew) -> None:
-        """Also what goes on behind, after the caller has its values."""
+        """Including what continues in the background after the caller has its values."""
         loop, its = asyncio.get_running_loop(), LoopCrew(crew.link)
         fetching = asyncio.ensure_future(fetch_many(many, its))
 
         def leave() -> None:
-            # A loop that has been closed has nothing under way.
+            # A closed loop has nothing under way.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(fetching.cancel)
 
@@ -91,7 +91,7 @@ class Desk:
         if self._closed:
             fetching.cancel()
         await asyncio.wait((fetching,))
-        # Counted before the caller goes on, which may flush at once.
+        # Counted before the caller continues, which may flush at once.
         with crew.at_work_behind():
             self._end(fetching)
             await its.all_ended()
@@ -109,7 +109,7 @@ class Desk:
     def _close(self) -> None:
         with self._lock:
             self._closed = True
-        # Rebuilds that nobody has taken on.
+        # Rebuilds that no thread has taken.
         with suppress(Empty):
             while True:
                 work = self._work.get_nowait()
@@ -118,7 +118,7 @@ class Desk:
 
 
 class _InterruptedError(Exception):
-    """The rebuild ended in what ends its caller, such as KeyboardInterrupt."""
+    """The rebuild ended with an exception that ends its caller, such as KeyboardInterrupt."""
 
 
 def _alone(work: Work) -> None:

@@ -13,16 +13,16 @@ from dibs.steps import Grant
 from dibs.values import Result, result_of
 
 #: Keys whose leases come later, one after the other, are rebuilt together if they come within this time. It doubles
-#: with each such rebuild: under load, leases for a thousand keys trickle in.
+#: with each such rebuild, because under load the leases for a thousand keys trickle in.
 _GATHER_S_MIN = 0.010
 _GATHER_S_MAX = 0.160
-#: How long keys that come at once wait for one whose lease has come too, and whose way to its rebuild is longer.
+#: How long keys that come at once wait for one whose lease has also come, and whose way to its rebuild is longer.
 _FIRST_S_MAX = 0.100
 
 
 @dataclass(frozen=True)
 class Granted:
-    """What the rebuild of one key is told."""
+    """What the rebuild of one key gets."""
 
     grant: Grant
     lost: Lost
@@ -30,7 +30,7 @@ class Granted:
     is_behind: bool
 
 
-#: The user's rebuild. What it returns is a mapping by key, as far as it is typed.
+#: The user's rebuild. It returns a mapping by key, as far as it is typed.
 RebuildMany = Callable[[Mapping[str, Granted]], Awaitable[Any]]
 
 
@@ -44,7 +44,7 @@ class _Batch:
 
 
 class ManyRebuilds:
-    """All that the first answers have brought are one call of the rebuild; those that come later are further ones."""
+    """The first call of the rebuild is for all keys that the first answers brought. Later keys get further calls."""
 
     def __init__(self, crew: Crew, rebuild: RebuildMany, codec: Codec[Any]) -> None:
         self._crew = crew
@@ -53,15 +53,15 @@ class ManyRebuilds:
         self._next = _Batch()
         self._planned: asyncio.TimerHandle | None = None
         self._has_answers = False
-        #: The first call of the rebuild is to come.
+        #: The first call of the rebuild has not been made.
         self._is_first = True
-        #: Of the first answers: keys that will come, and keys that may.
+        #: For the first answers: keys that will come, and keys that may.
         self._wanted: set[str] = set()
         self._hoped: set[str] = set()
         self._gather_s = _GATHER_S_MIN
 
     async def made(self, key: str, grant: Grant, lost: Lost) -> Result:
-        """Rebuilds one key, together with others. Raises what the user's rebuild raises."""
+        """Rebuilds one key, together with others. Raises the error of the user's rebuild."""
         batch = self._next
         batch.granted[key] = Granted(grant, lost, IS_BEHIND.get())
         result = batch.results[key] = asyncio.get_running_loop().create_future()
@@ -74,7 +74,7 @@ class ManyRebuilds:
             raise
 
     def answered(self, wanted: set[str], hoped: set[str]) -> None:
-        """The first answers have come: waits for `wanted`, whose leases they brought, and for `hoped` unless `over`."""
+        """The first answers have come. Waits for `wanted`, whose leases they brought, and for `hoped` unless `over`."""
         self._has_answers = True
         here = self._next.granted.keys()
         self._wanted, self._hoped = wanted - here, hoped - here
@@ -120,7 +120,7 @@ class ManyRebuilds:
                 result.cancel()
             raise
         except BaseException as error:
-            # Of the whole process, such as SystemExit, too: the leases are given back before it goes on.
+            # Also an error of the whole process, such as SystemExit. The leases are given back before it continues.
             for result in batch.results.values():
                 _fail(result, error)
             return
@@ -147,7 +147,7 @@ class ManyRebuilds:
 
 def _fail(result: asyncio.Future[Result], error: BaseException) -> None:
     if isinstance(error, StopIteration):
-        # Python lets none into a future.
+        # Python does not allow it in a future.
         error = RuntimeError(f"the rebuild raised {error!r}")
     if not result.done():
         result.set_exception(error)

@@ -1,4 +1,4 @@
-"""What a client counts, for metrics."""
+"""The counts of a client, for metrics."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ RebuildOutcome = Literal["published", "not_stored", "failed", "lost"]
 
 
 class Count:
-    """A number that any thread raises, by `next` on `up`. It takes no lock, and none is lost."""
+    """A number that any thread raises with `next` on `up`, without a lock and without losing any."""
 
     def __init__(self) -> None:
         self.up = count()
         self._looks = 0
 
     def look(self) -> int:
-        """How often it was raised. To be called by one thread at a time."""
-        # Looking raises it too.
+        """How often it was raised. Only one thread at a time may call it."""
+        # Reading raises it too.
         so_far = next(self.up) - self._looks
         self._looks += 1
         return so_far
 
 
 class Metrics:
-    """Where what happens is counted: nowhere, unless OpenTelemetry is installed."""
+    """Where events are counted: nowhere, unless OpenTelemetry is installed."""
 
     def hits(self, namespace: str, source: Source, freshness: str) -> Count:
-        """To be raised with each hit."""
+        """The counter to raise with each hit."""
         return Count()
 
     def waited(self, namespace: str, seconds: float) -> None:
@@ -41,17 +41,17 @@ class Metrics:
         """A rebuild under a lease has ended."""
 
     def rebuilt_locally(self, namespace: str) -> None:
-        """One without the service begins."""
+        """A rebuild without the service begins."""
 
     def lost(self, namespace: str) -> None:
-        """A lease was lost while its rebuild ran."""
+        """A lease was lost during its rebuild."""
 
     def undecodable(self, namespace: str) -> None:
         """The codec could not read a value."""
 
 
 def metrics_by(provider: MeterProvider | None) -> Metrics:
-    """By OpenTelemetry where that is installed; `provider` in place of its global one."""
+    """With OpenTelemetry if that is installed; `provider` replaces its global one."""
     try:
         from dibs.open_telemetry_metrics import metrics_of
     except ModuleNotFoundError:

@@ -1,4 +1,4 @@
-"""Fresh values in this process's memory, for as long as a session says what changes."""
+"""Fresh values in this process's memory, as long as a session reports changes."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from dibs.options import names
 from dibs.outcomes import payload
 from dibs.v1 import coordinator_pb2 as pb
 
-#: A session without a beat for so long may have missed a change. The service sends one each second.
+#: A session without a beat for this long may have missed a change. The service sends one each second.
 LIVE_S = 3.0
-#: The contract's bound of what one session watches.
+#: The contract's bound for one session.
 _NAMESPACES_MAX = 64
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{0,64}")
-#: What an entry takes beside its key, its value and its tags: measured, on 64-bit CPython.
+#: The size of an entry without its key, its value and its tags: measured, on 64-bit CPython.
 ENTRY_BYTES = 600
-#: What a tag takes beside its text.
+#: The size of a tag without its text.
 _TAG_BYTES = 60
-#: Beyond so many, a change by tag drops all values of its namespace.
+#: Beyond this many, a change by tag drops all values of its namespace.
 _TAGS_KEPT_MAX = 10_000
-#: Beyond so many, answers to questions that are under way are not kept.
+#: Beyond this many, answers to requests under way are not kept.
 _KEYS_KEPT_MAX = 2_000
 
 
 @dataclass(frozen=True)
 class NearCache:
-    """How much a client keeps in its own memory. It needs sessions.
+    """The size of a client's cache in its own memory. It needs sessions.
 
-    max_bytes: of values and keys together, with what Python needs for them; what was used least recently goes first.
+    max_bytes: the bound of values and keys together, with what Python needs for them. The least recently used go first.
     namespaces: those whose values are kept, at most 64. Default: the client's own.
     """
 
@@ -43,19 +43,19 @@ class NearCache:
 
 
 class Watch:
-    """What one session tells of changes. Written in the threads of that session."""
+    """What one session reports of changes. Written in the threads of that session."""
 
     def __init__(self) -> None:
-        #: When it was last sure to have told of every change, a time of `time.monotonic()`.
+        #: When it was last certain to have reported every change, a time of `time.monotonic()`.
         self.heard_at = 0.0
         self.ended = False
 
 
 class _Changes:
-    """The changes by tag of one namespace, each by its place in the order of all changes. Written under the lock."""
+    """The changes by tag of one namespace, with their positions in the order of all. Written under the lock."""
 
     def __init__(self, hits: Count) -> None:
-        #: All values of before are void, with any tags.
+        #: All earlier values are void, with any tags.
         self.floor = 0
         self.latest = 0
         self.by_tag: dict[str, int] = {}
@@ -70,13 +70,13 @@ class _Changes:
         self.latest = at
 
     def drop(self, at: int) -> None:
-        # The floor first: a reader takes `by_tag` before it, so that it misses no change that is forgotten here.
+        # The floor first: a reader reads `by_tag` before it, so it misses no change that is forgotten here.
         self.floor = at
         self.by_tag = {}
         self.latest = at
 
     def spares(self, tags: tuple[str, ...] | None, since: int) -> bool:
-        """Whether a value with these tags counts, asked for when `since` changes had come. None: not known which."""
+        """Whether a value with these tags, requested when `since` changes had come, is valid. None: unknown tags."""
         if since >= self.latest:
             return True
         by_tag = self.by_tag
@@ -89,13 +89,13 @@ class _Changes:
 class Entry:
     """A value that was fresh when it came."""
 
-    #: None where the source has nothing.
+    #: None if the source has nothing.
     data: bytes | None
     fence: int
     fresh_until: float
-    #: The session that tells of its changes.
+    #: The session that reports its changes.
     watch: Watch
-    #: Those of its namespace, and how many changes had come when it was asked for.
+    #: The changes of its namespace, and how many had come when it was requested.
     changes: _Changes
     since: int
     tags: tuple[str, ...] | None
@@ -103,10 +103,10 @@ class Entry:
 
 
 class NearValues:
-    """The values, bounded in bytes. May be used by any thread; reading takes no lock.
+    """The values, bounded in bytes. Any thread may use it. Reading takes no lock.
 
-    An answer is kept only if it came over a session that watches, and nothing was heard of its key since it was asked
-    for. An entry is served only while its session is live and it is fresh. All are dropped when a session breaks.
+    An answer is kept only if it came over a watching session, and no change of its key was reported since the request.
+    An entry is served only while its session is live and it is fresh. All are dropped when a session breaks.
     """
 
     def __init__(self, options: NearCache, own_namespace: str, metrics: Metrics, *, keeps: bool = False) -> None:
@@ -132,16 +132,16 @@ class NearValues:
         self.renew()
 
     def renew(self) -> None:
-        """For a process that was just forked: it has no session, and nobody to give the lock back."""
+        """For a process that was just forked: it has no session, and no thread that would release the lock."""
         self._lock = threading.Lock()
         self._watched = {name: _Changes(self._hits[name]) for name in self.namespaces}
         self._entries: OrderedDict[tuple[str, str], Entry] = OrderedDict()
         self._bytes = 0
         #: How many changes have come.
         self._count = 0
-        #: Answers that were asked for before are not kept.
+        #: Answers that were requested before this are not kept.
         self._floor = 0
-        #: When each key has changed, as far as questions that are under way may not know.
+        #: When each key has changed, as far as requests under way may not know.
         self._changed: dict[tuple[str, str], int] = {}
 
     def get(self, namespace: str, key: str) -> Entry | None:
@@ -158,24 +158,24 @@ class NearValues:
         try:  # noqa: SIM105 (a context manager takes as long as all the rest)
             self._entries.move_to_end(id_)
         except KeyError:
-            # Dropped since: by a change that this call need not know of, or to make room.
+            # Dropped in the meantime: by a change that this call need not know of, or to make room.
             pass
         next(changes.hit)
         return entry
 
     def left(self, namespace: str, key: str) -> Entry | None:
-        """What was fresh when the service was last heard of, and is served only as stale; where that is asked for."""
+        """The value that was fresh when the service last answered, to serve only as stale; if that is enabled."""
         entry = self._entries.get((namespace, key)) if self._keeps else None
         if entry is None or monotonic() >= entry.fresh_until or not entry.changes.spares(entry.tags, entry.since):
             return None
         return entry
 
     def ask(self) -> int:
-        """How many changes had come when a question was sent."""
+        """How many changes had come when a request was sent."""
         return self._count
 
     def fill(self, asked: int, watch: Watch, namespace: str, key: str, hit: pb.Hit) -> None:
-        """Keeps an answer that came over this session, unless something has changed since its question was sent."""
+        """Keeps an answer of this session, unless something has changed since its request was sent."""
         changes = self._watched.get(namespace or "default")
         if changes is None or hit.fresh_for_ms <= 0 or hit.freshness == pb.FRESHNESS_STALE:
             return
@@ -200,7 +200,7 @@ class NearValues:
                 self._bytes -= oldest.size
 
     def changed(self, namespace: str, keys: Iterable[str], tags: Sequence[str] = (), everything: bool = False) -> None:
-        """The service says what has changed, or this client has changed it."""
+        """The service reports what has changed, or this client has changed it."""
         name = namespace or "default"
         changes = self._watched.get(name)
         if changes is None:
@@ -219,7 +219,7 @@ class NearValues:
                 self._floor = self._count
 
     def missed(self) -> None:
-        """Changes may have been missed: the session broke, or was not heard of for too long. Its watch has ended."""
+        """Changes may have been missed: the session broke, or was silent for too long. Its watch has ended."""
         with self._lock:
             self._count += 1
             self._floor = self._count
@@ -228,7 +228,7 @@ class NearValues:
                 self._clear()
 
     def began(self) -> None:
-        """A session stands, and the service says what is fresh. What it was asked before that is kept."""
+        """There is a session, and the service says what is fresh. Answers to earlier requests are kept."""
         with self._lock:
             self._clear()
 

@@ -1,4 +1,4 @@
-"""Traces by OpenTelemetry's API, which does nothing where the application has no SDK."""
+"""Traces with OpenTelemetry's API, which does nothing unless the application has an SDK."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _PROPAGATOR = TraceContextTextMapPropagator()
 
 class OpenTelemetryTracing(Tracing):
     def __init__(self, provider: TracerProvider | None) -> None:
-        # A global provider that the application sets later is used as well.
+        # It also works with a global provider that the application sets later.
         self._tracer = trace.get_tracer("dibs", tracer_provider=provider)
 
     def of_caller(self, traceparent: str = "") -> Trace:
         current = context.get_current()
         if traceparent == "":
             return _Trace(_traceparent_of(trace.get_current_span(current)), current, self._tracer)
-        # A text that is no traceparent is passed on as it is, and changes nothing.
+        # Text that is no traceparent is passed on unchanged, and has no effect.
         return _Trace(traceparent, _PROPAGATOR.extract({"traceparent": traceparent}, current), self._tracer)
 
 
@@ -59,7 +59,7 @@ class _RebuildSpan(RebuildSpan):
             context.detach(token)
 
     def published(self, outcome: str) -> None:
-        # A publish that was repeated behind may come after the end.
+        # A publish that was repeated in the background may come after the end.
         if self._span.is_recording():
             self._span.set_attribute("dibs.publish.outcome", outcome)
 
@@ -73,7 +73,7 @@ class _RebuildSpan(RebuildSpan):
 
 
 def _traceparent_of(span: Span) -> str:
-    """The W3C traceparent of the span; empty if it is none."""
+    """The W3C traceparent of the span; empty if it has none."""
     its = span.get_span_context()
     if not its.is_valid:
         return ""

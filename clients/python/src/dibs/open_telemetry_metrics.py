@@ -1,4 +1,4 @@
-"""Metrics by OpenTelemetry's API, which does nothing where the application has no SDK."""
+"""Metrics with OpenTelemetry's API, which does nothing unless the application has an SDK."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _WAIT_BOUNDS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class OpenTelemetryMetrics(Metrics):
-    """One for each provider: two of the same name would be two metrics of the same name."""
+    """One for each provider, because two of the same name would be two metrics of the same name."""
 
     def __init__(self, provider: MeterProvider | None) -> None:
-        # A global provider that the application sets later is used as well.
+        # It also works with a global provider that the application sets later.
         meter = metrics.get_meter("dibs-client", VERSION, meter_provider=provider)
         self._hits: dict[tuple[str, Source, str], Count] = {}
         self._lock = threading.Lock()
@@ -69,7 +69,7 @@ class OpenTelemetryMetrics(Metrics):
         with self._lock:
             seen = [(labels, count.look()) for labels, count in self._hits.items()]
         for (namespace, source, freshness), so_far in seen:
-            # One that a client has made for later has nothing to say yet.
+            # A counter that a client has made in advance has nothing to report yet.
             if so_far > 0:
                 words = {"dibs.namespace": namespace, "dibs.source": source, "dibs.freshness": freshness}
                 yield Observation(so_far, words)
@@ -81,7 +81,7 @@ _LOCK = threading.Lock()
 
 
 def metrics_of(provider: MeterProvider | None) -> OpenTelemetryMetrics:
-    """Those of the provider; of OpenTelemetry's global one if there is none."""
+    """The metrics of the provider; of OpenTelemetry's global one without it."""
     with _LOCK:
         if provider is not None:
             if provider not in _BY_PROVIDER:

@@ -1,4 +1,4 @@
-"""What a client and a call may say, and what stands in place of what they do not say."""
+"""The options of clients and calls, and their defaults."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ Seconds: TypeAlias = float | timedelta
 OnUnavailable: TypeAlias = Literal["rebuild", "fail"]
 
 DEFAULT_WAIT_S = 30.0
-#: A rebuild that runs longer hangs: its lease is not extended any more, and other callers may rebuild.
+#: A rebuild that runs longer hangs: its lease is no longer extended, and other callers may rebuild.
 DEFAULT_LEASE_HOLD_MAX_S = 600.0
 #: The contract's bounds.
 _YEAR_MS = 31_536_000_000
 _TAGS_MAX = 16
 _TAG_BYTES_MAX = 256
-#: The largest number that every language of the contract can count with.
+#: The largest number that every language of the contract can represent.
 _MS_MAX = 2**53 - 1
 _STALE = {None: pb.STALE_UNSPECIFIED, "allow": pb.STALE_ALLOW, "forbid": pb.STALE_FORBID}
 _WAIT_FOR_REBUILD: Mapping[str | None, bool] = {None: False, "background": False, "await": True}
 _REBUILD_LOCALLY: Mapping[str | None, bool] = {"rebuild": True, "fail": False}
-#: The contract's names of times, by which a fault is known in every language.
+#: The contract's names of times, by which an error names them in every language.
 _FIELDS = {
     "ttl": "ttl_ms",
     "stale_ttl": "stale_ms",
@@ -48,42 +48,42 @@ class _Required(TypedDict):
 
 
 class RebuildOptions(_Required, total=False):
-    """The options of one `get_or_rebuild`. None is as good as left out."""
+    """The options of one `get_or_rebuild`. None means not set."""
 
-    #: How long after `ttl` it may be served stale. Default: as the namespace's policy says.
+    #: How long after `ttl` it may be served stale: 0 to a year. Default: the namespace's policy.
     stale_ttl: Seconds | None
-    #: In place of `ttl` for the knowledge that there is nothing. Default: `ttl`.
+    #: Replaces `ttl` if the source has nothing. Default: `ttl`.
     absent_ttl: Seconds | None
-    #: Names to invalidate the value by: at most 16, each of 1 to 256 bytes.
+    #: Tags that invalidate the value: at most 16, each of 1 to 256 bytes.
     tags: Sequence[str]
-    #: Default: the client's.
+    #: Default: the client's namespace.
     namespace: str | None
     #: How long to wait for another caller's rebuild; 0 does not wait. Default: 30 s.
     wait: Seconds | None
-    #: How long the lease lasts; it is extended while the rebuild runs. Default: learned by the service.
+    #: The length of the lease. It is extended during the rebuild. Default: learned by the service.
     lease: Seconds | None
-    #: Whether a stale value is a good answer. Default: as the namespace's policy says.
+    #: Whether a stale value is acceptable. Default: the namespace's policy.
     stale: Literal["allow", "forbid"] | None
-    #: `store`: nothing that was invalidated before this call began is returned. Default: `near`.
+    #: `store`: returns nothing that was invalidated before this call began. Default: `near`.
     read: Literal["near", "store"] | None
-    #: Rebuild now, although the value may be fresh. Default: false.
+    #: Rebuild now, even if the value is fresh. Default: false.
     refresh: bool
-    #: Where there is a value to serve meanwhile: `background` serves it and lets the rebuild go on, `await`
-    #: waits for the rebuild. Default: `background`; with `refresh` always `await`.
+    #: If there is a value to serve in the meantime: `background` returns it and continues the rebuild, `await` waits
+    #: for the rebuild. Default: `background`; with `refresh` always `await`.
     revalidate: Literal["background", "await"] | None
-    #: With `revalidate="await"`: serve the stale value where the rebuild fails. Default: false.
+    #: With `revalidate="await"`: serve the stale value if the rebuild fails. Default: false.
     stale_if_error: bool
-    #: What to do when the service cannot be reached. Default: the client's.
+    #: What to do if the service cannot be reached. Default: the client's.
     on_unavailable: OnUnavailable | None
     #: The W3C traceparent to pass on. Default: that of OpenTelemetry's current span.
     traceparent: str | None
 
 
 class GetOptions(TypedDict, total=False):
-    """The options of one `get`, as those of RebuildOptions. None is as good as left out."""
+    """The options of one `get`, as in RebuildOptions. None means not set."""
 
     namespace: str | None
-    #: How long to wait for a rebuild that runs. Default: 0, which does not wait.
+    #: How long to wait for a running rebuild. Default: 0, which does not wait.
     wait: Seconds | None
     stale: Literal["allow", "forbid"] | None
     read: Literal["near", "store"] | None
@@ -91,12 +91,12 @@ class GetOptions(TypedDict, total=False):
 
 
 class SetOptions(_Required, total=False):
-    """The options of one `set`, as those of RebuildOptions. None is as good as left out."""
+    """The options of one `set`, as in RebuildOptions. None means not set."""
 
     stale_ttl: Seconds | None
     tags: Sequence[str]
     namespace: str | None
-    #: How long to wait for a rebuild that runs, before the value is stored. Default: 30 s.
+    #: How long to wait for a running rebuild before the value is stored. Default: 30 s.
     wait: Seconds | None
     traceparent: str | None
 
@@ -107,7 +107,7 @@ _KNOWN = _REQUIRED | RebuildOptions.__optional_keys__
 
 @dataclass(frozen=True)
 class Defaults:
-    """What the client says for its calls."""
+    """The client's defaults for its calls."""
 
     namespace: str
     #: None: host name and process id, which a fork changes.
@@ -118,7 +118,7 @@ class Defaults:
 
 @dataclass(frozen=True)
 class Terms:
-    """One call, with nothing left open. Times are milliseconds."""
+    """One call with all options resolved. Times are milliseconds."""
 
     namespace: str
     key: str
@@ -137,7 +137,7 @@ class Terms:
     rebuild_locally: bool
     traceparent: str
     lease_hold_max_s: float
-    #: The fence of a value that the codec could not read: it is rebuilt once, unless there is a newer one.
+    #: The fence of a value that the codec could not read. It is rebuilt once, unless there is a newer one.
     unreadable_fence: int | None = None
 
     @property
@@ -149,13 +149,13 @@ class Terms:
     def shares(self) -> bool:
         """Whether the result of a rebuild that began before this call is good enough.
 
-        A caller that reads the store or refreshes wants what is newer than its call.
+        A caller that reads the store or refreshes needs something newer than its call.
         """
         return self.read != pb.READ_STORE and (not self.refresh or self.unreadable_fence is not None)
 
     @property
     def flight(self) -> Hashable:
-        """Calls with the same of these get the same answer: one request asks for those that come together."""
+        """Calls that agree in these get the same answer, so one request asks for those that come together."""
         if not self.shares:
             return uuid.uuid4()
         how = (self.stale, self.wait_for_rebuild, self.stale_if_error, self.rebuild_locally, self.unreadable_fence)
@@ -167,16 +167,16 @@ class Terms:
 
 
 def terms_of_get(key: str, options: GetOptions, defaults: Defaults) -> Terms:
-    """As `terms_of` does."""
+    """Like `terms_of`."""
     _known_only(options, GetOptions.__optional_keys__)
     wait = options.get("wait")
-    # Nothing is stored, so that any TTL does.
+    # Nothing is stored, so any TTL is fine.
     its: Any = {**options, "ttl": 1, "wait": 0 if wait is None else wait, "on_unavailable": "fail"}
     return terms_of(key, its, defaults)
 
 
 def terms_of_set(key: str, options: SetOptions, defaults: Defaults) -> Terms:
-    """As `terms_of` does."""
+    """Like `terms_of`."""
     _known_only(options, SetOptions.__required_keys__ | SetOptions.__optional_keys__)
     its: Any = {**options, "refresh": True, "on_unavailable": "fail"}
     return terms_of(key, its, defaults)
@@ -188,7 +188,7 @@ def _known_only(options: Mapping[str, object], known: frozenset[str]) -> None:
 
 
 def terms_of(key: str, options: RebuildOptions, defaults: Defaults) -> Terms:
-    """Raises InvalidOptionError, ValueError or TypeError for an option that is wrong, before anything is sent."""
+    """Raises InvalidOptionError, ValueError or TypeError for a wrong option, before anything is sent."""
     for name in options.keys() - _KNOWN | _REQUIRED - options.keys():
         raise TypeError(f"{name}: {'no such option' if name in options else 'this option is required'}")
     ttl_ms = ttl_ms_of("ttl", options["ttl"])
@@ -240,7 +240,7 @@ def tags_of(given: Sequence[str]) -> tuple[str, ...]:
 
 
 def milliseconds(name: str, time: Seconds, ms_min: int, ms_max: int) -> int:
-    """Whole milliseconds. Raises InvalidOptionError outside the bounds; the message says them as the contract does."""
+    """Whole milliseconds. Raises InvalidOptionError outside the bounds; the message gives them like the contract."""
     seconds = seconds_of(time)
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         raise TypeError(f"{name}: {time!r} is neither a number of seconds nor a timedelta")
@@ -256,8 +256,8 @@ def bounded_s(name: str, time: Seconds) -> float:
 
 
 def _whole(ms: float) -> float:
-    """Rounded where that is a number; up to a first millisecond, for a time that is short is not none."""
-    # An integer may be too large to be a float at all.
+    """Rounded; up to a first millisecond, because a short time does not mean none."""
+    # An integer may be too large for a float.
     if (isinstance(ms, float) and not math.isfinite(ms)) or abs(ms) > _MS_MAX:
         return ms
     return 1 if 0 < ms < 1 else round(ms)
@@ -273,14 +273,14 @@ def seconds_of(time: Seconds) -> float:
 
 
 def names(what: str, given: Iterable[str]) -> tuple[str, ...]:
-    """Raises TypeError for a single text, which would be taken for its letters; else as `text` does."""
+    """Raises TypeError for a single text, which would be taken for its letters; otherwise like `text`."""
     if isinstance(given, str):
         raise TypeError(f"{what}: give a list of names, not the text {given!r}")
     return tuple(text(f"{what}[{at}]", name) for at, name in enumerate(given))
 
 
 def text(what: str, given: str) -> str:
-    """Raises TypeError for what is no text, and InvalidOptionError for a text that UTF-8 cannot say."""
+    """Raises TypeError for anything but text, and InvalidOptionError for text without a UTF-8 form."""
     if not isinstance(given, str):
         raise TypeError(f"{what}: {given!r} is no text")
     try:
@@ -291,12 +291,12 @@ def text(what: str, given: str) -> str:
 
 
 def one_of(what: str, word: str | None, known: Mapping[str | None, T]) -> T:
-    """Raises ValueError, with the words that there are, for any other."""
+    """Raises ValueError, with the allowed words, for any other."""
     if word not in known:
         raise ValueError(f"{what}: {word!r} is none of {', '.join(w for w in known if w is not None)}")
     return known[word]
 
 
 def default_holder() -> str:
-    """Host name and process id; at most 256 bytes, as the contract says."""
+    """Host name and process id; at most 256 bytes, the contract's bound."""
     return f"{socket.gethostname()[:200]}/{os.getpid()}"

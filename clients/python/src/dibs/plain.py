@@ -1,4 +1,4 @@
-"""What JSON can carry, and what becomes of values that it has no word for."""
+"""What JSON can carry, and how values are converted that it cannot."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
-#: Makes JSON's own kinds of a value that is none of them; `NotImplemented` where it cannot. It is given the place too.
+#: Converts a value of another kind to JSON's own kinds; `NotImplemented` if it cannot. It also gets the path.
 Convert = Callable[[Any, str], Any]
 
-#: What to do instead, where people often meet it.
+#: What to use instead, for common cases.
 _INSTEAD: Mapping[type, str] = {
     set: "give a list",
     frozenset: "give a list",
@@ -25,12 +25,12 @@ _INSTEAD: Mapping[type, str] = {
 
 
 def encoded(value: Any, convert: Convert) -> bytes:
-    """JSON in UTF-8. Raises TypeError or ValueError, with the place, for what JSON cannot carry."""
+    """JSON in UTF-8. Raises TypeError or ValueError, with the path, for what JSON cannot carry."""
     return json.dumps(plain(value, convert), separators=(",", ":"), allow_nan=False).encode()
 
 
 def plain(value: Any, convert: Convert) -> Any:
-    """The value in JSON's own kinds. Raises as `encoded` does."""
+    """The value in JSON's own kinds. Raises like `encoded`."""
     try:
         return _plain(value, "value", convert)
     except RecursionError:
@@ -71,18 +71,18 @@ def _is_text(text: str) -> bool:
 
 
 def as_it_is(value: Any, place: str) -> Any:
-    """For values that are JSON's own already."""
+    """For values that are already JSON's own."""
     return NotImplemented
 
 
 def by_type(value: Any, place: str) -> Any:
-    """For values whose type is known to the one that reads them."""
+    """For values whose type the reader knows."""
     if isinstance(value, Enum):
         return value.value
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in fields(value) if field.init}
     if hasattr(value, "model_dump") and not isinstance(value, type):
-        # A model of pydantic, or what looks like one.
+        # A model of pydantic, or something like it.
         return value.model_dump(mode="json")
     if isinstance(value, (datetime, date, time)):
         return value.isoformat()

@@ -23,7 +23,7 @@ from dibs.tracing import RebuildSpan, Trace
 from dibs.v1 import coordinator_pb2 as pb
 from dibs.values import Result
 
-#: Shorter than a rebuild that is worth a lease: the caller has its value already.
+#: Shorter than a rebuild that is worth a lease, because the caller already has its value.
 _PUBLISH_S = 2.0
 PUBLISH_AGAIN = 3
 PUBLISH_PAUSE_S = 0.100
@@ -36,7 +36,7 @@ STORED = (pb.PUBLISH_OUTCOME_STORED, pb.PUBLISH_OUTCOME_STORED_LATE, pb.PUBLISH_
 
 @dataclass(frozen=True)
 class Task:
-    """One call: what is asked for, and how it is made."""
+    """One call: the request, and how it is made."""
 
     terms: Terms
     hooks: Hooks
@@ -53,7 +53,7 @@ class Task:
     readable: Callable[[bytes], bool]
     #: It gets no lease.
     read_only: bool = False
-    #: In place of a rebuild under the lease.
+    #: Replaces the rebuild under the lease.
     on_lease: Callable[[Task, pb.Lease], Steps[Any]] | None = None
 
 
@@ -65,12 +65,12 @@ class _Held:
     lease: pb.Lease
     running: Rebuilding
     span: RebuildSpan
-    #: None: a publish that goes on behind will know.
+    #: None: a publish in the background will know.
     outcome: RebuildOutcome | None = "not_stored"
 
 
 class LeaseGoneError(Exception):
-    """The lease was lost, and the rebuild's result counts for no caller: another one may have the value by now."""
+    """The lease was lost, and the rebuild's result counts for no caller. Another one may have the value by now."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(error)
@@ -78,9 +78,9 @@ class LeaseGoneError(Exception):
 
 
 def rebuild_under_lease(task: Task, lease: pb.Lease) -> Steps[Answer]:
-    """Rebuilds and publishes the result, which its own callers get even where the publish fails.
+    """Rebuilds and publishes the result, which its own callers get even if the publish fails.
 
-    Raises what the rebuild raised, after the waiters were told, or LeaseGoneError.
+    Raises the rebuild's error, after the waiters were told, or LeaseGoneError.
     """
     span = task.trace.rebuild(task.terms.namespace, word(pb.LeaseReason, lease.reason), lease.fence)
     held = _Held(task, lease, task.rebuilds.begin(task.terms, lease), span)
@@ -101,14 +101,14 @@ def rebuild_under_lease(task: Task, lease: pb.Lease) -> Steps[Answer]:
 
 
 def give_back(task: Task, lease: pb.Lease, span: RebuildSpan | None, failure: pb.Failure | None) -> Steps[bool]:
-    """Releases a lease; whether the service says that it was held until then."""
+    """Releases a lease. Returns whether the service says that it was held until then."""
     terms = task.terms
     request = pb.ReleaseRequest(namespace=terms.namespace, key=terms.key, token=lease.token, failure=failure)
     traceparent = task.trace.traceparent if span is None else span.traceparent
     try:
         response: pb.ReleaseResponse = yield Call("Release", request, _RELEASE_S, traceparent)
     except ServiceError as error:
-        # The lease ends with its time; the error that counts is the rebuild's.
+        # The lease expires by itself. The error that counts is the rebuild's.
         tell(task.hooks.background_error, terms.namespace, terms.key, error)
         return False
     return response.outcome == pb.RELEASE_OUTCOME_RELEASED
@@ -119,13 +119,13 @@ def _rebuild_and_hand_over(held: _Held) -> Steps[Answer]:
     try:
         ran: Ran = yield _run(held)
     except Abandoned:
-        # That the callers have gone is no failure, and another one may try at once.
+        # If the callers have left, that is not a failure, and another caller may try at once.
         running.close()
         yield from give_back(task, lease, span, None)
         raise
     if ran.void or (ran.lost and ran.error is not None):
         raise LeaseGoneError(ran.error or LeaseLostError())
-    # From here on a caller could miss an invalidation that comes between the publish and its answer.
+    # From here on, a caller could miss an invalidation that comes between the publish and its answer.
     running.close()
     if ran.error is not None:
         released = yield from give_back(task, lease, span, failure_of(ran.error))
@@ -139,7 +139,7 @@ def _rebuild_and_hand_over(held: _Held) -> Steps[Answer]:
         return answer
     published = yield from _hand_over(held, result)
     if ran.lost and published is not None and published.outcome in _VOID:
-        # The lease ran out without a word from the service; this is the word.
+        # The lease expired without notice from the service. This is the notice.
         raise LeaseGoneError(LeaseLostError())
     # A replica that does not know whether it counts leaves the field out.
     if published is not None and published.outcome in STORED and published.counts:
@@ -173,10 +173,10 @@ def _lost(task: Task) -> None:
 
 
 def _hand_over(held: _Held, result: Result) -> Steps[pb.PublishResponse | None]:
-    """What the service says of the result; None where it has not taken a word of it.
+    """The service's answer for the result; None if it has accepted nothing.
 
-    A publish that was not answered is repeated behind. One that was refused, as for its size, is told to the fleet;
-    the source has answered anyway, so the caller has its value.
+    A publish without an answer is repeated in the background. A refusal, for example because of its size, is told to
+    the fleet. The source has answered anyway, so the caller has its value.
     """
     task = held.task
     if result.refused is not None:
@@ -190,7 +190,7 @@ def _hand_over(held: _Held, result: Result) -> Steps[pb.PublishResponse | None]:
     except ServiceError as error:
         if may_publish_again(error):
             held.outcome = None
-            # Safe to repeat: one that was stored already is answered with `duplicate`.
+            # Safe to repeat: a publish that was already stored answers `duplicate`.
             yield Behind(_publish_again(task, request, held.span, error))
             return None
         refused = error
@@ -225,7 +225,7 @@ def publish(task: Task, request: pb.PublishRequest, span: RebuildSpan) -> Steps[
     try:
         response: pb.PublishResponse = yield Call("Publish", request, _PUBLISH_S, span.traceparent)
     finally:
-        # Not only when the service says so: this process has the new value. Also where it may have failed.
+        # Not only when the service reports it, because this process has the new value. Also if it may have failed.
         if task.near is not None:
             task.near.changed(terms.namespace, (terms.key,))
     outcome = word(pb.PublishOutcome, response.outcome)

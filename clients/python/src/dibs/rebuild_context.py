@@ -1,4 +1,4 @@
-"""What a rebuild is told."""
+"""What a rebuild gets."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 
 @dataclass(frozen=True)
 class _Lease(Generic[T]):
-    #: Grows with each lease of the key; give it to the source, if that checks fences. 0 if there is none.
+    #: Grows with each lease of the key. Pass it to the source if that checks fences. 0 if there is none.
     fence: int
-    #: Why the lease was given, such as `miss` or `expired`; `local` where the service could not be reached.
+    #: Why the lease was granted, such as `miss` or `expired`; `local` if the service could not be reached.
     reason: str
-    #: A value before is known, and the codec can still read it.
+    #: A previous value is known, and the codec can still read it.
     has_previous: bool
-    #: The value before, for a source that can say "not modified". None where the source had nothing, or none
-    #: is known.
+    #: The previous value, for a source that can answer "not modified". None if the source had nothing, or if none is
+    #: known.
     previous: T | None
 
 
 @dataclass(frozen=True)
 class Rebuild(_Lease[T]):
-    """What a rebuild of a Client is told."""
+    """What a rebuild of a Client gets."""
 
-    #: Set when the lease is lost. Stop then, by raising LeaseLostError or anything else.
+    #: Set when the lease is lost. Then stop, by raising LeaseLostError or anything else.
     lost: threading.Event
 
 
 @dataclass(frozen=True)
 class AsyncRebuild(_Lease[T]):
-    """What a rebuild of an AsyncClient is told. It is cancelled when no caller waits for it any more."""
+    """What a rebuild of an AsyncClient gets. It is cancelled when no caller waits for it any more."""
 
-    #: Set when the lease is lost. Stop then, by raising LeaseLostError or anything else.
+    #: Set when the lease is lost. Then stop, by raising LeaseLostError or anything else.
     lost: asyncio.Event
 
 
 def told(grant: Grant, codec: Codec[T]) -> tuple[int, str, bool, T | None]:
-    """The grant as a rebuild wants it. A value before in another format is as good as none: it is replaced."""
+    """The grant for a rebuild. A previous value in another format counts as none, because it is replaced."""
     if not grant.has_previous or grant.previous is None:
         return grant.fence, grant.reason, grant.has_previous, None
     try:
@@ -56,10 +56,10 @@ def told(grant: Grant, codec: Codec[T]) -> tuple[int, str, bool, T | None]:
 
 
 def wants_context(fn: Callable[..., Any], given: int = 0) -> bool:
-    """Whether a rebuild has a parameter that must be given, besides those that are; one with a default is its own."""
+    """Whether a rebuild has one more required parameter than these. One with a default is its own."""
     try:
         parameters = inspect.signature(fn).parameters.values()
     except (TypeError, ValueError):
-        # Something built in that does not say.
+        # A built-in that does not describe its parameters.
         return False
     return sum(p.kind in _POSITIONAL and p.default is p.empty for p in parameters) > given

@@ -1,4 +1,4 @@
-"""The rebuilds that run in this process, for callers that come while they do."""
+"""The running rebuilds of this process, for callers that come in the meantime."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from time import monotonic
 from dibs.options import Terms
 from dibs.v1 import coordinator_pb2 as pb
 
-#: A refresh and an early refresh run beside a value that the service still serves.
+#: A refresh and an early refresh run while the service still serves a value.
 _BESIDE_A_VALUE = (pb.LEASE_REASON_REFRESH, pb.LEASE_REASON_EARLY_REFRESH)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a call came to: bytes, or None where the source has nothing, and the fence of the value; 0 if unknown."""
+    """The result of a call: bytes, or None if the source has nothing, and the fence of the value; 0 if unknown."""
 
     data: bytes | None
     fence: int = 0
@@ -26,7 +26,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Ended:
-    """What a rebuild has for the callers that came after its lease. Neither: they ask the service again."""
+    """The result of a rebuild for callers that came after its lease. With neither, they ask the service again."""
 
     answer: Answer | None = None
     error: Exception | None = None
@@ -37,7 +37,7 @@ class Rebuilding:
 
     def __init__(self, terms: Terms, lease: pb.Lease | None) -> None:
         self.began_at = monotonic()
-        #: Set once, with what the callers that joined late get.
+        #: Set once, with the result for the callers that joined late.
         self.ended: Future[Ended] = Future()
         self.local = lease is None
         self.token = "" if lease is None else lease.token
@@ -54,24 +54,24 @@ class Rebuilding:
 
     @property
     def open(self) -> bool:
-        """Whether nothing has happened that a caller that comes now must not miss."""
+        """Whether nothing has happened that a new caller must not miss."""
         return self._open
 
     def joinable_by(self, terms: Terms) -> bool:
-        """Whether a caller that comes now may share the result, instead of asking the service."""
+        """Whether a new caller may share the result, instead of asking the service."""
         if not self._open or self._beside_a_value:
             return False
         if self.local or terms.stale == pb.STALE_FORBID:
             return True
-        # The service would serve a stale value at once. Where the holder did not want one, there may be one too.
+        # The service would serve a stale value at once. If the holder did not accept one, there may be one too.
         return not self._has_previous and self._stale in (pb.STALE_ALLOW, terms.stale)
 
     def close(self) -> None:
-        """Callers that come from now on ask the service; those that have joined go on waiting."""
+        """New callers ask the service. Those that have joined continue to wait."""
         self._open = False
 
     def end(self, ended: Ended) -> None:
-        """The first word counts."""
+        """Only the first result counts."""
         self.close()
         with suppress(InvalidStateError):
             self.ended.set_result(ended)
@@ -90,11 +90,11 @@ class Rebuilding:
 
 @dataclass(frozen=True)
 class Invalidation:
-    """What an invalidation may have reached: one of this client, or one that a session tells of."""
+    """What an invalidation may have reached: one of this client, or one that a session reports."""
 
     namespace: str
     keys: frozenset[str]
-    #: By tags or as a whole: any key.
+    #: By tags, or as a whole: any key.
     any_key: bool
 
     def reaches(self, id_: tuple[str, str]) -> bool:
@@ -102,7 +102,7 @@ class Invalidation:
 
 
 class Rebuilds:
-    """All of them of one client, by namespace and key."""
+    """All rebuilds of one client, by namespace and key."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -117,15 +117,15 @@ class Rebuilds:
         return running
 
     def begin(self, terms: Terms, lease: pb.Lease) -> Rebuilding:
-        """A lease has come: a rebuild that ran here for the key before takes no more callers."""
+        """A lease has come, so an earlier rebuild of the key here accepts no more callers."""
         with self._lock:
             return self._begin(terms, lease)
 
     def begin_local(self, terms: Terms) -> tuple[Rebuilding, bool]:
-        """Without the service: the rebuild that runs, or a new one, and whether it is new."""
+        """Without the service: the running rebuild, or a new one, and whether it is new."""
         with self._lock:
             running = self._running.get(terms.id)
-            # Under a lease it may be older than a call that wants the newest.
+            # One under a lease may be older than a call that needs the newest.
             if running is not None and (running.local or terms.shares) and running.joinable_by(terms):
                 return running, False
             return self._begin(terms, None), True
@@ -134,7 +134,7 @@ class Rebuilds:
         """However it ended, no caller waits for it any more."""
         running.end(Ended())
         with self._lock:
-            # Only what is still its own: another one may have begun since.
+            # Only if it is still its own, because another one may have begun since.
             if self._running.get(terms.id) is running:
                 del self._running[terms.id]
 
@@ -146,16 +146,16 @@ class Rebuilds:
             running.void()
 
     def invalidated(self, invalidation: Invalidation) -> None:
-        """The client's own invalidation has returned, or failed: what it may have reached takes no more callers."""
+        """The client's own invalidation has returned or failed. What it may have reached accepts no more callers."""
         with self._lock:
             for id_, running in self._running.items():
                 if invalidation.reaches(id_):
                     running.close()
 
     def close_local(self, invalidation: Invalidation | None = None) -> None:
-        """Rebuilds without the service take no more callers; None: all of them.
+        """Rebuilds without the service accept no more callers; None: all of them.
 
-        The service knows better, or has told of a change. It tells those under a lease when that is lost.
+        The service has newer values, or has reported a change. Rebuilds under a lease are told when that is lost.
         """
         with self._lock:
             for id_, running in self._running.items():

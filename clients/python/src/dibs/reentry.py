@@ -1,4 +1,4 @@
-"""Sees a rebuild that asks for its own key, by the context that its tasks and threads inherit."""
+"""Detects a rebuild that asks for its own key, by the context that its tasks and threads inherit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class _Frame:
 
     def __init__(self, of: tuple[int, str, str]) -> None:
         self.of = of
-        # A child process that is forked within has the context, but is not what the rebuild waits for.
+        # A child process that is forked inside has the context, but the rebuild does not wait for it.
         self.process = os.getpid()
         # A task that the rebuild started may outlive it, and may ask for the key then.
         self.running = True
@@ -25,7 +25,7 @@ _FRAMES: ContextVar[tuple[_Frame, ...]] = ContextVar("dibs_rebuilds", default=()
 
 
 def refuse_reentry(client: object, namespace: str, *keys: str) -> None:
-    """Raises ReentrantRebuildError where the current context is inside a rebuild of one of these keys."""
+    """Raises ReentrantRebuildError if the current context is inside a rebuild of one of these keys."""
     frames = _FRAMES.get()
     if not frames:
         return
@@ -37,7 +37,7 @@ def refuse_reentry(client: object, namespace: str, *keys: str) -> None:
 
 @contextmanager
 def inside(client: object, namespace: str, *keys: str) -> Generator[None]:
-    """What runs within is the rebuild of these keys."""
+    """Marks the code inside as the rebuild of these keys."""
     frames = [_Frame((id(client), namespace or "default", key)) for key in keys]
     token = _FRAMES.set((*_FRAMES.get(), *frames))
     try:
@@ -49,7 +49,7 @@ def inside(client: object, namespace: str, *keys: str) -> Generator[None]:
 
 
 def outside() -> Context:
-    """The current context, but inside no rebuild: for work that no rebuild waits for."""
+    """The current context without its rebuilds, for work that no rebuild waits for."""
     context = copy_context()
     context.run(_FRAMES.set, ())
     return context

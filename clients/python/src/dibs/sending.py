@@ -1,4 +1,4 @@
-"""One call on its way, on a session or by itself."""
+"""One call on its way, on a session or as a unary call."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _NAMES = {code.value[0]: code.name for code in grpc.StatusCode}
 
 @dataclass(frozen=True, eq=False)
 class Sending:
-    """A call, its answer, and until when that is waited for, as a time of `time.monotonic()`."""
+    """A call, its answer, and until when to wait for it, as a time of `time.monotonic()`."""
 
     call: Call
     until: float
     future: Future[Any] = field(default_factory=Future)
-    #: Of a call with many answers: told each of them, in a thread of the link.
+    #: For a call with many answers: called with each of them, in a thread of the link.
     answered: Callable[[Any], None] | None = None
     #: The endpoints at which nothing answered.
     tried: set[Any] = field(default_factory=set)
 
     def succeed(self, response: Any) -> bool:
-        """False where its caller has left, and wants no answer."""
+        """False if its caller has left, and needs no answer."""
         if not self.future.set_running_or_notify_cancel():
             return False
         self.future.set_result(response)
@@ -46,16 +46,16 @@ class Sending:
 
 
 def service_error(error: Any) -> ServiceError:
-    """What gRPC says, in the words of this package."""
+    """gRPC's error, in the words of this package."""
     # Not dict(), which takes an asyncio call's metadata for something else than pairs.
     trailers = {key: value for key, value in error.trailing_metadata() or ()}  # noqa: C416
     pushback = str(trailers.get("grpc-retry-pushback-ms", ""))
-    # Anything but a number of milliseconds, such as -1, says not to come back.
+    # Anything but a number of milliseconds, such as -1, means not to retry.
     retry_after = int(pushback) / 1_000 if pushback.isdecimal() else None
     return ServiceError(error.code().name, error.details() or "", retry_after)
 
 
 def error_of(error: pb.CallError) -> ServiceError:
-    """The same of an error that came as a message."""
+    """The same for an error that came as a message."""
     after = error.retry_after_ms / 1_000 if error.HasField("retry_after_ms") else None
     return ServiceError(_NAMES.get(error.code, "UNKNOWN"), error.message, after)

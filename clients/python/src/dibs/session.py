@@ -1,4 +1,4 @@
-"""All calls of a client on one stream: what gathers while a message is sent leaves with the next one."""
+"""All calls of a client on one stream. Calls that gather while a message is sent leave with the next one."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from dibs.near_cache import LIVE_S, NearValues, Watch
 from dibs.sending import Sending, error_of, service_error
 from dibs.v1 import coordinator_pb2 as pb
 
-#: A message of the contract is no larger, unless it carries a single call.
+#: The contract's bound for a message, unless it carries a single call.
 _MESSAGE_BYTES_MAX = 1_000_000
-#: Leases may still come for so many calls that were cancelled; more of them end with their time.
+#: Leases may still come for this many cancelled calls. Further ones expire by themselves.
 _CANCELLED_MAX = 1_000
-#: How often it is looked at whether the session is confirmed: a process that did not run so long is not a late service.
+#: How often to check whether the session is confirmed. Time in which this process did not run does not count as
+#: lateness.
 _STEP_S = 0.1
 _UNAUTHENTICATED = grpc.StatusCode.UNAUTHENTICATED.value[0]
 _FIELDS = {
@@ -34,13 +35,13 @@ _FIELDS = {
     "Explain": "explain",
     "GetOrLockMany": "get_or_lock_many",
 }
-#: A stream that was refused for these would be refused again; any other end is a connection that broke.
+#: With these, a stream will be refused again. Any other end is a broken connection.
 _FOR_GOOD = ("INVALID_ARGUMENT", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "UNAUTHENTICATED", "UNIMPLEMENTED")
 
 
 @dataclass(frozen=True, slots=True)
 class _Open:
-    """A call that is open, and how many changes had come when it was sent."""
+    """An open call, and how many changes had come when it was sent."""
 
     sending: Sending
     asked: int
@@ -48,32 +49,32 @@ class _Open:
 
 @dataclass(frozen=True)
 class SessionEvents:
-    """What a session tells its link. Called in the session's own threads."""
+    """What a session reports to its link. Called in the session's own threads."""
 
     lease_lost: Callable[[pb.LeaseLost], None]
     #: Something has changed in a namespace that it watches.
     changed: Callable[[pb.Invalidated], None]
-    #: It has ended, with these calls open; whether it was confirmed before, and whether it would be refused again.
+    #: It has ended, with these open calls; whether it was confirmed before, and whether it would be refused again.
     ended: Callable[[Session, list[Sending], ServiceError, bool, bool], None]
     #: The service has welcomed it.
     confirmed: Callable[[Session], None]
     #: New calls go elsewhere.
     leaving: Callable[[Session], None]
-    #: The token that the stream was opened with is not taken any more: the call may go with the one of now.
+    #: The token of the stream is no longer valid. The call may be sent with the current one.
     refused: Callable[[Session, Sending], None]
     #: A lease came for a call whose caller had left.
     give_back: Callable[[str, str, str], None]
 
 
 class Session:
-    """One stream. May be used by any thread; it has two of its own, one that reads and one that keeps deadlines."""
+    """One stream. Any thread may use it. It has two threads, one that reads and one for deadlines."""
 
     def __init__(
         self, stub: Any, hello: pb.SessionHello, connect_s: float, events: SessionEvents, near: NearValues | None = None
     ) -> None:
         self._near = near
         self._watch = Watch()
-        #: With which the leases of this session can be taken up by the next one.
+        #: The next session can take over the leases of this one with it.
         self.resume_token = ""
         self._events = events
         self._ids = itertools.count(1)
@@ -85,7 +86,7 @@ class Session:
         self._confirmed = False
         self._leaving = False
         self._over = False
-        #: Whether the calls that are open at the end are for the one that ended it.
+        #: Whether the calls that are open at the end belong to the one that ended it.
         self._aborted = False
         self._look_at = 0.0
         self._stream: Any = stub.Session(self._requests(hello))
@@ -97,7 +98,7 @@ class Session:
             thread.start()
 
     def send(self, sending: Sending) -> bool:
-        """False where this session takes no more calls."""
+        """False if this session accepts no more calls."""
         call = sending.call
         message = pb.SessionCall(
             deadline_ms=max(1, int((sending.until - monotonic()) * 1_000)), traceparent=call.traceparent
@@ -193,15 +194,15 @@ class Session:
 
     def _beat(self) -> None:
         now = monotonic()
-        # Where one was due long ago, this process was held up: changes that were sent before it may be read after it.
+        # If one was due long ago, this process was held up. Changes that were sent before it may be read after it.
         if self._near is not None and now - self._watch.heard_at >= LIVE_S and not self._watch.ended:
-            # What has come so far keeps the old one, which stays too old.
+            # What has come so far keeps the old watch, which stays too old.
             self._watch = Watch()
             self._near.missed()
         self._watch.heard_at = now
 
     def _unwatch(self) -> None:
-        """It tells of no more changes."""
+        """It reports no more changes."""
         if self._near is not None and not self._watch.ended:
             self._watch.ended = True
             self._near.missed()
@@ -234,7 +235,7 @@ class Session:
                 if not reply.more:
                     sending.succeed(None)
                 return
-            # False: its caller has left just now.
+            # False: its caller has just left.
             if sending.succeed(response):
                 return
             left = sending

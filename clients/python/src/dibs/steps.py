@@ -1,7 +1,7 @@
-"""What a call may want done. Steps are generators: they decide, and a driver acts.
+"""The actions of a call. Steps are generators: they decide, and a driver acts.
 
-Steps yield one of the acts below and are resumed with its result, or with its error thrown in. They touch no
-thread, no event loop and no network, so that `threads.py` and `loop.py` drive the same decisions.
+Steps yield one of the acts below and are resumed with its result, or with its error thrown in. They use no thread, no
+event loop and no network, so that `threads.py` and `loop.py` drive the same decisions.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class Abandoned(BaseException):
-    """Thrown into steps that no caller waits for any more. They may still yield what has to be put in order."""
+    """Thrown into steps that no caller waits for any more. They may still yield what must be put in order."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Call:
 
     method: str
     request: Any
-    #: How long the response is waited for, in seconds.
+    #: How long to wait for the response, in seconds.
     timeout: float
     traceparent: str = ""
     #: Whether the call is cancelled when all callers have left.
     leavable: bool = False
-    #: Its response, where it was sent already, together with others.
+    #: Its response, if it was already sent together with others.
     answer: Future[Any] | None = None
 
 
@@ -49,37 +49,37 @@ class Sleep:
 
 @dataclass(frozen=True)
 class Grant:
-    """What a rebuild is told of its lease."""
+    """The lease of a rebuild."""
 
     fence: int
     reason: str
     has_previous: bool = False
-    #: None where the source had nothing, or where `has_previous` is false.
+    #: None if the source had nothing, or if `has_previous` is false.
     previous: bytes | None = None
 
 
 @dataclass(frozen=True)
 class Run:
-    """The caller's own rebuild; resumed with what it came to."""
+    """The caller's own rebuild; resumed with its result."""
 
-    #: Called with the grant and an event that is set when the lease is lost; for a loop, awaitable.
+    #: Called with the grant and an event that is set when the lease is lost. For a loop, it is awaitable.
     rebuild: Callable[[Grant, Any], Any]
     grant: Grant
     #: Callers that joined late, and the way to void the lease.
     running: Rebuilding
-    #: Steps that run beside the rebuild and end when the lease is void; None if there is none to keep. They call
-    #: what they are given when the lease's time is over without a word from the service.
+    #: Steps that run during the rebuild and end when the lease is void; None without a lease to keep. They call their
+    #: argument when the lease's time is over without notice from the service.
     keep: Callable[[Callable[[], None]], Steps[None]] | None = None
     #: Called once, when the lease is lost.
     on_lost: Callable[[], None] = lambda: None
-    #: What the rebuild runs within.
+    #: The context of the rebuild.
     around: Callable[[], AbstractContextManager[object]] = nullcontext
     leavable: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)
 class Ran:
-    """What a rebuild came to."""
+    """The result of a rebuild."""
 
     result: Result | None
     error: Exception | None
@@ -106,7 +106,7 @@ class Loss:
             self._run.on_lost()
 
     def voided(self) -> None:
-        """The service says that it is over: callers ask again, without waiting for the rebuild to stop."""
+        """The service says that it is over. Callers ask again, without waiting for the rebuild to stop."""
         self.void = True
         self._run.running.end(Ended())
         self.over()
@@ -114,7 +114,7 @@ class Loss:
 
 @dataclass(frozen=True)
 class Behind:
-    """Steps that go on by themselves; resumed at once. Their errors are their own."""
+    """Steps that continue by themselves; resumed at once. Their errors are their own."""
 
     steps: Steps[None]
     leavable: ClassVar[bool] = False
@@ -122,7 +122,7 @@ class Behind:
 
 @dataclass(frozen=True)
 class Join:
-    """A wait for a rebuild that runs here, as a caller that came late; resumed with Ended, or None at `until`."""
+    """A late caller's wait for a rebuild that runs here; resumed with Ended, or None at `until`."""
 
     running: Rebuilding
     until: float

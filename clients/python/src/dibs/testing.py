@@ -1,4 +1,4 @@
-"""Doubles of the clients for your own unit tests: the same interface and decisions, and no service.
+"""Doubles of the clients for your own unit tests: the same interface and decisions, without a service.
 
 ```python
 from dibs.testing import MemoryClient
@@ -8,8 +8,8 @@ with MemoryClient() as client:
     client.advance(61)  # seconds; the value has expired
 ```
 
-Each client has a memory of its own. It obeys ttl, stale, absent values, tags, invalidation, joining, failures and
-their back-off. There is no other process: leases never run out, and a wait asks again every 10 ms.
+Each client has its own memory. It supports ttl, stale and absent values, tags, invalidation, joining, failures and
+their back-off. There is no other process: leases never expire, and a wait asks again every 10 ms.
 """
 
 from __future__ import annotations
@@ -29,35 +29,35 @@ from dibs.options import Seconds, seconds_of
 from dibs.steps import Call
 from dibs.v1 import coordinator_pb2 as pb
 
-#: A failure that names no other is remembered so long.
+#: How long a failure without a time of its own is remembered.
 _BACKOFF_MS = 1_000
-#: When to come back while another caller rebuilds: the memory wakes no waiter.
+#: When to retry while another caller rebuilds, because the memory wakes no waiter.
 _COME_BACK_MS = 10
 _LEASE_MS = 10_000
 
 
 @dataclass
 class _Record:
-    """What is known of one key. Times are those of the memory's clock."""
+    """What is known about one key. Times are those of the memory's clock."""
 
     hit: pb.Hit | None = None
     fresh_until: float = 0.0
     stale_until: float = 0.0
     tags: frozenset[str] = frozenset()
-    #: Of the lease that runs; empty if none does.
+    #: The token of the running lease; empty if there is none.
     token: str = ""
-    #: Tags that were invalidated while the lease runs.
+    #: Tags that were invalidated during the lease.
     dropped_tags: set[str] = field(default_factory=set)
     #: Leases that an invalidation has voided.
     voided: set[str] = field(default_factory=set)
     failed: str = ""
     failed_until: float = 0.0
-    #: Of the next lease.
+    #: The reason of the next lease.
     reason: pb.LeaseReason.ValueType = pb.LEASE_REASON_MISS
 
 
 class _Memory:
-    """The service, as far as one process can tell. May be called by any thread."""
+    """The service, as far as one process can see it. Any thread may call it."""
 
     def __init__(self) -> None:
         self._records: dict[tuple[str, str], _Record] = {}
@@ -69,7 +69,7 @@ class _Memory:
         self._ahead += seconds
 
     def answer(self, call: Call) -> Any:
-        """The response of a call. Raises ServiceError, as the service does, for bad input."""
+        """The response of a call. Raises ServiceError for bad input, like the service."""
         answers: dict[str, Callable[[Any], Any]] = {
             "GetOrLock": self._get_or_lock,
             "Publish": self._publish,
@@ -217,14 +217,14 @@ def _as(hit: pb.Hit, freshness: pb.Freshness.ValueType) -> pb.Hit:
 
 
 class _MemoryLink:
-    """How calls travel to a memory."""
+    """Carries calls to a memory."""
 
     def __init__(self, memory: _Memory) -> None:
         self.closed = False
         self._memory = memory
 
     def refuse(self) -> None:
-        """As `Link` does."""
+        """Like `Link`."""
         self.closed = True
 
     @property
@@ -240,7 +240,7 @@ class _MemoryLink:
         return answered
 
     def call_many(self, call: Call, answered: Callable[[Any], None]) -> Future[Any]:
-        """As `Link` does. An error of one key is that of all."""
+        """Like `Link`. An error of one key is the error of all."""
         ended: Future[Any] = Future()
         try:
             for key in call.request.keys:
@@ -259,18 +259,18 @@ class _MemoryLink:
         return ended
 
     def groups(self, keys: list[str]) -> list[list[str]]:
-        """As `Link` does."""
+        """Like `Link`."""
         return [keys]
 
     def give_back(self, namespace: str, key: str, token: str) -> None:
-        """As `Link` does."""
+        """Like `Link`."""
         self._memory.answer(Call("Release", pb.ReleaseRequest(namespace=namespace, key=key, token=token), 1.0))
 
     def ready(self, within: float) -> None:
         """There is nothing to connect to."""
 
     def close(self) -> None:
-        """There is nothing to let go of."""
+        """There is nothing to close."""
 
     before_fork = after_fork_in_parent = after_fork_in_child = close
 
@@ -283,7 +283,7 @@ class MemoryClient(Client):
         return _MemoryLink(self._memory)
 
     def advance(self, time: Seconds) -> None:
-        """Lets so much time go by for values and back-offs, at once."""
+        """Lets this much time pass for values and back-offs, at once."""
         self._memory.advance(seconds_of(time))
 
 
@@ -300,5 +300,5 @@ class AsyncMemoryClient(AsyncClient):
         return self._link.stub
 
     def advance(self, time: Seconds) -> None:
-        """Lets so much time go by for values and back-offs, at once."""
+        """Lets this much time pass for values and back-offs, at once."""
         self._memory.advance(seconds_of(time))

@@ -1,4 +1,4 @@
-"""Steps driven by threads: the caller's own, and where steps continue in the background, one for each."""
+"""Steps driven by threads: the caller's own, and a separate one for each that continues in the background."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ T = TypeVar("T")
 
 
 class LeftError(Exception):
-    """The time of the caller that drives is over. The steps are where they were, for the next one to go on."""
+    """The time of the driving caller is over. The steps stay where they are, and the next one continues them."""
 
 
 class _VoidError(Exception):
-    """The lease of the flight is void, and its driver is still in the rebuild: the other callers go on without it."""
+    """The lease of the flight is void, and its driver is still in the rebuild. The others continue without it."""
 
 
 class Crew:
@@ -39,12 +39,12 @@ class Crew:
         self.link = link
         self._idle = threading.Condition()
         self._busy = 0
-        #: Of those, the steps that go on without a caller.
+        #: Of these, the steps that continue without a caller.
         self._behind = 0
 
     @contextlib.contextmanager
     def at_work(self) -> Generator[None]:
-        """Around every call of a user's. Raises ServiceError when the client is closed."""
+        """Around every call of a user. Raises ServiceError if the client is closed."""
         if self.link.closed:
             raise ServiceError("CANCELLED", "this client is closed")
         self._begin()
@@ -54,7 +54,7 @@ class Crew:
             self._end()
 
     def start(self, work: Callable[[], None], context: Context | None = None) -> None:
-        """Does it in a thread of its own, which a process that ends does not wait for."""
+        """Does it in a separate thread. A process that ends does not wait for it."""
         run = (copy_context() if context is None else context).run
         threading.Thread(target=run, args=(work,), daemon=True).start()
 
@@ -71,7 +71,7 @@ class Crew:
         self.start(counted)
 
     def behind(self, drive: Callable[[], None]) -> None:
-        """Steps that go on without a caller, and that `flush` and `close` wait for."""
+        """Steps that continue without a caller. `flush` and `close` wait for them."""
         behind = self.at_work_behind()
         behind.__enter__()
 
@@ -85,7 +85,7 @@ class Crew:
 
     @contextlib.contextmanager
     def at_work_behind(self) -> Generator[None]:
-        """Around work that goes on without a caller, in a thread that is there already."""
+        """Around work that continues without a caller, in an existing thread."""
         self._begin()
         with self._idle:
             self._behind += 1
@@ -121,9 +121,9 @@ class Course(Generic[T]):
 
     def __init__(self, steps: Steps[T], crew: Crew) -> None:
         self.result: Future[T] = Future()
-        #: Set when these steps are not needed any more; their driver leaves at the next pause.
+        #: Set when these steps are no longer needed. Their driver leaves at the next pause.
         self.stop = threading.Event()
-        #: Its first request has been sent, or it has joined a rebuild: callers that come now are later than that.
+        #: Its first request has been sent, or it has joined a rebuild. Later callers come after that.
         self.under_way = False
         #: The lease is void while the driver is still in the rebuild.
         self.void = False
@@ -134,11 +134,11 @@ class Course(Generic[T]):
         self._act: Act | None = None
         self._sent: Future[Any] | None = None
         self._abandoned = False
-        #: What the rebuild raised.
+        #: The rebuild's error.
         self._failed: Exception | None = None
 
     def drive(self, until: float = math.inf) -> None:
-        """Goes on until `result` is there. Raises LeftError at `until`, a time of `time.monotonic()`."""
+        """Continues until `result` is there. Raises LeftError at `until`, a time of `time.monotonic()`."""
         try:
             if self._act is None:
                 self._act = next(self._steps)
@@ -149,19 +149,19 @@ class Course(Generic[T]):
         except LeftError:
             raise
         except (Exception, Abandoned) as error:
-            # A StopIteration of the rebuild's: Python lets none out of a generator, and the steps are one.
+            # A StopIteration of the rebuild: Python does not let one out of a generator, and the steps are one.
             failed = self._failed
             self.result.set_exception(
                 failed if isinstance(failed, StopIteration) and error.__cause__ is failed else error
             )
         except BaseException as interrupt:
-            # Between two acts the steps live on; within, as when a hook is interrupted, they have ended with it.
+            # Between two acts the steps are alive. Within one, as when a hook is interrupted, they have ended with it.
             if inspect.getgeneratorstate(self._steps) == inspect.GEN_CLOSED:
                 self.result.set_exception(interrupt)
             raise
 
     def abandon(self) -> None:
-        """All callers have left: drives on to where everything is in order."""
+        """All callers have left: drives on until everything is in order."""
         self._abandoned = True
         self.drive()
 
@@ -177,7 +177,7 @@ class Course(Generic[T]):
         return self._steps.send(result)
 
     def _answered(self) -> bool:
-        """An answer that has come just now may be a lease, which has to be given back."""
+        """An answer that has just come may be a lease, which must be given back."""
         if self._sent is not None and self._sent.cancel():
             self._sent = None
         return self._sent is not None
@@ -224,7 +224,7 @@ class Course(Generic[T]):
             raise LeftError
 
     def _run(self, run: Run) -> Ran:
-        """In the thread that drives, which cannot leave meanwhile: connections are often a thread's own."""
+        """In the driving thread, which cannot leave in the meantime, because connections often belong to a thread."""
         lost = threading.Event()
         loss = Loss(run, lost.set)
 
@@ -292,9 +292,9 @@ class _Flight:
 
 
 class Flights:
-    """Joins equal calls of one process that come before their request is sent: they share its result.
+    """Joins equal calls of one process that come before their request is sent, so they share its result.
 
-    Each caller can leave at its own time; another one drives on then, and the call is abandoned when all have left.
+    Each caller can leave at its own time. Another one then drives on, and the call is abandoned when all have left.
     """
 
     def __init__(self, crew: Crew) -> None:
@@ -303,7 +303,7 @@ class Flights:
         self._flights: dict[Hashable, _Flight] = {}
 
     def join(self, id: Hashable, start: Callable[[], Steps[Answer]], until: float) -> Answer:  # noqa: A002
-        """Raises what the steps raise, and LeftError at `until`, a time of `time.monotonic()`."""
+        """Raises the error of the steps, and LeftError at `until`, a time of `time.monotonic()`."""
         while True:
             flight = self._board(id, start)
             try:
@@ -317,7 +317,7 @@ class Flights:
     def _board(self, id: Hashable, start: Callable[[], Steps[Answer]]) -> _Flight:  # noqa: A002
         with self._lock:
             flight = self._flights.get(id)
-            # The request of one that is under way is older than this caller: an invalidation may lie between.
+            # The request of a flight under way is older than this caller. An invalidation may have come in between.
             if flight is None or flight.course.under_way:
                 flight = self._flights[id] = _Flight(Course(start(), self._crew), self._lock)
             flight.callers += 1
@@ -328,7 +328,7 @@ class Flights:
             flight.callers -= 1
             over = flight.course.result.done()
             abandoned = flight.callers == 0 and not over
-            # Only the flight that is still its own: another may have begun since this one was over.
+            # Only the flight that is still its own. Another may have begun since this one was over.
             if (over or abandoned) and self._flights.get(id) is flight:
                 del self._flights[id]
         if abandoned:
@@ -336,5 +336,5 @@ class Flights:
 
 
 def left_until(until: float) -> float | None:
-    """The time until then in seconds, as waiting wants it: None forever."""
+    """The time until then in seconds, for waiting: None means forever."""
     return None if until == math.inf else max(0.0, until - monotonic())

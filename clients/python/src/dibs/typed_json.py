@@ -18,7 +18,7 @@ from dibs.plain import as_it_is, by_type, encoded, plain
 from dibs.values import Value
 
 T = TypeVar("T")
-#: Makes a value of JSON's own kinds, at a place. Raises ValueError, with the place, where it is no such value.
+#: Makes a value from JSON's own kinds, at a path. Raises ValueError, with the path, if it is no such value.
 Reader = Callable[[Any, str], Any]
 
 _SCALARS: tuple[Any, ...] = (bool, int, float, str, type(None))
@@ -34,7 +34,7 @@ class _TypedJson(Generic[T]):
 
     def encode(self, value: Any, /) -> bytes:
         data = plain(value, by_type)
-        # Before it is stored: what this process makes it can read.
+        # Checked before it is stored: this process can read what it makes.
         self._read(data, "value")
         return encoded(data, as_it_is)
 
@@ -49,9 +49,9 @@ def json_of(kind: Any) -> Codec[Any]: ...
 def json_of(kind: Any) -> Codec[Any]:
     """A codec for JSON of this type, such as `json_of(User)` or `json_of(list[User])`.
 
-    Knows dataclasses, models of pydantic, `TypedDict`, enums, `datetime`, `date`, `time` (ISO 8601), `timedelta` (a
-    number of seconds), `UUID`, `Decimal` (texts), lists, tuples, dicts with texts as keys, and `T | None`. Of a
-    dataclass, unknown fields of the data are left out. Data that are not of the type are rebuilt once.
+    Supports dataclasses, models of pydantic, `TypedDict`, enums, `datetime`, `date`, `time` (ISO 8601), `timedelta` (a
+    number of seconds), `UUID`, `Decimal` (texts), lists, tuples, dicts with text keys, and `T | None`. Unknown fields
+    of a dataclass are ignored. Data of another type is rebuilt once.
 
     Raises TypeError for any other type.
     """
@@ -59,14 +59,14 @@ def json_of(kind: Any) -> Codec[Any]:
 
 
 def json_returned_by(fn: Callable[..., Any]) -> Codec[Any]:
-    """That of the type that a function says it returns; JSON as it is, where JSON carries that by itself."""
+    """The codec of a function's declared return type; plain JSON if that is enough."""
     try:
         kind = typing.get_type_hints(fn).get("return", Any)
         if get_origin(kind) is Value:
             (kind,) = get_args(kind)
         return JSON if _is_plain(kind) else json_of(kind)
     except (NameError, TypeError):
-        # A type that is known to the type checker only, or one that only its author can read.
+        # A type that only the type checker knows, or that only its author can resolve.
         return JSON
 
 
@@ -80,7 +80,7 @@ def _is_plain(kind: Any) -> bool:
 
 
 def _reader(kind: Any, known: dict[Any, Reader]) -> Reader:
-    """`known`: those that are being made, for a type that contains itself."""
+    """`known`: the readers under construction, for a type that contains itself."""
     while True:
         if get_origin(kind) is typing.Annotated:
             kind = get_args(kind)[0]
@@ -129,7 +129,7 @@ def _class(kind: Any, known: dict[Any, Reader]) -> Reader:
     raise TypeError(f"json_of: {kind.__name__} cannot be read from JSON: give a codec of your own")
 
 
-#: What each is in JSON, and how it is made of that.
+#: The form of each in JSON, and how it is made from that.
 _SIMPLE: Mapping[Any, tuple[Any, Callable[[Any], Any]]] = {
     # Before Python 3.11 it does not know the letter that other languages write.
     datetime: (str, lambda text: datetime.fromisoformat(text.removesuffix("Z") + "+00:00" * text.endswith("Z"))),
@@ -160,7 +160,7 @@ def _by(kind: Any, its: Any, make: Callable[[Any], Any]) -> Reader:
 
 def _scalar(kinds: tuple[type, ...]) -> Reader:
     def read(value: Any, place: str) -> Any:
-        # A boolean is a number in Python, and is none in JSON. A whole number may be written without its point.
+        # A boolean is a number in Python, but not in JSON. A whole number may be written without its point.
         if type(value) in kinds:
             return value
         if float in kinds and type(value) is int:
@@ -222,7 +222,7 @@ def _tuple(args: tuple[Any, ...], known: dict[Any, Reader]) -> Reader:
 
 
 def _fields(kind: Any, readers: Mapping[str, Reader]) -> Reader:
-    """Fields that the data have, and the type does not, are of another version of the code."""
+    """Fields that the data has and the type has not belong to another version of the code."""
 
     def read_all(value: Any, place: str) -> Any:
         if not isinstance(value, dict):

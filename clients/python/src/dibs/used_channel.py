@@ -1,4 +1,4 @@
-"""One channel, its session, and the calls that are open on it."""
+"""One channel, its session, and its open calls."""
 
 from __future__ import annotations
 
@@ -23,38 +23,38 @@ from dibs.v1 import coordinator_pb2 as pb
 if TYPE_CHECKING:
     from dibs.endpoint import Endpoint
 
-#: What calls may take to end before a fork; they end at once, unless the process is starved.
+#: What calls may take to end before a fork. They end at once, unless the process is starved.
 _ABORT_S = 1.0
-#: How long calls go one by one after a session was refused, or was late.
+#: How long calls are sent one by one after a session was refused, or was late.
 _REFUSED_S = 60.0
 _LATE_S = 5.0
-#: Values up to here travel on the session: no service takes less.
+#: Values up to this size travel on the session. Every service accepts them.
 _ON_SESSION_BYTES_MAX = 1_000_000
 
 
 @dataclass(frozen=True)
 class Sessions:
-    """What a client's sessions tell the service, and tell the client."""
+    """What a client's sessions tell the service and the client."""
 
     holder: Callable[[], str]
     #: A lease is over. Called in a thread of the session.
     lease_lost: Callable[[pb.LeaseLost], None]
-    #: One was welcomed: it tells of changes from now on. Called in a thread of the session.
+    #: A session was welcomed. It reports changes from now on. Called in a thread of the session.
     began: Callable[[], None]
-    #: One tells of a change. Called in a thread of the session.
+    #: A session reports a change. Called in a thread of the session.
     changed: Callable[[pb.Invalidated], None]
     #: Filled by the answers of the sessions, which watch its namespaces.
     near: NearValues | None = None
 
 
 class UsedChannel:
-    """One channel, its session, and the calls that are open on it."""
+    """One channel, its session, and its open calls."""
 
     def __init__(self, connection: Connection, tracing: Tracing, sessions: Sessions | None, at: Endpoint) -> None:
         self._connection = connection
         self._tls = None if connection.tls is None else connection.tls.current()
         self.channel: Any = open_channel(connection, self._tls)
-        #: For calls of the user's, which a fork ends too.
+        #: For the user's own calls, which a fork ends too.
         self.for_user = _Noting(self.channel, self._note)
         self.stub = stub_on(self.channel, connection, tracing)
         self._stub = stub_on(self.channel, connection)
@@ -62,7 +62,7 @@ class UsedChannel:
         self._connect_s = connection.connect_ms / 1_000
         self._sessions = sessions
         self._session: Session | None = None
-        #: Sessions that take no more calls, and still answer theirs.
+        #: Sessions that accept no more calls, and still answer theirs.
         self._left: set[Session] = set()
         self._by_itself_until = 0.0
         self._sent: set[Any] = set()
@@ -90,7 +90,7 @@ class UsedChannel:
         return self._connection.tls is not None and self._connection.tls.current() is not self._tls
 
     def retire(self) -> None:
-        """Takes no more calls, and closes when those that are open have ended."""
+        """Accepts no more calls, and closes when the open ones have ended."""
         self._retired = True
         if self._session is not None:
             session = self._session
@@ -108,7 +108,7 @@ class UsedChannel:
         sent.add_done_callback(self._sent.discard)
 
     def abort(self) -> list[Sending]:
-        """Ends all calls; they may go on elsewhere."""
+        """Ends all calls. They may continue elsewhere."""
         self._aborted = True
         interrupted = []
         for session in [*self._left, *([] if self._session is None else [self._session])]:
@@ -143,7 +143,7 @@ class UsedChannel:
     def _session_confirmed(self, session: Session) -> None:
         if self._sessions is not None:
             self._sessions.began()
-        # It may be confirmed before it is known here as the one of now.
+        # It may be confirmed before it is known here as the current one.
         if session not in self._left:
             self._by_itself_until = 0.0
             self._at.answers()
@@ -175,7 +175,7 @@ class UsedChannel:
             for sending in pending:
                 sending.fail(error)
         else:
-            # Something on the way breaks streams, or the service does not take sessions here.
+            # Something on the way breaks streams, or the service does not accept sessions here.
             self._by_itself_until = monotonic() + (_REFUSED_S if for_good else _LATE_S)
             self._at.fails()
             if for_good:
@@ -249,7 +249,7 @@ class UsedChannel:
 
 
 class _Noting:
-    """A channel that tells of each call that is made on it."""
+    """A channel that notes each call that is made on it."""
 
     def __init__(self, channel: Any, note: Callable[[Any], None]) -> None:
         self._channel = channel
@@ -271,12 +271,12 @@ class _Noting:
 
 
 def _terms_of(sending: Sending) -> dict[str, Any]:
-    """Of a call by itself, for gRPC."""
+    """The metadata of a unary call, for gRPC."""
     traceparent = sending.call.traceparent
     metadata = () if traceparent == "" else (("traceparent", traceparent),)
     return {"timeout": max(0.001, sending.until - monotonic()), "metadata": metadata}
 
 
 def _is_large(call: Call) -> bool:
-    """One that is too large for the service would end the session, and all that is open on it."""
+    """A call that is too large for the service would end the session, and everything open on it."""
     return call.method == "Publish" and call.request.ByteSize() > _ON_SESSION_BYTES_MAX

@@ -1,4 +1,4 @@
-"""What a rebuild returns where it has more to say than the value."""
+"""What a rebuild returns if it sets more than the value."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class Value(Generic[T]):
-    """A value with options of its own, which go before those of the call: a rebuild may return one."""
+    """A value with its own options, which take precedence over those of the call. A rebuild may return one."""
 
     def __init__(
         self,
@@ -26,14 +26,15 @@ class Value(Generic[T]):
     ) -> None:
         """Makes one.
 
-        value: None where the source has nothing.
+        value: None if the source has nothing.
         ttl: how long it is fresh, also for None. Default: the call's.
         stale_ttl: how long after that it may be served stale. Default: the call's.
-        tags: names to invalidate it by, in place of the call's.
-        store: False gives the value to this caller, and to callers that joined before the lease came. It is not
-            stored, and other callers rebuild.
+        tags: tags that invalidate it, instead of the call's.
+        store: False gives the value to this caller, and to callers that joined before the lease came. It is not stored,
+            and other callers rebuild.
 
-        What is out of bounds cannot be stored: the caller gets the value, and the hook `not_storable` is told.
+        An option out of bounds means that it cannot be stored. The caller still gets the value, and the hook
+        `not_storable` is called.
         """
         self.value = value
         self.ttl = ttl
@@ -44,7 +45,7 @@ class Value(Generic[T]):
 
 @dataclass(frozen=True)
 class Result:
-    """What a rebuild returned, ready to be sent. None is the call's option."""
+    """The result of a rebuild, ready to be sent. None means the call's option."""
 
     data: bytes | None
     ttl_ms: int | None = None
@@ -56,7 +57,7 @@ class Result:
 
 
 def result_of(returned: Any, codec: Codec[Any]) -> Result:
-    """Raises what the codec raises, and TypeError where it makes no bytes."""
+    """Raises the codec's error, and TypeError if it makes no bytes."""
     own = returned if isinstance(returned, Value) else Value(returned)
     data = None if own.value is None else _bytes_of(codec.encode(own.value))
     try:
@@ -64,12 +65,12 @@ def result_of(returned: Any, codec: Codec[Any]) -> Result:
         tags = None if own.tags is None else tags_of(own.tags)
         return Result(data, ttl_ms, stale_ms_of(own.stale_ttl), tags, own.store)
     except Exception as error:
-        # The source has answered, and what it said is the caller's.
+        # The source has answered, and its answer belongs to the caller.
         return Result(data, store=own.store, refused=error)
 
 
 def _bytes_of(encoded: object) -> bytes:
-    """Anything else could not be sent, after the source has answered; None would count as absent."""
+    """Anything else could not be sent, after the source has answered. None would count as absent."""
     if isinstance(encoded, (bytes, bytearray, memoryview)):
         return bytes(encoded)
     raise TypeError(f"the codec's encode returned {type(encoded).__name__}: return bytes")

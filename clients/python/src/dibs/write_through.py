@@ -29,16 +29,16 @@ from dibs.values import Result
 
 @dataclass(frozen=True)
 class Stored:
-    """What became of a value that was set."""
+    """The result of a `set`."""
 
     #: `stored`, `stored_late`, `duplicate`, `superseded`, `invalidated`, `unknown_lease` or `not_stored`.
     outcome: str
-    #: Whether the service has it: the first three.
+    #: Whether the service has it: true for the first three.
     stored: bool
 
 
 def write_through(task: Task, data: bytes | None, changed: Callable[[str, Collection[str]], None]) -> Steps[Stored]:
-    """`changed` is told when older values count no more, also where it is not known whether the value is stored."""
+    """Calls `changed` when older values no longer count, also if it is unknown whether the value is stored."""
 
     def under(task: Task, lease: pb.Lease) -> Steps[Any]:
         try:
@@ -61,12 +61,12 @@ def _under_lease(task: Task, lease: pb.Lease, data: bytes | None) -> Steps[Store
             return Stored(word(pb.PublishOutcome, response.outcome), response.outcome in STORED)
         except ServiceError as error:
             if time == PUBLISH_AGAIN or not may_publish_again(error):
-                # Others need not wait until it ends by itself.
+                # Others need not wait until it expires.
                 yield Behind(_released(task, lease))
                 raise
             pause = PUBLISH_PAUSE_S * 2**time * (0.5 + random.random())
             again_at = monotonic() + (pause if error.retry_after is None else error.retry_after)
-        # Safe to repeat: one that was stored already is answered with `duplicate`.
+        # Safe to repeat: a publish that was already stored answers `duplicate`.
         yield Sleep(again_at)
         time += 1
 

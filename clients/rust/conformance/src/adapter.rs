@@ -152,7 +152,7 @@ impl Adapter {
         Ok(json!({ "client_us": client_us, "stub_us": stub_us, "stub": if session { "session" } else { "unary" } }))
     }
 
-    /// Its caller leaves by `cancel`, or by itself after so long: the future is dropped, as Rust does it.
+    /// The caller leaves by `cancel`, or by itself after this long. The future is dropped, as usual in Rust.
     async fn until_left<T>(
         &self,
         call: Option<String>,

@@ -58,7 +58,7 @@ macro_rules! with_options {
 
 pub(crate) use with_options;
 
-/// One call; what its rebuilds tell has this name.
+/// One call. Its name appears in what its rebuilds report.
 pub fn ask(
     adapter: Adapter,
     client: Client,

@@ -1,4 +1,4 @@
-//! What a call costs, by the client and by the bare stub.
+//! The cost of a call, by the client and by the bare stub.
 use std::time::{Duration, Instant};
 
 use dibs::{Client, Error, Stub, v1};

@@ -1,4 +1,4 @@
-//! What the adapter is told. Times are milliseconds; values are base64.
+//! The adapter's commands. Times are milliseconds; values are base64.
 use std::{collections::HashMap, time::Duration};
 
 use serde::Deserialize;
@@ -73,7 +73,7 @@ pub struct Within {
     pub timeout_ms: u64,
 }
 
-/// Milliseconds, as a number or as a text; what is beyond a Duration is its largest.
+/// Milliseconds, as a number or as text. A number beyond a Duration becomes the largest one.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(try_from = "Value")]
 pub struct Millis(pub Duration);
@@ -134,7 +134,7 @@ pub struct Set {
     pub deadline_ms: Option<u64>,
 }
 
-/// What is asked for, also by a rebuild.
+/// A request, also one by a rebuild.
 #[derive(Clone, Deserialize)]
 pub struct Asked {
     #[serde(default)]
@@ -169,7 +169,7 @@ pub enum Codec {
     Json,
 }
 
-/// What a rebuild does: each time the same, or the first time by the first, and so on.
+/// What a rebuild does: the same each time, or the first entry the first time, and so on.
 #[derive(Clone, Deserialize)]
 #[serde(untagged)]
 pub enum Script {
@@ -184,7 +184,7 @@ impl Default for Script {
 }
 
 impl Script {
-    /// The `n`th time, from 0 on.
+    /// For the `n`th run, from 0.
     pub fn of_run(&self, n: usize) -> Rebuild {
         match self {
             Self::Same(rebuild) => (**rebuild).clone(),
@@ -215,12 +215,12 @@ pub struct Rebuild {
     pub tags: Option<Vec<String>>,
     #[serde(default)]
     pub do_not_store: bool,
-    /// Of many keys: base64, or null for nothing.
+    /// For many keys: base64, or null for nothing.
     #[serde(default)]
     pub values: HashMap<String, Option<String>>,
-    /// Of many keys, of each that has no value of its own.
+    /// For each of many keys that has no value of its own.
     pub each: Option<String>,
-    /// What is said of the values of single keys.
+    /// The options of single keys' values.
     #[serde(default)]
     pub of: HashMap<String, Rebuild>,
 }

@@ -1,4 +1,4 @@
-//! The calls of the client beside `get_or_rebuild`.
+//! The calls of the client other than `get_or_rebuild`.
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
@@ -24,7 +24,7 @@ fn by_key<T: AsRef<[u8]>>(values: impl IntoIterator<Item = (String, Option<T>)>)
     values.into_iter().map(|(key, value)| (key, value.map_or(Value::Null, base64))).collect()
 }
 
-/// One call for several keys; what its rebuilds tell has this name.
+/// One call for several keys. Its name appears in what its rebuilds report.
 pub async fn ask_many(
     adapter: Adapter,
     client: Client,
@@ -107,7 +107,7 @@ pub async fn set(client: Client, asked: Set) -> Result<Value, Value> {
     Ok(json!({ "outcome": name, "stored": outcome.is_stored() }))
 }
 
-/// By the names that JSON has for the contract's message.
+/// With the names of the contract's message in JSON.
 pub fn explanation(explained: &Explanation) -> Value {
     let lease = explained.lease.as_ref().map(|lease| {
         json!({

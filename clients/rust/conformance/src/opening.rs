@@ -1,4 +1,4 @@
-//! A client with the options that the scenario names.
+//! A client with the scenario's options.
 use std::fs;
 
 use dibs::{Client, ClientBuilder};

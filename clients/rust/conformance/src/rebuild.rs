@@ -1,4 +1,4 @@
-//! A rebuild that does what it was told.
+//! A rebuild that follows a script.
 use std::{
     collections::HashMap,
     fmt,
@@ -18,7 +18,7 @@ use crate::{
     command::{Rebuild, ms},
 };
 
-/// Tells that it begins, does what it was told, and stops when its lease is lost unless it ignores that.
+/// Reports its beginning and follows the script. Stops when its lease is lost, unless the script ignores that.
 pub async fn run<T: AsRef<[u8]>>(
     adapter: Adapter,
     client: Client,

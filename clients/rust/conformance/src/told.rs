@@ -1,4 +1,4 @@
-//! What errors and events are called in the protocol.
+//! The protocol's names of errors and events.
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use dibs::{Error, Event, ManyError, RebuildError};
@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::raw;
 
-/// A rebuild that failed by a call of its own fails as that did.
+/// A rebuild that failed by its own call fails like that call.
 fn of_rebuild(error: &RebuildError) -> Value {
     if let Some(nested) = error.downcast_ref::<Error>() {
         return failed(nested.clone());
@@ -41,7 +41,7 @@ pub fn failed(error: Error) -> Value {
     }
 }
 
-/// Several keys, with what became of each.
+/// Several keys, each with its result.
 pub fn failed_many<T>(error: ManyError<T>, base64: impl Fn(T) -> Value) -> Value {
     match error {
         ManyError::Keys { errors, values } => {

@@ -9,7 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dibs::{Client, ClientBuilder, OnUnavailable, v1};
+use dibs::{
+    Client, ClientBuilder, OnUnavailable,
+    v1::{self, session_call, session_reply::Response as Reply},
+};
 use tokio::sync::mpsc;
 
 use crate::support::{
@@ -88,10 +91,23 @@ async fn answer(mut session: Session, name: &'static str) {
     session.welcome("r");
     while let Ok(Some(message)) = session.requests.message().await {
         for call in message.calls {
-            let replies = vec![v1::SessionReply { id: call.id, more: false, response: Some(hit_reply(name)) }];
+            let replies = match call.request {
+                Some(session_call::Request::GetOrLockMany(request)) => hits(call.id, &request.keys, name),
+                _ => vec![v1::SessionReply { id: call.id, more: false, response: Some(hit_reply(name)) }],
+            };
             let _ = session.responses.send(Ok(v1::SessionResponse { replies, ..Default::default() }));
         }
     }
+}
+
+fn hits(id: i64, keys: &[String], name: &'static str) -> Vec<v1::SessionReply> {
+    let Reply::GetOrLock(hit) = hit_reply(name) else { panic!("a reply to GetOrLock") };
+    let reply = |(at, key): (usize, &String)| {
+        let result = Some(v1::get_or_lock_many_response::Result::Response(hit.clone()));
+        let response = Reply::GetOrLockMany(v1::GetOrLockManyResponse { key: key.clone(), result });
+        v1::SessionReply { id, more: at + 1 < keys.len(), response: Some(response) }
+    };
+    keys.iter().enumerate().map(reply).collect()
 }
 
 fn client(targets: &[&str]) -> Client {
@@ -110,6 +126,14 @@ async fn answers(client: &Client) -> BTreeMap<usize, String> {
         by_key.insert(at, text(soon(call).await.unwrap()));
     }
     by_key
+}
+
+/// Who answers, by key, where one call asks for all of them.
+async fn answers_to_many(client: &Client) -> BTreeMap<usize, String> {
+    let keys = (0..KEYS).map(|at| format!("key {at}"));
+    let call = client.get_or_rebuild_many(keys).ttl(TTL).with(|_| async { Ok(BTreeMap::new()) });
+    let mut by_key = soon(call).await.unwrap();
+    (0..KEYS).map(|at| (at, text(by_key.remove(&format!("key {at}")).unwrap()))).collect()
 }
 
 /// Until each of them answers its share, no other does, and keys stay where they are.
@@ -146,6 +170,32 @@ async fn with_key_affinity_a_key_has_the_same_replica_in_every_process() {
     };
     assert_eq!(shares(true).await, shares(true).await);
     assert_ne!(shares(false).await, shares(false).await);
+}
+
+#[tokio::test]
+async fn each_of_many_keys_goes_where_it_would_go_alone() {
+    let (one, two, three) = (Replica::start("one").await, Replica::start("two").await, Replica::start("three").await);
+    let client = client(&[&one.fake.target(), &two.fake.target(), &three.fake.target()]);
+    let alone = until_answer(&client, &["one", "two", "three"]).await;
+    assert_eq!(answers_to_many(&client).await, alone);
+    two.breaks();
+    until_answer(&client, &["one", "three"]).await;
+    let after = answers_to_many(&client).await;
+    for (key, who) in &alone {
+        assert!(
+            if who == "two" { after[key] != "two" } else { after[key] == *who },
+            "only keys of the broken one move"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_first_call_of_a_process_sends_each_of_many_keys_to_its_own_replica() {
+    let (one, two) = (Replica::start("one").await, Replica::start("two").await);
+    let client = client(&[&one.fake.target(), &two.fake.target()]);
+    let together = answers_to_many(&client).await;
+    assert_eq!(together.values().collect::<BTreeSet<_>>().len(), 2);
+    assert_eq!(until_answer(&client, &["one", "two"]).await, together);
 }
 
 #[tokio::test]

@@ -99,7 +99,7 @@ async fn a_wait_that_ends_says_when_to_come_back() {
                 Err(error @ Error::Busy { reason: BusyReason::WaitEnded, retry_after, .. }) => {
                     let ms = retry_after.as_millis();
                     assert!(ms > 0);
-                    let told = format!("no answer within the wait (wait_ended); come back in {ms} ms");
+                    let told = format!("no answer within the wait (wait_ended); retry in {ms} ms");
                     assert_eq!(error.to_string(), told);
                 }
                 other => panic!("{other:?}"),

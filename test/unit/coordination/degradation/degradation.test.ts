@@ -24,11 +24,12 @@ function trial() {
     degraded: (mode: Degraded) => told.push(mode),
     storeStep: (...step: string[]) => steps.push(step.join(' ')),
   };
-  const degradation = new Degradation(observer, lateness);
-  const chaos = new ChaosValueStore(new MemoryValueStore({ clock, wakes: new MemoryWakeChannel() }));
   const real = new MemoryLeaseQuorum({ clock });
+  const degradation = new Degradation(observer, lateness, real);
+  const chaos = new ChaosValueStore(new MemoryValueStore({ clock, wakes: new MemoryWakeChannel() }));
   let ballot: Ballot | undefined;
   const quorum = degradation.watchedQuorum({
+    groupOf: () => real.groupOf(),
     acquire: async (to, nonce, leaseMs) => ballot ?? real.acquire(to, nonce, leaseMs),
     extend: async (...to) => ballot ?? real.extend(...to),
     release: (...to) => real.release(...to),
@@ -113,5 +114,47 @@ describe('the degradation', () => {
     } as never);
     await expect(store.read(id)).rejects.toThrow('ours');
     expect(degradation.mode).toBe('none');
+  });
+
+  it('has each group of lock nodes on a rung of its own, and tells the lowest, with the groups that are lost', async () => {
+    const told: (readonly [Degraded, readonly string[]])[] = [];
+    const clock = new ManualClock();
+    const lateness = new Lateness({ clock, observer: NO_OBSERVER, limits: LIMITS });
+    const groups = { a: { name: 'A', label: 'a:1' }, b: { name: 'B', label: 'b:1' } };
+    const ballots: Record<string, Ballot> = { a: { kind: 'held' }, b: { kind: 'held' } };
+    const vote = async (of: string) => ballots[of] as Ballot;
+    const real = {
+      groupOf: (of: string) => groups[of as 'a' | 'b'],
+      ...{ acquire: vote, extend: vote, release: async () => {} },
+    };
+    const observer = {
+      degraded: (mode: Degraded, lost: readonly string[]) => told.push([mode, lost]),
+      storeStep: () => {},
+    };
+    const degradation = new Degradation(observer, lateness, real);
+    const quorum = degradation.watchedQuorum(real);
+    const ask = (of: 'a' | 'b', kind: 'held' | 'unavailable') => {
+      ballots[of] = { kind };
+      return quorum.acquire(of, 'n', 1);
+    };
+    await ask('a', 'held');
+    await ask('b', 'unavailable');
+    // The other group goes on, and its ballots change nothing.
+    await ask('a', 'held');
+    expect([degradation.modeOf('a'), degradation.modeOf('b'), degradation.mode]).toEqual([
+      'none',
+      'quorum_lost',
+      'quorum_lost',
+    ]);
+    await ask('a', 'unavailable');
+    await ask('b', 'held');
+    await ask('a', 'held');
+    expect(told).toEqual([
+      ['none', []],
+      ['quorum_lost', ['b:1']],
+      ['quorum_lost', ['a:1', 'b:1']],
+      ['quorum_lost', ['a:1']],
+      ['none', []],
+    ]);
   });
 });

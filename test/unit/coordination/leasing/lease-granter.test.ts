@@ -332,6 +332,10 @@ describe('the degradation', () => {
     await trial.release((await trial.lease()).token);
     trial.quorum.lost = false;
     await trial.release((await trial.lease()).token);
-    expect(trial.told('degraded')).toEqual([['none'], ['quorum_lost'], ['none']]);
+    expect(trial.told('degraded')).toEqual([
+      ['none', []],
+      ['quorum_lost', []],
+      ['none', []],
+    ]);
   });
 });

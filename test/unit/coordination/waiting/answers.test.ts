@@ -30,7 +30,7 @@ function trial() {
   };
   const left: string[] = [];
   const limits = { leave: (identity: string) => left.push(identity) };
-  const degradation = { mode: 'quorum_lost', modeOfHit: 'none' } as const;
+  const degradation = { modeOf: () => 'quorum_lost' as const, modeOfHit: 'none' as const };
   const answers = new Answers({ clock, chance: new SystemChance(), observer }, limits, degradation);
   const room = new WaitingRoom(keyOf('space', 'k'), clock, new Deadlines(clock, () => {}), new Changes());
   const settled: unknown[] = [];

@@ -96,7 +96,7 @@ describe('what is held ready for a caller while an attempt runs', () => {
       late();
     }
     expect((await published).outcome).toBe('not_stored');
-    expect(trial.told('degraded')).toEqual([['none']]);
+    expect(trial.told('degraded')).toEqual([['none', []]]);
     expect(isWaiting(strict)).toBe(true);
     for (const waiter of waiters) {
       expect(hitOf(waiter)).toMatchObject({ fresh: false, fence: 0 });

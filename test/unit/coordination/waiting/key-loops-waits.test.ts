@@ -253,9 +253,9 @@ describe('a wait', () => {
     const trial = new CoordinationTrial();
     const gate = trial.quorum.holdBefore('acquire');
     const impatient = await trial.ask({ waitMs: 0 });
-    await trial.pass(990);
+    await trial.pass(940);
     expect(isWaiting(impatient)).toBe(true);
-    await trial.pass(10);
+    await trial.pass(20);
     expect(busyOf(impatient).reason).toBe('undecided');
     gate.open();
     await trial.expectRest();

@@ -1,4 +1,5 @@
 import type { ServerHttp2Session } from 'node:http2';
+import { Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { CallTurns } from '../../../../src/grpc/door/call-turns.js';
 import { Connection } from '../../../../src/grpc/door/connection.js';
@@ -13,7 +14,7 @@ function trial() {
   );
   const connect = () => {
     const session = { destroyed: false, settings: () => {}, destroy: () => {}, goaway: () => {}, socket: {} };
-    return new Connection(session as unknown as ServerHttp2Session, 1_000, () => 0);
+    return new Connection(session as unknown as ServerHttp2Session, new Socket(), 1_000, () => 0);
   };
   const come = (connection: Connection, name: string) => {
     const stream = { closed: false, destroyed: false };

@@ -1,4 +1,5 @@
 import { constants, type ServerHttp2Session } from 'node:http2';
+import { Socket } from 'node:net';
 import { expect, it } from 'vitest';
 import { Connection } from '../../../../src/grpc/door/connection.js';
 
@@ -14,7 +15,7 @@ function trial() {
       told.push(`destroy ${code}`);
     },
   };
-  const connection = new Connection(session as unknown as ServerHttp2Session, 100, () => 0);
+  const connection = new Connection(session as unknown as ServerHttp2Session, new Socket(), 100, () => 0);
   return { connection, session, told };
 }
 const afterReceiving = () => new Promise((resolve) => setImmediate(resolve));

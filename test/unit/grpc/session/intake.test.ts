@@ -7,9 +7,9 @@ import { Turns } from '../../../../src/grpc/turns.js';
 function trial(work = 1) {
   const noted: unknown[] = [];
   const intake = new Intake(new Turns(), {
-    take: (path, { id }) => {
+    take: (at, { id }) => {
       if (id === 99) throw new Error('broken');
-      noted.push([path, id]);
+      noted.push([at, id]);
       return work;
     },
     cancel: (id) => noted.push(`cancel ${id}`),
@@ -24,16 +24,16 @@ function trial(work = 1) {
 it('takes the calls of a small message at once, then its cancellations', () => {
   const { intake, noted, message } = trial();
   intake.add(message([1, 2], [1]));
-  expect(noted).toEqual([['calls[0]', 1], ['calls[1]', 2], 'cancel 1']);
+  expect(noted).toEqual([[0, 1], [1, 2], 'cancel 1']);
 });
 
 it('stops the reading while work is left, keeps the order, and says when it has taken everything', async () => {
   const { intake, noted, message } = trial(1_000);
   intake.add(message([1, 2]));
   intake.add(message([], [2]));
-  expect(noted).toEqual([['calls[0]', 1], 'held']);
+  expect(noted).toEqual([[0, 1], 'held']);
   await intake.empty();
-  expect(noted.slice(2)).toEqual([['calls[1]', 2], 'cancel 2', 'free']);
+  expect(noted.slice(2)).toEqual([[1, 2], 'cancel 2', 'free']);
 });
 
 it('takes nothing more after a fault, or when it was ended', async () => {
@@ -41,13 +41,13 @@ it('takes nothing more after a fault, or when it was ended', async () => {
   intake.add(message([1, 99, 2]));
   await nextTurn();
   await nextTurn();
-  expect(noted).toEqual([['calls[0]', 1], 'held', 'fail broken']);
+  expect(noted).toEqual([[0, 1], 'held', 'fail broken']);
   const other = trial(1_000);
   other.intake.add(other.message([1, 2]));
   other.intake.end();
   await other.intake.empty();
   await nextTurn();
-  expect(other.noted).toEqual([['calls[0]', 1], 'held']);
+  expect(other.noted).toEqual([[0, 1], 'held']);
 });
 
 it('does nothing while its client does not read, and goes on afterwards', async () => {
@@ -57,7 +57,7 @@ it('does nothing while its client does not read, and goes on afterwards', async 
   await nextTurn();
   expect(noted).toEqual(['held']);
   intake.hold(false);
-  expect(noted).toEqual(['held', ['calls[0]', 1], ['calls[1]', 2], 'free']);
+  expect(noted).toEqual(['held', [0, 1], [1, 2], 'free']);
   intake.hold(false);
   intake.add(message([3]));
   expect(noted).toHaveLength(5);

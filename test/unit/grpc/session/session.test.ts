@@ -66,7 +66,7 @@ function trial(before: () => Promise<void> = async () => {}) {
   const outbox = new Outbox(stream, (held) => holding.push(held));
   session.attach(outbox);
   const ask = (id: number, request: Parameters<Session['receive']>[1]['request'] = get) =>
-    session.receive('calls[0]', { id, deadlineMs: 500, traceparent: TRACEPARENT, request });
+    session.receive(0, { id, deadlineMs: 500, traceparent: TRACEPARENT, request });
   const replies = () => messages.flatMap((message) => message.replies);
   return { session, ask, messages, replies, givenBack, calls, stream, outbox, holding, end: () => ended };
 }

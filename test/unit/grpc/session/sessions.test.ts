@@ -19,7 +19,7 @@ import { LIMITS } from '../../../support/coordination-trial.js';
 
 /** A client's end of one stream. */
 class Stream extends EventEmitter {
-  readonly getPeer = () => '127.0.0.1:1';
+  readonly getPeer = () => '127.0.0.1';
   readonly metadata = new Metadata();
   readonly messages: SessionResponse[] = [];
   ended = false;

@@ -9,7 +9,7 @@ import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.time.Instant;
 
-/** Uses what is released, as an application would. Its arguments: a Unix socket, and which Netty there is. */
+/** Uses the released artifact as an application would. Arguments: a Unix socket, and which Netty to use. */
 final class Consumer {
   record User(long id, Instant since) {}
 
@@ -23,11 +23,11 @@ final class Consumer {
       var cache = DibsCacheManager.builder(dibs).cache("users", users).build().getCache("users");
       expect(ada, cache.get(42, () -> ada));
     }
-    // No service is there: this process rebuilds for itself.
+    // No service is running: this process rebuilds locally.
     try (DibsClient dibs = DibsClient.builder().target("127.0.0.1:1").build()) {
       expect(ada, dibs.getOrRebuild("user:42", users, () -> ada));
     }
-    // A service that was started for this, over a Unix socket. Nothing is rebuilt without it.
+    // A service that was started for this, on a Unix socket. Nothing is rebuilt without it.
     DibsClientBuilder service = DibsClient.builder().onUnavailable(OnUnavailable.FAIL);
     for (boolean session : new boolean[] {true, false}) {
       try (DibsClient dibs = service.target(args[0]).session(session).build()) {

@@ -22,20 +22,20 @@ import java.util.function.Consumer;
 import java.util.stream.Collectors;
 
 /**
- * Round robin over the addresses of a target, as gRPC has it, but that a call may name the address that it goes to. It
- * tells which addresses are connected, and looks a name up again from time to time: gRPC alone does so only after a
- * connection has ended, and would not find a replica that is added.
+ * Round robin over the addresses of a target, as in gRPC, except that a call may choose its address. Reports which
+ * addresses are connected, and resolves a name again from time to time: gRPC does so only after a connection has ended,
+ * and would not find a replica that was added.
  */
 final class AddressBalancer extends ForwardingLoadBalancer {
-  /** The address that the call goes to. It fails where that is not connected. */
+  /** The address to which the call goes. The call fails if that address is not connected. */
   static final CallOptions.Key<SocketAddress> TO = CallOptions.Key.create("dibs-address");
 
-  /** Is told the address that the call goes to, before it does. */
+  /** Receives the address of the call, before the call leaves. */
   static final CallOptions.Key<Consumer<SocketAddress>> PICKED = CallOptions.Key.create("dibs-picked");
 
-  /** What is told of the addresses, from the call on that brings it. */
+  /** Receives changes of the addresses, beginning with the call that brings this listener. */
   interface Hears {
-    /** These are connected now; {@code all}: no other one is known. Not to be held up. */
+    /** These are connected now; {@code all}: no other address is known. Must not block. */
     void connected(Set<SocketAddress> addresses, boolean all);
   }
 
@@ -43,7 +43,7 @@ final class AddressBalancer extends ForwardingLoadBalancer {
 
   private static final String POLICY = "dibs_addresses";
 
-  /** gRPC and the JDK keep the addresses of a name for 30 s each, so that no lookup is wasted after those. */
+  /** gRPC and the JDK cache the addresses of a name for 30 s each: a lookup after that is not wasted. */
   private static final long LOOK_UP_S = 31;
 
   private final Helper helper;
@@ -70,7 +70,7 @@ final class AddressBalancer extends ForwardingLoadBalancer {
     static void done() {}
   }
 
-  /** The name of this policy, which gRPC knows from now on. */
+  /** The name of this policy; registers it with gRPC. */
   static String policy() {
     Registered.done();
     return POLICY;
@@ -136,7 +136,7 @@ final class AddressBalancer extends ForwardingLoadBalancer {
   }
 
   private void lookUpAgain() {
-    // Before: what is known already is told at once.
+    // Before the rest: what is already known is reported at once.
     lookUpLater();
     helper.refreshNameResolution();
   }
@@ -166,7 +166,7 @@ final class AddressBalancer extends ForwardingLoadBalancer {
     if (!(result.getSubchannel() instanceof Connected one)) return result;
     Consumer<SocketAddress> picked = options.getOption(PICKED);
     if (picked != null) picked.accept(one.address);
-    // Only now: whoever is told of the addresses knows already which of them this call goes to.
+    // Only now: a listener must already know which address this call uses.
     Hears hears = options.getOption(CONNECTED);
     if (hears != null && told.add(hears)) helper.getSynchronizationContext().execute(this::tell);
     return result;
@@ -179,7 +179,7 @@ final class AddressBalancer extends ForwardingLoadBalancer {
         : PickResult.withSubchannel(one);
   }
 
-  /** What round robin makes of its addresses is seen on its way to the channel. */
+  /** Intercepts what round robin makes of its addresses on its way to the channel. */
   private final class Connecting extends ForwardingLoadBalancerHelper {
     @Override
     protected Helper delegate() {
@@ -228,7 +228,7 @@ final class AddressBalancer extends ForwardingLoadBalancer {
           });
     }
 
-    /** Its address is not one of the target any more. What goes on there still ends there. */
+    /** The address was removed from the target. Calls in progress there still complete. */
     @Override
     public void shutdown() {
       changed(this, false);

@@ -11,7 +11,7 @@ import java.net.URISyntaxException;
 import java.util.ArrayList;
 import java.util.List;
 
-/** All addresses of several names. A name that cannot be looked up is left out, unless none can be. */
+/** All addresses of several names. A name that cannot be resolved is left out, unless none can be resolved. */
 final class AddressList extends NameResolver {
   private static final String SCHEME = "dibs-list";
 
@@ -32,13 +32,13 @@ final class AddressList extends NameResolver {
     static void done() {}
   }
 
-  /** A target for gRPC, which knows the scheme from now on. {@code text} is {@code HOST:PORT,HOST:PORT}. */
+  /** A target for gRPC; registers the scheme. {@code text} is {@code HOST:PORT,HOST:PORT}. */
   static String uri(String text) {
     Registered.done();
     return encoded(SCHEME, text).toString();
   }
 
-  /** An IPv6 address has brackets, which a path may not have. */
+  /** An IPv6 address has brackets, which are not allowed in a path. */
   private static URI encoded(String scheme, String path) {
     try {
       return new URI(scheme, "", "/" + path, null);
@@ -95,7 +95,7 @@ final class AddressList extends NameResolver {
     List<EquivalentAddressGroup> known = new ArrayList<>();
     names.forEach(name -> known.addAll(name.known));
     boolean isComplete = names.stream().allMatch(name -> !name.known.isEmpty() || name.failed != null);
-    // The names that can be looked up do not wait for those that cannot.
+    // Names that can be resolved do not wait for those that cannot.
     if (!known.isEmpty()) tell(StatusOr.fromValue(known));
     else if (isComplete) tell(StatusOr.fromStatus(names.get(0).failed));
   }
@@ -104,7 +104,7 @@ final class AddressList extends NameResolver {
     listener.onResult2(ResolutionResult.newBuilder().setAddressesOrError(known).build());
   }
 
-  /** One of them. Its addresses stay as they were last known. */
+  /** One of the names. On failure it keeps its last known addresses. */
   private final class Name extends Listener2 {
     private final String text;
     private final Args args;
@@ -145,7 +145,7 @@ final class AddressList extends NameResolver {
               });
     }
 
-    /** A certificate is that of the name, and not of the list. */
+    /** A certificate is checked against the single name, not the list. */
     private EquivalentAddressGroup named(EquivalentAddressGroup group) {
       var attributes =
           group.getAttributes().toBuilder().set(EquivalentAddressGroup.ATTR_AUTHORITY_OVERRIDE, text).build();

@@ -13,9 +13,9 @@ import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
 
-/** What a client makes of its callers' words: questions that are checked, before anything is sent. */
+/** Checks the arguments of calls and turns them into questions, before anything is sent. */
 final class Asking {
-  /** What a call that names no wait waits for the rebuilds of others. */
+  /** How long a call without {@code maxWait} waits for the rebuilds of others. */
   private static final Duration WAIT = Duration.ofSeconds(30);
 
   private final Object owner;
@@ -36,14 +36,14 @@ final class Asking {
     if (closed) throw new DibsStatusException(Status.Code.CANCELLED, "this client is closed");
   }
 
-  /** Null where this process has no fresh copy. */
+  /** Null if this process has no fresh copy. */
   Found near(String key, Options<?> options) {
     if (parts.near() == null || closed || !options.mayJoin()) return null;
     String namespace = namespace(options);
     return nearHit(parts, namespace, key);
   }
 
-  /** Null where this process has no fresh copy. */
+  /** Null if this process has no fresh copy. */
   static Found nearHit(Parts parts, String namespace, String key) {
     Found found = parts.near().get(FullKey.of(namespace, key));
     if (found == null) return null;
@@ -74,7 +74,7 @@ final class Asking {
     return new Question(namespace(options), key, options, onUnavailable, body, trace, untilNanos);
   }
 
-  /** A value that the codec cannot read is a miss, once: for all callers of this process that found it so. */
+  /** A value that the codec cannot decode counts as a miss, once, for all callers of this process that found it. */
   CompletableFuture<Found> again(Question about, long sinceNanos, RuntimeException error) {
     parts.metrics().undecodable(about.namespace());
     parts.hooks().tell(hooks -> hooks.onUndecodable(about.namespace(), about.key(), error));
@@ -86,12 +86,12 @@ final class Asking {
             List.of(key, about.options().codec()),
             key,
             about.untilNanos(),
-            // One that began before this call may have read what is older than it.
+            // A rebuild that began before this call may have read data older than the call.
             underWay -> underWay.sinceNanos() - sinceNanos >= 0,
             flight -> new FetchLoop(parts, refresh, flight).start());
   }
 
-  /** What is cached; null where nothing is. */
+  /** What is cached; null if nothing is. */
   CompletableFuture<Found> read(String key, Options<?> options) {
     refuseClosed();
     Bounds.text("key", key);
@@ -114,7 +114,7 @@ final class Asking {
     return result;
   }
 
-  /** {@code found} is null where nothing is cached. */
+  /** {@code found} is null if nothing is cached. */
   <V> Optional<Cached<V>> cached(String key, Options<V> options, Found found) {
     if (found == null) return Optional.empty();
     try {
@@ -150,7 +150,7 @@ final class Asking {
     return options.namespace() == null ? parts.namespace() : options.namespace();
   }
 
-  /** Of a call that has none. */
+  /** For a call without a rebuild. */
   private record NoRebuild() implements Run.Body {
     @Override
     public CompletableFuture<ByteString> start(Run run, Executor executor, long waitNanos) {

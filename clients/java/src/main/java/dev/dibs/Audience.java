@@ -1,6 +1,6 @@
 package dev.dibs;
 
-/** The callers that wait for one piece of work. When the last one has left, the work is told. */
+/** The callers that wait for one piece of work. When the last one has left, the work is notified. */
 final class Audience {
   private final Signal left = new Signal();
   private int callers;
@@ -11,7 +11,7 @@ final class Audience {
     callers = 1;
   }
 
-  /** False where all have left: what they leave behind must not be joined. */
+  /** False if all have left: abandoned work must not be joined. */
   synchronized boolean enter() {
     if (gone) return false;
     callers += 1;

@@ -5,14 +5,14 @@ import java.time.Duration;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.atomic.AtomicBoolean;
 
-/** Whether the service was there when it was last asked. A change is logged once, and not for each call. */
+/** Whether the service was available at the last call. A change is logged once, not per call. */
 final class Availability {
   private static final System.Logger LOG = System.getLogger("dev.dibs");
 
   /**
-   * How often in a row the service may break off before it counts as out of reach: a replica that was killed ends its
-   * calls so, and the next attempt reaches another, which may stand in the middle of a restart as well. Where there is
-   * none, each attempt fails within milliseconds.
+   * How many times in a row calls may break off before the service counts as unavailable: a killed replica breaks off
+   * its calls, and the next attempt reaches another replica, which may be restarting as well. If there is no other
+   * replica, each attempt fails within milliseconds.
    */
   static final int BROKEN_OFF_MAX = 4;
 
@@ -41,7 +41,7 @@ final class Availability {
     LOG.log(Level.WARNING, text, target, cause.getMessage());
   }
 
-  /** How long to wait before the next attempt after so many that broke off; null where there should be none. */
+  /** How long to wait before the next attempt after this many that broke off; null for no further attempt. */
   Duration pauseAfter(int brokenOff) {
     if (brokenOff == 1) return Duration.ZERO;
     if (brokenOff >= BROKEN_OFF_MAX || away.get()) return null;

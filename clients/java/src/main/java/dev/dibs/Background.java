@@ -8,7 +8,7 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 
-/** The work that no caller waits for: rebuilds behind stale values, and publishes that are repeated. */
+/** Work that no caller waits for: rebuilds of stale values, and repeated publishes. */
 final class Background {
   private final Set<CompletableFuture<Void>> underWay = ConcurrentHashMap.newKeySet();
 
@@ -20,17 +20,17 @@ final class Background {
     return work;
   }
 
-  /** Waits until all that is under way has ended; false where that takes longer. */
+  /** Waits until all work in progress has ended; false on timeout. */
   boolean await(Duration timeout) throws InterruptedException {
     CompletableFuture<Void> all = CompletableFuture.allOf(underWay.toArray(CompletableFuture[]::new));
     try {
-      // The longest that there is, for what has more.
+      // The maximum, for a timeout that does not fit.
       all.get(TimeUnit.NANOSECONDS.convert(timeout), TimeUnit.NANOSECONDS);
       return true;
     } catch (TimeoutException error) {
       return false;
     } catch (ExecutionException error) {
-      // Their ends are never failures.
+      // These futures never fail.
       throw new AssertionError(error);
     }
   }

@@ -6,8 +6,8 @@ import java.time.Duration;
 import java.util.List;
 
 /**
- * The contract's bounds, checked before anything is sent: what the service would refuse after the rebuild has run costs
- * the rebuild. The texts are the service's.
+ * The contract's bounds, checked before anything is sent: a call that the service refuses only at the publish has
+ * wasted its rebuild. The messages are the same as the service's.
  */
 final class Bounds {
   private static final long YEAR_MS = 31_536_000_000L;
@@ -21,7 +21,7 @@ final class Bounds {
     within("absent_ttl_ms", options.absentTtl(), 1);
     if (options.staleTtl() != null) staleTtl(options.staleTtl());
     if (options.maxWait() != null) within("wait_ms", options.maxWait(), 0);
-    // The service's own bounds are narrower, and configured.
+    // The service's own bounds are narrower, and configurable.
     if (options.lease() != null) within("lease_ms", options.lease(), 1);
     if (options.leaseHoldMax() != null) leaseHoldMax(options.leaseHoldMax());
     if (options.namespace() != null) text("namespace", options.namespace());
@@ -56,18 +56,18 @@ final class Bounds {
     });
   }
 
-  /** On its way half of a surrogate pair becomes a question mark: two broken texts must never become one. */
+  /** When encoded, an unpaired surrogate becomes a question mark: two broken strings must never become one. */
   static void text(String field, String text) {
     if (!isSound(text)) throw invalid(field + ": has half of a surrogate pair");
   }
 
-  /** Whether there is UTF-8 for it: it has no half of a surrogate pair. */
+  /** Whether the string can be encoded as UTF-8: it has no unpaired surrogate. */
   static boolean isSound(String text) {
     return text.chars().noneMatch(unit -> Character.isSurrogate((char) unit))
         || StandardCharsets.UTF_8.newEncoder().canEncode(text);
   }
 
-  /** Whole milliseconds, as they travel. Less than one is one: none at all would be something else. */
+  /** Whole milliseconds, as sent. Less than one is rounded up to one: zero would mean something else. */
   static long ms(Duration duration) {
     long ms = duration.toMillis();
     return ms == 0 && !duration.isZero() ? 1 : ms;
@@ -78,7 +78,7 @@ final class Bounds {
     try {
       ms = ms(duration);
     } catch (ArithmeticException error) {
-      // More milliseconds than a long has.
+      // More milliseconds than a long can hold.
       throw outside(field, duration.toString(), msMin);
     }
     if (ms < msMin || ms > YEAR_MS || duration.isNegative()) throw outside(field, String.valueOf(ms), msMin);

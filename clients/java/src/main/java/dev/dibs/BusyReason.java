@@ -2,15 +2,15 @@ package dev.dibs;
 
 /** Why a wait ended without an answer. */
 public enum BusyReason {
-  /** Another caller still rebuilds. */
+  /** Another caller is still rebuilding. */
   WAIT_ENDED,
-  /** The rebuild takes longer, as a rule, than this caller would wait. */
+  /** The rebuild usually takes longer than this caller would wait. */
   DEADLINE_TOO_SHORT,
-  /** The lock nodes came to no decision. */
+  /** The lock nodes did not reach a decision. */
   UNDECIDED,
-  /** The namespace's budget of rebuilds at a time is used up. */
+  /** The namespace's limit of concurrent rebuilds is reached. */
   BUDGET,
-  /** The replica that was asked is stopping. */
+  /** The replica is stopping. */
   DRAINING,
   /** There is no value, and no rebuild to wait for. */
   NO_VALUE,

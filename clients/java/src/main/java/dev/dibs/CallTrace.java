@@ -6,7 +6,7 @@ import io.opentelemetry.context.Context;
 import java.util.Locale;
 
 /**
- * The trace of one call, which goes on where no thread is the caller's any more.
+ * The trace of one call; it continues after the caller's thread is no longer involved.
  *
  * @param context what the caller's own spans are part of
  * @param traceparent what is passed on for the caller; empty if there is nothing
@@ -16,12 +16,12 @@ record CallTrace(Tracing by, Context context, String traceparent) {
   private static final AttributeKey<String> REASON = AttributeKey.stringKey("dibs.lease.reason");
   private static final AttributeKey<Long> FENCE = AttributeKey.longKey("dibs.fence");
 
-  /** The same, for a rebuild that the caller does not wait for. */
+  /** The same trace, for a rebuild that the caller does not wait for. */
   CallTrace alone() {
     return new CallTrace(by, RebuildChain.alone(context), traceparent);
   }
 
-  /** Begins the span of a rebuild. It does not name the key: keys may be personal data. */
+  /** Starts the span of a rebuild. The key is not recorded: keys may be personal data. */
   RebuildSpan rebuild(String namespace, RebuildReason reason, long fence) {
     Span span =
         by.tracer()
@@ -35,7 +35,7 @@ record CallTrace(Tracing by, Context context, String traceparent) {
     return new RebuildSpan(span, context.with(span), own.isEmpty() ? traceparent : own);
   }
 
-  /** In place of the span of a rebuild that does not run. */
+  /** In place of a span, for a rebuild that does not run. */
   RebuildSpan noRebuild() {
     return new RebuildSpan(Span.getInvalid(), context, traceparent);
   }

@@ -5,16 +5,16 @@ import java.util.Arrays;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 
-/** The way of one caller: it joins what this process does already, or asks the service. */
+/** The course of one call: it joins work of this process, or asks the service. */
 final class Caller {
-  /** A wait that is shorter is as good as over. */
+  /** A shorter remaining wait counts as over. */
   private static final long OWN_TIME_NANOS_MIN = TimeUnit.MILLISECONDS.toNanos(20);
 
   private final Parts parts;
   private final Question about;
   private final CompletableFuture<Found> result = new CompletableFuture<>();
 
-  /** The flight is one that this caller has begun. */
+  /** Whether this caller began the flight. */
   private boolean isOwn;
 
   Caller(Parts parts, Question about) {
@@ -22,7 +22,7 @@ final class Caller {
     this.about = about;
   }
 
-  /** Completing the result before its time takes this caller out. */
+  /** Completing the result early ends the call for this caller. */
   CompletableFuture<Found> start() {
     attempt();
     return result;
@@ -49,7 +49,7 @@ final class Caller {
     Futures.settle(result, found, error);
   }
 
-  /** The wait that has ended is that of a caller that had come earlier. */
+  /** Whether only the wait of an earlier caller has ended, and this caller still has time. */
   private boolean hasOwnTime(Throwable error) {
     boolean isWaitEnded = error instanceof DibsBusyException busy && busy.reason() == BusyReason.WAIT_ENDED;
     return isWaitEnded && !isOwn && !result.isDone() && about.leftNanos() > OWN_TIME_NANOS_MIN;
@@ -60,7 +60,7 @@ final class Caller {
     new FetchLoop(parts, about, flight).start();
   }
 
-  /** Calls with the same of these get the same answer, so that one of them asks for all. */
+  /** Calls with equal options get the same answer, so one of them asks for all. */
   private Object id() {
     Options<?> options = about.options();
     return Arrays.asList(

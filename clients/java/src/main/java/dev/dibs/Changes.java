@@ -7,8 +7,8 @@ import java.util.Set;
 import java.util.function.Predicate;
 
 /**
- * What this process hears of changes, and what it does then: a request that left before a change, or a rebuild that
- * began before it, may be older than a caller that comes after it.
+ * What this process hears about changes, and its reaction: a request that left before a change, or a rebuild that began
+ * before it, may return data older than a caller that comes after the change.
  */
 final class Changes {
   private final Flights<Found> flights;
@@ -28,12 +28,12 @@ final class Changes {
     this.near = near;
   }
 
-  /** An invalidation of this process's own has returned, or has failed and may still have been done. */
+  /** An invalidation of this process has returned, or has failed and may still have been applied. */
   void invalidated(Invalidation what, String namespace) {
     made(namespace, what.keys(), what.tags(), what.all());
   }
 
-  /** A value was set by this process, or that has failed and may still have been done. */
+  /** This process set a value, or the set failed and may still have been applied. */
   void set(String namespace, String key) {
     made(namespace, List.of(key), List.of(), false);
   }
@@ -45,12 +45,12 @@ final class Changes {
     local.changed(isChanged);
   }
 
-  /** A value of this process's own is stored: what was kept before it is older. */
+  /** A value of this process is stored: copies kept before are older. */
   void published(String namespace, String key) {
     if (near != null) near.changed(namespace, List.of(key), List.of(), false);
   }
 
-  /** A session tells of a change. */
+  /** A session reports a change. */
   void heard(Invalidated what) {
     Predicate<FullKey> isChanged =
         meant(what.getNamespace(), what.getKeysList(), what.getTagsList(), what.getAll());
@@ -59,7 +59,7 @@ final class Changes {
     local.changed(isChanged);
   }
 
-  /** A session begins. It does not tell of what has changed before. */
+  /** A session begins. It does not report earlier changes. */
   void welcome(Watch watch) {
     if (watch != null) near.heard(watch);
     local.serviceIsBack();
@@ -69,7 +69,7 @@ final class Changes {
     if (watch != null) near.heard(watch);
   }
 
-  /** For a session that is being opened; null where it has nothing to watch. */
+  /** For a session that is being opened; null if it has nothing to watch. */
   Watch watch() {
     return near == null ? null : near.watch();
   }
@@ -79,7 +79,7 @@ final class Changes {
   }
 
   private static Predicate<FullKey> meant(String namespace, List<String> keys, List<String> tags, boolean all) {
-    // Which values have a tag is not known before they are published.
+    // Which values have a tag is unknown until they are published.
     boolean isWhole = all || !tags.isEmpty();
     String named = FullKey.named(namespace);
     Set<String> names = new HashSet<>(keys);
@@ -87,8 +87,8 @@ final class Changes {
   }
 
   /**
-   * A session is broken: what it would have told is not heard until the next one begins. What this process has made
-   * without the service stays until then: no session would have told of that.
+   * A session is broken: changes are not heard until the next session begins. Values that this process made without the
+   * service are kept until then: no session would have reported changes of those.
    */
   void ended(Watch watch) {
     if (watch != null) near.ended(watch);

@@ -7,9 +7,9 @@ import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 
 /**
- * How values become bytes and come back. What {@code encode} throws is a failure of the rebuild.
+ * Converts values to bytes and back. An exception from {@code encode} is a failure of the rebuild.
  *
- * @param <V> what the values are
+ * @param <V> type of the values
  */
 public interface Codec<V> {
   /** Values that are bytes already. */
@@ -26,7 +26,10 @@ public interface Codec<V> {
         }
       };
 
-  /** Texts, as UTF-8. A text with half of a surrogate pair has none, and bytes that are none are not read as a text. */
+  /**
+   * Strings as UTF-8. A string with an unpaired surrogate cannot be encoded, and bytes that are not UTF-8 cannot be
+   * decoded.
+   */
   Codec<String> UTF_8 =
       new Codec<>() {
         @Override
@@ -50,13 +53,14 @@ public interface Codec<V> {
       };
 
   /**
-   * JSON that clients in all languages read, by Jackson 2.x: {@code com.fasterxml.jackson.core:jackson-databind}, which
-   * your build names. {@link JsonCodec} says how, and has more for generic types and for a mapper of your own.
+   * JSON that clients in all languages can read, by Jackson 2.x: your build must add
+   * {@code com.fasterxml.jackson.core:jackson-databind}. {@link JsonCodec} documents the format, and supports generic
+   * types and a mapper of your own.
    *
-   * @param <V> what the values are
+   * @param <V> type of the values
    * @param type a class or a record
    * @return the same one for the same class
-   * @throws IllegalStateException where there is no Jackson
+   * @throws IllegalStateException if there is no Jackson
    */
   static <V> Codec<V> json(Class<V> type) {
     Jackson.require();
@@ -67,14 +71,14 @@ public interface Codec<V> {
    * The bytes of a value.
    *
    * @param value never null
-   * @return as many bytes as the service takes, by default 1 MiB
+   * @return at most the size that the service accepts, by default 1 MiB
    */
   byte[] encode(V value);
 
   /**
-   * The value of bytes. Where it throws, the value counts as missing, and is rebuilt once.
+   * The value from its bytes. If it throws, the value counts as missing and is rebuilt once.
    *
-   * @param bytes a copy of your own; may be empty
+   * @param bytes a copy, which you may modify; may be empty
    * @return never null
    */
   V decode(byte[] bytes);

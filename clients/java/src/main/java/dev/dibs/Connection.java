@@ -14,14 +14,14 @@ import java.util.concurrent.TimeoutException;
 import java.util.function.Consumer;
 
 /**
- * Watches the channel. Bounds how long calls wait for a connection: gRPC alone lets them wait for an address that does
- * not answer as long as their deadlines. And tries again sooner: gRPC alone would wait up to two minutes.
+ * Watches the channel. Limits how long calls wait for a connection: with plain gRPC, they wait for an address that does
+ * not answer until their deadlines. Also retries sooner: plain gRPC would wait up to two minutes.
  */
 final class Connection implements AddressBalancer.Hears {
   private static final long RETRY_MS_MIN = 100;
   private static final long RETRY_MS_MAX = 1_000;
 
-  /** For an address that has been away for longer than a restart. gRPC alone would wait up to two minutes. */
+  /** For an address that has been unavailable for longer than a restart. Plain gRPC would wait up to two minutes. */
   private static final long RETRY_MS_LATER = 30_000;
 
   /** Longer than a replica takes to start. */
@@ -31,21 +31,21 @@ final class Connection implements AddressBalancer.Hears {
   private final String target;
   private final Duration bound;
 
-  /** The connection is late, and is not waited for again until the channel has got somewhere. */
+  /** The connection is late; calls do not wait for it again until the channel has made progress. */
   private boolean late;
 
-  /** Ends when the channel has got somewhere; null while no call waits for that. */
+  /** Completes when the channel has made progress; null if no call waits for that. */
   private CompletableFuture<Void> underWay;
 
   private boolean retrying;
 
-  /** Ends when there is a connection; null while no caller waits for that. */
+  /** Completes when there is a connection; null if no caller waits for that. */
   private CompletableFuture<Void> ready;
 
   private Set<SocketAddress> connected = Set.of();
   private boolean missesSome;
 
-  /** Null while no address is away. */
+  /** Null if no address is unavailable. */
   private Future<?> retryingAway;
 
   private long restartingUntilNanos;
@@ -59,21 +59,21 @@ final class Connection implements AddressBalancer.Hears {
   void watch() {
     ConnectivityState state = channel.getState(false);
     if (state == ConnectivityState.SHUTDOWN) return;
-    // Asked for first: a change that comes meanwhile is told at once.
+    // Registered first: a change that comes meanwhile is reported at once.
     channel.notifyWhenStateChanged(state, this::watch);
     if (!isConnecting(state)) arrived();
     if (state == ConnectivityState.READY) isReady();
     if (state == ConnectivityState.TRANSIENT_FAILURE) retry();
   }
 
-  /** Whether there is a connection within the time. */
+  /** Whether a connection exists within the time. */
   boolean awaitReady(Duration timeout) throws InterruptedException {
     CompletableFuture<Void> there;
     synchronized (this) {
       if (ready == null) ready = new CompletableFuture<>();
       there = ready;
     }
-    // It may have come before there was a listener.
+    // The connection may have been made before the listener was registered.
     if (channel.getState(true) == ConnectivityState.READY) return true;
     try {
       there.get(TimeUnit.NANOSECONDS.convert(timeout), TimeUnit.NANOSECONDS);
@@ -85,7 +85,7 @@ final class Connection implements AddressBalancer.Hears {
     }
   }
 
-  /** An address that is connected no more may restart. While others are connected, no call needs to break off. */
+  /** An address that is no longer connected may be restarting. While others are connected, no call has to fail. */
   @Override
   public synchronized void connected(Set<SocketAddress> addresses, boolean all) {
     boolean isLost = !addresses.containsAll(connected);
@@ -96,8 +96,8 @@ final class Connection implements AddressBalancer.Hears {
   }
 
   /**
-   * A call broke off, perhaps because its replica restarts. gRPC leaves such an address alone for longer each time,
-   * while the other addresses work; when those restart in their turn, this one has to be there.
+   * A call broke off, perhaps because its replica is restarting. gRPC waits longer each time before it retries such an
+   * address while other addresses work; when those restart in turn, this one must be connected.
    */
   synchronized void brokeOff() {
     boolean isRetrying = retryingAway != null && mayRestart();
@@ -131,7 +131,7 @@ final class Connection implements AddressBalancer.Hears {
     if (there != null) there.complete(null);
   }
 
-  /** Tells {@code onLate} where there is no connection within the bound, which runs once for all calls. */
+  /** Calls {@code onLate} if there is no connection within the time limit, which is shared by all calls. */
   void ifLate(Consumer<DibsStatusException> onLate) {
     ConnectivityState state = channel.getState(true);
     if (!isConnecting(state)) return;
@@ -144,7 +144,7 @@ final class Connection implements AddressBalancer.Hears {
         arrival = underWay;
       }
     }
-    // It may have arrived since the state was read, and no change would follow.
+    // It may have arrived after the state was read; no change of state would follow.
     if (!isConnecting(channel.getState(false))) arrived();
     arrival.whenComplete((there, error) -> {
       if (error != null) onLate.accept(DibsStatusException.of(error));
@@ -189,7 +189,7 @@ final class Connection implements AddressBalancer.Hears {
     Threads.after(jittered, () -> tryAgain(Math.min(2 * pauseMs, RETRY_MS_MAX)));
   }
 
-  /** A failure stays until there is a connection, so that no change of state tells of the next one. */
+  /** A failure lasts until there is a connection, so the next failure causes no change of state. */
   private synchronized void tryAgain(long nextPauseMs) {
     retrying = channel.getState(false) == ConnectivityState.TRANSIENT_FAILURE;
     if (!retrying) return;

@@ -9,7 +9,7 @@ import io.grpc.Metadata;
 import io.grpc.MethodDescriptor;
 import io.opentelemetry.api.trace.Span;
 
-/** Passes on the span that is current, for the stubs of a user, unless they say otherwise. */
+/** Sends the current span along with calls of a user's stubs, unless they set one themselves. */
 final class CurrentTrace implements ClientInterceptor {
   @Override
   public <Q, R> ClientCall<Q, R> interceptCall(MethodDescriptor<Q, R> method, CallOptions options, Channel next) {

@@ -5,7 +5,7 @@ import java.time.Duration;
 import java.util.Map;
 import java.util.function.Supplier;
 
-/** Where and as whom to call: what the caller says, else what the environment says. Null is what nothing was said of. */
+/** The address and credentials to use: from the caller, else from the environment. Null means not set. */
 final class Destination {
   private static final String TARGET = "127.0.0.1:50051";
 
@@ -19,14 +19,14 @@ final class Destination {
   String tlsCert;
   String tlsKey;
 
-  /** TCP repeats the first packet that is lost after one second. */
+  /** TCP repeats a lost first packet after one second. */
   Duration connectTimeout = Duration.ofSeconds(2);
 
   Destination(Map<String, String> environment) {
     this.environment = environment;
   }
 
-  /** Refuses what cannot be read, and a token that would travel in clear. */
+  /** Throws for settings that are malformed, and for a token that would be sent unencrypted. */
   Link link() {
     Target where = Target.of(target == null ? variable("DIBS_TARGET", TARGET) : target);
     Tls tls =
@@ -44,7 +44,7 @@ final class Destination {
     return new Link(where, who, tls, connectTimeout);
   }
 
-  /** What the caller says of its token is not mixed with what the environment says. */
+  /** The caller's token settings are never mixed with those of the environment. */
   private Token who() {
     if (tokenSource != null) return Token.of(tokenSource);
     if (tokenFile != null) return Token.in(tokenFile);

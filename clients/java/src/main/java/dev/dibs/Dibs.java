@@ -6,38 +6,38 @@ import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 
 /**
- * Values that one caller in the fleet rebuilds while everyone else waits for it. {@link DibsClient} asks the service;
- * {@code dev.dibs.testing.MemoryDibs} stands in for it in unit tests.
+ * A cache in which one caller of the whole fleet rebuilds a missing value and all others wait for that rebuild.
+ * {@link DibsClient} uses the service; {@code dev.dibs.testing.MemoryDibs} replaces it in unit tests.
  */
 public interface Dibs extends AutoCloseable {
   /**
-   * The value of a key: from the cache, from another caller's rebuild, or from {@code rebuild}, which at most one
-   * caller in the fleet runs at a time. It runs on a thread of the client's executor.
+   * The value of a key: from the cache, from another caller's rebuild, or from {@code rebuild}. At most one caller in
+   * the fleet runs {@code rebuild} at a time, on a thread of the client's executor.
    *
-   * @param <V> what the codec of {@code options} makes of the bytes
-   * @param <E> what {@code rebuild} throws
+   * @param <V> type of the value, as decoded by the codec of {@code options}
+   * @param <E> the exception that {@code rebuild} throws
    * @param key 1 to 1024 bytes of UTF-8
-   * @param options how long the value lives, and what this call wants
-   * @param rebuild reads the source; null says that the source has nothing
-   * @return the value; null where the source has nothing
-   * @throws RebuildFailedException where another caller's rebuild failed and its back-off runs; where this call has
-   *     joined one of this process, written elsewhere, that threw a checked exception, which is the cause then
-   * @throws DibsBusyException where the wait ended first
-   * @throws DibsStatusException for bad input; with {@link OnUnavailable#FAIL} where the service cannot be reached;
-   *     with {@code CANCELLED} where this thread is interrupted meanwhile, whose flag is set again
-   * @throws E what {@code rebuild} threw, as it is
+   * @param options how long the value lives, and how this call behaves
+   * @param rebuild reads the source; returns null if the source has no value
+   * @return the value; null if the source has no value
+   * @throws RebuildFailedException if another caller's rebuild failed and its back-off is in progress. Also if this
+   *     call joined a rebuild from another place in this process, which threw a checked exception: that is the cause
+   * @throws DibsBusyException if the wait ended first
+   * @throws DibsStatusException for bad input; if the service cannot be reached, with {@link OnUnavailable#FAIL};
+   *     with {@code CANCELLED} if this thread is interrupted meanwhile (its interrupt flag stays set)
+   * @throws E the exception of {@code rebuild}, unchanged
    */
   <V, E extends Exception> V getOrRebuild(String key, Options<V> options, RebuildFunction<V, E> rebuild) throws E;
 
   /**
-   * The same, for a rebuild that needs to know nothing of its lease.
+   * As {@link #getOrRebuild(String, Options, RebuildFunction)}, for a rebuild that does not use its lease.
    *
-   * @param <V> what the codec of {@code options} makes of the bytes
-   * @param <E> what {@code source} throws
+   * @param <V> type of the value, as decoded by the codec of {@code options}
+   * @param <E> the exception that {@code source} throws
    * @param key 1 to 1024 bytes of UTF-8
-   * @param options how long the value lives, and what this call wants
-   * @param source null says that it has nothing
-   * @return the value; null where the source has nothing
+   * @param options how long the value lives, and how this call behaves
+   * @param source returns null if it has no value
+   * @return the value; null if the source has no value
    * @throws E as {@link #getOrRebuild(String, Options, RebuildFunction)}
    */
   default <V, E extends Exception> V getOrRebuild(String key, Options<V> options, Source<V, E> source) throws E {
@@ -45,24 +45,25 @@ public interface Dibs extends AutoCloseable {
   }
 
   /**
-   * The same without waiting for it. Completing the future before its time, by {@code cancel} or {@code orTimeout},
-   * takes this caller out of the call; the rebuild is interrupted when its last caller has left.
+   * As {@link #getOrRebuild(String, Options, RebuildFunction)}, without blocking. Completing the future early, with
+   * {@code cancel} or {@code orTimeout}, ends the call for this caller. The rebuild is interrupted when no caller is
+   * left.
    *
-   * @param <V> what the codec of {@code options} makes of the bytes
+   * @param <V> type of the value, as decoded by the codec of {@code options}
    * @param key 1 to 1024 bytes of UTF-8
-   * @param options how long the value lives, and what this call wants
-   * @param rebuild reads the source; null says that the source has nothing
-   * @return completes on a thread of the client's executor; fails with what the other form throws
+   * @param options how long the value lives, and how this call behaves
+   * @param rebuild reads the source; returns null if the source has no value
+   * @return completes on a thread of the client's executor; fails with what the blocking form throws
    */
   <V> CompletableFuture<V> getOrRebuildAsync(String key, Options<V> options, RebuildFunction<V, ?> rebuild);
 
   /**
-   * The same, for a rebuild that needs to know nothing of its lease.
+   * As {@link #getOrRebuildAsync(String, Options, RebuildFunction)}, for a rebuild that does not use its lease.
    *
-   * @param <V> what the codec of {@code options} makes of the bytes
+   * @param <V> type of the value, as decoded by the codec of {@code options}
    * @param key 1 to 1024 bytes of UTF-8
-   * @param options how long the value lives, and what this call wants
-   * @param source null says that it has nothing
+   * @param options how long the value lives, and how this call behaves
+   * @param source returns null if it has no value
    * @return as {@link #getOrRebuildAsync(String, Options, RebuildFunction)}
    */
   default <V> CompletableFuture<V> getOrRebuildAsync(String key, Options<V> options, Source<V, ?> source) {
@@ -70,77 +71,76 @@ public interface Dibs extends AutoCloseable {
   }
 
   /**
-   * What is cached, without a rebuild. Waits for a rebuild that runs only where {@code options} names a wait.
+   * The cached value, without a rebuild. Waits for a rebuild in progress only if {@code options} sets {@code maxWait}.
    *
-   * @param <V> what the codec of {@code options} makes of the bytes
+   * @param <V> type of the value, as decoded by the codec of {@code options}
    * @param key 1 to 1024 bytes of UTF-8
    * @param options the ttl has no meaning here
-   * @return the value, or the knowledge that the source has nothing; empty where nothing is cached, or where the codec
-   *     cannot read it
-   * @throws DibsStatusException for bad input, and where the service cannot be reached
+   * @return the value, or that the source has none; empty if nothing is cached or the codec cannot decode it
+   * @throws DibsStatusException for bad input, or if the service cannot be reached
    */
   <V> Optional<Cached<V>> get(String key, Options<V> options);
 
   /**
-   * The same without waiting for it.
+   * As {@link #get}, without blocking.
    *
-   * @param <V> what the codec of {@code options} makes of the bytes
+   * @param <V> type of the value, as decoded by the codec of {@code options}
    * @param key 1 to 1024 bytes of UTF-8
    * @param options the ttl has no meaning here
-   * @return completes on a thread of the client's executor; fails with what the other form throws
+   * @return completes on a thread of the client's executor; fails with what the blocking form throws
    */
   <V> CompletableFuture<Optional<Cached<V>>> getAsync(String key, Options<V> options);
 
   /**
-   * Stores a value. A rebuild that runs ends first. Write to the source before. A call that begins after this has
-   * returned gets nothing older.
+   * Stores a value. If a rebuild of the key is in progress, waits for it first. Write to the source before this call.
+   * Calls that begin after this has returned get nothing older.
    *
-   * @param <V> what the codec of {@code options} makes bytes of
+   * @param <V> type of the value, as encoded by the codec of {@code options}
    * @param key 1 to 1024 bytes of UTF-8
-   * @param value null says that the source has nothing
-   * @param options how long the value lives, and how long to wait for a rebuild that runs
-   * @return what became of it; see {@link Published#isStored}
-   * @throws DibsBusyException where the wait ended first
-   * @throws RebuildFailedException where the rebuild failed that it waited for
+   * @param value null if the source has no value
+   * @param options how long the value lives, and how long to wait for a rebuild in progress
+   * @return the outcome; see {@link Published#isStored}
+   * @throws DibsBusyException if the wait ended first
+   * @throws RebuildFailedException if the rebuild that it waited for failed
    * @throws ReentrantRebuildException in a rebuild of the same key
-   * @throws DibsStatusException for bad input, before anything is sent; where the service cannot be reached: then the
-   *     value may be stored or not
+   * @throws DibsStatusException for bad input, before anything is sent; if the service cannot be reached: the
+   *     value may then be stored or not
    */
   <V> Published set(String key, V value, Options<V> options);
 
   /**
-   * The same without waiting for it.
+   * As {@link #set}, without blocking.
    *
-   * @param <V> what the codec of {@code options} makes bytes of
+   * @param <V> type of the value, as encoded by the codec of {@code options}
    * @param key 1 to 1024 bytes of UTF-8
-   * @param value null says that the source has nothing
-   * @param options how long the value lives, and how long to wait for a rebuild that runs
-   * @return completes on a thread of the client's executor; fails with what the other form throws
+   * @param value null if the source has no value
+   * @param options how long the value lives, and how long to wait for a rebuild in progress
+   * @return completes on a thread of the client's executor; fails with what the blocking form throws
    */
   <V> CompletableFuture<Published> setAsync(String key, V value, Options<V> options);
 
   /**
-   * {@link #getOrRebuild} for any number of keys. The rebuild is called once for all keys that are missing, and again
-   * for those whose leases come later.
+   * As {@link #getOrRebuild(String, Options, RebuildFunction)}, for any number of keys. The rebuild is called once for
+   * all keys that are missing, and again for keys whose leases are granted later.
    *
-   * @param <V> what the codec of {@code options} makes of the bytes
-   * @param keys each 1 to 1024 bytes of UTF-8; one that is named twice is one
-   * @param options how long the values live, and what this call wants
-   * @param rebuild reads the source; a key that it leaves out is one of which the source has nothing
-   * @return the value of each key, in the order in which they were given; null where the source has nothing
-   * @throws DibsManyException where some keys could not be had, with their errors and the values of the others
+   * @param <V> type of the value, as decoded by the codec of {@code options}
+   * @param keys each 1 to 1024 bytes of UTF-8; duplicates count once
+   * @param options how long the values live, and how this call behaves
+   * @param rebuild reads the source; omits the keys for which the source has no value
+   * @return the value of each key, in the order of the call; null if the source has no value
+   * @throws DibsManyException if some keys failed, with their errors and the values of the others
    * @throws ReentrantRebuildException in a rebuild of one of the keys
-   * @throws DibsStatusException for bad input; with {@code CANCELLED} where this thread is interrupted meanwhile
+   * @throws DibsStatusException for bad input; with {@code CANCELLED} if this thread is interrupted meanwhile
    */
   <V> Map<String, V> getOrRebuildMany(Collection<String> keys, Options<V> options, RebuildManyFunction<V> rebuild);
 
   /**
-   * The same, for a rebuild that needs to know nothing of its leases.
+   * As {@link #getOrRebuildMany(Collection, Options, RebuildManyFunction)}, for a rebuild that does not use its leases.
    *
-   * @param <V> what the codec of {@code options} makes of the bytes
-   * @param keys each 1 to 1024 bytes of UTF-8; one that is named twice is one
-   * @param options how long the values live, and what this call wants
-   * @param source a key that it leaves out is one of which it has nothing
+   * @param <V> type of the value, as decoded by the codec of {@code options}
+   * @param keys each 1 to 1024 bytes of UTF-8; duplicates count once
+   * @param options how long the values live, and how this call behaves
+   * @param source omits the keys for which it has no value
    * @return as {@link #getOrRebuildMany(Collection, Options, RebuildManyFunction)}
    */
   default <V> Map<String, V> getOrRebuildMany(Collection<String> keys, Options<V> options, SourceMany<V> source) {
@@ -148,36 +148,37 @@ public interface Dibs extends AutoCloseable {
   }
 
   /**
-   * The same without waiting for it. Completing the future before its time takes this caller out of the call.
+   * As {@link #getOrRebuildMany(Collection, Options, RebuildManyFunction)}, without blocking. Completing the future
+   * early ends the call for this caller.
    *
-   * @param <V> what the codec of {@code options} makes of the bytes
-   * @param keys each 1 to 1024 bytes of UTF-8; one that is named twice is one
-   * @param options how long the values live, and what this call wants
-   * @param rebuild reads the source; a key that it leaves out is one of which the source has nothing
-   * @return completes on a thread of the client's executor; fails with what the other form throws
+   * @param <V> type of the value, as decoded by the codec of {@code options}
+   * @param keys each 1 to 1024 bytes of UTF-8; duplicates count once
+   * @param options how long the values live, and how this call behaves
+   * @param rebuild reads the source; omits the keys for which the source has no value
+   * @return completes on a thread of the client's executor; fails with what the blocking form throws
    */
   <V> CompletableFuture<Map<String, V>> getOrRebuildManyAsync(
       Collection<String> keys, Options<V> options, RebuildManyFunction<V> rebuild);
 
   /**
-   * Drops values, or marks them stale, and voids the rebuilds of them that run. Commit to the source first, then
+   * Drops values or marks them stale, and voids rebuilds of them that are in progress. Commit to the source first, then
    * invalidate. Safe to repeat.
    *
    * @param what keys, tags or everything
-   * @return how much that was
-   * @throws DibsStatusException for bad input, and where the service does not answer within 5 s
+   * @return the number of values and rebuilds reached
+   * @throws DibsStatusException for bad input, or if the service does not answer within 5 s
    */
   InvalidateResult invalidate(Invalidation what);
 
   /**
-   * The same without waiting for it.
+   * As {@link #invalidate}, without blocking.
    *
    * @param what keys, tags or everything
-   * @return completes on a thread of the client's executor; fails with what the other form throws
+   * @return completes on a thread of the client's executor; fails with what the blocking form throws
    */
   CompletableFuture<InvalidateResult> invalidateAsync(Invalidation what);
 
-  /** Makes no more calls. Those that were made already still end. */
+  /** Accepts no more calls. Calls already made still complete. */
   @Override
   void close();
 }

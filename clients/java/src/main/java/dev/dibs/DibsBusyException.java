@@ -2,7 +2,7 @@ package dev.dibs;
 
 import java.time.Duration;
 
-/** The wait ended without an answer: another caller still rebuilds, or the service could not decide. */
+/** The wait ended without an answer: another caller is still rebuilding, or the service could not decide. */
 public final class DibsBusyException extends DibsException {
   private static final long serialVersionUID = 1L;
 
@@ -13,15 +13,15 @@ public final class DibsBusyException extends DibsException {
   private final Duration holderAge;
 
   /**
-   * For the client, and for doubles of it.
+   * For the client, and for test doubles of it.
    *
    * @param reason why there is no answer
-   * @param retryAfter when to come back
+   * @param retryAfter how long to wait before a retry
    * @param holderAge how long the holder has had its lease; 0 if there is none
    */
   public DibsBusyException(BusyReason reason, Duration retryAfter, Duration holderAge) {
     super(
-        "no answer within the wait (%s); come back in %d ms".formatted(reason, retryAfter.toMillis()),
+        "no answer within the wait (%s); retry in %d ms".formatted(reason, retryAfter.toMillis()),
         retryAfter,
         null);
     this.reason = reason;

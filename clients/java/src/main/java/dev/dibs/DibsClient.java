@@ -14,11 +14,11 @@ import java.util.function.Function;
 import java.util.function.Supplier;
 
 /**
- * A client of Dibs. One for each process is enough: it holds one channel, with a session for each address of the
- * target. Any number of calls go at once, from any threads.
+ * A Dibs client. Create one per process: it holds one channel, with one session per address of the target. Thread-safe,
+ * for any number of concurrent calls.
  */
 public final class DibsClient implements Dibs {
-  /** What {@link #close()} waits for rebuilds and publishes behind. */
+  /** How long {@link #close()} waits for background rebuilds and publishes. */
   private static final Duration FLUSH = Duration.ofSeconds(2);
 
   private final Channel channel;
@@ -32,9 +32,9 @@ public final class DibsClient implements Dibs {
   }
 
   /**
-   * A client with its defaults.
+   * Builds a client; everything has a default.
    *
-   * @return takes what is to be otherwise
+   * @return the builder
    */
   public static DibsClientBuilder builder() {
     return new DibsClientBuilder();
@@ -44,7 +44,7 @@ public final class DibsClient implements Dibs {
   public <V, E extends Exception> V getOrRebuild(String key, Options<V> options, RebuildFunction<V, E> rebuild)
       throws E {
     Found near = asking.near(key, options);
-    // The clock is read for calls that go out only: a near hit costs little more than that.
+    // The clock is read only for calls that are sent: a near hit costs little more than reading it.
     long sinceNanos = near == null ? System.nanoTime() : 0;
     Found found = near;
     if (near == null) {
@@ -127,7 +127,7 @@ public final class DibsClient implements Dibs {
     try {
       return done.get();
     } catch (InterruptedException error) {
-      // It goes on, and may have been done already: this caller's next call must not find what was there before.
+      // The invalidation goes on and may already have been applied: this caller's next call must not see the old value.
       new Invalidator(parts).arrived(what);
       Thread.currentThread().interrupt();
       throw DibsStatusException.cancelled("the caller was interrupted");
@@ -147,21 +147,21 @@ public final class DibsClient implements Dibs {
   }
 
   /**
-   * Who has the lease of a key and since when, who waits, what is cached, and how the last leases ended.
+   * Who holds the lease of a key and since when, who waits, what is cached, and how recent leases ended.
    *
    * @param key 1 to 1024 bytes of UTF-8, in the client's namespace
-   * @return for people, and not for decisions: it is old when it arrives
-   * @throws DibsStatusException for bad input, and where the service does not answer within 5 s
+   * @return for people, not for decisions: it may be outdated when it arrives
+   * @throws DibsStatusException for bad input, or if the service does not answer within 5 s
    */
   public Explanation explain(String key) {
     return Futures.await(explaining(key), null);
   }
 
   /**
-   * The same without waiting for it.
+   * As {@link #explain}, without blocking.
    *
    * @param key 1 to 1024 bytes of UTF-8, in the client's namespace
-   * @return completes on a thread of the client's executor; fails with what the other form throws
+   * @return completes on a thread of the client's executor; fails with what the blocking form throws
    */
   public CompletableFuture<Explanation> explainAsync(String key) {
     return async(() -> explaining(key), explanation -> explanation);
@@ -176,39 +176,40 @@ public final class DibsClient implements Dibs {
   }
 
   /**
-   * Waits until there is a connection. A process that starts under load calls it before it takes any: calls that find
-   * no connection in time rebuild without the service.
+   * Waits until there is a connection. A process that starts under load should call it before it accepts work: calls
+   * without a connection rebuild locally.
    *
    * @param timeout how long to wait at most
-   * @return false if there is none by then
-   * @throws InterruptedException where this thread is interrupted meanwhile
+   * @return false if there is no connection by then
+   * @throws InterruptedException if this thread is interrupted meanwhile
    */
   public boolean ready(Duration timeout) throws InterruptedException {
     return parts.connection().awaitReady(timeout);
   }
 
   /**
-   * Waits until the rebuilds behind stale values, and the publishes that are repeated, have ended.
+   * Waits until background rebuilds of stale values and repeated publishes have ended.
    *
    * @param timeout how long to wait at most
-   * @return false where some have not ended by then
-   * @throws InterruptedException where this thread is interrupted meanwhile
+   * @return false if some have not ended by then
+   * @throws InterruptedException if this thread is interrupted meanwhile
    */
   public boolean flush(Duration timeout) throws InterruptedException {
     return parts.background().await(timeout);
   }
 
   /**
-   * For what this class has no method of: {@code CoordinatorServiceGrpc.newBlockingStub(client.channel())}. The token
-   * is attached, and the traceparent of the current span; deadlines are the caller's.
+   * The channel, for calls that this class has no method for:
+   * {@code CoordinatorServiceGrpc.newBlockingStub(client.channel())}. It adds the token and the traceparent of the
+   * current span; deadlines are up to the caller.
    *
-   * @return ends with this client
+   * @return a channel that closes with this client
    */
   public Channel channel() {
     return channel;
   }
 
-  /** Makes no more calls. Those that were made already still end; their work in the background has 2 s to end. */
+  /** Accepts no more calls. Calls already made still complete; their background work gets 2 s. */
   @Override
   public void close() {
     asking.close();
@@ -220,7 +221,7 @@ public final class DibsClient implements Dibs {
     parts.transport().close();
   }
 
-  /** What is thrown at once is told by the future too. Completing that before its time takes the caller out. */
+  /** An exception thrown at once also fails the future. Completing that early ends the call for this caller. */
   private <T, R> CompletableFuture<R> async(
       Supplier<CompletableFuture<T>> call, Function<T, R> read) {
     CompletableFuture<T> under;
@@ -238,7 +239,7 @@ public final class DibsClient implements Dibs {
     void with(Found found);
   }
 
-  /** Elsewhere than on the network's thread, for what follows is the user's and may take its time. */
+  /** Not on the network thread: what follows is user code and may take long. */
   private void whenFound(Question about, CompletableFuture<Found> seat, CompletableFuture<?> result, Step next) {
     seat.thenAcceptAsync(next::with, parts.executor())
         .whenComplete((done, error) -> {

@@ -12,7 +12,9 @@ import java.util.concurrent.Executor;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.function.Supplier;
 
-/** What a client may be told. Where it is told nothing, the environment is asked; an empty variable counts as none. */
+/**
+ * The settings of a client. Settings that are not set come from the environment; an empty variable counts as not set.
+ */
 public final class DibsClientBuilder {
   private final Destination destination;
 
@@ -40,10 +42,10 @@ public final class DibsClientBuilder {
   }
 
   /**
-   * Where the service is. Default: {@code DIBS_TARGET}, else {@code 127.0.0.1:50051}.
+   * The address of the service. Default: {@code DIBS_TARGET}, else {@code 127.0.0.1:50051}.
    *
-   * @param address {@code HOST:PORT}, a list of those with commas between, {@code dns:///HOST:PORT} or {@code
-   *     unix:///path}. Several addresses share the calls of this process: each key goes to one of them
+   * @param address {@code HOST:PORT}, a comma-separated list of these, {@code dns:///HOST:PORT} or {@code
+   *     unix:///path}. Several addresses share the calls of this process: each key goes to one
    * @return this
    */
   public DibsClientBuilder target(String address) {
@@ -52,8 +54,8 @@ public final class DibsClientBuilder {
   }
 
   /**
-   * The caller's token, sent as {@code authorization: Bearer}. Default: {@code DIBS_TOKEN}, else what
-   * {@link #tokenFile} says.
+   * The caller's token, sent as {@code authorization: Bearer}. Default: {@code DIBS_TOKEN}, else the file of
+   * {@link #tokenFile}.
    *
    * @param secret ASCII
    * @return this
@@ -64,9 +66,9 @@ public final class DibsClientBuilder {
   }
 
   /**
-   * The caller's token, if it changes: the function is called for each call and for each session.
+   * The caller's token, if it changes: the function is called for each call and each session.
    *
-   * @param secret must not block for long; gives ASCII
+   * @param secret must not block for long; returns ASCII
    * @return this
    */
   public DibsClientBuilder token(Supplier<String> secret) {
@@ -75,9 +77,9 @@ public final class DibsClientBuilder {
   }
 
   /**
-   * The caller's token, in a file that is read again when it changes. Default: {@code DIBS_TOKEN_FILE}, else none.
+   * The caller's token, from a file that is read again when it changes. Default: {@code DIBS_TOKEN_FILE}, else none.
    *
-   * @param file with the token and nothing else
+   * @param file that contains only the token
    * @return this
    */
   public DibsClientBuilder tokenFile(Path file) {
@@ -86,9 +88,10 @@ public final class DibsClientBuilder {
   }
 
   /**
-   * Lets the token travel in clear to other machines. Default: false; without TLS it goes only to this machine itself.
+   * Whether the token may be sent unencrypted to other machines. Default: false; without TLS, it is only sent to this
+   * machine.
    *
-   * @param allowed true where the network is trusted
+   * @param allowed true if the network is trusted
    * @return this
    */
   public DibsClientBuilder allowInsecureToken(boolean allowed) {
@@ -97,8 +100,9 @@ public final class DibsClientBuilder {
   }
 
   /**
-   * The certificate of this process, for a service that asks for one; turns TLS on. Default: {@code DIBS_TLS_CERT} and
-   * {@code DIBS_TLS_KEY}, else none. Both are read again for each connection, so that a renewed one needs no restart.
+   * The certificate of this process, for a service that requires one (mutual TLS); enables TLS. Default:
+   * {@code DIBS_TLS_CERT} and {@code DIBS_TLS_KEY}, else none. Both files are read again for each connection, so a
+   * renewed certificate needs no restart.
    *
    * @param pem a file with the certificate
    * @param key a file with its private key, as PKCS#8
@@ -111,7 +115,7 @@ public final class DibsClientBuilder {
   }
 
   /**
-   * The authorities to trust; turns TLS on. Default: {@code DIBS_TLS_CA}, else no TLS.
+   * The certificate authorities to trust; enables TLS. Default: {@code DIBS_TLS_CA}, else no TLS.
    *
    * @param pem a file
    * @return this
@@ -122,8 +126,8 @@ public final class DibsClientBuilder {
   }
 
   /**
-   * How long a connection may take before the service counts as out of reach; once for all calls, not for each.
-   * Default: 2 s.
+   * How long connecting may take before the service counts as unavailable. This limit is shared by all calls, not per
+   * call. Default: 2 s.
    *
    * @param duration above 0
    * @return this
@@ -135,8 +139,8 @@ public final class DibsClientBuilder {
   }
 
   /**
-   * All calls on one stream, with leases that end with this process. Default: true. Where a stream cannot be had,
-   * calls still go one by one.
+   * Whether all calls share one stream (a session), whose leases end with this process. Default: true. If streams do
+   * not work, calls are sent one by one.
    *
    * @param wanted false for calls one by one
    * @return this
@@ -147,9 +151,10 @@ public final class DibsClientBuilder {
   }
 
   /**
-   * A key has the same replica in every process that uses this target with it, in any language. Its callers meet in one
-   * place, which costs fewer reads of the store, and memory in one near cache of the service instead of all. A key that
-   * all processes want is then the burden of one replica. Default: false, each client has its own shares.
+   * Whether a key goes to the same replica from every process that uses this target with this option, in any language.
+   * All callers of a key then meet at one replica: fewer reads of the store, and one near cache of the service holds
+   * the value instead of all. A key that all processes want then loads one replica. Default: false, each client
+   * distributes keys its own way.
    *
    * @param wanted needs {@link #session}
    * @return this
@@ -160,8 +165,8 @@ public final class DibsClientBuilder {
   }
 
   /**
-   * How long one lease is extended in all. Then it counts as lost, whether the rebuild has ended or not. Default: 10
-   * minutes.
+   * How long a lease may be extended in total. After that it counts as lost, even if the rebuild is still running.
+   * Default: 10 minutes.
    *
    * @param duration above 0
    * @return this
@@ -173,7 +178,7 @@ public final class DibsClientBuilder {
   }
 
   /**
-   * Of calls that name none. Default: the service's {@code default}.
+   * The namespace of calls that do not name one. Default: the service's {@code default}.
    *
    * @param name at most 64 of {@code [A-Za-z0-9_.-]}
    * @return this
@@ -184,7 +189,7 @@ public final class DibsClientBuilder {
   }
 
   /**
-   * What this process is called in Explain and logs. Default: host name and process id.
+   * The name of this process in {@code explain} and in logs. Default: host name and process ID.
    *
    * @param name at most 256 bytes
    * @return this
@@ -195,7 +200,7 @@ public final class DibsClientBuilder {
   }
 
   /**
-   * What is done when the service cannot be reached. Default: {@link OnUnavailable#REBUILD}.
+   * What to do if the service cannot be reached. Default: {@link OnUnavailable#REBUILD}.
    *
    * @param choice not null
    * @return this
@@ -206,7 +211,7 @@ public final class DibsClientBuilder {
   }
 
   /**
-   * Hears what happens. Default: none.
+   * Receives events. Default: none.
    *
    * @param listener must not block
    * @return this
@@ -217,10 +222,10 @@ public final class DibsClientBuilder {
   }
 
   /**
-   * Where rebuilds run, and what follows a {@code getOrRebuildAsync}. Default: daemon threads, as many as there are
-   * rebuilds at a time.
+   * Runs rebuilds, and what follows a {@code getOrRebuildAsync}. Default: daemon threads, as many as there are
+   * concurrent rebuilds.
    *
-   * @param threads must run a task while others of it wait; is not shut down by the client
+   * @param threads must run a task even while other tasks wait; not shut down by the client
    * @return this
    */
   public DibsClientBuilder executor(Executor threads) {
@@ -229,11 +234,11 @@ public final class DibsClientBuilder {
   }
 
   /**
-   * Keeps fresh values in this process's memory, while the session tells what changes. It pays where the same keys are
-   * read many times a second: a hit costs no call then. Default: none.
+   * Keeps fresh values in this process's memory while a session reports changes. Use it if the same keys are read many
+   * times a second: a hit then sends no request. Default: none.
    *
-   * @param bytesMax of values and keys; those that were used least are dropped
-   * @param namespaces whose values are kept, at most 64; the client's own if none is named
+   * @param bytesMax limit for values and keys; least-used entries are dropped
+   * @param namespaces whose values are kept, at most 64; default: the client's
    * @return this
    */
   public DibsClientBuilder nearCache(long bytesMax, String... namespaces) {
@@ -244,8 +249,8 @@ public final class DibsClientBuilder {
   }
 
   /**
-   * While the service cannot be reached, calls get what the near cache had before, as {@link Freshness#STALE}, for as
-   * long as it would have been fresh. Default: false.
+   * Whether calls return values from the near cache while the service cannot be reached, as {@link Freshness#STALE},
+   * for as long as they would have been fresh. Default: false.
    *
    * @param wanted needs {@link #nearCache}
    * @return this
@@ -256,8 +261,8 @@ public final class DibsClientBuilder {
   }
 
   /**
-   * What makes the spans of rebuilds, and counts. Default: the {@link io.opentelemetry.api.GlobalOpenTelemetry}, which does nothing
-   * unless the application has set it.
+   * Creates the rebuild spans and the metrics. Default: {@link io.opentelemetry.api.GlobalOpenTelemetry}, which does
+   * nothing unless the application has set it.
    *
    * @param instance not null
    * @return this
@@ -268,11 +273,11 @@ public final class DibsClientBuilder {
   }
 
   /**
-   * The client. It begins to connect; {@link DibsClient#ready} waits for that.
+   * Creates the client, which starts to connect; {@link DibsClient#ready} waits for the connection.
    *
-   * @return to be closed
-   * @throws IllegalArgumentException where the target cannot be read, or the token would travel in clear
-   * @throws java.io.UncheckedIOException where a file that is named cannot be read
+   * @return a client, to be closed
+   * @throws IllegalArgumentException if the target is malformed, or the token would be sent unencrypted
+   * @throws java.io.UncheckedIOException if a configured file cannot be read
    */
   public DibsClient build() {
     Bounds.text("namespace", namespace);
@@ -325,7 +330,7 @@ public final class DibsClientBuilder {
     return new NearCache(nearBytesMax, kept, nearWhenUnavailable, System::nanoTime);
   }
 
-  /** At most 256 bytes, as the contract says. */
+  /** At most 256 bytes, as the contract requires. */
   private static String defaultHolder() {
     String host;
     try {

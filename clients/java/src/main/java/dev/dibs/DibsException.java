@@ -3,11 +3,11 @@ package dev.dibs;
 import java.time.Duration;
 import java.util.Optional;
 
-/** A call that ended without a value for a reason that is not the rebuild's own. */
+/** A call ended without a value, for a reason other than its own rebuild. */
 public abstract class DibsException extends RuntimeException {
   private static final long serialVersionUID = 1L;
 
-  /** When to come back; null where a retry makes no sense or no answer came. */
+  /** How long to wait before a retry; null if a retry is pointless or no answer came. */
   private final Duration retryAfter;
 
   DibsException(String message, Duration retryAfter, Throwable cause) {
@@ -16,9 +16,9 @@ public abstract class DibsException extends RuntimeException {
   }
 
   /**
-   * When to come back.
+   * How long to wait before a retry.
    *
-   * @return empty where a retry makes no sense, or no answer came
+   * @return empty if a retry is pointless or no answer came
    */
   public Optional<Duration> retryAfter() {
     return Optional.ofNullable(retryAfter);

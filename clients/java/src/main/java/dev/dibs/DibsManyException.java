@@ -4,7 +4,7 @@ import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.Map;
 
-/** Some keys of a call for several could not be had. Its cause is the error of the first of them. */
+/** A call for several keys failed for some of them. The cause is the error of the first one. */
 public final class DibsManyException extends DibsException {
   private static final long serialVersionUID = 1L;
 
@@ -15,7 +15,7 @@ public final class DibsManyException extends DibsException {
   private final transient Map<String, Object> values;
 
   /**
-   * For the client, and for doubles of it.
+   * For the client, and for test doubles of it.
    *
    * @param errors at least one
    * @param values of all other keys
@@ -33,18 +33,18 @@ public final class DibsManyException extends DibsException {
   }
 
   /**
-   * What a call for each of them alone would have thrown.
+   * The error of each failed key: what a call for this key alone would have thrown.
    *
-   * @return by key, in the order in which the keys were given
+   * @return by key, in the order of the call
    */
   public Map<String, Throwable> errors() {
     return errors;
   }
 
   /**
-   * The values of all other keys.
+   * The values of the other keys.
    *
-   * @return by key, in the order in which the keys were given; null where the source has nothing
+   * @return by key, in the order of the call; null if the source has no value
    */
   public Map<String, Object> values() {
     return values;

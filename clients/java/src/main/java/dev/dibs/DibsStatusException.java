@@ -8,8 +8,8 @@ import java.time.Duration;
 import java.util.concurrent.CompletionException;
 
 /**
- * The service refused the call, or no answer came. For bad input the message begins with the field and names its
- * bounds.
+ * The service refused the call, or no answer came. For bad input, the message begins with the name of the field and
+ * states its bounds.
  */
 public class DibsStatusException extends DibsException {
   private static final long serialVersionUID = 1L;
@@ -25,7 +25,7 @@ public class DibsStatusException extends DibsException {
   }
 
   /**
-   * For the client, and for doubles of it.
+   * For the client, and for test doubles of it.
    *
    * @param code of the call
    * @param message for people
@@ -34,13 +34,13 @@ public class DibsStatusException extends DibsException {
     this(code, message, null, null);
   }
 
-  /** The error of a call of its own. */
+  /** The error of a unary call. */
   static DibsStatusException of(Status status, Metadata trailers) {
     String pushback = trailers == null ? null : trailers.get(PUSHBACK);
     boolean isTime = pushback != null && pushback.matches("\\d{1,15}");
     Duration retryAfter = isTime ? Duration.ofMillis(Long.parseLong(pushback)) : null;
     String message = status.getDescription() == null ? status.getCode().name() : status.getDescription();
-    // What the network says of itself is in the cause, such as "connection refused".
+    // The network's own error text, such as "connection refused", is in the cause.
     Throwable cause = status.getCause();
     String why = cause == null ? "" : ": " + (cause.getMessage() == null ? cause : cause.getMessage());
     boolean isBroken = isBrokenOff(status, cause);
@@ -49,22 +49,22 @@ public class DibsStatusException extends DibsException {
   }
 
   /**
-   * The connection ended under the call, which may be made again on another one. What the service answers has no cause,
-   * and does not speak of HTTP/2.
+   * The connection ended during the call, which may be repeated on another connection. An error that the service itself
+   * sent has no cause and does not mention HTTP/2.
    */
   private static boolean isBrokenOff(Status status, Throwable cause) {
     boolean isWriting = status.getCode() == Status.Code.UNKNOWN && cause instanceof IOException;
     return isWriting || (status.getDescription() != null && status.getDescription().contains("HTTP/2 error code:"));
   }
 
-  /** The error of a call within another one. */
+  /** The error of a call within a session. */
   static DibsStatusException of(CallError error) {
     Duration retryAfter = error.hasRetryAfterMs() ? Duration.ofMillis(error.getRetryAfterMs()) : null;
     return new DibsStatusException(
         Status.fromCodeValue(error.getCode()).getCode(), error.getMessage(), retryAfter, null);
   }
 
-  /** What a call's future failed with. */
+  /** The error that failed a call's future. */
   static DibsStatusException of(Throwable failure) {
     if (failure instanceof DibsStatusException known) return known;
     if (failure instanceof CompletionException wrapper && wrapper.getCause() != null) return of(wrapper.getCause());
@@ -88,7 +88,7 @@ public class DibsStatusException extends DibsException {
     return code;
   }
 
-  /** No answer came: the service may be down, and what it did is not known. */
+  /** No answer came: the service may be down, and whether it processed the call is unknown. */
   boolean isUnreachable() {
     return retryAfter().isEmpty() && (code == Status.Code.UNAVAILABLE || code == Status.Code.DEADLINE_EXCEEDED);
   }

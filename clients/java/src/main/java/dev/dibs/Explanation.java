@@ -7,16 +7,16 @@ import java.util.List;
 import java.util.Optional;
 
 /**
- * What a replica and the store know about a key: why it waits, and how its last leases ended. It has neither the value
- * nor a token.
+ * What a replica and the store know about a key: why callers wait, and how recent leases ended. It contains neither the
+ * value nor a lease token.
  *
- * @param lease the one that runs
+ * @param lease the lease in progress
  * @param waiters how many callers wait on the replica that answers
  * @param value what is cached
  * @param fence the highest of the key so far; 0 if it is not known
- * @param pastLeases the last ones, the newest first, at most 16
- * @param failed the failure whose back-off runs
- * @param degraded which part of the fleet was out of reach
+ * @param pastLeases the most recent ones, newest first, at most 16
+ * @param failed the failure whose back-off is in progress
+ * @param degraded which part of the fleet was unavailable
  */
 public record Explanation(
     Optional<Lease> lease,
@@ -27,9 +27,9 @@ public record Explanation(
     Optional<Failure> failed,
     Degraded degraded) {
   /**
-   * A lease that runs.
+   * A lease in progress.
    *
-   * @param holder who has it
+   * @param holder who holds it
    * @param fence grows with each lease of the key
    * @param age how long ago it was granted
    * @param expiresIn how long it still lasts, if it is not extended
@@ -64,21 +64,21 @@ public record Explanation(
   /**
    * A lease that has ended.
    *
-   * @param holder who had it
+   * @param holder who held it
    * @param fence grows with each lease of the key
    * @param held how long it was held
    * @param endedAgo how long ago it ended
    * @param end how it ended
-   * @param failureMessage what the holder said, if it failed; else empty
+   * @param failureMessage the holder's message, if it failed; else empty
    */
   public record PastLease(
       String holder, long fence, Duration held, Duration endedAgo, LeaseEnd end, String failureMessage) {}
 
   /**
-   * A failure whose back-off runs.
+   * A failed rebuild whose back-off is in progress.
    *
-   * @param message what the holder said
-   * @param retryAfter how long the back-off still runs
+   * @param message the holder's message
+   * @param retryAfter the remaining back-off
    */
   public record Failure(String message, Duration retryAfter) {}
 

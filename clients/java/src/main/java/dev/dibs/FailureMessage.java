@@ -5,7 +5,10 @@ import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.Objects;
 
-/** What the waiters are told of an error: its message, cut to the contract's bound between two characters. */
+/**
+ * The text that the waiters get for an exception: its message, truncated to the contract's limit at a character
+ * boundary.
+ */
 final class FailureMessage {
   private static final int BYTES_MAX = 4_096;
   private static final Duration BACKOFF_MAX = Duration.ofSeconds(300);
@@ -24,12 +27,12 @@ final class FailureMessage {
   static String of(Throwable error) {
     byte[] bytes = textOf(error).getBytes(StandardCharsets.UTF_8);
     int end = Math.min(bytes.length, BYTES_MAX);
-    // The bytes of a character after its first begin with the bits 10.
+    // Continuation bytes of a character begin with the bits 10.
     while (end < bytes.length && (bytes[end] & 0xc0) == 0x80) end -= 1;
     return new String(bytes, 0, end, StandardCharsets.UTF_8);
   }
 
-  /** Both methods are the user's own code, which may throw. The rebuild's error and its lease matter more. */
+  /** Both methods are user code, which may throw. The rebuild's exception and its lease matter more. */
   private static String textOf(Throwable error) {
     try {
       String message = error.getMessage();
@@ -39,7 +42,7 @@ final class FailureMessage {
     }
   }
 
-  /** Null where the error does not say, or cannot. */
+  /** Null if the exception does not say, or throws when asked. */
   private static Duration retryAfter(Throwable error) {
     try {
       return error instanceof RetryAfter carrier ? carrier.retryAfter() : null;

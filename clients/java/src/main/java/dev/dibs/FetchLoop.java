@@ -17,18 +17,18 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Future;
 import java.util.concurrent.ThreadLocalRandom;
 
-/** GetOrLock until there is a value, a failure, or no time left; rebuilding where a lease comes. */
+/** Repeats GetOrLock until there is a value, a failure, or no time left; rebuilds if a lease is granted. */
 final class FetchLoop {
-  /** A wait that took less was none: the answer's way over the network. */
+  /** A shorter wait is only the network round trip. */
   private static final Duration WAITED_MIN = Duration.ofMillis(10);
 
-  /** Between two requests, at the least, however soon the service says to come back. */
+  /** The minimum between two requests, even if the service says to retry sooner. */
   private static final Duration PAUSE_MIN = Duration.ofMillis(10);
 
-  /** What the answer's way may take, above the wait. */
+  /** Time for the round trip, in addition to the wait. */
   static final Duration WAY = Duration.ofSeconds(2);
 
-  /** What a service allows by default. A longer wait is asked for in pieces. */
+  /** The service's default maximum. A longer wait is split into pieces. */
   static final Duration WAIT_MAX = Duration.ofSeconds(30);
 
   private final Parts parts;
@@ -37,15 +37,15 @@ final class FetchLoop {
 
   private final How how;
 
-  /** Null once it was taken, and where there is none. */
+  /** Null once used, and if there is none. */
   private CompletableFuture<GetOrLockResponse> first;
 
   private int brokenOff;
 
-  /** Null where the answer is not kept. */
+  /** Null if the answer is not kept. */
   private volatile NearCache.Asking asking;
 
-  /** The service lets callers wait for less than this one wants to: it decides how long each piece is. */
+  /** The service's maximum wait is shorter than this caller's: the service decides the length of each piece. */
   private boolean inPieces;
 
   FetchLoop(Parts parts, Question about, Flight<Found> flight) {
@@ -58,7 +58,7 @@ final class FetchLoop {
     this.flight = flight;
     this.how = how;
     this.first = how.first();
-    // The first answer was asked for again already where that was of use.
+    // The first answer was already retried if that was useful.
     this.brokenOff = first == null ? 0 : Availability.BROKEN_OFF_MAX - 1;
   }
 
@@ -80,7 +80,7 @@ final class FetchLoop {
     CompletableFuture<GetOrLockResponse> answer = first;
     first = null;
     if (answer == null) {
-      // A caller that has left must not stand in the service's queue, nor be given the lease.
+      // A caller that has left must not stay in the service's queue or get the lease.
       Terms terms = new Terms(left.plus(WAY), about.trace().traceparent(), flight.audience().left(), this::leaves);
       answer = parts.transport().call(Method.GET_OR_LOCK, request(left), terms);
     }
@@ -91,7 +91,7 @@ final class FetchLoop {
             if (error != null) refused(DibsStatusException.of(error));
             else answered(response, Duration.ofNanos(System.nanoTime() - askedNanos));
           } catch (Throwable fault) {
-            // Of this package's own: no caller must wait forever because of it.
+            // A bug in this package: no caller may wait forever because of it.
             fail(fault);
           }
         });
@@ -119,7 +119,7 @@ final class FetchLoop {
             .setRequestId(how.requestId())
             .setHolder(parts.holder())
             .setIntent(intent());
-    // Where the caller names no wait, the deadline bounds it, and the service's own maximum.
+    // If the caller sets no wait, the deadline and the service's own maximum limit it.
     if (options.maxWait() != null && !inPieces) request.setWaitMs(Bounds.ms(left));
     if (options.lease() != null) request.setLeaseMs(Bounds.ms(options.lease()));
     if (options.stale() != null) request.setStale(Stale.valueOf("STALE_" + options.stale()));
@@ -149,7 +149,7 @@ final class FetchLoop {
         Duration retryAfter = Duration.ofMillis(response.getFailed().getRetryAfterMs());
         fail(new RebuildFailedException(response.getFailed().getMessage(), retryAfter));
       }
-      // An outcome that a later service has: all that this one can say of it is that there is no answer.
+      // An outcome of a later version of the service: to this client it is no answer.
       default -> {
         tellWaited(waited, false);
         busy(response.getBusy(), waited);
@@ -181,7 +181,7 @@ final class FetchLoop {
     BusyReason reason = Words.of(busy.getReason(), "BUSY_REASON_", BusyReason.UNSPECIFIED);
     Duration retryAfter = Duration.ofMillis(busy.getRetryAfterMs());
     DibsBusyException error = new DibsBusyException(reason, retryAfter, Duration.ofMillis(busy.getHolderAgeMs()));
-    // Waiting on is no use where the service said that the rebuild takes longer than the wait.
+    // Further waiting is pointless if the service said that the rebuild takes longer than the wait.
     boolean endsHere = reason == BusyReason.DEADLINE_TOO_SHORT || reason == BusyReason.NO_VALUE;
     boolean isPiece = inPieces && reason == BusyReason.WAIT_ENDED && left().compareTo(PAUSE_MIN) > 0;
     if (endsHere) fail(error);
@@ -190,7 +190,7 @@ final class FetchLoop {
     else ask();
   }
 
-  /** Asks again when the service said; fails where it did not, or where the caller's time is over by then. */
+  /** Asks again after the delay that the service gave; fails if it gave none or the caller's time is over by then. */
   private void comeBack(DibsException error) {
     double jitter = ThreadLocalRandom.current().nextDouble(1, 2);
     Duration least = Duration.ofNanos(Math.round(PAUSE_MIN.toNanos() * jitter));
@@ -202,7 +202,7 @@ final class FetchLoop {
 
   private void after(Duration pause) {
     Future<?> timer = Threads.after(pause, this::ask);
-    // When all have left, the pause ends; only one of the two asks.
+    // When all callers have left, the pause ends; only one of the two events asks again.
     flight.audience().left().onRaise(() -> {
       if (timer.cancel(false)) ask();
     });
@@ -243,7 +243,7 @@ final class FetchLoop {
     }
   }
 
-  /** Work in the background delays no caller, and ends by itself. */
+  /** Background work does not delay a caller, and ends by itself. */
   private void behind(Lease lease) {
     var work = parts.background().begin();
     new LeasedRebuild(parts, about, lease, about.trace().alone(), new Audience())
@@ -256,7 +256,7 @@ final class FetchLoop {
     served(lease.getPrevious());
   }
 
-  /** There is something to serve meanwhile, and the caller does not insist on the newest. */
+  /** Whether there is a value to return meanwhile and the caller does not insist on the newest. */
   private boolean mayGoOnBehind(Lease lease) {
     Options<?> options = about.options();
     return lease.hasPrevious() && !options.isRefresh() && options.revalidate() == Revalidate.BACKGROUND;
@@ -279,7 +279,7 @@ final class FetchLoop {
   }
 
   private void tellWaited(Duration waited, boolean answered) {
-    // A read that finds nothing at once has waited for nobody.
+    // A read that finds nothing at once has not waited for anyone.
     if (how.isRead() && (about.options().maxWait().isZero() || waited.compareTo(WAITED_MIN) < 0)) return;
     parts.metrics().waited(about.namespace(), waited);
     parts.hooks().tell(hooks -> hooks.onWait(about.namespace(), about.key(), waited, answered));

@@ -6,9 +6,11 @@ import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Future;
 
-/** One call of this process that several callers may share. Each has a seat, which it may leave by itself. */
+/**
+ * One call of this process that several callers may share. Each caller has its own future, and can leave separately.
+ */
 final class Flight<T> {
-  /** When a caller whose wait ended beside a rebuild of its own process should come back. */
+  /** The retry delay for a caller whose wait ended while its own process was rebuilding. */
   private static final Duration COME_BACK = Duration.ofMillis(100);
 
   private record Seat<T>(CompletableFuture<T> result, long untilNanos) {}
@@ -20,13 +22,13 @@ final class Flight<T> {
   private final Audience audience = new Audience();
   private final CompletableFuture<T> result = new CompletableFuture<>();
 
-  /** Of the callers that joined, while no rebuild runs. */
+  /** The futures of the callers that joined, while no rebuild is running. */
   private final List<Seat<T>> joined = new ArrayList<>(0);
 
   private long rebuildingSinceNanos;
   private boolean rebuilding;
 
-  /** Written and read under the lock of the flights. */
+  /** Guarded by the lock of the flights. */
   boolean sent;
 
   Flight(Object id, FullKey key, Flights<T> flights) {
@@ -53,16 +55,16 @@ final class Flight<T> {
   }
 
   /**
-   * The request leaves now: a change that comes from here on may be newer than its answer. {@code isWatched} says
-   * whether it will be heard of.
+   * The request leaves now: a change that arrives from here on may be newer than its answer. {@code isWatched}: whether
+   * such changes will be reported.
    */
   void sending(boolean isWatched) {
     flights.sent(this, isWatched);
   }
 
   /**
-   * A rebuild runs for this flight. The caller that began it stays until it ends. The others wait for another caller's
-   * rebuild from here on, each for as long as it wants to.
+   * A rebuild is running for this flight. The caller that began it stays until the end. From here on the others wait
+   * for another caller's rebuild, each for its own time.
    */
   void rebuilding() {
     flights.rebuilding(this);
@@ -83,12 +85,12 @@ final class Flight<T> {
     Futures.settle(result, value, error);
   }
 
-  /** The seat of the caller that began it. */
+  /** The future of the caller that began the flight. */
   CompletableFuture<T> first() {
     return seat();
   }
 
-  /** The seat of one that joined, and has entered the audience. */
+  /** The future of a caller that joined and has entered the audience. */
   CompletableFuture<T> joined(long untilNanos) {
     Seat<T> seat = new Seat<>(seat(), untilNanos);
     boolean isBound;

@@ -8,12 +8,12 @@ import java.util.function.Consumer;
 import java.util.function.Predicate;
 
 /**
- * Joins equal calls of one process. An answer that was asked for before a change may be older than a caller that comes
- * after it: that is why a call is joined only until its request leaves, or, while a session watches its namespace,
- * until a change has arrived.
+ * Joins equal calls of one process. An answer requested before a change may be older than a caller that comes after the
+ * change. A call is therefore joined only until its request leaves or, while a session watches its namespace, until a
+ * change has arrived.
  */
 final class Flights<T> {
-  /** Whether a session tells of changes just now. */
+  /** Whether a session is reporting changes at the moment. */
   private final BooleanSupplier isLive;
 
   private final boolean untilLanded;
@@ -24,18 +24,18 @@ final class Flights<T> {
     this.untilLanded = untilLanded;
   }
 
-  /** Of requests; {@code isLive} says whether a session tells of changes just now. */
+  /** Joins requests; {@code isLive}: whether a session is reporting changes at the moment. */
   static <T> Flights<T> ofRequests(BooleanSupplier isLive) {
     return new Flights<>(isLive, false);
   }
 
-  /** Of work that is joined until it ends, or until this process itself has changed what it is about. */
+  /** Joins work until it ends, or until this process has changed its subject. */
   static <T> Flights<T> ofWork() {
     return new Flights<>(() -> true, true);
   }
 
   /**
-   * The seat of one caller.
+   * The future of one caller.
    *
    * @param mayJoin whether one that is under way will do
    * @param start begins the work, which always ends in {@link Flight#land}
@@ -54,12 +54,12 @@ final class Flights<T> {
     return isNew ? begin(flight, start) : flight.joined(untilNanos);
   }
 
-  /** The seat of a caller that other ones may join, whenever the flight began. */
+  /** The future of a caller that others may join, whenever the flight began. */
   CompletableFuture<T> join(Object id, FullKey key, long untilNanos, Consumer<Flight<T>> start) {
     return join(id, key, untilNanos, underWay -> true, start);
   }
 
-  /** A call that no other one may join. */
+  /** A call that no other caller may join. */
   CompletableFuture<T> alone(FullKey key, Consumer<Flight<T>> start) {
     return begin(new Flight<>(null, key, this), start);
   }
@@ -69,13 +69,13 @@ final class Flights<T> {
     try {
       start.accept(flight);
     } catch (Throwable error) {
-      // What cannot even start has failed: the next caller must not join it.
+      // What could not even start has failed: the next caller must not join it.
       flight.land(null, error);
     }
     return seat;
   }
 
-  /** {@code isWatched}: a session tells of the changes of its namespace. */
+  /** {@code isWatched}: a session reports changes of its namespace. */
   synchronized void sent(Flight<T> flight, boolean isWatched) {
     flight.sent = true;
     if (!isWatched) remove(flight);
@@ -85,12 +85,12 @@ final class Flights<T> {
     if (!untilLanded) remove(flight);
   }
 
-  /** Only the flight itself: another one may have begun under the same options since. */
+  /** Only this flight: another one may have begun under the same options since. */
   synchronized void remove(Flight<T> flight) {
     open.remove(flight.id(), flight);
   }
 
-  /** A change of these keys has arrived: what was asked for before it must not be joined by callers that come after. */
+  /** These keys have changed: callers that come afterwards must not join earlier requests. */
   synchronized void changed(Predicate<FullKey> isChanged) {
     open.values().removeIf(flight -> (flight.sent || untilLanded) && isChanged.test(flight.key()));
   }

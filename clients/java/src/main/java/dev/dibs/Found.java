@@ -5,7 +5,7 @@ import com.google.protobuf.ByteString;
 /**
  * What a call came to.
  *
- * @param bytes null where the source has nothing
+ * @param bytes null if the source has no value
  * @param isOwn made by this call's own rebuild, with its own codec
  * @param freshness of the value; a rebuild's is fresh
  */

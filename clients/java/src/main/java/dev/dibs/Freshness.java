@@ -1,9 +1,9 @@
 package dev.dibs;
 
-/** Where in its life a value is. */
+/** Whether a value is within its ttl. */
 public enum Freshness {
-  /** Within its time. */
+  /** Within its ttl. */
   FRESH,
-  /** Past its time or marked stale, and still served. */
+  /** Past its ttl or marked stale, and still served. */
   STALE
 }

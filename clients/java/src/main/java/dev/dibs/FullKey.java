@@ -1,7 +1,7 @@
 package dev.dibs;
 
 /**
- * A key with the namespace that it stands in.
+ * A key with its namespace.
  *
  * @param namespace never empty: the service's own name stands for one that was not given
  */
@@ -10,7 +10,7 @@ record FullKey(String namespace, String key) {
     return new FullKey(named(namespace), key);
   }
 
-  /** A call that names no namespace and one that names the default are about the same values. */
+  /** A call without a namespace and one that names the default are about the same values. */
   static String named(String namespace) {
     return namespace.isEmpty() ? "default" : namespace;
   }

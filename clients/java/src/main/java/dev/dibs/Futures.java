@@ -6,17 +6,17 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executor;
 import java.util.function.Function;
 
-/** What the futures of this package have in common. */
+/** Helpers for futures. */
 final class Futures {
   private Futures() {}
 
-  /** Ends a future as another one has ended, with the failure itself and not with a wrapper of it. */
+  /** Completes a future as another one has completed, with the exception itself and not a wrapper. */
   static <T> void settle(CompletableFuture<T> future, T value, Throwable error) {
     if (error == null) future.complete(value);
     else future.completeExceptionally(cause(error));
   }
 
-  /** What {@code read} makes of it on a thread of {@code executor}: what follows is the user's and may take its time. */
+  /** Applies {@code read} on a thread of {@code executor}: what follows is user code and may take long. */
   static <T, R> CompletableFuture<R> on(Executor executor, CompletableFuture<T> future, Function<T, R> read) {
     CompletableFuture<R> result = new CompletableFuture<>();
     future
@@ -26,8 +26,8 @@ final class Futures {
   }
 
   /**
-   * Waits. Throws what a rebuild of the class {@code writtenAs} declares, and nothing else that is checked; the class is
-   * null where there is none.
+   * Waits. Throws the checked exceptions that a rebuild of the class {@code writtenAs} declares, and no other checked
+   * exceptions; the class is null if there is no rebuild.
    */
   static <T> T await(CompletableFuture<T> future, Class<?> writtenAs) {
     try {

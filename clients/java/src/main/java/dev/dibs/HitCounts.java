@@ -8,27 +8,25 @@ import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.LongAdder;
 
-/**
- * Plain numbers, which are read when the application collects: a near hit costs less than a call of an SDK would.
- */
+/** Plain counters that are read when the application collects metrics: a near hit costs less than a call of an SDK. */
 final class HitCounts {
-  /** Where a value came from, as metrics say. */
+  /** Where a value came from, as named in metrics. */
   enum Source {
     NEAR,
     SERVICE,
     JOINED
   }
 
-  /** Calls of further namespaces are counted together. */
+  /** Hits of further namespaces are counted together. */
   private static final int NAMESPACES_MAX = 100;
 
-  /** What those are called, as in the metrics of the service. */
+  /** The name for these, as in the metrics of the service. */
   private static final String OTHER = "other";
 
   private static final AttributeKey<String> SOURCE = AttributeKey.stringKey("dibs.source");
   private static final AttributeKey<String> FRESHNESS = AttributeKey.stringKey("dibs.freshness");
 
-  /** One sum, as it is told. */
+  /** One sum, as reported. */
   private static final class Count {
     private final LongAdder sum = new LongAdder();
     private final Attributes attributes;

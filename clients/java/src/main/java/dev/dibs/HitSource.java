@@ -1,6 +1,6 @@
 package dev.dibs;
 
-/** Where a value came from that a call did not rebuild. */
+/** Where a value came from, if the call did not rebuild it. */
 public enum HitSource {
   /** This process's memory. */
   NEAR,

@@ -3,16 +3,16 @@ package dev.dibs;
 import java.time.Duration;
 
 /**
- * Hears what happens, for a user's own metrics. What a hook throws is ignored. A hook is called on the
- * thread where the thing happened, which may be the network's: it must not block, nor wait for the client. An empty namespace is the
- * service's {@code default}.
+ * Receives events, for your own metrics. Exceptions from hooks are ignored. A hook runs on the thread of the event,
+ * possibly the network thread: it must not block or wait for the client. An empty namespace is the service's
+ * {@code default}.
  */
 public interface Hooks {
-  /** Hears nothing. */
+  /** Ignores all events. */
   Hooks NONE = new Hooks() {};
 
   /**
-   * A value was there.
+   * A value was found.
    *
    * @param namespace of the key
    * @param key of the value
@@ -21,7 +21,7 @@ public interface Hooks {
   default void onHit(String namespace, String key, Freshness freshness) {}
 
   /**
-   * A value was there, with where it came from. By itself it calls the shorter form.
+   * A value was found, with its origin. By default this calls the shorter form.
    *
    * @param namespace of the key
    * @param key of the value
@@ -38,34 +38,34 @@ public interface Hooks {
    * @param namespace of the key
    * @param key that was waited for
    * @param waited how long
-   * @param answered whether with an answer in the end
+   * @param answered whether the wait ended with an answer
    */
   default void onWait(String namespace, String key, Duration waited, boolean answered) {}
 
   /**
-   * A result was handed over.
+   * A result was published.
    *
    * @param namespace of the key
    * @param key of the result
-   * @param outcome {@link PublishOutcome#STORED} is the rule
+   * @param outcome usually {@link PublishOutcome#STORED}
    * @param fence under which the key's value is now stored; 0 if there is none
    */
   default void onPublish(String namespace, String key, PublishOutcome outcome, long fence) {}
 
   /**
-   * A result was handed over, with all that the service says of it. By itself it calls the shorter form.
+   * A result was published, with everything that the service reported. By default this calls the shorter form.
    *
    * @param namespace of the key
    * @param key of the result
-   * @param published what became of it
+   * @param published the outcome
    */
   default void onPublish(String namespace, String key, Published published) {
     onPublish(namespace, key, published.outcome(), published.fence());
   }
 
   /**
-   * The service refuses to store a result, such as one beyond its bound. Its caller still gets it, and the other
-   * callers are told the message as a failure.
+   * The service refuses to store a result, for example because it is too large. Its caller still gets it; the other
+   * callers get the message as a failure.
    *
    * @param namespace of the key
    * @param key of the result
@@ -74,8 +74,8 @@ public interface Hooks {
   default void onNotStorable(String namespace, String key, Throwable error) {}
 
   /**
-   * The codec cannot read a value that is stored, such as one of an older version of its type. It is rebuilt once, as
-   * if it were missing.
+   * The codec cannot decode a stored value, for example one of an older version of its type. The value is rebuilt once,
+   * as if it were missing.
    *
    * @param namespace of the key
    * @param key of the value
@@ -84,7 +84,7 @@ public interface Hooks {
   default void onUndecodable(String namespace, String key, Throwable error) {}
 
   /**
-   * The lease of a rebuild was lost while it ran.
+   * The lease of a rebuild was lost while the rebuild was running.
    *
    * @param namespace of the key
    * @param key of the lease
@@ -92,7 +92,7 @@ public interface Hooks {
   default void onLeaseLost(String namespace, String key) {}
 
   /**
-   * The service could not be reached, so that this process rebuilds for itself.
+   * The service cannot be reached, so this process rebuilds locally.
    *
    * @param namespace of the key
    * @param key that is rebuilt
@@ -101,7 +101,8 @@ public interface Hooks {
   default void onLocalRebuild(String namespace, String key, Throwable cause) {}
 
   /**
-   * A result could not be handed over, or a rebuild behind a stale value failed: no caller was told by an exception.
+   * A result could not be published, or a background rebuild of a stale value failed: no caller gets this as an
+   * exception.
    *
    * @param namespace of the key
    * @param key that it was about

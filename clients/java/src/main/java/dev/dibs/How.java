@@ -6,15 +6,15 @@ import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
 
 /**
- * How one call goes about its key.
+ * How one call proceeds.
  *
  * @param requestId the same for every attempt: a lease whose answer was lost on its way comes again
  * @param isRead it gets no lease
- * @param first its first answer, which was asked for together with those of other keys; null where it asks by itself
+ * @param first its first answer, which was asked for together with those of other keys; null if it asks by itself
  * @param onLease what is done with a lease in place of a rebuild; null for the rebuild
  */
 record How(String requestId, boolean isRead, CompletableFuture<GetOrLockResponse> first, OnLease onLease) {
-  /** Ends when nothing more is done with the lease. */
+  /** Completes when the lease is no longer used. */
   interface OnLease {
     CompletableFuture<Void> under(Lease lease);
   }

@@ -1,9 +1,9 @@
 package dev.dibs;
 
 /**
- * How much an invalidation was.
+ * What an invalidation reached.
  *
- * @param keysInvalidated how many of the named keys had a value; what was reached by tag or as a whole is not counted
+ * @param keysInvalidated how many of the named keys had a value; values reached by tag or by namespace are not counted
  * @param leasesVoided how many running rebuilds of the named keys were voided
  */
 public record InvalidateResult(long keysInvalidated, long leasesVoided) {}

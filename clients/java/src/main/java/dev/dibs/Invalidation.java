@@ -3,13 +3,13 @@ package dev.dibs;
 import java.util.List;
 
 /**
- * What is out of date, and what becomes of it.
+ * What to invalidate, and how.
  *
  * @param namespace empty for the client's
  * @param keys at most 1000, each of 1 to 1024 bytes
  * @param tags at most 16, each of 1 to 256 bytes
  * @param all the whole namespace; {@code keys} and {@code tags} must be empty then
- * @param markStale the values are stale from now on, for the rest of their time; else they are gone
+ * @param markStale true to mark the values stale for the rest of their lifetime; false to drop them
  */
 public record Invalidation(String namespace, List<String> keys, List<String> tags, boolean all, boolean markStale) {
   /**
@@ -19,7 +19,7 @@ public record Invalidation(String namespace, List<String> keys, List<String> tag
    * @param keys at most 1000, each of 1 to 1024 bytes
    * @param tags at most 16, each of 1 to 256 bytes
    * @param all the whole namespace; {@code keys} and {@code tags} must be empty then
-   * @param markStale the values are stale from now on, for the rest of their time; else they are gone
+   * @param markStale true to mark the values stale for the rest of their lifetime; false to drop them
    */
   public Invalidation {
     keys = List.copyOf(keys);
@@ -27,36 +27,36 @@ public record Invalidation(String namespace, List<String> keys, List<String> tag
   }
 
   /**
-   * Values by their keys.
+   * Invalidates values by key.
    *
    * @param keys at most 1000, each of 1 to 1024 bytes
-   * @return drops them
+   * @return an invalidation that drops them
    */
   public static Invalidation ofKeys(String... keys) {
     return new Invalidation("", List.of(keys), List.of(), false, false);
   }
 
   /**
-   * Values that were published with any of these tags.
+   * Invalidates values that were published with any of these tags.
    *
    * @param tags at most 16, each of 1 to 256 bytes
-   * @return drops them
+   * @return an invalidation that drops them
    */
   public static Invalidation ofTags(String... tags) {
     return new Invalidation("", List.of(), List.of(tags), false, false);
   }
 
   /**
-   * All values of the namespace.
+   * Invalidates all values of the namespace.
    *
-   * @return drops them
+   * @return an invalidation that drops them
    */
   public static Invalidation ofAll() {
     return new Invalidation("", List.of(), List.of(), true, false);
   }
 
   /**
-   * The same in another namespace than the client's.
+   * The same in a namespace other than the client's.
    *
    * @param name at most 64 of {@code [A-Za-z0-9_.-]}
    * @return a copy
@@ -66,7 +66,7 @@ public record Invalidation(String namespace, List<String> keys, List<String> tag
   }
 
   /**
-   * The same, and the values are only marked stale: they are served meanwhile, for the rest of their stale time.
+   * The same, but values are only marked stale: they are still served, for the rest of their stale time.
    *
    * @return a copy
    */

@@ -8,7 +8,7 @@ import java.util.Iterator;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 
-/** One invalidation, in as many requests as the contract's bounds ask for. */
+/** One invalidation, split into as many requests as the contract's bounds require. */
 final class Invalidator {
   private static final int KEYS_MAX = 1_000;
   private static final int TAGS_MAX = 16;
@@ -19,7 +19,7 @@ final class Invalidator {
     this.parts = parts;
   }
 
-  /** Fails with a {@link DibsStatusException}; throws that where the bounds are not kept. */
+  /** Fails with a {@link DibsStatusException}; throws one if bounds are violated. */
   CompletableFuture<InvalidateResult> invalidate(Invalidation what) {
     InvalidateResult none = new InvalidateResult(0, 0);
     if (!what.all() && what.keys().isEmpty() && what.tags().isEmpty()) return CompletableFuture.completedFuture(none);
@@ -29,14 +29,15 @@ final class Invalidator {
     next(requests(what, namespace).iterator(), none)
         .whenComplete(
             (done, error) -> {
-              // Also where it failed, for it may have been done; and before the caller hears, who may call again.
+              // Also on failure, because it may have been applied; and before the caller is notified, who may call
+              // again.
               arrived(what);
               Futures.settle(result, done, error);
             });
     return result;
   }
 
-  /** One after the other. */
+  /** One request after the other. */
   private CompletableFuture<InvalidateResult> next(Iterator<InvalidateRequest> requests, InvalidateResult soFar) {
     if (!requests.hasNext()) return CompletableFuture.completedFuture(soFar);
     Terms terms = Terms.within(Transport.DEADLINE, parts.tracing().ofCaller("").traceparent());
@@ -51,7 +52,7 @@ final class Invalidator {
             });
   }
 
-  /** What this process keeps is older than the change. */
+  /** Copies in this process are older than the change. */
   void arrived(Invalidation what) {
     parts.changes().invalidated(what, namespace(what));
   }

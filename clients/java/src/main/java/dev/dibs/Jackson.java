@@ -1,12 +1,12 @@
 package dev.dibs;
 
-/** Whether the application has Jackson, which only {@link JsonCodec} knows. */
+/** Checks that Jackson is on the class path; only {@link JsonCodec} uses it. */
 final class Jackson {
   private static final String MAPPER = "com.fasterxml.jackson.databind.json.JsonMapper";
 
   private Jackson() {}
 
-  /** Says what to add to the build, where the codec would end with a class that cannot be found. */
+  /** Throws an error that says what to add to the build, instead of a missing class. */
   static void require() {
     try {
       Class.forName(MAPPER, false, Jackson.class.getClassLoader());

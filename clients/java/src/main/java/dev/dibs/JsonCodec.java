@@ -18,14 +18,14 @@ import java.io.IOException;
 import java.util.Objects;
 
 /**
- * Values as JSON, by Jackson 2.x, as clients in all languages read it. Times are texts ("2025-01-31T12:00:00Z") and need
- * Jackson's module for them: modules that are on the class path are found. Fields that the class does not have are left
- * out, so that versions of an application may share a cache. What JSON cannot carry, such as NaN, is an error that names
- * its place, before anything is stored.
+ * Values as JSON, by Jackson 2.x, which clients in all languages can read. Times are strings ("2025-01-31T12:00:00Z")
+ * and need Jackson's module for them: modules on the class path are found. Fields that the class does not have are
+ * ignored, so several versions of an application can share a cache. What JSON cannot represent, such as NaN, is an
+ * error that names its place, before anything is stored.
  *
- * <p>Numbers above 2^53 are read exactly by all clients but the one for TypeScript.
+ * <p>Numbers above 2^53 are read exactly by all clients except the TypeScript client.
  *
- * @param <V> what the values are
+ * @param <V> type of the values
  */
 public final class JsonCodec<V> implements Codec<V> {
   private static final ObjectMapper MAPPER =
@@ -33,12 +33,12 @@ public final class JsonCodec<V> implements Codec<V> {
           .findAndAddModules()
           .disable(SerializationFeature.WRITE_DATES_AS_TIMESTAMPS, SerializationFeature.WRITE_DURATIONS_AS_TIMESTAMPS)
           .disable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES)
-          // A number that is not there would become 0, and bytes after the value would go unseen.
+          // A missing number would become 0, and bytes after the value would be ignored.
           .enable(DeserializationFeature.FAIL_ON_NULL_FOR_PRIMITIVES, DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
           .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
           .build();
 
-  /** Goes with its class when that is unloaded. */
+  /** Released together with its class. */
   private static final ClassValue<JsonCodec<?>> OF_CLASSES =
       new ClassValue<>() {
         @Override
@@ -62,7 +62,7 @@ public final class JsonCodec<V> implements Codec<V> {
   /**
    * For a class or a record.
    *
-   * @param <V> what the values are
+   * @param <V> type of the values
    * @param type not null
    * @return the same one for the same class
    */
@@ -74,7 +74,7 @@ public final class JsonCodec<V> implements Codec<V> {
   /**
    * For a type with parameters: {@code JsonCodec.of(new TypeReference<List<User>>() {})}.
    *
-   * @param <V> what the values are
+   * @param <V> type of the values
    * @param type not null
    * @return equal to each other one of an equal type
    */
@@ -83,7 +83,7 @@ public final class JsonCodec<V> implements Codec<V> {
   }
 
   /**
-   * The same by a mapper of your own, with its modules and features.
+   * The same with a mapper of your own, including its modules and features.
    *
    * @param other not changed afterwards
    * @return a copy
@@ -130,13 +130,13 @@ public final class JsonCodec<V> implements Codec<V> {
     return "JsonCodec of " + type.toCanonical();
   }
 
-  /** In the words of an error; {@code pointer} is empty for the value as a whole. */
+  /** For error messages; {@code pointer} is empty for the value as a whole. */
   static String placeOf(String pointer) {
     return pointer.isEmpty() ? "the value" : "the value at " + pointer;
   }
 
   private static IllegalArgumentException unwritable(IOException error) {
-    // Jackson wraps what happens within an object, to tell where that was.
+    // Jackson wraps exceptions from within an object, to add the place.
     Throwable first = error.getCause() instanceof UnsoundException inner ? inner : error;
     if (first instanceof UnsoundException unsound) {
       return new IllegalArgumentException(unsound.getOriginalMessage(), error);
@@ -151,7 +151,7 @@ public final class JsonCodec<V> implements Codec<V> {
     return new IllegalArgumentException(message, error);
   }
 
-  /** Without the place in the bytes, nor the bytes themselves. */
+  /** Without the offset in the bytes and without the bytes themselves. */
   private static String wordsOf(IOException error) {
     return error instanceof JsonProcessingException known ? known.getOriginalMessage() : error.getMessage();
   }

@@ -14,7 +14,7 @@ public enum LeaseEnd {
   SESSION_LOST,
   /** The key was invalidated. */
   INVALIDATED,
-  /** The caller had left before it was granted. */
+  /** The caller was gone before the lease was granted. */
   CANCELLED,
   /** An end that this version does not know. */
   UNSPECIFIED

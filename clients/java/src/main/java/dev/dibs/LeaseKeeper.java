@@ -11,26 +11,29 @@ import java.util.function.Consumer;
 import java.util.function.Function;
 
 /**
- * Keeps a lease while its rebuild runs: extends it every third of what is left, so that two extensions in a row may be
- * lost. Tells when the lease is over. After an end that the service has not told it goes on asking, for its word counts.
+ * Keeps a lease while its rebuild is running: extends it after every third of the remaining time, so that two
+ * consecutive extensions may be lost. Reports when the lease is over. After an end that the service has not reported,
+ * it goes on asking, because the service's answer decides.
  */
 final class LeaseKeeper {
-  /** How a lease came to its end while its rebuild ran. */
+  /** How a lease ended while its rebuild was running. */
   enum Loss {
-    /** The service says so: what the rebuild makes would not be stored. */
+    /** The service reported it: the result would not be stored. */
     TOLD,
-    /** No extension came in time. The service may still take the result, where no other lease was given since. */
+    /**
+     * No extension was answered in time. The service may still accept the result if no other lease was granted since.
+     */
     UNANSWERED,
-    /** It was held as long as one lease may be held. */
+    /** The lease was held for the longest time allowed. */
     HELD_TOO_LONG
   }
 
   private static final long THIRD_NANOS_MIN = TimeUnit.MILLISECONDS.toNanos(5);
 
-  /** Between two tries after the lease's end. */
+  /** Between two attempts after the lease's end. */
   private static final long AFTER_NANOS = TimeUnit.SECONDS.toNanos(1);
 
-  /** What an extension may take where the lease leaves it the time: a try that hangs must not cost the next ones. */
+  /** Timeout of an extension, if the lease leaves that much time: an attempt that hangs must not delay the next. */
   private static final long EXTEND_NANOS = TimeUnit.SECONDS.toNanos(2);
 
   private final Function<Duration, CompletableFuture<ExtendResponse>> extend;
@@ -40,15 +43,15 @@ final class LeaseKeeper {
   private Future<?> timer;
   private boolean stopped;
 
-  /** Null while it is held. */
+  /** Null while the lease is held. */
   private Loss loss;
 
   /**
    * Keeps a lease.
    *
    * @param holdMax after that it is not extended any more
-   * @param onLost is told of {@link Loss#UNANSWERED} at most once, and of at most one other loss, which is the last word
-   * @param extend makes one attempt, which fails where it is not answered within the time that it is given
+   * @param onLost receives {@link Loss#UNANSWERED} at most once, and at most one other loss, which is final
+   * @param extend makes one attempt, which fails if it is not answered within the given time
    */
   LeaseKeeper(
       Duration expiresIn,
@@ -73,8 +76,8 @@ final class LeaseKeeper {
   }
 
   /**
-   * Below a few milliseconds a third is no time: the end is near, and is told when it comes. Our end is earlier than the
-   * service's, so that a first try after it may still be answered with nothing left.
+   * With a few milliseconds left, a third is too short: the end is near and is reported when it comes. This end is
+   * earlier than the service's, so a first attempt after it may still be answered with no time left.
    */
   private long pauseNanos(long leftNanos, boolean isAnswered) {
     if (leftNanos > 0) return Math.min(leftNanos, Math.max(THIRD_NANOS_MIN, leftNanos / 3));
@@ -87,7 +90,7 @@ final class LeaseKeeper {
     if (timer != null) timer.cancel(false);
   }
 
-  /** Null where the lease was not lost. */
+  /** Null if the lease was not lost. */
   synchronized Loss loss() {
     return loss;
   }
@@ -117,7 +120,7 @@ final class LeaseKeeper {
       return;
     }
     if (leftNanos <= 0) lose(Loss.UNANSWERED);
-    // A try that hangs ends with the lease, so that the loss is told then and not later.
+    // An attempt that hangs ends with the lease, so that the loss is reported then and not later.
     extend
         .apply(Duration.ofNanos(leftNanos <= 0 ? EXTEND_NANOS : Math.min(EXTEND_NANOS, leftNanos)))
         .whenComplete((response, error) -> extended(response, error, askedAtNanos));
@@ -137,7 +140,9 @@ final class LeaseKeeper {
     plan(isExtended);
   }
 
-  /** Not answered is not lost: the lease still has its end, and the next third brings another try. */
+  /**
+   * An extension without an answer is not a loss: the lease still has time, and the next third brings another attempt.
+   */
   private static boolean isOver(ExtendResponse response, Throwable error) {
     if (error != null) return DibsStatusException.of(error).code() == Status.Code.INVALID_ARGUMENT;
     return response.getOutcome() == ExtendOutcome.EXTEND_OUTCOME_LOST;

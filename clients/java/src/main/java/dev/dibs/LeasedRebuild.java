@@ -13,13 +13,13 @@ import dev.dibs.v1.ReleaseRequest;
 import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
 
-/** One rebuild under one lease: run, extended meanwhile, and handed over. */
+/** One rebuild under one lease: run, extended meanwhile, and published. */
 final class LeasedRebuild {
   /** The lease was lost before there was a result: another caller may have the value by now. */
   static final class LeaseLostException extends Exception {
     private static final long serialVersionUID = 1L;
 
-    /** {@code cause} is what the rebuild threw; null where it was not waited for. */
+    /** {@code cause} is the exception of the rebuild; null if it was not waited for. */
     LeaseLostException(Throwable cause) {
       super("the lease was lost", cause);
     }
@@ -30,7 +30,7 @@ final class LeasedRebuild {
   private final Lease lease;
   private final CallTrace trace;
 
-  /** The callers that wait for it. A rebuild behind a stale value has one that never leaves. */
+  /** The callers that wait for it. A background rebuild of a stale value has one that never leaves. */
   private final Audience audience;
 
   private final RunningRebuild running;
@@ -48,12 +48,12 @@ final class LeasedRebuild {
   }
 
   /**
-   * Ends with the value, also where the publish failed. Fails with what the rebuild threw, after the waiters were
-   * told; with {@link LeaseLostException} where its lease was lost.
+   * Completes with the value, even if the publish failed. Fails with the rebuild's exception, after the waiters were
+   * notified, or with {@link LeaseLostException} if the lease was lost.
    */
   CompletableFuture<Found> start() {
     if (audience.left().isRaised()) {
-      // The lease was on its way when the last caller left.
+      // The last caller left while the lease was on its way.
       giveBack(DibsStatusException.cancelled("the caller has gone"));
       return result;
     }
@@ -101,7 +101,7 @@ final class LeasedRebuild {
     }
   }
 
-  /** What goes wrong between a rebuild and its hand-over ends the call: its caller must not wait forever. */
+  /** An error between a rebuild and its publish ends the call: the caller must not wait forever. */
   private void guarded(Runnable step) {
     try {
       step.run();
@@ -111,7 +111,7 @@ final class LeasedRebuild {
     }
   }
 
-  /** The span before the caller, who may look at it. */
+  /** Ends the span before the caller is notified, who may look at it. */
   private void end(Found found, Throwable error, Ending ending) {
     parts.running().remove(running);
     boolean isLost = error instanceof LeaseLostException && error.getCause() != null;
@@ -122,8 +122,8 @@ final class LeasedRebuild {
   }
 
   /**
-   * No caller waits for a rebuild whose result would not be stored: it may have been begun before what made it void, and
-   * it may never end. Where only the extensions were not answered, the result may still be stored.
+   * No caller waits for a rebuild whose result would not be stored: it may have begun before the event that made it
+   * void, and may never end. If only the extensions were not answered, the result may still be stored.
    */
   private void lost(Run run, Loss how) {
     if (!run.isLost()) {
@@ -152,7 +152,7 @@ final class LeasedRebuild {
     release(null).whenComplete((isReleased, failed) -> end(null, error, Ending.ASK_AGAIN));
   }
 
-  /** The value is for the callers that were there before the lease. All others ask again. */
+  /** The value goes only to callers that asked before the lease was granted. All others ask again. */
   private void unstored(ByteString value) {
     count(Outcome.NOT_STORED);
     running.close();
@@ -169,7 +169,7 @@ final class LeasedRebuild {
                 end(null, error, failed == null && isReleased ? new Ending(true, null, error) : Ending.ASK_AGAIN));
   }
 
-  /** Ends with whether the lease was held until now; {@code failure} is null where the rebuild did not fail. */
+  /** Completes with whether the lease was held until now; {@code failure} is null if the rebuild did not fail. */
   private CompletableFuture<Boolean> release(Throwable failure) {
     ReleaseRequest.Builder request =
         ReleaseRequest.newBuilder().setNamespace(about.namespace()).setKey(about.key()).setToken(lease.getToken());
@@ -179,14 +179,14 @@ final class LeasedRebuild {
             .transport()
             .call(Method.RELEASE, request.build(), within(Transport.DEADLINE))
             .thenApply(response -> response.getOutcome() == ReleaseOutcome.RELEASE_OUTCOME_RELEASED);
-    // The lease ends with its time; the error that counts is the rebuild's.
+    // The lease expires by itself; the error that matters is the rebuild's.
     released.whenComplete((response, failed) -> {
       if (failed != null) tellBackground(failed);
     });
     return released;
   }
 
-  /** {@code isLost} is whether the lease ran out without a word from the service: then the word on the publish counts. */
+  /** {@code isLost}: the lease expired without an answer from the service; the answer to the publish then decides. */
   private void handOver(ByteString value, ValueTerms terms, boolean isLost) {
     running.close();
     Found found = new Found(value, true);
@@ -205,7 +205,7 @@ final class LeasedRebuild {
                 end(null, new LeaseLostException(null), Ending.ASK_AGAIN);
               } else if (failed == null) {
                 boolean counts = published != null && published.isStoredAndCounts();
-                // One that is repeated behind is not known to be stored.
+                // A publish that is repeated in the background is not known to be stored.
                 count(published != null && published.isStored() ? Outcome.PUBLISHED : Outcome.NOT_STORED);
                 end(found, null, new Ending(counts, found, null));
               } else {
@@ -214,7 +214,10 @@ final class LeasedRebuild {
             });
   }
 
-  /** Such as a value beyond the bound. The source has answered: its caller has the value, and the fleet hears why not. */
+  /**
+   * For example a value that is too large. The source has answered: the caller has the value, and the fleet gets the
+   * reason.
+   */
   private void notStorable(Found found, DibsStatusException error) {
     count(Outcome.NOT_STORED);
     parts.hooks().tell(hooks -> hooks.onNotStorable(about.namespace(), about.key(), error));

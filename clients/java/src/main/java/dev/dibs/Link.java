@@ -21,20 +21,22 @@ final class Link {
   private final Channel channel;
   private final Connection connection;
 
-  /** Opens the channel, and begins to connect: the first call finds it under way. {@code token} is null for none. */
+  /**
+   * Opens the channel and starts to connect, so that the first call does not have to. {@code token} is null for none.
+   */
   Link(Target target, Token token, Tls tls, Duration connectTimeout) {
     ManagedChannelBuilder<?> builder =
         Grpc.newChannelBuilder(target.uri(), tls.credentials())
-            // A link that died without a word is found within 15 s, and the calls on it end.
+            // A connection that died silently is detected within 15 s, and its calls end.
             .keepAliveTime(10, TimeUnit.SECONDS)
             .keepAliveTimeout(5, TimeUnit.SECONDS)
-            // The service bounds the values.
+            // The service limits the size of values.
             .maxInboundMessageSize(Integer.MAX_VALUE)
-            // What may be sent again is known one storey up.
+            // Only the layer above knows which calls may be repeated.
             .disableRetry()
             .userAgent(Version.USER_AGENT)
             .defaultLoadBalancingPolicy(AddressBalancer.policy());
-    // A path is no name of a host, and servers refuse it as one.
+    // A path is not a host name, and servers refuse it as one.
     if (target.isSocket()) builder.overrideAuthority("localhost");
     this.target = target.text();
     managed = builder.build();

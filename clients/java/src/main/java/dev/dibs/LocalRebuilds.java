@@ -7,8 +7,8 @@ import java.util.concurrent.Executor;
 import java.util.function.Predicate;
 
 /**
- * Rebuilds of this process while the service cannot be reached: one at a time for each key. Their results are kept for
- * a short while, for a source that all processes ask by themselves has more to do than usual.
+ * Rebuilds of this process while the service cannot be reached: one at a time per key. Their results are kept for a
+ * short time, because a source that all processes ask directly has more load than usual.
  */
 final class LocalRebuilds {
   private static final Duration KEPT_MAX = Duration.ofSeconds(5);
@@ -33,8 +33,8 @@ final class LocalRebuilds {
   }
 
   /**
-   * The service is there again: its values count, and not what this process has made by itself. Its answer says so, and
-   * so does a session that begins, which tells only of what changes from then on.
+   * The service is available again: its values count, and not those that this process made by itself. This is known
+   * from an answer, or from a session that begins, which reports only changes from then on.
    */
   void serviceIsBack() {
     flights.changed(key -> true);

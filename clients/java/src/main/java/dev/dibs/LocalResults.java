@@ -6,12 +6,12 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.function.Predicate;
 
-/** What this process has rebuilt by itself, for a few seconds and within a bound of bytes. */
+/** Values that this process rebuilt by itself, kept for a few seconds, with a limit in bytes. */
 final class LocalResults {
-  /** Some hundred values of the usual size a second, for as long as they are kept. */
+  /** Enough for some hundred values of typical size per second. */
   private static final long BYTES_MAX = 16 << 20;
 
-  /** What an entry takes beside its value, at least. */
+  /** The minimum size of an entry, without its value. */
   private static final int ENTRY_BYTES = 128;
 
   private record Kept(ByteString bytes, long untilNanos) {
@@ -20,7 +20,7 @@ final class LocalResults {
     }
   }
 
-  /** The oldest first. */
+  /** Oldest first. */
   private final Map<FullKey, Kept> kept = new LinkedHashMap<>();
 
   private long sizeBytes;
@@ -35,7 +35,7 @@ final class LocalResults {
     return null;
   }
 
-  /** Of the moment: what was begun before the last change is not kept after it. */
+  /** The current generation: a result that was begun before the last change is not kept after it. */
   synchronized long generation() {
     return generation;
   }
@@ -55,7 +55,7 @@ final class LocalResults {
     sizeBytes = 0;
   }
 
-  /** Some of the values have changed. What was begun before is not kept either, of whichever key. */
+  /** Some values have changed. Results begun before are not kept either, for any key. */
   synchronized void changed(Predicate<FullKey> isChanged) {
     generation += 1;
     kept.keySet().stream().filter(isChanged).toList().forEach(this::drop);

@@ -21,17 +21,17 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 
 /**
- * The first answer of each of many keys. They are asked for without a wait first, so that all leases that can be had
- * come at once, and their keys are rebuilt together. Then one call waits for the keys that other callers rebuild.
+ * The first answer for each of many keys. Keys are first requested without a wait, so that all available leases come at
+ * once and their keys are rebuilt together. Then one call waits for the keys that other callers rebuild.
  */
 final class ManyAnswers {
-  /** Of one request. */
+  /** Per request. */
   private static final int KEYS_MAX = 1_000;
 
-  /** How often a call that breaks off without any answer is made: another replica may answer the second. */
+  /** How often a call that breaks off without any answer is attempted: another replica may answer the second time. */
   private static final int TIMES_MAX = 2;
 
-  /** How long the keys whose leases were had at once wait for those about which the service has not decided. */
+  /** How long keys whose leases were granted at once wait for keys that the service has not decided yet. */
   private static final Duration LOOK_MAX = Duration.ofSeconds(1);
 
   private static final Duration LOOK_PAUSE = Duration.ofMillis(20);
@@ -42,21 +42,21 @@ final class ManyAnswers {
   private final String requestId = UUID.randomUUID().toString();
   private final Map<String, CompletableFuture<GetOrLockResponse>> open = new ConcurrentHashMap<>();
 
-  /** {@code about} says all but the keys; {@code left} is raised when the caller has gone. */
+  /** {@code about} describes everything but the keys; {@code left} is raised when the caller has gone. */
   ManyAnswers(Parts parts, Question about, Signal left) {
     this.parts = parts;
     this.about = about;
     this.left = left;
   }
 
-  /** How a key goes on from its answer; to be called for each before {@link #ask}. */
+  /** How a key continues from its answer; to be called for each key before {@link #ask}. */
   How of(String key) {
     CompletableFuture<GetOrLockResponse> answer = new CompletableFuture<>();
     open.put(key, answer);
     return How.withFirst(requestId, answer);
   }
 
-  /** Asks for all keys. {@code onFirst} runs when each is known to be had at once, or not. */
+  /** Asks for all keys. {@code onFirst} runs once it is known which keys are available at once. */
   void ask(List<String> keys, Runnable onFirst) {
     boolean isWaiting = about.options().maxWait() == null || !about.options().maxWait().isZero();
     if (!isWaiting) {
@@ -73,11 +73,11 @@ final class ManyAnswers {
   }
 
   private interface Asking {
-    /** Ends with the keys that have no answer yet; never fails. */
+    /** Completes with the keys that have no answer yet; never fails. */
     CompletableFuture<List<String>> ask(List<String> keys);
   }
 
-  /** In as many requests as there are replicas to ask, and as the contract's bound asks for, at once. */
+  /** All at once, in as many requests as there are replicas to ask and as the contract's bound requires. */
   private CompletableFuture<List<String>> all(List<String> keys, Asking asking) {
     List<CompletableFuture<List<String>>> pieces = new ArrayList<>();
     for (List<String> group : parts.transport().groups(keys)) {
@@ -118,7 +118,7 @@ final class ManyAnswers {
     return new Pass(keys, isLook).start();
   }
 
-  /** One call, and again where it broke off. */
+  /** One call, repeated if it breaks off. */
   private final class Pass {
     private final boolean isLook;
     private final Set<String> unanswered;
@@ -132,7 +132,7 @@ final class ManyAnswers {
       this.unanswered = new LinkedHashSet<>(keys);
     }
 
-    /** Ends with the keys that were busy, which a look leaves open. */
+    /** Completes with the keys that were busy, which are asked again with a wait. */
     CompletableFuture<List<String>> start() {
       ask();
       return end;

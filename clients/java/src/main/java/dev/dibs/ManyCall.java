@@ -7,11 +7,11 @@ import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 
 /**
- * One getOrRebuildMany. Each key goes its own way, as one of getOrRebuild: only its first question and its rebuild are
- * those of all.
+ * One getOrRebuildMany. Each key proceeds separately, as in getOrRebuild; only the first request and the rebuild are
+ * shared.
  */
 final class ManyCall<V> {
-  /** Asks for one value again that the codec cannot read. */
+  /** Asks again for one value that the codec cannot decode. */
   interface Again {
     CompletableFuture<Found> ask(Question about, long sinceNanos, RuntimeException error);
   }
@@ -29,7 +29,7 @@ final class ManyCall<V> {
   private final Map<String, V> values = new LinkedHashMap<>();
   private final Map<String, Throwable> errors = new LinkedHashMap<>();
 
-  /** {@code about} says all but the key and the body; the keys are distinct. */
+  /** {@code about} describes everything but the key and the body; the keys are distinct. */
   ManyCall(Parts parts, Question about, Options<V> options, List<String> keys, ManyRebuilds<V> rebuilds, Again again) {
     this.parts = parts;
     this.about = about;
@@ -39,7 +39,7 @@ final class ManyCall<V> {
     this.again = again;
   }
 
-  /** Completing the result before its time takes the caller out. It completes on a thread of the client's executor. */
+  /** Completing the result early ends the call for this caller. It completes on a thread of the client's executor. */
   CompletableFuture<Map<String, V>> start() {
     ManyAnswers answers = new ManyAnswers(parts, about, left);
     List<String> asked = new ArrayList<>();
@@ -79,7 +79,7 @@ final class ManyCall<V> {
               try {
                 if (!result.isDone()) next.run();
               } catch (Throwable fault) {
-                // Of this package's own: no caller must wait forever because of it.
+                // A bug in this package: no caller may wait forever because of it.
                 result.completeExceptionally(fault);
               }
               return null;
@@ -87,7 +87,7 @@ final class ManyCall<V> {
             parts.executor());
   }
 
-  /** What the codec cannot read is a miss, once. */
+  /** A value that the codec cannot decode counts as a miss, once. */
   private void decode() {
     Map<String, CompletableFuture<Found>> anew = new LinkedHashMap<>();
     seats.forEach(

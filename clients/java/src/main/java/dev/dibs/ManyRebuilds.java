@@ -14,23 +14,23 @@ import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Collectors;
 
 /**
- * Gathers the rebuilds of single keys into calls for several: all that the first answers have brought, then the rest.
+ * Groups the rebuilds of single keys into calls for several: first all keys of the first answers, then the rest.
  *
- * @param <V> what the values are
+ * @param <V> type of the values
  */
 final class ManyRebuilds<V> {
   /**
-   * Keys whose leases come later, one after the other, are rebuilt together if they come within this time. It doubles
-   * with each such rebuild: under load, leases for a thousand keys trickle in.
+   * Keys whose leases are granted later, one after the other, are rebuilt together if they come within this time. It
+   * doubles with each such rebuild: under load, leases for a thousand keys trickle in.
    */
   private static final long GATHER_MS_MIN = 10;
 
   private static final long GATHER_MS_MAX = 160;
 
-  /** One key of a batch. {@code waitNanos} is how long a thread may be waited for. */
+  /** One key of a batch. {@code waitNanos} limits the wait for a thread. */
   private record Waiting(Run run, Executor executor, long waitNanos, CompletableFuture<ByteString> result) {}
 
-  /** What a batch came to, by key. */
+  /** The result of a batch, by key. */
   private record Made(Map<String, ByteString> bytes, Map<String, Throwable> broken) {}
 
   private final Object owner;
@@ -65,7 +65,7 @@ final class ManyRebuilds<V> {
     };
   }
 
-  /** The first answers of all keys have come, and what each makes of its own has been done. */
+  /** The first answers of all keys have come and been processed. */
   void answered() {
     synchronized (this) {
       hasAnswers = true;
@@ -80,7 +80,7 @@ final class ManyRebuilds<V> {
       before = waiting.put(key, one);
       if (hasAnswers) gather();
     }
-    // Its lease was lost before it began.
+    // The lease was lost before the rebuild began.
     if (before != null) before.result().completeExceptionally(new Run.NotBegunException("its lease was lost", null));
     return one.result();
   }
@@ -111,7 +111,7 @@ final class ManyRebuilds<V> {
         if (left.decrementAndGet() == 0) thread.stop();
       }));
     }
-    // All have the same executor. Its context is that of the first: one call has one.
+    // All have the same executor. The context is that of the first: one call has one context.
     Waiting first = batch.values().iterator().next();
     long waitNanos = batch.values().stream().mapToLong(Waiting::waitNanos).max().orElse(0);
     thread

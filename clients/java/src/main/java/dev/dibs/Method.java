@@ -22,10 +22,10 @@ import java.util.function.BiConsumer;
 import java.util.function.Function;
 
 /**
- * A call of the contract, and how it travels: as a call of its own, and within a session.
+ * A call of the contract, and how it is sent: as a unary call, and within a session.
  *
  * @param descriptor as a call of its own
- * @param key that the request is about; empty where it is about none
+ * @param key that the request is about; empty if it is about none
  * @param put puts the request into a session's call
  * @param kind of the reply
  * @param get takes the response out of a session's reply

@@ -16,15 +16,15 @@ import java.util.WeakHashMap;
 import java.util.concurrent.atomic.LongAdder;
 
 /**
- * What a client counts, by OpenTelemetry's API only. None of it has a key: keys may be personal data, and there is no
- * end to them.
+ * The metrics of a client, by OpenTelemetry's API only. None has the key as an attribute: keys may be personal data,
+ * and their number is unlimited.
  */
 final class Metrics {
   static final AttributeKey<String> NAMESPACE = AttributeKey.stringKey("dibs.namespace");
   private static final AttributeKey<String> OUTCOME = AttributeKey.stringKey("dibs.outcome");
   private static final double NANOS = 1e9;
 
-  /** What became of a rebuild under a lease. */
+  /** The outcome of a rebuild under a lease. */
   enum Outcome {
     PUBLISHED,
     NOT_STORED,
@@ -32,19 +32,16 @@ final class Metrics {
     LOST
   }
 
-  /**
-   * Of each OpenTelemetry. Clients share them: what one has counted must still be there when it is closed, or a sum
-   * would fall.
-   */
+  /** Per OpenTelemetry instance, shared by clients: counts of a closed client must remain, or a sum would fall. */
   private static final Map<OpenTelemetry, Instruments> OF_EACH = new WeakHashMap<>();
 
   private final OpenTelemetry openTelemetry;
   private final String namespace;
 
-  /** Near hits of the client's own namespace, without a look-up: they are the cheapest calls that there are. */
+  /** Near hits of the client's own namespace, without a lookup: they are the cheapest calls. */
   private volatile LongAdder nearHits;
 
-  /** The one that was asked last: an application may set the global one later. */
+  /** The instance that was current last: an application may set the global one later. */
   private volatile Instruments current;
 
   /** {@code openTelemetry} is null for the global one; {@code namespace} is the client's own. */
@@ -54,7 +51,7 @@ final class Metrics {
     instruments();
   }
 
-  /** Costs little more than a plain number. It does not ask for the global OpenTelemetry: a call that goes out does. */
+  /** Costs little more than a plain counter. Does not ask for the global OpenTelemetry: calls that are sent do. */
   void nearHit(String ofNamespace) {
     if (ofNamespace.equals(namespace)) nearHits.increment();
     else current.hits.of(ofNamespace).add(Source.NEAR, Freshness.FRESH);
@@ -111,7 +108,7 @@ final class Metrics {
     private final LongCounter undecodable;
     private final DoubleHistogram waits;
 
-    /** Weak as in the map, which would keep it for ever otherwise. */
+    /** Weak, as in the map, which would otherwise keep it forever. */
     private final WeakReference<OpenTelemetry> of;
 
     Instruments(OpenTelemetry of) {

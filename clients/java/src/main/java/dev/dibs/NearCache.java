@@ -16,10 +16,10 @@ import java.util.concurrent.TimeUnit;
 import java.util.function.LongSupplier;
 
 /**
- * Fresh values in this process's memory, while sessions tell what changes. An answer is kept only where no change has
- * arrived since its request left, and is served only while the session that it came over is live. Everything is dropped
- * when any session ends. The map
- * only bounds the bytes: freshness is judged here, at each read and by the monotonic clock.
+ * Fresh values in this process's memory, while sessions report changes. An answer is kept only if no change has arrived
+ * since its request left, and is returned only while the session that delivered it is live. When any session ends,
+ * everything is dropped. The map only limits the bytes: freshness is checked here, at each read and by the monotonic
+ * clock.
  */
 final class NearCache {
   /** A request whose answer may be kept. */
@@ -41,10 +41,10 @@ final class NearCache {
   }
 
   /**
-   * What is kept.
+   * An entry.
    *
-   * @param bytes null where the source has nothing
-   * @param tags null where the replica does not say
+   * @param bytes null if the source has no value
+   * @param tags null if the replica does not send them
    * @param watch that of the session which tells of its changes
    * @param session how many had ended when the request left
    * @param change the last one that had arrived when the request left
@@ -54,26 +54,28 @@ final class NearCache {
 
   private static final int NAMESPACES_MAX = 64;
 
-  /** What an entry takes beside its key and its value. */
+  /** The size of an entry, without its key and its value. */
   private static final int ENTRY_BYTES = 200;
 
   private final List<String> namespaces;
   private final Map<String, WatchedNamespace> watched = new HashMap<>();
   private final Cache<FullKey, Entry> entries;
 
-  /** What was dropped because changes may have been missed, until the service is back; null where that is not wanted. */
+  /**
+   * What was dropped because changes may have been missed, until the service is available again; null if not wanted.
+   */
   private final Cache<FullKey, Entry> left;
 
   private final LongSupplier nanoTime;
   private final Set<Asking> asking = new HashSet<>();
 
-  /** Counts the ends of sessions. What was kept before the last one is void. */
+  /** Counts the ends of sessions. Entries from before the last end are void. */
   private volatile long session;
 
   /** Counts the changes. */
   private long changes;
 
-  /** Those of all sessions. Replaced as a whole. */
+  /** Of all sessions. Replaced as a whole. */
   private volatile List<Watch> watches = List.of();
 
   NearCache(long bytesMax, List<String> namespaces, boolean keepsWhatIsLeft, LongSupplier nanoTime) {
@@ -93,7 +95,7 @@ final class NearCache {
     return Caffeine.newBuilder()
         .maximumWeight(bytesMax)
         .weigher(NearCache::weight)
-        // Without threads of its own: a value that was put is read by the next call.
+        // Without threads of its own: a value that was put can be read by the next call.
         .executor(Runnable::run)
         .build();
   }
@@ -102,16 +104,19 @@ final class NearCache {
     return namespaces;
   }
 
-  /** The fresh value of a key; null where none is known. */
+  /** The fresh value of a key; null if none is known. */
   Found get(FullKey key) {
     Entry entry = entries.getIfPresent(key);
     if (entry == null || entry.session() != session) return null;
-    // Once for both: to read the clock is half of what a hit costs.
+    // Read once for both: reading the clock is half of the cost of a hit.
     long now = nanoTime.getAsLong();
     return entry.watch().isLive(now) && counts(key, entry, now) ? new Found(entry.bytes(), false) : null;
   }
 
-  /** What was fresh when the service was last heard of, for as long as it would have been; served only as stale. */
+  /**
+   * What was fresh when the service was last heard from, for as long as it would have been fresh; returned only as
+   * stale.
+   */
   Found left(FullKey key) {
     Entry entry = left == null ? null : left.getIfPresent(key);
     return entry != null && counts(key, entry, nanoTime.getAsLong())
@@ -124,7 +129,7 @@ final class NearCache {
     return !watched.get(key.namespace()).hasChanged(entry.tags(), entry.change());
   }
 
-  /** Whether changes are heard of just now, by every session that there is. */
+  /** Whether every session is reporting changes at the moment. */
   boolean isLive() {
     List<Watch> all = watches;
     long now = nanoTime.getAsLong();
@@ -136,7 +141,7 @@ final class NearCache {
     return watched.containsKey(key.namespace());
   }
 
-  /** A request leaves over a session; null where its answer is not kept. */
+  /** A request leaves over a session; null if its answer is not kept. */
   synchronized Asking sending(FullKey key, Watch watch) {
     if (!isWatched(key)) return null;
     Asking one = new Asking(key, watch, nanoTime.getAsLong(), session, changes);
@@ -144,7 +149,7 @@ final class NearCache {
     return one;
   }
 
-  /** The request is over; {@code hit} is null where its answer was another one. */
+  /** The request is over; {@code hit} is null if the answer was no hit. */
   synchronized void answered(Asking one, Hit hit) {
     if (!asking.remove(one) || hit == null || one.overtaken || one.session != session) return;
     if (hit.getFreshForMs() <= 0) return;
@@ -175,7 +180,7 @@ final class NearCache {
     }
   }
 
-  /** For a session that is being opened: its requests may leave before its welcome has come. */
+  /** For a session that is being opened: its requests may leave before its welcome has arrived. */
   synchronized Watch watch() {
     Watch watch = new Watch();
     List<Watch> all = new ArrayList<>(watches);
@@ -184,16 +189,16 @@ final class NearCache {
     return watch;
   }
 
-  /** The welcome of a session has come, or a beat: it hears of changes. */
+  /** The welcome of a session has arrived, or a beat: it receives changes. */
   synchronized void heard(Watch watch) {
     if (left != null) left.invalidateAll();
     watch.heard(nanoTime.getAsLong());
   }
 
-  /** A session has ended, or is being left: what it would have told is not heard any more. */
+  /** A session has ended or is being left: its events no longer arrive. */
   synchronized void ended(Watch watch) {
     watches = watches.stream().filter(other -> other != watch).toList();
-    // An address whose session cannot be had, and is tried again and again, must not cost what others keep.
+    // An address whose session cannot be opened, and is tried again and again, must not drop the entries of others.
     if (!watch.end()) return;
     if (left != null) keepWhatIsLeft();
     session += 1;

@@ -1,6 +1,6 @@
 package dev.dibs;
 
-/** The service does not take sessions here, or something on the way breaks streams: not an error of the call. */
+/** The service does not accept sessions here, or something in between breaks streams: not an error of the call. */
 final class NoSessionException extends DibsStatusException {
   private static final long serialVersionUID = 1L;
 

@@ -1,9 +1,9 @@
 package dev.dibs;
 
-/** What is done when the service cannot be reached. */
+/** What to do if the service cannot be reached. */
 public enum OnUnavailable {
-  /** The rebuild runs in this process, one at a time for each key; its result is not published. */
+  /** Rebuild in this process, one rebuild at a time per key; the result is not published. */
   REBUILD,
-  /** The call fails with a {@link DibsStatusException}. */
+  /** Fail the call with a {@link DibsStatusException}. */
   FAIL
 }

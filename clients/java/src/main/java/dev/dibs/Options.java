@@ -6,32 +6,32 @@ import java.util.Objects;
 import java.util.function.Consumer;
 
 /**
- * How long a value lives, and what a call wants. Never changes: each setter returns a copy, so that one constant can
- * serve a whole class of keys. Each option is read by the method of its name without an argument. Durations travel as
- * whole milliseconds; what is beyond is dropped. Where an option says "policy", null leaves it to the namespace's.
+ * How long a value lives, and how a call behaves. Immutable: each setter returns a copy, so one constant can serve a
+ * whole class of keys. The method of the same name without an argument reads an option. Durations are sent as whole
+ * milliseconds; fractions are dropped. If the default is "policy", null means the namespace's policy.
  *
- * @param <V> what the values are
+ * @param <V> type of the values
  */
 public final class Options<V> {
-  /** Whether a stale value is a good answer. */
+  /** Whether a stale value is an acceptable answer. */
   public enum Stale {
-    /** It is served at once while one caller rebuilds. */
+    /** It is returned at once while one caller rebuilds. */
     ALLOW,
     /** Only a fresh value counts. */
     FORBID
   }
 
-  /** How far a read may trust copies. */
+  /** Whether copies may answer a read. */
   public enum Read {
     /** A replica's memory may answer. */
     NEAR,
-    /** Nothing that was invalidated before this call began is returned. */
+    /** Nothing is returned that was invalidated before this call began. */
     STORE
   }
 
-  /** What a caller with the lease does where there is a value to serve meanwhile. */
+  /** What a caller with a lease does if there is a value to return meanwhile. */
   public enum Revalidate {
-    /** Serves it, and the rebuild continues in the background. */
+    /** Returns it; the rebuild continues in the background. */
     BACKGROUND,
     /** Waits for the rebuild. */
     AWAIT
@@ -54,7 +54,7 @@ public final class Options<V> {
   private OnUnavailable onUnavailable;
   private String traceparent = "";
 
-  /** Found to be within their bounds: a constant is checked once. */
+  /** Whether the options were already checked against their bounds: a constant is checked once. */
   private boolean sound;
 
   private Options(Codec<V> codec, Duration ttl) {
@@ -83,24 +83,24 @@ public final class Options<V> {
   }
 
   /**
-   * What every call must say; the rest has defaults.
+   * What every call needs; the rest has defaults.
    *
-   * @param <V> what the values are
-   * @param codec how they become bytes and come back
+   * @param <V> type of the values
+   * @param codec converts values to bytes and back
    * @param ttl how long a value is fresh: 1 ms to 365 days
-   * @return everything else as it is by default
+   * @return options with defaults for everything else
    */
   public static <V> Options<V> of(Codec<V> codec, Duration ttl) {
     return new Options<>(codec, ttl);
   }
 
   /**
-   * The same for values that travel as JSON: {@link Codec#json}.
+   * The same for values as JSON: {@link Codec#json}.
    *
-   * @param <V> what the values are
+   * @param <V> type of the values
    * @param type a class or a record
    * @param ttl how long a value is fresh: 1 ms to 365 days
-   * @return everything else as it is by default
+   * @return options with defaults for everything else
    */
   public static <V> Options<V> of(Class<V> type, Duration ttl) {
     return of(Codec.json(type), ttl);
@@ -117,7 +117,7 @@ public final class Options<V> {
   }
 
   /**
-   * In place of the ttl for the knowledge that the source has nothing. Default: the ttl.
+   * The ttl if the source has no value. Default: the ttl.
    *
    * @param duration 1 ms to 365 days
    * @return a copy
@@ -137,7 +137,7 @@ public final class Options<V> {
   }
 
   /**
-   * Where the key stands. Default: the client's namespace.
+   * The namespace of the key. Default: the client's.
    *
    * @param name at most 64 of {@code [A-Za-z0-9_.-]}
    * @return a copy
@@ -147,7 +147,7 @@ public final class Options<V> {
   }
 
   /**
-   * How long to wait for another caller's rebuild. Default: 30 s, and no longer than the service's maximum.
+   * How long to wait for another caller's rebuild. Default: 30 s, limited by the service's maximum.
    *
    * @param duration 0 does not wait
    * @return a copy
@@ -157,7 +157,8 @@ public final class Options<V> {
   }
 
   /**
-   * How long the lease lasts; it is extended while the rebuild runs. Default: learned by the service.
+   * The duration of the lease, which is extended while the rebuild is running. Default: chosen by the service from the
+   * key's past rebuilds.
    *
    * @param duration within the service's bounds, by default 100 ms to 60 s
    * @return a copy
@@ -167,8 +168,8 @@ public final class Options<V> {
   }
 
   /**
-   * How long one lease is extended in all. Then it counts as lost, whether the rebuild has ended or not. Default: the
-   * client's, 10 minutes.
+   * How long a lease may be extended in total. After that it counts as lost, even if the rebuild is still running.
+   * Default: the client's, 10 minutes.
    *
    * @param duration above 0
    * @return a copy
@@ -178,7 +179,7 @@ public final class Options<V> {
   }
 
   /**
-   * Whether a stale value is a good answer. Default: policy.
+   * Whether a stale value is an acceptable answer. Default: policy.
    *
    * @param choice null for the policy's
    * @return a copy
@@ -188,7 +189,8 @@ public final class Options<V> {
   }
 
   /**
-   * How far copies may be trusted. Default: policy. A read of the store is not joined with calls that came before it.
+   * Whether copies may answer a read. Default: policy. A read of the store is not joined with calls that began before
+   * it.
    *
    * @param choice null for the policy's
    * @return a copy
@@ -198,7 +200,7 @@ public final class Options<V> {
   }
 
   /**
-   * Rebuild now, although the value may be fresh. Not joined with calls that came before it.
+   * Rebuilds even if the value is fresh. Not joined with calls that began before it.
    *
    * @return a copy
    */
@@ -207,8 +209,8 @@ public final class Options<V> {
   }
 
   /**
-   * What to do with the lease where there is a value to serve meanwhile. Default: {@link Revalidate#BACKGROUND}; with
-   * {@link #refresh()} always {@link Revalidate#AWAIT}.
+   * What a caller with a lease does if there is a value to return meanwhile. Default: {@link Revalidate#BACKGROUND};
+   * with {@link #refresh()} always {@link Revalidate#AWAIT}.
    *
    * @param choice not null
    * @return a copy
@@ -218,7 +220,7 @@ public final class Options<V> {
   }
 
   /**
-   * With {@link Revalidate#AWAIT}: where the rebuild fails and there is a stale value, that value. Default: the error.
+   * With {@link Revalidate#AWAIT}: if the rebuild fails and there is a stale value, return that. Default: the error.
    *
    * @return a copy
    */
@@ -227,7 +229,7 @@ public final class Options<V> {
   }
 
   /**
-   * What to do when the service cannot be reached. Default: the client's choice.
+   * What to do if the service cannot be reached. Default: the client's choice.
    *
    * @param choice null for the client's
    * @return a copy
@@ -237,7 +239,7 @@ public final class Options<V> {
   }
 
   /**
-   * The W3C traceparent to pass on. Default: that of OpenTelemetry's current span.
+   * The W3C traceparent to send. Default: that of OpenTelemetry's current span.
    *
    * @param header as in the HTTP header of that name
    * @return a copy
@@ -246,7 +248,7 @@ public final class Options<V> {
     return with(copy -> copy.traceparent = Objects.requireNonNull(header, "traceparent"));
   }
 
-  /** {@return how values become bytes and come back} */
+  /** {@return the codec, which converts values to bytes and back} */
   public Codec<V> codec() {
     return codec;
   }
@@ -261,7 +263,7 @@ public final class Options<V> {
     return staleTtl;
   }
 
-  /** {@return how long the knowledge is fresh that the source has nothing} */
+  /** {@return the ttl if the source has no value} */
   public Duration absentTtl() {
     return absentTtl == null ? ttl : absentTtl;
   }
@@ -271,7 +273,7 @@ public final class Options<V> {
     return tags;
   }
 
-  /** {@return where the key stands; null for the client's} */
+  /** {@return the namespace of the key; null for the client's} */
   public String namespace() {
     return namespace;
   }
@@ -286,54 +288,54 @@ public final class Options<V> {
     return lease;
   }
 
-  /** {@return how long one lease is extended in all; null for the client's choice} */
+  /** {@return how long a lease may be extended in total; null for the client's choice} */
   public Duration leaseHoldMax() {
     return leaseHoldMax;
   }
 
-  /** {@return whether a stale value is a good answer; null for the policy's} */
+  /** {@return whether a stale value is an acceptable answer; null for the policy's} */
   public Stale stale() {
     return stale;
   }
 
-  /** {@return how far copies may be trusted; null for the policy's} */
+  /** {@return whether copies may answer a read; null for the policy's} */
   public Read read() {
     return read;
   }
 
-  /** {@return whether to rebuild a fresh value too} */
+  /** {@return whether to rebuild even if the value is fresh} */
   public boolean isRefresh() {
     return refreshing;
   }
 
-  /** {@return what to do with the lease where there is a value to serve meanwhile} */
+  /** {@return what a caller with a lease does if there is a value to return meanwhile} */
   public Revalidate revalidate() {
     return revalidate;
   }
 
-  /** {@return whether a stale value is served where its rebuild fails} */
+  /** {@return whether a stale value is returned if its rebuild fails} */
   public boolean isStaleIfError() {
     return staleIfError;
   }
 
-  /** {@return what to do when the service cannot be reached; null for the client's choice} */
+  /** {@return what to do if the service cannot be reached; null for the client's choice} */
   public OnUnavailable onUnavailable() {
     return onUnavailable;
   }
 
-  /** {@return the W3C traceparent to pass on; empty for the current span's} */
+  /** {@return the W3C traceparent to send; empty for the current span's} */
   public String traceparent() {
     return traceparent;
   }
 
-  /** Refuses what is out of bounds, by its name. */
+  /** Throws if an option is out of bounds; the message names it. */
   void refuseBroken() {
     if (sound) return;
     Bounds.options(this);
     sound = true;
   }
 
-  /** A read of the store and a refresh want what is newer than the call, and not what an earlier one has read. */
+  /** A read of the store and a refresh need values newer than the call, not those that an earlier call has read. */
   boolean mayJoin() {
     return read != Read.STORE && !refreshing;
   }

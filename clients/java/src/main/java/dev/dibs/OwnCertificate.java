@@ -20,7 +20,7 @@ import java.util.Base64;
 import javax.net.ssl.SSLEngine;
 import javax.net.ssl.X509ExtendedKeyManager;
 
-/** The certificate of this process. It is read again for each connection, so that a renewed one needs no restart. */
+/** The certificate of this process. It is read again for each connection, so a renewed one needs no restart. */
 final class OwnCertificate extends X509ExtendedKeyManager {
   private static final String BEGIN = "-----BEGIN PRIVATE KEY-----";
   private static final String END = "-----END PRIVATE KEY-----";
@@ -32,7 +32,7 @@ final class OwnCertificate extends X509ExtendedKeyManager {
   private final Path key;
   private Pair current;
 
-  /** Of handshakes that began before the last change. */
+  /** For handshakes that began before the last change. */
   private Pair before;
 
   OwnCertificate(Path cert, Path key) throws IOException, GeneralSecurityException {
@@ -52,7 +52,7 @@ final class OwnCertificate extends X509ExtendedKeyManager {
         current = next;
       }
     } catch (IOException | GeneralSecurityException | IllegalArgumentException error) {
-      // While they are replaced, one may be away, or beside the other one of before: those before go on.
+      // While the files are replaced, one may be missing or may not match the other: the previous ones stay in use.
     }
     return current.name();
   }

@@ -4,7 +4,7 @@ import java.time.Duration;
 import java.util.concurrent.Executor;
 
 /**
- * What a client is made of, and all its calls share.
+ * The parts of a client, which all its calls share.
  *
  * @param flights requests that are under way
  * @param unreadable rebuilds of values that a codec could not read
@@ -12,7 +12,7 @@ import java.util.concurrent.Executor;
  * @param local rebuilds of this process that go without the service
  * @param near null if there is none
  * @param background work that no caller waits for
- * @param executor where rebuilds run
+ * @param executor runs rebuilds
  * @param leaseHoldMax of calls that name none
  */
 record Parts(

@@ -5,21 +5,21 @@ import java.time.Duration;
 
 /** One address of a session pool, with its session. */
 final class PoolMember {
-  /** Until an address that failed is tried again: soon where it restarts, and seldom where it takes no sessions. */
+  /** Until an address that failed is tried again: soon if it is restarting, seldom if it does not accept sessions. */
   private static final Duration AGAIN_MIN = Duration.ofSeconds(1);
 
   private static final Duration AGAIN_MAX = Duration.ofSeconds(30);
 
   private final SocketAddress address;
 
-  /** Which keys it has. */
+  /** Decides which keys it gets. */
   private final int seed;
 
   private volatile SessionTransport session;
   private volatile long notBeforeNanos = System.nanoTime();
   private Duration pause = Duration.ZERO;
 
-  /** Of pools with the same salt, a key goes to the same address. */
+  /** In pools with the same salt, a key goes to the same address. */
   PoolMember(SocketAddress address, SessionTransport session, int salt) {
     this.address = address;
     this.seed = KeyShare.hashOf(KeyShare.textOf(address)) ^ salt;
@@ -38,12 +38,12 @@ final class PoolMember {
     session = other;
   }
 
-  /** The member with the highest one has the key: one that comes or goes moves no keys of the others. */
+  /** The member with the highest rank has the key: a member that comes or goes does not move the keys of others. */
   long rank(int keyHash) {
     return KeyShare.rankOf(keyHash, seed);
   }
 
-  /** Its session is opened, or could not be had. It counts as failed until it stands. */
+  /** The session is being opened, or could not be opened. The member counts as failed until the session is open. */
   synchronized void failed() {
     Duration next = pause.multipliedBy(2);
     pause = next.compareTo(AGAIN_MIN) < 0 ? AGAIN_MIN : next.compareTo(AGAIN_MAX) > 0 ? AGAIN_MAX : next;
@@ -52,11 +52,11 @@ final class PoolMember {
 
   synchronized void stands() {
     pause = Duration.ZERO;
-    // When it breaks, it may be there again soon.
+    // When the session breaks, the address may be available again soon.
     notBeforeNanos = System.nanoTime() + AGAIN_MIN.toNanos();
   }
 
-  /** How long it is left alone; not above 0 where it may be tried. */
+  /** How long the address is left alone; not above 0 if it may be tried. */
   long leftAloneNanos() {
     return notBeforeNanos - System.nanoTime();
   }

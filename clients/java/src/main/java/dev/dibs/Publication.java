@@ -9,9 +9,9 @@ import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ThreadLocalRandom;
 
-/** One value on its way to the service. */
+/** The publish of one value. */
 final class Publication {
-  /** Shorter than a rebuild that is worth a lease: the callers have their value already. */
+  /** Shorter than a rebuild that is worth a lease: the callers already have their value. */
   private static final Duration DEADLINE = Duration.ofSeconds(2);
 
   private static final int AGAIN = 3;
@@ -22,7 +22,7 @@ final class Publication {
   private final String token;
   private final RebuildSpan span;
 
-  /** {@code span} is that of the rebuild, or of what there is in place of one. */
+  /** {@code span} is that of the rebuild, or a substitute. */
   Publication(Parts parts, Question about, String token, RebuildSpan span) {
     this.parts = parts;
     this.about = about;
@@ -31,8 +31,8 @@ final class Publication {
   }
 
   /**
-   * Ends with what became of it; with null where the service did not answer, and it is repeated behind. Fails where
-   * the service refuses the value.
+   * Completes with the outcome, or with null if the service did not answer and the publish is repeated in the
+   * background. Fails if the service refuses the value.
    */
   CompletableFuture<Published> start(ByteString value, ValueTerms terms) {
     PublishRequest request = request(value, terms);
@@ -51,7 +51,7 @@ final class Publication {
     return result;
   }
 
-  /** Ends with what became of it; fails where that is not known, after some repetitions. */
+  /** Completes with the outcome; fails if that is still unknown after several repetitions. */
   CompletableFuture<Published> untilAnswered(ByteString value) {
     PublishRequest request = request(value, new ValueTerms());
     return publish(request)
@@ -110,7 +110,7 @@ final class Publication {
         response.getMaybeStored());
   }
 
-  /** Safe to repeat: one that was stored already is answered with {@link PublishOutcome#DUPLICATE}. */
+  /** Safe to repeat: a value that was already stored is answered with {@link PublishOutcome#DUPLICATE}. */
   private CompletableFuture<Published> again(PublishRequest request, DibsStatusException error, int time) {
     if (time == AGAIN || !mayPublishAgain(error)) return CompletableFuture.failedFuture(error);
     double jitter = ThreadLocalRandom.current().nextDouble(0.5, 1.5);

@@ -3,16 +3,16 @@ package dev.dibs;
 import java.util.Optional;
 
 /**
- * What became of a result that was handed over.
+ * The result of a publish.
  *
- * @param outcome {@link PublishOutcome#STORED} is the rule
+ * @param outcome usually {@link PublishOutcome#STORED}
  * @param fence under which the key's value is now stored; 0 if there is none
- * @param counts whether no invalidation has arrived since the lease; empty where the service does not know
+ * @param counts whether no invalidation has arrived since the lease; empty if the service does not know
  * @param maybeStored with {@link PublishOutcome#NOT_STORED}: the value may still be stored, and read later
  */
 public record Published(PublishOutcome outcome, long fence, Optional<Boolean> counts, boolean maybeStored) {
   /**
-   * Whether the value is stored. If not, an invalidation or a newer value came between, or there is no store.
+   * Whether the value is stored. If not, an invalidation or a newer value came first, or there is no store.
    *
    * @return true for {@code STORED}, {@code STORED_LATE} and {@code DUPLICATE}
    */
@@ -23,7 +23,7 @@ public record Published(PublishOutcome outcome, long fence, Optional<Boolean> co
     };
   }
 
-  /** Whether callers that asked after the lease was given may have it too. */
+  /** Whether the value may also go to callers that asked after the lease was granted. */
   boolean isStoredAndCounts() {
     return isStored() && counts.orElse(false);
   }

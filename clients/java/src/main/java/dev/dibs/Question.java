@@ -1,7 +1,7 @@
 package dev.dibs;
 
 /**
- * What one call is about.
+ * The subject of one call.
  *
  * @param namespace empty for the service's default
  * @param onUnavailable not null

@@ -7,8 +7,8 @@ import java.util.Set;
 import java.util.concurrent.Callable;
 
 /**
- * The rebuilds that a flow of control stands in, the innermost first. It travels with OpenTelemetry's context, which
- * follows a flow over threads wherever an application takes care that its traces do.
+ * The rebuilds that enclose the current code, innermost first. It is carried by OpenTelemetry's context, which follows
+ * a flow over threads wherever an application propagates its traces.
  */
 final class RebuildChain {
   private static final ContextKey<RebuildChain> KEY = ContextKey.named("dibs-rebuilds");
@@ -18,7 +18,7 @@ final class RebuildChain {
   private final Set<FullKey> keys;
   private final RebuildChain outer;
 
-  /** A flow that was begun by a rebuild and outlives it waits for nothing of it. */
+  /** A flow that a rebuild began and that outlives it does not block it. */
   private volatile boolean ended;
 
   private RebuildChain(Object client, Set<FullKey> keys, RebuildChain outer) {
@@ -27,7 +27,7 @@ final class RebuildChain {
     this.outer = outer;
   }
 
-  /** Refuses a call that its own flow would wait for. */
+  /** Throws if the call would wait for its own rebuild. */
   static void refuse(Object client, FullKey key) {
     for (RebuildChain at = Context.current().get(KEY); at != null; at = at.outer) {
       if (!at.ended && at.client == client && at.keys.contains(key)) throw new ReentrantRebuildException(key.key());
@@ -47,7 +47,7 @@ final class RebuildChain {
     }
   }
 
-  /** The context of a rebuild that continues in the background: the flow that has begun it does not wait for it. */
+  /** The context of a rebuild that continues in the background: the code that began it does not wait for it. */
   static Context alone(Context context) {
     return context.with(KEY, NONE);
   }

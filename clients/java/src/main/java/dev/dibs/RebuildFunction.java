@@ -3,18 +3,18 @@ package dev.dibs;
 /**
  * Reads the source.
  *
- * @param <V> what it makes
- * @param <E> what it throws; the compiler finds {@link RuntimeException} for one that throws nothing checked
+ * @param <V> type of the value
+ * @param <E> the exception that it throws; the compiler infers {@link RuntimeException} if there is no checked one
  */
 @FunctionalInterface
 public interface RebuildFunction<V, E extends Exception> {
   /**
-   * Makes the value anew. Its thread is interrupted when the lease is lost, or when its last caller has left.
+   * Computes the value. The thread is interrupted when the lease is lost or no caller is left.
    *
-   * @param rebuild what is known of this run
-   * @return the value; null where the source has nothing
-   * @throws E that the caller gets as it is, and the waiters as its message, up to 4096 bytes: nothing secret.
-   *     One that is a {@link RetryAfter} says how long the source is to be left alone.
+   * @param rebuild what this run knows and controls
+   * @return the value; null if the source has no value
+   * @throws E passed to the caller unchanged, and to the waiters as its message, up to 4096 bytes: include no secrets.
+   *     A {@link RetryAfter} tells how long to leave the source alone.
    */
   V rebuild(Rebuild<V> rebuild) throws E;
 }

@@ -1,13 +1,13 @@
 package dev.dibs;
 
 /**
- * What a rebuild of several keys is told.
+ * What a rebuild of several keys knows and controls.
  *
- * @param <V> what it makes
+ * @param <V> type of the value
  */
 public interface RebuildMany<V> {
   /**
-   * Of one key: why it is rebuilt, what is known of it, and how its value is stored.
+   * For one key: why it is rebuilt, its previous value, and how the new one is stored.
    *
    * @param key one of those that are rebuilt
    * @return as for a rebuild of this key alone

@@ -6,17 +6,17 @@ import java.util.Map;
 /**
  * Reads the source for several keys at once.
  *
- * @param <V> what it makes
+ * @param <V> type of the value
  */
 @FunctionalInterface
 public interface RebuildManyFunction<V> {
   /**
-   * Makes the values anew. Its thread is interrupted when all leases are lost, or when no caller waits any more.
+   * Computes the values. The thread is interrupted when all leases are lost or no caller is left.
    *
    * @param keys that are to be rebuilt, each once
-   * @param rebuild what is known of this run
-   * @return the values by key; a key that is left out, or has null, is one of which the source has nothing
-   * @throws Exception that is the error of each of these keys, as {@link RebuildFunction#rebuild}
+   * @param rebuild what this run knows and controls
+   * @return the values by key; omitted or null for keys for which the source has no value
+   * @throws Exception the error of each of these keys, as {@link RebuildFunction#rebuild}
    */
   Map<String, ? extends V> rebuild(List<String> keys, RebuildMany<V> rebuild) throws Exception;
 }

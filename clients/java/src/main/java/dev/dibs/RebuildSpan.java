@@ -19,7 +19,7 @@ record RebuildSpan(Span span, Context within, String traceparent) {
     span.setAttribute(OUTCOME, outcome.name().toLowerCase(Locale.ROOT));
   }
 
-  /** {@code error} is null where there is a value. */
+  /** {@code error} is null if there is a value. */
   void end(Throwable error) {
     try {
       if (error != null) {
@@ -28,7 +28,7 @@ record RebuildSpan(Span span, Context within, String traceparent) {
         span.setStatus(StatusCode.ERROR, error.toString());
       }
     } catch (Throwable fault) {
-      // The error is the user's own class, whose message may throw: the span ends without it.
+      // The exception is user code, whose message may throw: the span then ends without it.
     }
     span.end();
   }

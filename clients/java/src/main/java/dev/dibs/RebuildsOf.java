@@ -2,7 +2,7 @@ package dev.dibs;
 
 import java.util.Map;
 
-/** The runs of several keys as the user's rebuild sees them. */
+/** The runs of several keys, as seen by the user's rebuild. */
 record RebuildsOf<V>(Map<String, Rebuild<V>> byKey) implements RebuildMany<V> {
   @Override
   public Rebuild<V> of(String key) {

@@ -1,14 +1,11 @@
 package dev.dibs;
 
-/**
- * A rebuild asks, directly or by the rebuild of another key, for the value that it is to make. It would wait for
- * itself.
- */
+/** A rebuild asks for its own value, directly or through the rebuild of another key. It would wait for itself. */
 public final class ReentrantRebuildException extends DibsException {
   private static final long serialVersionUID = 1L;
 
   /**
-   * For the client, and for doubles of it.
+   * For the client, and for test doubles of it.
    *
    * @param key that is asked for
    */

@@ -2,12 +2,12 @@ package dev.dibs;
 
 import java.time.Duration;
 
-/** What an exception of a rebuild implements that knows how long the source should be left alone. */
+/** Implemented by exceptions of a rebuild that know how long to leave the source alone. */
 public interface RetryAfter {
   /**
-   * How long the whole fleet leaves the source alone.
+   * How long no process in the fleet should ask the source.
    *
-   * @return 0 to 300 s; anything else, or null, leaves it to the namespace's policy
+   * @return 0 to 300 s; for any other value or null, the namespace's policy applies
    */
   Duration retryAfter();
 }

@@ -6,13 +6,13 @@ import io.grpc.Status;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
 
-/** One run of the rebuild of one key: what it is told, and what it says of its value. */
+/** One run of the rebuild of one key: its inputs, and its settings for the value. */
 final class Run {
-  /** How the bytes are made anew: by a thread of their own, or together with those of other keys. */
+  /** How the bytes are computed: on a separate thread, or together with other keys. */
   interface Body {
     /**
-     * Ends with the bytes, or null where the source has nothing; fails with {@link Thrown}, or with
-     * {@link NotBegunException} where no thread came within {@code waitNanos} or a little more.
+     * Completes with the bytes, or null if the source has no value; fails with {@link Thrown}, or with
+     * {@link NotBegunException} if no thread was available within about {@code waitNanos}.
      */
     CompletableFuture<ByteString> start(Run run, Executor executor, long waitNanos);
 
@@ -20,7 +20,9 @@ final class Run {
     Class<?> writtenAs();
   }
 
-  /** It has not begun: no thread was free in time, or the executor takes no more. The source has not failed. */
+  /**
+   * The rebuild has not begun: no thread was free in time, or the executor rejects tasks. The source has not failed.
+   */
   static final class NotBegunException extends DibsStatusException {
     private static final long serialVersionUID = 1L;
 
@@ -37,7 +39,7 @@ final class Run {
   private final Signal stopped = new Signal();
   private volatile boolean lost;
 
-  /** {@code previous} is null where no value is known. */
+  /** {@code previous} is null if no value is known. */
   Run(Body body, RebuildReason reason, long fence, Hit previous) {
     this.body = body;
     this.reason = reason;
@@ -78,7 +80,7 @@ final class Run {
     stopped.raise();
   }
 
-  /** Nothing waits for it any more. */
+  /** Raised when nothing waits for the run any more. */
   Signal stopped() {
     return stopped;
   }

@@ -4,7 +4,7 @@ import dev.dibs.v1.Hit;
 import java.time.Duration;
 import java.util.List;
 
-/** A run as the user's rebuild sees it. */
+/** A run as seen by the user's rebuild. */
 final class RunOf<V> implements Rebuild<V> {
   private final Run run;
   private final boolean hasPrevious;
@@ -19,7 +19,7 @@ final class RunOf<V> implements Rebuild<V> {
       try {
         value = codec.decode(known.getValue().toByteArray());
       } catch (RuntimeException error) {
-        // Published in another format: as good as none, for the rebuild replaces it.
+        // Published in another format: it counts as missing, because the rebuild replaces it.
         isReadable = false;
       }
     }

@@ -6,9 +6,9 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
 import java.util.concurrent.Future;
 
-/** Runs a user's code once, on a thread that can be interrupted. */
+/** Runs user code once, on a thread that can be interrupted. */
 final class RunThread<T> {
-  /** How long a run may stand before its beginning, also where its caller has no wait. */
+  /** How long a run may wait for its start, even if its caller does not wait. */
   private static final long BEGIN_NANOS_MIN = Duration.ofSeconds(2).toNanos();
 
   private final Callable<T> code;
@@ -29,9 +29,9 @@ final class RunThread<T> {
   }
 
   /**
-   * Runs on a thread of {@code executor}, which must come within {@code waitNanos}: an executor that is filled by
-   * callers that wait for their rebuilds has no thread for the rebuilds, and would wait for itself forever. Fails with
-   * {@link Thrown}, or with {@link Run.NotBegunException}.
+   * Runs on a thread of {@code executor}, which must be available within {@code waitNanos}: an executor whose threads
+   * are all taken by callers that wait for their rebuilds has none left for the rebuilds, and would deadlock. Fails
+   * with {@link Thrown}, or with {@link Run.NotBegunException}.
    */
   CompletableFuture<T> start(Executor executor, long waitNanos) {
     Duration patience = Duration.ofNanos(Math.max(BEGIN_NANOS_MIN, waitNanos));
@@ -46,7 +46,7 @@ final class RunThread<T> {
     return result;
   }
 
-  /** Interrupts it, where it does not stand before its beginning: then it is interrupted from there on. */
+  /** Interrupts the run; one that has not started yet is interrupted when it starts. */
   synchronized void stop() {
     stopped = true;
     if (thread != null) thread.interrupt();
@@ -87,7 +87,7 @@ final class RunThread<T> {
     return true;
   }
 
-  /** The thread goes on to other work, which the interruption is not meant for. */
+  /** The thread goes on to other work, which must not be interrupted. */
   private synchronized void leave() {
     thread = null;
     Thread.interrupted();

@@ -7,15 +7,15 @@ import java.util.List;
 import java.util.function.Consumer;
 
 /**
- * A rebuild that runs in this process under a lease, as callers see it that come after the lease. They may have read
- * nothing older than their own call, so that its result is theirs only where the service says that it still counts.
+ * A rebuild of this process under a lease, as seen by callers that come after the lease was granted. They may not get
+ * anything older than their own call, so the result is theirs only if the service says that it still counts.
  */
 final class RunningRebuild {
   /**
-   * What a rebuild came to for callers that joined it.
+   * The result of a rebuild for callers that joined it.
    *
-   * @param counts false where they have to ask the service
-   * @param error null where there is a value
+   * @param counts false if they have to ask the service
+   * @param error null if there is a value
    */
   record Ending(boolean counts, Found found, Throwable error) {
     static final Ending ASK_AGAIN = new Ending(false, null, null);
@@ -49,7 +49,7 @@ final class RunningRebuild {
     return sinceNanos;
   }
 
-  /** Joins for a caller with these options; false where it has to ask the service. */
+  /** Joins for a caller with these options; false if it has to ask the service. */
   boolean join(Options<?> options, Consumer<Ending> onEnd) {
     if (!isFor(options)) return false;
     synchronized (this) {
@@ -59,7 +59,7 @@ final class RunningRebuild {
     }
   }
 
-  /** One that joined has its answer, or waits no longer. */
+  /** A caller that joined has its answer, or no longer waits. */
   void leave() {
     synchronized (this) {
       if (ending != null) return;
@@ -68,8 +68,8 @@ final class RunningRebuild {
   }
 
   /**
-   * No caller joins from here on: a change has arrived, or the result is on its way. A publish that is stored, then
-   * invalidated, then answered would otherwise feed a caller that came after the invalidation.
+   * From here on no caller joins: a change has arrived, or the result is on its way. Otherwise, if a publish is stored,
+   * then invalidated, then answered, it would be returned to a caller that came after the invalidation.
    */
   synchronized void close() {
     closed = true;
@@ -90,10 +90,10 @@ final class RunningRebuild {
   private boolean isFor(Options<?> options) {
     if (!options.mayJoin()) return false;
     boolean forbidsStale = options.stale() == Options.Stale.FORBID;
-    // While a fresh value is rebuilt, callers are served that one at once.
+    // While a fresh value is rebuilt, callers get that value at once.
     if (isRefresh) return !hasPrevious && stale == options.stale() && !forbidsStale;
-    // A caller that accepts a stale value gets it from the service at once, where there is one. A lease that was asked
-    // for by a caller with another choice does not say whether there is.
+    // A caller that accepts a stale value gets it from the service at once, if there is one. A lease that was requested
+    // by a caller with another setting does not tell whether there is one.
     return forbidsStale || (stale == options.stale() && !hasPrevious);
   }
 }

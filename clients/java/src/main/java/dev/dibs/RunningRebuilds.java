@@ -5,11 +5,11 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.Predicate;
 
-/** The rebuilds that run in this process under a lease, by key: callers with other options may join them too. */
+/** The rebuilds of this process under a lease, by key: callers with other options may join them too. */
 final class RunningRebuilds {
   private final Map<FullKey, RunningRebuild> running = new HashMap<>();
 
-  /** Null where none runs. */
+  /** Null if none runs. */
   synchronized RunningRebuild of(FullKey key) {
     return running.get(key);
   }
@@ -23,7 +23,7 @@ final class RunningRebuilds {
     running.remove(rebuild.key(), rebuild);
   }
 
-  /** A change of these keys has arrived: what runs may have read the source before it. */
+  /** These keys have changed: a running rebuild may have read the source before the change. */
   void changed(Predicate<FullKey> isChanged) {
     List<RunningRebuild> all;
     synchronized (this) {

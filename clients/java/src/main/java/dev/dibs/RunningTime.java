@@ -4,8 +4,8 @@ import java.time.Duration;
 import java.util.concurrent.Future;
 
 /**
- * A timer that counts only while this process runs: where the process itself was stopped or starved, the other side is
- * not late. It goes in slices, and one that took longer counts as one.
+ * A timer that counts only while this process is running: if the process itself was stopped or starved, the other side
+ * is not late. It counts in slices, and a slice that took longer counts as one.
  */
 final class RunningTime {
   private static final int SLICES = 20;
@@ -21,7 +21,7 @@ final class RunningTime {
     this.task = task;
   }
 
-  /** Runs {@code task}, which must be short, after so much time of this process; the result stops it. */
+  /** Runs {@code task}, which must be short, after this much running time; the result stops the timer. */
   static Runnable after(Duration time, Runnable task) {
     RunningTime running = new RunningTime(time, task);
     running.next();

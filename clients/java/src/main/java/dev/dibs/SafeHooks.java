@@ -2,13 +2,13 @@ package dev.dibs;
 
 import java.util.function.Consumer;
 
-/** Hooks whose faults stay their own. */
+/** Hooks whose exceptions are contained. */
 record SafeHooks(Hooks hooks) {
   void tell(Consumer<Hooks> event) {
     try {
       event.accept(hooks);
     } catch (Throwable error) {
-      // A user's counter that fails must not fail the user's request.
+      // A failing hook must not fail the call.
     }
   }
 }

@@ -9,9 +9,9 @@ import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.function.Consumer;
 
-/** Sessions where they can be had, and one call after the other where something on the way breaks streams. */
+/** Uses sessions if possible, and unary calls if something in between breaks streams. */
 final class SessionOrUnary implements Transport {
-  /** How soon a session is tried for again after it could not be had and single calls could; later ones twice that. */
+  /** How soon a session is tried again after it could not be opened and unary calls worked; later delays double. */
   private static final Duration PAUSE_MIN = Duration.ofSeconds(1);
 
   private static final Duration PAUSE_MAX = Duration.ofSeconds(60);
@@ -28,7 +28,7 @@ final class SessionOrUnary implements Transport {
 
   @Override
   public <Q extends MessageLite, R> CompletableFuture<R> call(Method<Q, R> method, Q request, Terms terms) {
-    // Beyond the bound of a session's message only the call itself is refused, and not the stream with all others.
+    // For a request beyond a session's message limit, only that call is refused, not the stream with all others.
     boolean isTooLarge = request.getSerializedSize() > SessionStream.REQUEST_BYTES_MAX;
     if (isTooLarge || oneByOne) return unary.call(method, request, terms);
     CompletableFuture<R> reply = new CompletableFuture<>();
@@ -80,7 +80,7 @@ final class SessionOrUnary implements Transport {
   private <R> void byItself(CompletableFuture<R> call, CompletableFuture<R> reply, NoSessionException none) {
     call.whenComplete(
         (value, error) -> {
-          // One that was refused for its credentials is no sign that another could not be had.
+          // A session refused for its credentials does not mean that another could not be opened.
           boolean isRefused = none.code() == Status.Code.UNAUTHENTICATED;
           if (error == null && !isRefused) withoutSession(none);
           Futures.settle(reply, value, error);
@@ -93,7 +93,7 @@ final class SessionOrUnary implements Transport {
     tryAgain(pauseAfter(none, PAUSE_MIN));
   }
 
-  /** Behind the calls, which do not wait for it. */
+  /** In the background; calls do not wait for it. */
   private void tryAgain(Duration pause) {
     Threads.after(
         pause,
@@ -109,7 +109,7 @@ final class SessionOrUnary implements Transport {
         });
   }
 
-  /** A service that has no sessions has none in a second either. */
+  /** A service that has no sessions will not have any in a second either. */
   private static Duration pauseAfter(DibsStatusException error, Duration pause) {
     boolean isLong = error.code() == Status.Code.UNIMPLEMENTED || pause.compareTo(PAUSE_MAX) > 0;
     return isLong ? PAUSE_MAX : pause;

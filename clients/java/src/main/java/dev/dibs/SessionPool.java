@@ -20,12 +20,12 @@ import java.util.function.Function;
 import java.util.stream.Collectors;
 
 /**
- * A session with each address of the target, so that the calls of one process are shared by the replicas. All calls of
- * a key go over the same one: callers of a key meet on one replica. The first call opens a session with any address.
- * Where the target has several, the others are opened behind the calls, which go where a session stands.
+ * One session per address of the target, so that the replicas share the calls of one process. All calls of a key use
+ * the same session: callers of a key meet at one replica. The first call opens a session with any address. If the
+ * target has several, the others are opened in the background; calls go where a session is open.
  */
 final class SessionPool implements Transport, SessionTransport.Hears {
-  /** Beyond that, one process has no need of more replicas. */
+  /** One process has no use for more replicas than that. */
   static final int SESSIONS_MAX = 8;
 
   /** How many addresses are remembered: those that restart come back with their resume tokens and their keys. */
@@ -35,16 +35,16 @@ final class SessionPool implements Transport, SessionTransport.Hears {
   private final int salt;
   private final Map<SocketAddress, PoolMember> known = new LinkedHashMap<>();
 
-  /** Those that calls may go to: their addresses are connected. Replaced as a whole. */
+  /** The members that calls may use: their addresses are connected. Replaced as a whole. */
   private volatile List<PoolMember> members = List.of();
 
-  /** With any address: the only one where there is one address, and else for when no other stands. */
+  /** With any address: the only session if there is one address, else for when no other is open. */
   private volatile SessionTransport any;
 
   private Future<?> tending;
   private boolean closed;
 
-  /** Pools with the same salt give a key to the same replica. */
+  /** Pools with the same salt assign a key to the same replica. */
   SessionPool(SessionTransport.Shared shared, int salt) {
     this.shared = shared;
     this.salt = salt;
@@ -69,14 +69,14 @@ final class SessionPool implements Transport, SessionTransport.Hears {
   public List<List<String>> groups(List<String> keys) {
     List<PoolMember> now = members;
     if (now.isEmpty()) return List.of(keys);
-    // Where none may be tried, all keys go to the session with any address.
+    // If none may be tried, all keys use the session with any address.
     return List.copyOf(
         keys.stream()
             .collect(Collectors.groupingBy(key -> Optional.ofNullable(choose(now, key, List.of()))))
             .values());
   }
 
-  /** The answer of the key's session; where that cannot be had, that of another one. */
+  /** The answer from the key's session; if that is unavailable, from another one. */
   private <R> CompletableFuture<R> first(
       String key, List<PoolMember> tried, Function<SessionTransport, CompletableFuture<R>> ask) {
     PoolMember member = choose(members, key, tried);
@@ -97,14 +97,17 @@ final class SessionPool implements Transport, SessionTransport.Hears {
     return reply;
   }
 
-  /** There was no session. One whose credentials were refused has to be asked by itself, with those of the moment. */
+  /**
+   * Whether there was no session. If credentials were refused, the call has to be made separately, with the current
+   * ones.
+   */
   private static boolean isNone(Throwable error) {
     return error != null
         && DibsStatusException.of(error) instanceof NoSessionException none
         && none.code() != Status.Code.UNAUTHENTICATED;
   }
 
-  /** The highest rank of those that stand, else of those that may be tried; null where there is none. */
+  /** The highest rank of those that are open, else of those that may be tried; null if there are none. */
   static PoolMember choose(List<PoolMember> members, String key, List<PoolMember> tried) {
     int hash = KeyShare.hashOf(key);
     PoolMember standing = null;
@@ -121,7 +124,7 @@ final class SessionPool implements Transport, SessionTransport.Hears {
     return one == null || other.rank(hash) > one.rank(hash) ? other : one;
   }
 
-  /** Opens a session without a call, where none stands; fails if there is none to be had. */
+  /** Opens a session without a call, if none is open; fails if none can be opened. */
   CompletableFuture<Void> open() {
     boolean stands = members.stream().anyMatch(member -> member.session().stands());
     return stands ? CompletableFuture.completedFuture(null) : any.open();
@@ -142,7 +145,7 @@ final class SessionPool implements Transport, SessionTransport.Hears {
   @Override
   public void connected(Set<SocketAddress> addresses, boolean all) {
     shared.link().connection().connected(addresses, all);
-    // By a thread that nothing else waits for. All changes come by that one, in their order.
+    // On a thread that nothing else waits for. All changes come on that thread, in order.
     Threads.after(Duration.ZERO, () -> {
       if (take(addresses)) tend();
     });
@@ -153,7 +156,7 @@ final class SessionPool implements Transport, SessionTransport.Hears {
     if (!members.isEmpty()) tendAfter(0);
   }
 
-  /** False where the one session with any address goes on alone. */
+  /** False if the one session with any address goes on alone. */
   private synchronized boolean take(Set<SocketAddress> addresses) {
     if (closed || (known.isEmpty() && addresses.size() < 2)) return false;
     List<SocketAddress> chosen = some(addresses, members.stream().map(PoolMember::address).toList());
@@ -162,7 +165,7 @@ final class SessionPool implements Transport, SessionTransport.Hears {
     return true;
   }
 
-  /** Those that are used stay, and others come by chance, so that all replicas have users. */
+  /** Used addresses stay, others are added at random, so that all replicas have users. */
   static List<SocketAddress> some(Set<SocketAddress> addresses, List<SocketAddress> used) {
     List<SocketAddress> chosen = new ArrayList<>(used.stream().filter(addresses::contains).toList());
     List<SocketAddress> others = new ArrayList<>(addresses);
@@ -176,7 +179,7 @@ final class SessionPool implements Transport, SessionTransport.Hears {
     PoolMember member = known.get(address);
     boolean isHere = address.equals(any.at());
     if (member != null && (!isHere || member.session().hasStream())) return member;
-    // The session with any address goes there already: two with one replica would be one too many.
+    // The session with any address already uses this one: two sessions with one replica would be one too many.
     SessionTransport session = isHere ? any : new SessionTransport(shared, address, this);
     if (isHere) {
       session.stayAt(address);
@@ -191,7 +194,7 @@ final class SessionPool implements Transport, SessionTransport.Hears {
     return member;
   }
 
-  /** Not those whose sessions still stand: their calls end there, and their leases. */
+  /** Not those whose sessions are still open: their calls and leases end there. */
   private void forgetOld() {
     List<PoolMember> old =
         known.values().stream()
@@ -202,7 +205,7 @@ final class SessionPool implements Transport, SessionTransport.Hears {
         .forEach(member -> known.remove(member.address()));
   }
 
-  /** Opens the sessions that are missing. */
+  /** Opens the missing sessions. */
   private void tend() {
     long laterNanos = Long.MAX_VALUE;
     for (PoolMember member : members) {

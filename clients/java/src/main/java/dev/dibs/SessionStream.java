@@ -27,39 +27,39 @@ import java.util.function.Consumer;
 import java.util.function.UnaryOperator;
 
 /**
- * One stream, with the calls that are open on it. One thread sends at a time. Calls that gather meanwhile leave
- * together, in the next message.
+ * One stream, with its open calls. One thread sends at a time. Calls that arrive meanwhile leave together, in the next
+ * message.
  */
 final class SessionStream extends ClientCall.Listener<SessionResponse> {
-  /** What a stream tells its owner. */
+  /** What a stream reports to its owner. */
   interface Owner {
     void welcomed(SessionStream stream, String resumeToken);
 
     /** A lease of this session is over: its publish would not be stored. */
     void leaseLost(String token);
 
-    /** The replica stops, or knows this session's credentials no more: new calls go elsewhere. */
+    /** The replica is stopping, or no longer knows this session's credentials: new calls go elsewhere. */
     void draining(SessionStream stream);
 
     /** Values of a watched namespace have changed. */
     void changed(Invalidated what);
 
-    /** The replica hears of changes. */
+    /** The replica receives changes. */
     void beat(SessionStream stream);
 
     void broken(SessionStream stream);
   }
 
-  /** A message of the contract is no larger. */
+  /** No message of the contract is larger. */
   private static final int MESSAGE_BYTES_MAX = 1 << 20;
 
-  /** A call's tags and lengths, its id, deadline and traceparent: what it has beside its request. */
+  /** The size of a call without its request: tags, lengths, ID, deadline and traceparent. */
   private static final int CALL_BYTES = 256;
 
-  /** What fits into a message by itself. */
+  /** The largest request that fits into one message. */
   static final int REQUEST_BYTES_MAX = MESSAGE_BYTES_MAX - CALL_BYTES;
 
-  /** What follows an answer is short, and needs no thread of its own. */
+  /** The work after an answer is short and needs no thread of its own. */
   private static final CallOptions OPTIONS = CallOptions.DEFAULT.withExecutor(Runnable::run);
 
   private final ClientCall<SessionRequest, SessionResponse> stream;
@@ -67,13 +67,13 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
   private final Duration connectTimeout;
   private final SessionHello hello;
 
-  /** Null where it has nothing to watch. */
+  /** Null if there is nothing to watch. */
   private final Watch watch;
 
   private final Owner owner;
   private final AtomicBoolean started = new AtomicBoolean();
 
-  /** {@code more} is told each reply but the last. */
+  /** {@code more} gets each reply except the last. */
   private record Open(CompletableFuture<SessionReply> last, Consumer<SessionReply> more) {}
 
   private final Map<Long, Open> open = new HashMap<>();
@@ -81,31 +81,31 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
   private List<Long> cancelled = new ArrayList<>();
   private long lastId;
 
-  /** Until the hello has been sent, no other message is. */
+  /** No other message is sent before the hello. */
   private boolean sending = true;
 
-  /** The service and all that is on the way to it carry sessions. */
+  /** The service and everything in between support sessions. */
   private volatile boolean confirmed;
 
-  /** It ends with its last call. */
+  /** The stream ends with its last call. */
   private boolean leaving;
 
   /** Nothing is sent any more. */
   private volatile boolean over;
 
-  /** Stops the timer that runs out unless the session is confirmed in time; null before there is one. */
+  /** Stops the timer that fires unless the session is confirmed in time; null before there is one. */
   private Runnable late;
 
-  /** What is told of the calls that have not been sent, when they are. */
+  /** Listeners of the calls that have not been sent yet. */
   private final Map<Long, Transport.Sending> sendings = new HashMap<>();
 
-  /** Fails where the session cannot be had. */
+  /** Fails if the session cannot be opened. */
   private final CompletableFuture<Void> confirmation = new CompletableFuture<>();
 
-  /** Where it goes; null before it does. */
+  /** The address of the stream; null before that is known. */
   private volatile SocketAddress address;
 
-  /** {@code addressing} says where it goes; {@code watch} is null where it has nothing to watch. */
+  /** {@code addressing} sets the address; {@code watch} is null if there is nothing to watch. */
   SessionStream(
       Link link,
       Duration connectTimeout,
@@ -122,22 +122,22 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
     this.owner = owner;
   }
 
-  /** Where it goes; null before it does. */
+  /** The address of the stream; null before that is known. */
   SocketAddress address() {
     return address;
   }
 
-  /** Null where it has nothing to watch. */
+  /** Null if there is nothing to watch. */
   Watch watch() {
     return watch;
   }
 
-  /** It stands. */
+  /** Whether the session is open. */
   boolean isConfirmed() {
     return confirmed && !over;
   }
 
-  /** Opens it, the first time. */
+  /** Opens the stream, the first time. */
   void start() {
     if (!started.compareAndSet(false, true)) return;
     stream.start(this, new Metadata());
@@ -151,8 +151,8 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
   }
 
   /**
-   * One call; null where new calls go elsewhere. It leaves with the next {@link #flush()}. Ends with its last reply;
-   * {@code more} is told those before it.
+   * One call; null if new calls go elsewhere. It leaves with the next {@link #flush()}. Completes with its last reply;
+   * {@code more} gets those before it.
    */
   CompletableFuture<SessionReply> ask(SessionCall.Builder call, Transport.Terms terms, Consumer<SessionReply> more) {
     CompletableFuture<SessionReply> reply = new CompletableFuture<>();
@@ -175,7 +175,7 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
     return reply;
   }
 
-  /** Sends what has gathered, unless another thread already does, or the stream is full: then it leaves afterwards. */
+  /** Sends what is waiting, unless another thread already does or the stream is full: then it leaves later. */
   void flush() {
     for (; ; ) {
       SessionRequest message;
@@ -189,7 +189,7 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
         }
         if (!stream.isReady()) return;
         message = gathered(sent);
-        // One that is being left is not the one whose beats are counted.
+        // While the stream is being left, its beats are not counted.
         told = leaving ? null : watch;
         sending = true;
       }
@@ -197,7 +197,7 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
       try {
         stream.sendMessage(message);
       } catch (IllegalStateException error) {
-        // It was given up meanwhile, and its calls have ended.
+        // The stream was given up meanwhile, and its calls have ended.
         return;
       }
       synchronized (this) {
@@ -206,7 +206,7 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
     }
   }
 
-  /** No new calls; the open ones are still answered. */
+  /** Accepts no new calls; open ones are still answered. */
   void leave() {
     synchronized (this) {
       leaving = true;
@@ -247,7 +247,7 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
     confirmation.complete(null);
   }
 
-  /** Fails where the session cannot be had. */
+  /** Fails if the session cannot be opened. */
   CompletableFuture<Void> confirmation() {
     return confirmation;
   }
@@ -265,7 +265,7 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
     }
     DibsStatusException error = DibsStatusException.of(reply.getError());
     boolean isUnknown = error.code() == Status.Code.UNAUTHENTICATED;
-    // Its credentials are known no more: the next session shows those of the moment, and so does this call by itself.
+    // Its credentials are no longer known: the next session uses the current ones, and this call is made separately.
     if (isUnknown) owner.draining(this);
     call.last().completeExceptionally(isUnknown ? new NoSessionException(error) : error);
   }
@@ -291,7 +291,7 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
     flush();
   }
 
-  /** As many calls as one message may carry, and at least one. */
+  /** As many calls as fit into one message, and at least one. */
   private SessionRequest gathered(List<Transport.Sending> sent) {
     SessionRequest.Builder message = SessionRequest.newBuilder().addAllCancelledIds(cancelled);
     cancelled = new ArrayList<>();

@@ -17,14 +17,14 @@ import java.util.function.Consumer;
 import java.util.function.Function;
 
 /**
- * All calls on one stream, and on the next one when that has ended. A replica that drains is left for new calls, and
- * still answers the open ones.
+ * All calls on one stream, and on the next one when that has ended. A draining replica gets no new calls, and still
+ * answers the open ones.
  */
 final class SessionTransport implements Transport, SessionStream.Owner {
-  /** What all sessions of a client have. */
+  /** What all sessions of a client share. */
   record Shared(Link link, Duration connectTimeout, String holder, HeldLeases held, Changes changes) {}
 
-  /** What a session tells of itself. Not to be held up. */
+  /** What a session reports. Must not block. */
   interface Hears extends AddressBalancer.Hears {
     /** A session takes no more calls. */
     void ended();
@@ -43,7 +43,7 @@ final class SessionTransport implements Transport, SessionStream.Owner {
   private String resumeToken = "";
   private boolean closed;
 
-  /** {@code address} is the only one that it goes to; null for any. */
+  /** {@code address} is the only one to use; null for any. */
   SessionTransport(Shared shared, SocketAddress address, Hears hears) {
     this.shared = shared;
     this.address = address;
@@ -51,23 +51,23 @@ final class SessionTransport implements Transport, SessionStream.Owner {
     this.changes = shared.changes();
   }
 
-  /** Where its stream goes; null where there is none, or that is not known yet. */
+  /** The address of its stream; null if there is none, or it is not known yet. */
   SocketAddress at() {
     SessionStream stream = live;
     return stream == null ? null : stream.address();
   }
 
-  /** From the next stream on, it goes only there. */
+  /** From the next stream on, uses only this address. */
   synchronized void stayAt(SocketAddress only) {
     address = only;
   }
 
-  /** It stands, or is being opened. */
+  /** Whether the stream is open or being opened. */
   boolean hasStream() {
     return live != null;
   }
 
-  /** It takes calls at once. */
+  /** Whether it takes calls at once. */
   boolean stands() {
     SessionStream stream = live;
     return stream != null && stream.isConfirmed();
@@ -93,13 +93,13 @@ final class SessionTransport implements Transport, SessionStream.Owner {
     return SessionCall.newBuilder().setDeadlineMs(deadlineMs).setTraceparent(terms.traceparent());
   }
 
-  /** Ends with the last reply; {@code more} is told those before it. */
+  /** Completes with the last reply; {@code more} gets those before it. */
   private CompletableFuture<SessionReply> ask(SessionCall.Builder call, Terms terms, Consumer<SessionReply> more) {
     for (; ; ) {
       SessionStream stream = live();
       if (stream == null) return CompletableFuture.failedFuture(DibsStatusException.cancelled("this client is closed"));
       CompletableFuture<SessionReply> reply = stream.ask(call, terms, more);
-      // It may have ended since; the next one takes the call before it can end.
+      // The stream may have ended since; the next one takes the call before it can end.
       if (reply == null) {
         if (forget(stream)) ended(stream);
         continue;
@@ -110,7 +110,7 @@ final class SessionTransport implements Transport, SessionStream.Owner {
     }
   }
 
-  /** Opens a session without a call; fails if there is none to be had. */
+  /** Opens a session without a call; fails if none can be opened. */
   CompletableFuture<Void> open() {
     SessionStream stream = live();
     if (stream == null) return CompletableFuture.failedFuture(DibsStatusException.cancelled("this client is closed"));
@@ -126,7 +126,7 @@ final class SessionTransport implements Transport, SessionStream.Owner {
       last = live;
       live = null;
     }
-    // Open calls still end.
+    // Open calls still complete.
     if (last != null) last.leave();
   }
 
@@ -165,7 +165,7 @@ final class SessionTransport implements Transport, SessionStream.Owner {
 
   @Override
   public void broken(SessionStream stream) {
-    // One that was left before is no loss: what changes is heard on the next one.
+    // If it was left before, nothing is lost: changes arrive on the next one.
     if (forget(stream)) ended(stream);
   }
 
@@ -181,7 +181,7 @@ final class SessionTransport implements Transport, SessionStream.Owner {
     return true;
   }
 
-  /** The stream for new calls, made if there is none; null after the end. */
+  /** The stream for new calls, created if there is none; null after the end. */
   private synchronized SessionStream live() {
     if (live == null && !closed) {
       SessionHello hello =

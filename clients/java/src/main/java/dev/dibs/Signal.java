@@ -3,7 +3,7 @@ package dev.dibs;
 import java.util.ArrayList;
 import java.util.List;
 
-/** Says once, to all listeners, that something is over. */
+/** Notifies all listeners, once, that something is over. */
 final class Signal {
   private boolean raised;
   private List<Runnable> listeners = new ArrayList<>(2);
@@ -12,7 +12,7 @@ final class Signal {
     return raised;
   }
 
-  /** Runs {@code listener} when it is raised, at once if it is; the result ends the listening. */
+  /** Runs {@code listener} when the signal is raised, at once if it already is; the result removes the listener. */
   Runnable onRaise(Runnable listener) {
     synchronized (this) {
       if (!raised) {

@@ -7,11 +7,12 @@ import com.fasterxml.jackson.core.util.JsonGeneratorDelegate;
 import java.io.IOException;
 
 /**
- * Refuses the numbers that JSON does not have, and texts that have no UTF-8. Jackson alone writes NaN as a text, which no
- * other client reads as a number, and half of a surrogate pair as an escape that many do not read at all.
+ * Refuses numbers that JSON does not have, and strings that cannot be encoded as UTF-8. Jackson alone writes NaN as a
+ * string, which no other client reads as a number, and an unpaired surrogate as an escape that many clients cannot
+ * read.
  */
 final class SoundJson extends JsonGeneratorDelegate {
-  /** Names its place completely, in contrast to what Jackson says of the way there. */
+  /** Its message names the complete place, unlike Jackson's. */
   static final class UnsoundException extends JsonGenerationException {
     private static final long serialVersionUID = 1L;
 
@@ -21,7 +22,7 @@ final class SoundJson extends JsonGeneratorDelegate {
   }
 
   SoundJson(JsonGenerator by) {
-    // What is written as a whole comes through here in its parts.
+    // Values written as a whole arrive here in parts.
     super(by, false);
   }
 
@@ -39,7 +40,7 @@ final class SoundJson extends JsonGeneratorDelegate {
 
   @Override
   public void writeArray(double[] array, int offset, int length) throws IOException {
-    // One by one: the place of a number within is known then.
+    // One by one: this way the place of a number within is known.
     writeStartArray(array, length);
     for (int at = offset; at < offset + length; at += 1) writeNumber(array[at]);
     writeEndArray();
@@ -65,10 +66,10 @@ final class SoundJson extends JsonGeneratorDelegate {
     return new UnsoundException("%s: %s".formatted(JsonCodec.placeOf(pointer()), why), this);
   }
 
-  /** Of what is written next, as a JSON pointer. */
+  /** The place of what is written next, as a JSON pointer. */
   private String pointer() {
     StringBuilder pointer = new StringBuilder();
-    // The innermost one has not counted yet what is about to be written.
+    // The innermost level has not yet counted what is about to be written.
     boolean isInnermost = true;
     for (JsonStreamContext at = getOutputContext(); at != null && !at.inRoot(); at = at.getParent()) {
       Object index = isInnermost ? at.getEntryCount() : at.getCurrentIndex();

@@ -1,18 +1,18 @@
 package dev.dibs;
 
 /**
- * Reads the source, for a rebuild that needs to know nothing of its lease. A {@link java.util.concurrent.Callable} is one
- * as {@code callable::call}.
+ * Reads the source, for a rebuild that does not use its lease. A {@link java.util.concurrent.Callable} can be passed as
+ * {@code callable::call}.
  *
- * @param <V> what it makes
- * @param <E> what it throws; the compiler finds {@link RuntimeException} for one that throws nothing checked
+ * @param <V> type of the value
+ * @param <E> the exception that it throws; the compiler infers {@link RuntimeException} if there is no checked one
  */
 @FunctionalInterface
 public interface Source<V, E extends Exception> {
   /**
-   * Makes the value anew.
+   * Computes the value.
    *
-   * @return the value; null where the source has nothing
+   * @return the value; null if the source has no value
    * @throws E as {@link RebuildFunction#rebuild}
    */
   V read() throws E;

@@ -5,7 +5,7 @@ import java.util.Map;
 
 /** A source of several keys as a rebuild. */
 record SourceManyRebuild<V>(SourceMany<V> source) implements RebuildManyFunction<V> {
-  /** Null stays null, which is refused where the call is checked. */
+  /** Null stays null, which the argument check of the call refuses. */
   static <V> RebuildManyFunction<V> of(SourceMany<V> source) {
     return source == null ? null : new SourceManyRebuild<>(source);
   }
@@ -15,7 +15,7 @@ record SourceManyRebuild<V>(SourceMany<V> source) implements RebuildManyFunction
     return source.read(keys);
   }
 
-  /** The class of what the user has written: one for each place in the code. */
+  /** The class of the user's code: one per place in the code. */
   static Class<?> writtenAs(RebuildManyFunction<?> rebuild) {
     return rebuild instanceof SourceManyRebuild<?> wrapper ? wrapper.source().getClass() : rebuild.getClass();
   }

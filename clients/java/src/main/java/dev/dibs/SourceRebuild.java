@@ -2,7 +2,7 @@ package dev.dibs;
 
 /** A source as a rebuild. */
 record SourceRebuild<V, E extends Exception>(Source<V, E> source) implements RebuildFunction<V, E> {
-  /** Null stays null, which is refused where the call is checked. */
+  /** Null stays null, which the argument check of the call refuses. */
   static <V, E extends Exception> RebuildFunction<V, E> of(Source<V, E> source) {
     return source == null ? null : new SourceRebuild<>(source);
   }
@@ -12,7 +12,7 @@ record SourceRebuild<V, E extends Exception>(Source<V, E> source) implements Reb
     return source.read();
   }
 
-  /** The class of what the user has written: one for each place in the code. */
+  /** The class of the user's code: one per place in the code. */
   static Class<?> writtenAs(RebuildFunction<?, ?> rebuild) {
     return rebuild instanceof SourceRebuild<?, ?> wrapper ? wrapper.source().getClass() : rebuild.getClass();
   }

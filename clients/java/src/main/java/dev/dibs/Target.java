@@ -6,8 +6,8 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
- * Where the service is. A target that cannot be read is an error when the client is made, and not a service that is
- * never reached.
+ * The address of the service. A malformed target is an error when the client is created, not a service that is never
+ * reached.
  *
  * @param text as it was given
  * @param uri as gRPC wants it
@@ -30,7 +30,7 @@ record Target(String text, String uri, boolean isLocal, boolean isSocket) {
     if (scheme.equals("dns")) {
       return new Target(text, text, isLoopback(text, text.substring(text.lastIndexOf('/') + 1)), false);
     }
-    // An application may have resolvers of its own, such as xds.
+    // An application may have its own resolvers, such as xds.
     if (NameResolverRegistry.getDefaultRegistry().getProviderForScheme(scheme) == null) {
       throw broken(text, "this process has no resolver for \"%s\"".formatted(scheme));
     }

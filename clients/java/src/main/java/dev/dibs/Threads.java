@@ -8,9 +8,9 @@ import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.ThreadFactory;
 import java.util.concurrent.TimeUnit;
 
-/** The threads of all clients of this process. None of them keeps the process alive. */
+/** The threads of all clients of this process. None keeps the process alive. */
 final class Threads {
-  /** Where rebuilds run whose client has no executor of its own. */
+  /** Runs rebuilds if the client has no executor of its own. */
   static final Executor REBUILDS = Executors.newCachedThreadPool(named("dibs-rebuild"));
 
   private static final ScheduledThreadPoolExecutor TIMER = timer();

@@ -1,8 +1,8 @@
 package dev.dibs;
 
 /**
- * What a rebuild threw, on its way to its caller. Futures ask an exception for its text when they pass it on, and a
- * user's exception may throw when it is asked: then the future would never end.
+ * Wraps a rebuild's exception on its way to the caller. Futures call {@code toString} of an exception when they pass it
+ * on, and a user's exception may throw from that: the future would then never complete.
  */
 final class Thrown extends Exception {
   private static final long serialVersionUID = 1L;
@@ -21,8 +21,9 @@ final class Thrown extends Exception {
   }
 
   /**
-   * The exception for a caller whose own rebuild is of the class {@code mine}. One that has joined the rebuild of another
-   * place in the code cannot catch what that declares: it gets a checked exception as the cause of an unchecked one.
+   * The exception for a caller whose own rebuild has the class {@code mine}. A caller that joined a rebuild from
+   * another place in the code cannot catch what that declares: it gets a checked exception as the cause of an unchecked
+   * one.
    */
   static Throwable to(Class<?> mine, Throwable error) {
     Throwable thrown = by(error);
@@ -31,7 +32,7 @@ final class Thrown extends Exception {
     return isChecked && isForeign ? new RebuildFailedException(FailureMessage.of(thrown), null, thrown) : thrown;
   }
 
-  /** The exception as the future of a user can carry it. */
+  /** The exception in a form that a user's future can carry. */
   static Throwable inFuture(Throwable thrown) {
     try {
       thrown.toString();
@@ -42,7 +43,7 @@ final class Thrown extends Exception {
     }
   }
 
-  /** Throws what the compiler cannot know of: what a caller's own rebuild threw. */
+  /** Throws what a caller's own rebuild threw, unknown to the compiler. */
   @SuppressWarnings("unchecked")
   static <E extends Throwable> RuntimeException unchecked(Throwable error) throws E {
     throw (E) error;

@@ -10,7 +10,7 @@ import java.nio.file.Path;
 import java.security.GeneralSecurityException;
 
 /**
- * How the line is protected.
+ * How the connection is encrypted.
  *
  * @param ca path of a PEM file with the authorities to trust; empty for those of the system
  * @param cert path of a PEM file with this process's own certificate, read again for each connection; empty for none

@@ -24,7 +24,7 @@ final class Token extends CallCredentials {
     this.source = source;
   }
 
-  /** Null where the text is empty. */
+  /** Null if the text is empty. */
   static Token of(String text) {
     if (text.isEmpty()) return null;
     if (!VISIBLE.matcher(text).matches()) {
@@ -50,7 +50,7 @@ final class Token extends CallCredentials {
     try {
       text = source.get();
     } catch (Throwable error) {
-      // Its message may have the token in it.
+      // The message may contain the token.
       applier.fail(Status.UNAUTHENTICATED.withDescription("token: cannot be had: " + error.getClass().getName()));
       return;
     }
@@ -78,7 +78,7 @@ final class Token extends CallCredentials {
       this.file = file;
     }
 
-    /** While the file is replaced it may be away: the token before is still the best there is. */
+    /** While the file is replaced, it may be missing: the previous token is still the best one. */
     @Override
     public synchronized String get() {
       try {

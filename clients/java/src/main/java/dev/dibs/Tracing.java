@@ -10,11 +10,11 @@ import io.opentelemetry.api.trace.propagation.W3CTraceContextPropagator;
 import io.opentelemetry.context.Context;
 import io.opentelemetry.context.propagation.TextMapGetter;
 
-/** Where the traces of one client come from: OpenTelemetry, whose API does nothing where there is no SDK. */
+/** The source of one client's traces: OpenTelemetry, whose API does nothing without an SDK. */
 final class Tracing {
   static final Metadata.Key<String> TRACEPARENT = Metadata.Key.of("traceparent", Metadata.ASCII_STRING_MARSHALLER);
 
-  /** Headers of which there is but one, the text itself. */
+  /** A single header, given as its text. */
   private static final TextMapGetter<String> HEADER =
       (traceparent, name) -> name.equals(TRACEPARENT.name()) ? traceparent : null;
 
@@ -25,20 +25,23 @@ final class Tracing {
     this.openTelemetry = openTelemetry;
   }
 
-  /** The trace that the caller names, else the one that is current on this thread. */
+  /** The trace that the caller names, else the current one of this thread. */
   CallTrace ofCaller(String named) {
     Context current = Context.current();
     if (named.isEmpty()) return new CallTrace(this, current, traceparentOf(Span.fromContext(current)));
-    // A text that is no traceparent is passed on as it is, and changes nothing.
+    // An invalid traceparent is sent unchanged, and has no other effect.
     return new CallTrace(this, W3CTraceContextPropagator.getInstance().extract(current, named, HEADER), named);
   }
 
-  /** Of the moment: an application may set the global one later, and a client that had asked for it would forbid that. */
+  /**
+   * Looked up each time: an application may set the global instance later, and a client that had asked earlier would
+   * prevent that.
+   */
   Tracer tracer() {
     return (openTelemetry == null ? GlobalOpenTelemetry.getOrNoop() : openTelemetry).getTracer("dev.dibs");
   }
 
-  /** The W3C traceparent of a span; empty, and for nothing, where it is none. */
+  /** The W3C traceparent of a span; empty if there is none. */
   static String traceparentOf(Span span) {
     SpanContext its = span.getSpanContext();
     if (!its.isValid()) return "";

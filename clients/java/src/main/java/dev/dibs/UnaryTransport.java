@@ -16,7 +16,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 
-/** One unary gRPC call for each call. */
+/** One unary gRPC call per call. */
 final class UnaryTransport implements Transport {
   private final Link link;
   private final CallOptions options;
@@ -24,7 +24,7 @@ final class UnaryTransport implements Transport {
 
   UnaryTransport(Link link) {
     this.link = link;
-    // What follows an answer is short, and needs no thread of its own.
+    // The work after an answer is short and needs no thread of its own.
     this.options =
         CallOptions.DEFAULT.withExecutor(Runnable::run).withOption(AddressBalancer.CONNECTED, link.connection());
   }
@@ -83,7 +83,7 @@ final class UnaryTransport implements Transport {
     return ClientInterceptors.intercept(link.channel(), Link.attach(Tracing.TRACEPARENT, terms.traceparent()));
   }
 
-  /** {@code reply} ends with the call, if it has not ended with a response. */
+  /** {@code reply} completes with the call, if it has not completed with a response. */
   private static <R> StreamObserver<R> into(CompletableFuture<?> reply, Consumer<R> onResponse) {
     return new StreamObserver<>() {
       @Override

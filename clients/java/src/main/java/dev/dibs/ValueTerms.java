@@ -3,7 +3,7 @@ package dev.dibs;
 import java.time.Duration;
 import java.util.List;
 
-/** What a rebuild says of its own value, in place of what the call says. Null where it says nothing. */
+/** A rebuild's settings for its own value, which override those of the call. Null if not set. */
 final class ValueTerms {
   private Duration ttl;
   private Duration staleTtl;
@@ -26,7 +26,7 @@ final class ValueTerms {
     unstored = true;
   }
 
-  /** Refuses what is out of bounds, once there is a value that must not be lost by that. */
+  /** Throws for settings out of bounds, only once there is a value that must not be lost because of that. */
   synchronized void refuseBroken() {
     if (ttl != null) Bounds.ttl(ttl);
     if (staleTtl != null) Bounds.staleTtl(staleTtl);

@@ -2,7 +2,7 @@ package dev.dibs;
 
 import com.google.protobuf.ByteString;
 
-/** Values as the codec of a call has them, and as bytes. */
+/** Converts values between the codec's type and bytes. */
 final class Values {
   private Values() {}
 
@@ -14,7 +14,7 @@ final class Values {
     return ByteString.copyFrom(bytes);
   }
 
-  /** Null where the source has nothing. */
+  /** Null if the source has nothing. */
   static <V> V decoded(Options<V> options, Found found) {
     return found.bytes() == null ? null : options.codec().decode(found.bytes().toByteArray());
   }

@@ -4,7 +4,7 @@ package dev.dibs;
 final class Version {
   static final String TEXT = "0.1.0";
 
-  /** As whom it calls; gRPC adds its own. */
+  /** The user agent; gRPC appends its own. */
   static final String USER_AGENT = "dibs-client-java/" + TEXT;
 
   private Version() {}

@@ -4,9 +4,9 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 
-/** When the values of one namespace have changed, by tag and as a whole, as counts of the changes that were heard. */
+/** When the values of one namespace have changed, by tag and as a whole, as numbers of the changes received. */
 final class WatchedNamespace {
-  /** Beyond so many tags the count of the last one stands for all that are forgotten. */
+  /** Beyond this many tags, the number of the last change stands for all forgotten tags. */
   private static final int TAGS_MAX = 10_000;
 
   private final Map<String, Long> tags = new ConcurrentHashMap<>();
@@ -17,7 +17,7 @@ final class WatchedNamespace {
   /** Written by one thread at a time. */
   void whole(long change) {
     wholeAt = change;
-    // An older value is void already, and a newer one was asked for after these.
+    // Older values are already void, and newer ones were requested after these.
     tags.clear();
   }
 
@@ -28,11 +28,11 @@ final class WatchedNamespace {
       tags.clear();
     }
     tags.put(tag, change);
-    // Last, for it is read first.
+    // Last, because it is read first.
     tagAt = change;
   }
 
-  /** Whether a value has changed that was asked for after this change; {@code names} is null where they are not known. */
+  /** Whether a value requested after this change has changed since; {@code names} is null if its tags are unknown. */
   boolean hasChanged(List<String> names, long change) {
     if (change < wholeAt) return true;
     if (change >= tagAt) return false;

@@ -5,7 +5,7 @@ import dev.dibs.v1.Lease;
 import dev.dibs.v1.ReleaseRequest;
 import java.util.concurrent.CompletableFuture;
 
-/** One {@code set}: a lease after a rebuild that runs, and the value published under it at once. */
+/** One {@code set}: takes a lease after any rebuild in progress, and publishes the value under it at once. */
 final class WriteThrough {
   private final Parts parts;
   private final Question about;
@@ -13,14 +13,14 @@ final class WriteThrough {
   private final CompletableFuture<Published> result = new CompletableFuture<>();
   private volatile Published published;
 
-  /** {@code bytes} is null where the source has nothing. */
+  /** {@code bytes} is null if the source has no value. */
   WriteThrough(Parts parts, Question about, ByteString bytes) {
     this.parts = parts;
     this.about = about.with(about.options().refresh());
     this.bytes = bytes;
   }
 
-  /** Completing the result before its time takes the caller out, for as long as it waits. */
+  /** Completing the result early ends the call for this caller, as long as it is waiting. */
   CompletableFuture<Published> start() {
     CompletableFuture<Found> seat =
         parts
@@ -43,13 +43,13 @@ final class WriteThrough {
         .untilAnswered(bytes)
         .handle(
             (done, error) -> {
-              // A caller that comes after this gets nothing older. Also where it failed, for it may be stored.
+              // A caller that comes after this gets nothing older. Also on failure, because the value may be stored.
               parts.changes().set(about.namespace(), about.key());
               if (error == null) {
                 published = done;
                 return null;
               }
-              // Others need not wait until it ends by itself.
+              // Others need not wait until the lease expires.
               giveBack(lease);
               throw DibsStatusException.of(error);
             });

@@ -3,7 +3,7 @@ package dev.dibs.testing;
 import java.time.Duration;
 import java.util.List;
 
-/** What is kept of a key. The bytes are null where the source had nothing. */
+/** The entry of a key. The bytes are null if the source had no value. */
 record Entry(byte[] bytes, Duration freshUntil, Duration staleUntil, List<String> tags) {
   Entry stale(Duration now) {
     return new Entry(bytes, freshUntil.compareTo(now) < 0 ? freshUntil : now, staleUntil, tags);

@@ -7,7 +7,7 @@ import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 
-/** One rebuild that runs in memory, and the callers that wait for it. */
+/** One rebuild in memory, and the callers that wait for it. */
 final class Flight {
   private final long fence;
   private final RebuildReason reason;
@@ -25,7 +25,7 @@ final class Flight {
     this.tags = tags;
   }
 
-  /** The rebuild runs on the thread that has begun it. */
+  /** Whether the rebuild runs on this thread. */
   boolean isOf(Thread other) {
     return thread == other;
   }

@@ -3,7 +3,7 @@ package dev.dibs.testing;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
 
-/** Calls whose callers do not wait, and what was thrown and is told later. */
+/** Asynchronous calls, and exceptions that are delivered later. */
 final class Later {
   private Later() {}
 
@@ -20,7 +20,7 @@ final class Later {
     return result;
   }
 
-  /** The value, where there is no error. */
+  /** The value, if there is no error. */
   static <V> V orThrow(V value, Throwable error) throws Exception {
     if (error instanceof Exception exception) throw exception;
     if (error instanceof Error fault) throw fault;

@@ -31,13 +31,13 @@ import java.util.concurrent.ExecutionException;
 import java.util.function.Predicate;
 
 /**
- * Dibs in this process's memory, for unit tests. Its time stands still until {@link #advance}: nothing expires by
- * itself. Rebuilds run one at a time for each key, on the thread of the first caller; callers that come meanwhile share
- * their result. A stale value is returned after the rebuild behind it has ended, so that no test waits for a thread.
- * Values go through their codec. Waits, leases and reads of the store have no meaning here.
+ * Dibs in this process's memory, for unit tests. Time stands still until {@link #advance} is called: nothing expires by
+ * itself. Rebuilds run one at a time per key, on the thread of the first caller; callers that arrive meanwhile share
+ * the result. A stale value is returned only after its background rebuild has ended, so tests never wait for a thread.
+ * Values go through their codec. Waits, leases and reads of the store have no effect.
  */
 public final class MemoryDibs implements Dibs {
-  /** What a service without a policy leaves the source alone for, after a first failure. */
+  /** The back-off after a first failure, as in a service without a policy. */
   private static final Duration BACKOFF = Duration.ofSeconds(1);
 
   private final Map<Id, Entry> entries = new HashMap<>();
@@ -47,11 +47,11 @@ public final class MemoryDibs implements Dibs {
   private long lastFence;
   private boolean closed;
 
-  /** An empty one. */
+  /** An empty cache. */
   public MemoryDibs() {}
 
   /**
-   * Lets time pass, for all values at once.
+   * Advances the clock for all values.
    *
    * @param duration not negative
    */
@@ -79,7 +79,7 @@ public final class MemoryDibs implements Dibs {
       if (isMine) return rebuilt(id, options, rebuild, known, flight);
       if (known != null && maySee(options)) return decoded(options, known.bytes());
       byte[] theirs = await(flight.result());
-      // What they had begun before is no refresh.
+      // A rebuild that began before is no refresh.
       if (!options.isRefresh()) return decoded(options, theirs);
     }
   }
@@ -103,7 +103,7 @@ public final class MemoryDibs implements Dibs {
     try {
       return Optional.of(new Cached<>(decoded(options, known.bytes()), freshness));
     } catch (RuntimeException error) {
-      // Of another format: as good as none.
+      // Not decodable: counts as missing.
       return Optional.empty();
     }
   }
@@ -281,7 +281,7 @@ public final class MemoryDibs implements Dibs {
     failures.remove(id);
   }
 
-  /** What is fresh or may be served stale; null for nothing. */
+  /** The value if it is fresh or may be served stale; null otherwise. */
   private Entry known(Id id) {
     Entry entry = entries.get(id);
     return entry != null && entry.staleUntil().compareTo(now) > 0 ? entry : null;
@@ -311,7 +311,7 @@ public final class MemoryDibs implements Dibs {
     return bytes == null ? null : options.codec().decode(bytes.clone());
   }
 
-  /** What a rebuild threw that is checked is the cause of what its other callers get: they may not declare it. */
+  /** A checked exception of a rebuild is the cause of what its other callers get: they may not declare it. */
   private static byte[] await(CompletableFuture<byte[]> result) {
     try {
       return result.get();

@@ -18,11 +18,11 @@ import org.springframework.cache.support.NullValue;
 import org.springframework.cache.support.SimpleValueWrapper;
 
 /**
- * A cache of Spring, whose values the whole fleet shares. With {@code sync = true} one caller in the fleet loads a
- * value that is missing, and everyone else waits for it. Without that, each caller that finds nothing loads it, and
- * stores it afterwards.
+ * A Spring cache whose values are shared by the whole fleet. With {@code sync = true}, one caller in the fleet loads a
+ * missing value and all others wait for it. Without {@code sync}, each caller that finds no value loads it and stores
+ * it afterwards.
  *
- * @param <V> what the values are
+ * @param <V> type of the values
  */
 final class DibsCache<V> extends AbstractValueAdaptingCache {
   private final String name;
@@ -30,7 +30,7 @@ final class DibsCache<V> extends AbstractValueAdaptingCache {
   private final Options<V> options;
   private final Function<Object, String> keys;
 
-  /** On each value, so that all of them can be dropped at once. */
+  /** On each value, so that all can be dropped at once. */
   private final String tag;
 
   DibsCache(String name, Dibs dibs, Options<V> options, Function<Object, String> keys) {
@@ -68,7 +68,7 @@ final class DibsCache<V> extends AbstractValueAdaptingCache {
     try {
       return (T) dibs.getOrRebuild(keyOf(key), options, () -> (V) valueLoader.call());
     } catch (DibsException error) {
-      // The loader did not run here, or it is what threw this.
+      // The loader did not run here, or it threw this exception.
       throw error;
     } catch (Exception error) {
       throw new ValueRetrievalException(key, valueLoader, error);
@@ -88,7 +88,7 @@ final class DibsCache<V> extends AbstractValueAdaptingCache {
         dibs.getOrRebuildAsync(keyOf(key), options, () -> (V) joined(valueLoader.get()));
   }
 
-  /** With the exception of the loader itself. */
+  /** Throws the exception of the loader itself. */
   private static <T> T joined(CompletableFuture<T> loading) throws Exception {
     try {
       return loading.join();
@@ -124,7 +124,7 @@ final class DibsCache<V> extends AbstractValueAdaptingCache {
     return new Invalidation(namespace, all, tags, false, false);
   }
 
-  /** Caches of one namespace have the same keys. */
+  /** Caches of one namespace share their keys. */
   private String keyOf(Object key) {
     return name + ":" + keys.apply(key);
   }

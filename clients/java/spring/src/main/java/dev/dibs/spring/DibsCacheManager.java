@@ -12,8 +12,8 @@ import org.springframework.cache.Cache;
 import org.springframework.cache.CacheManager;
 
 /**
- * The caches of an application of Spring, in Dibs. Each cache has a name, and options that say what its values are and
- * how long they live. It does not close the {@link Dibs}, which is a bean of its own.
+ * The caches of a Spring application, backed by Dibs. Each cache has a name, and options for the type and the lifetime
+ * of its values. Does not close the {@link Dibs}, which is a bean of its own.
  */
 public final class DibsCacheManager implements CacheManager {
   private final Map<String, Cache> caches;
@@ -23,10 +23,10 @@ public final class DibsCacheManager implements CacheManager {
   }
 
   /**
-   * A manager without caches yet.
+   * Builds a manager, at first without caches.
    *
    * @param dibs the client, or its double in a test
-   * @return takes the caches
+   * @return the builder
    */
   public static Builder builder(Dibs dibs) {
     return new Builder(Objects.requireNonNull(dibs, "dibs"));
@@ -42,7 +42,7 @@ public final class DibsCacheManager implements CacheManager {
     return caches.keySet();
   }
 
-  /** Takes the caches of a manager. */
+  /** Builds a manager. */
   public static final class Builder {
     private final Dibs dibs;
     private final Map<String, Options<?>> options = new LinkedHashMap<>();
@@ -53,12 +53,12 @@ public final class DibsCacheManager implements CacheManager {
     }
 
     /**
-     * A cache, as {@code @Cacheable("users")} names it.
+     * Adds a cache, to be used as {@code @Cacheable("users")}.
      *
      * @param name also begins the keys of its values
-     * @param of such as {@code Options.of(User.class, Duration.ofMinutes(1))}; it has room for one more tag
+     * @param of for example {@code Options.of(User.class, Duration.ofMinutes(1))}; with at most 15 tags
      * @return this
-     * @throws IllegalArgumentException where there is one of this name already
+     * @throws IllegalArgumentException if there is already a cache of this name
      */
     public Builder cache(String name, Options<?> of) {
       if (options.putIfAbsent(name, of) != null) {
@@ -68,8 +68,8 @@ public final class DibsCacheManager implements CacheManager {
     }
 
     /**
-     * How keys become texts. Default: texts, numbers, enums, UUIDs and the like are written as they are; other keys are
-     * refused, for their text may differ from process to process.
+     * How keys become strings. By default, strings, numbers, enums, UUIDs and similar types are written as they are;
+     * other keys are refused, because their text may differ between processes.
      *
      * @param function must give the same text in all processes, and different texts for different keys
      * @return this
@@ -80,7 +80,7 @@ public final class DibsCacheManager implements CacheManager {
     }
 
     /**
-     * The manager.
+     * Creates the manager.
      *
      * @return a bean
      */

@@ -4,12 +4,12 @@ import java.lang.reflect.Method;
 import org.springframework.cache.interceptor.KeyGenerator;
 
 /**
- * Makes one text of several parameters: {@code find("a:b", 7)} has the key {@code a\:b:7}. Different parameters have
- * different keys. A method with one parameter has the key that it has without this. Name it by
- * {@code @Cacheable(keyGenerator = ...)}, or for all by a {@code CachingConfigurer}.
+ * Combines several parameters into one key: {@code find("a:b", 7)} has the key {@code a\:b:7}. Different parameters
+ * give different keys. A method with one parameter has the same key as without this generator. Select it with
+ * {@code @Cacheable(keyGenerator = ...)}, or for all methods with a {@code CachingConfigurer}.
  */
 public final class DibsKeyGenerator implements KeyGenerator {
-  /** For texts, numbers, enums, UUIDs, times and null. */
+  /** For strings, numbers, enums, UUIDs, times and null. */
   public DibsKeyGenerator() {}
 
   @Override
@@ -18,7 +18,7 @@ public final class DibsKeyGenerator implements KeyGenerator {
     StringBuilder key = new StringBuilder();
     for (int at = 0; at < parameters.length; at += 1) {
       if (at > 0) key.append(':');
-      // No text has a backslash before a 0.
+      // No escaped text has a backslash before a 0.
       String text = parameters[at] == null ? "\\0" : escaped(KeyTexts.of(parameters[at]));
       key.append(text);
     }

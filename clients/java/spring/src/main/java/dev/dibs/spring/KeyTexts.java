@@ -4,7 +4,7 @@ import java.time.temporal.TemporalAccessor;
 import java.util.UUID;
 import org.springframework.cache.interceptor.SimpleKey;
 
-/** Keys as texts that are the same in all processes. */
+/** Keys as strings that are the same in all processes. */
 final class KeyTexts {
   private KeyTexts() {}
 

@@ -1,2 +1,2 @@
-/** Dibs as the cache of an application of Spring. */
+/** Dibs as the cache of a Spring application. */
 package dev.dibs.spring;

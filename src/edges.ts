@@ -1,0 +1,69 @@
+import { Access } from './access/access.js';
+import type { Config } from './config/config.js';
+import { watchIdentities, watchTls } from './config/reloads.js';
+import type { TlsMaterial } from './config/tls-files.js';
+import type { Clock } from './coordination/ports/clock.js';
+import type { GrpcServer } from './grpc/server.js';
+import { HTTP_CONNECTIONS_MAX } from './http/connections.js';
+import { authorizeBy } from './http/page-guard.js';
+import { HttpServer, type HttpServerOptions } from './http/server.js';
+import { connectionsWithin, openFilesMaxOf } from './open-files.js';
+import { auditLog } from './telemetry/audit-log.js';
+import { LOG } from './telemetry/log-texts.js';
+import type { Logger } from './telemetry/logger.js';
+import type { Metrics } from './telemetry/metrics.js';
+
+/** More than a person reads, for the console's filter. It counts the others. */
+export const SHOWN_MAX = 500;
+
+/** What one replica knows for the pages. */
+export type PagesPart = Pick<HttpServerOptions, 'ready' | 'started' | 'scrape' | 'consoleState'>;
+
+/** Serves the pages at DIBS_HTTP_LISTEN. */
+export function bindPages(
+  { httpListen, httpIsPrivate: isPrivate, tls }: Config,
+  parts: PagesPart &
+    Pick<HttpServerOptions, 'connectionsMax' | 'connectionRefused'> & { readonly access: Access | undefined },
+): Promise<HttpServer> {
+  const { access, ...others } = parts;
+  const material = tls?.material;
+  const authorize = authorizeBy({ tls: material, access, isPrivate });
+  return HttpServer.bind({ ...httpListen, ...others, authorize, tls: material });
+}
+
+/** How many connections there may be. Those that are refused are counted and logged. */
+export function sharesOf({ connectionsMax }: Config, log: Logger, metrics: Metrics) {
+  const wanted = { grpc: connectionsMax, http: HTTP_CONNECTIONS_MAX };
+  const { grpc, http } = connectionsWithin(wanted, openFilesMaxOf(process.report));
+  const refused = (protocol: 'grpc' | 'http') => {
+    return (address: string, why: 'share' | 'calls' = 'share') => {
+      metrics.connectionRefused(protocol, why);
+      log.warn({ protocol, address, why }, LOG.connectionRefused);
+    };
+  };
+  return {
+    grpc: { connectionsMax: grpc, connectionRefused: refused('grpc') },
+    http: { connectionsMax: http, connectionRefused: refused('http') },
+  };
+}
+
+/** The files that are reloaded while the process runs, except the policies. */
+export function watchesOf(
+  { tls, auth }: Config,
+  servers: readonly Pick<GrpcServer | HttpServer, 'renewTls'>[],
+  access: Access | undefined,
+  log: Logger,
+): { look(): Promise<void>; stop(): void }[] {
+  const renew = (material: TlsMaterial) => {
+    for (const server of servers) server.renewTls(material);
+  };
+  return [
+    ...(tls === undefined ? [] : [watchTls(tls, log, renew)]),
+    ...(auth === undefined || access === undefined ? [] : [watchIdentities(auth, log, access)]),
+  ];
+}
+
+/** Undefined without DIBS_AUTH_FILE, so that calls pay nothing for it. */
+export function accessOf({ auth }: Config, clock: Clock, log: Logger): Access | undefined {
+  return auth && new Access(auth.identities, { clock, audit: auditLog(log) });
+}

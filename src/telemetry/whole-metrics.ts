@@ -1,0 +1,159 @@
+import { METRICS } from './names.js';
+
+/** What one process exports, in Prometheus' text format. */
+export interface MetricsPart {
+  /** Which process it is; and which run of it, because its counters begin at zero when it is started again. */
+  readonly name: string;
+  readonly run: number;
+  /** Undefined: it did not answer. Its counters stay as they were, and its gauges are left out. */
+  readonly text: string | undefined;
+}
+
+/** One metric: its lines that begin with #, and its samples by name and labels. */
+interface Family {
+  readonly about: readonly string[];
+  readonly type: string;
+  readonly samples: Map<string, number>;
+}
+type Families = Map<string, Family>;
+
+/** These are the same for all of a whole, or the worst counts. All other gauges are added. */
+const LARGEST: readonly string[] = [METRICS.longestWait, METRICS.undecided, METRICS.storeLate, METRICS.info];
+/** The process tells that sees the fewest lock nodes vote, because the nodes of all are the same ones. */
+const OF_FEWEST_VOTES: readonly string[] = [METRICS.quorumNodes, METRICS.quorumNodeState];
+const VOTING = `${METRICS.quorumNodes}{state="voting"}`;
+/** From the best to the worst. */
+const DEGRADATIONS = ['unknown', 'none', 'quorum_lost', 'store_lost', 'local'];
+
+interface Kept {
+  run: number;
+  /** Its counters at its last answer. */
+  counters: Map<string, number>;
+}
+
+/**
+ * The metrics of several processes as those of one. Counters and histograms are added. A counter never falls while one
+ * process has its series, whatever ends meanwhile: Prometheus would take a fall for a restart, and count all that is
+ * left as new. So what a process had counted when it ended is kept.
+ */
+export class WholeMetrics {
+  readonly #kept = new Map<string, Kept>();
+  /** What has ended had counted so much. */
+  #ended = new Map<string, number>();
+
+  /** The parts of this moment. Call it for each scrape with all processes, also those that have ended. */
+  merged(parts: readonly MetricsPart[]): string {
+    const read = parts.map((part) => ({
+      part,
+      families: part.text === undefined ? undefined : familiesOf(part.text),
+    }));
+    const whole: Families = new Map();
+    for (const { part, families } of read) {
+      this.#keep(part, families);
+      for (const [name, { about, type }] of families ?? []) {
+        if (!whole.has(name)) whole.set(name, { about, type, samples: new Map() });
+      }
+    }
+    const answers = read.flatMap(({ families }) => (families === undefined ? [] : [families]));
+    addCounted(whole, this.#counted());
+    for (const [name, family] of whole) if (!isCounter(family)) addGauges(name, family, answers);
+    return [...whole.values()].map(textOf).join('');
+  }
+
+  /** What a series has lost goes to those that have ended: its process was started again, or the series was idle. */
+  #keep({ name, run }: MetricsPart, families: Families | undefined): void {
+    if (families === undefined) return;
+    const counters = new Map<string, number>();
+    for (const family of families.values()) {
+      if (isCounter(family)) for (const [series, value] of family.samples) counters.set(series, value);
+    }
+    const before = this.#kept.get(name);
+    for (const [series, value] of before?.counters ?? []) {
+      const now = counters.get(series);
+      if (before?.run === run && now !== undefined && now >= value) continue;
+      this.#ended.set(series, (this.#ended.get(series) ?? 0) + value);
+    }
+    this.#kept.set(name, { run, counters });
+  }
+
+  /** The sums of all series that some process still has. The others end, as they do with one process. */
+  #counted(): ReadonlyMap<string, number> {
+    const sums = new Map<string, number>();
+    for (const { counters } of this.#kept.values()) {
+      for (const [series, value] of counters) {
+        sums.set(series, (sums.get(series) ?? this.#ended.get(series) ?? 0) + value);
+      }
+    }
+    this.#ended = new Map([...this.#ended].filter(([series]) => sums.has(series)));
+    return sums;
+  }
+}
+
+function isCounter({ type }: Family): boolean {
+  return type === 'counter' || type === 'histogram';
+}
+
+/** `NAME`, or with `_bucket`, `_sum` or `_count` that of a histogram. */
+function addCounted(whole: Families, counted: ReadonlyMap<string, number>): void {
+  for (const [series, value] of counted) {
+    const name = /^[^{]*/.exec(series)?.[0] ?? '';
+    const family = whole.get(name) ?? whole.get(name.replace(/_(?:bucket|sum|count)$/, ''));
+    family?.samples.set(series, value);
+  }
+}
+
+function addGauges(name: string, { samples }: Family, answers: readonly Families[]): void {
+  for (const families of tellers(name, answers)) {
+    for (const [series, value] of families.get(name)?.samples ?? []) {
+      const before = samples.get(series);
+      if (before === undefined) samples.set(series, value);
+      else samples.set(series, LARGEST.includes(name) ? Math.max(before, value) : before + value);
+    }
+  }
+}
+
+/** Whose gauges count for this metric. */
+function tellers(name: string, answers: readonly Families[]): readonly Families[] {
+  const lowest = (of: (families: Families) => number) =>
+    [...answers].sort((a, b) => of(a) - of(b)).slice(0, 1);
+  if (OF_FEWEST_VOTES.includes(name)) {
+    return lowest(
+      (families) => families.get(METRICS.quorumNodes)?.samples.get(VOTING) ?? Number.POSITIVE_INFINITY,
+    );
+  }
+  if (name === METRICS.degraded) return lowest((families) => -badnessOf(families));
+  return answers;
+}
+
+function badnessOf(families: Families): number {
+  for (const [series, value] of families.get(METRICS.degraded)?.samples ?? []) {
+    if (value === 1) return DEGRADATIONS.findIndex((mode) => series.includes(`"${mode}"`));
+  }
+  return -1;
+}
+
+function familiesOf(text: string): Families {
+  const families: Families = new Map();
+  let about: string[] = [];
+  let family: Family | undefined;
+  for (const line of text.split('\n')) {
+    if (line === '') continue;
+    if (line.startsWith('#')) {
+      const [, word, name = '', type = ''] = line.split(' ', 4);
+      if (word === 'HELP') about = [line];
+      if (word !== 'TYPE') continue;
+      family = { about: [...about, line], type, samples: new Map() };
+      families.set(name, family);
+      about = [];
+    } else {
+      const end = line.lastIndexOf(' ');
+      family?.samples.set(line.slice(0, end), Number(line.slice(end + 1)));
+    }
+  }
+  return families;
+}
+
+function textOf({ about, samples }: Family): string {
+  const lines = [...samples].map(([series, value]) => `${series} ${value}`);
+  return lines.length === 0 ? '' : `${[...about, ...lines].join('\n')}\n`;
+}

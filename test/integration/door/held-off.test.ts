@@ -1,0 +1,117 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import {
+  Client,
+  type ClientOptions,
+  compressionAlgorithms,
+  type ServerUnaryCall,
+  type sendUnaryData,
+  status,
+} from '@grpc/grpc-js';
+import { afterAll, afterEach, expect, it } from 'vitest';
+import { GrpcServer, type GrpcServerOptions } from '../../../src/grpc/server.js';
+import { TestAuthority } from '../../support/certificates.js';
+import { channelOf, type ShownBy } from '../../support/shown-by.js';
+
+// An address that has had too many refused calls gets few new connections, and those are received in pieces. A client
+// of the same address is still served on them. Here time stands still, so that the address never recovers.
+
+/** Refused calls that an address may have at once, and new connections after that. */
+const [REFUSALS, CONNECTIONS] = [1_000, 5];
+const PATH = '/dibs.test.Mirror/Look';
+
+const authority = new TestAuthority();
+const closing: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0).reverse()) await close();
+});
+afterAll(() => authority.close());
+
+const asIs = (bytes: Buffer) => bytes;
+const sha256 = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex');
+
+/** Answers what it sees of a call. */
+function look(call: ServerUnaryCall<Buffer, Buffer>, done: sendUnaryData<Buffer>): void {
+  const { sslPeerCertificate } = call.getAuthContext() ?? {};
+  const seen = {
+    peer: call.getPeer(),
+    name: sslPeerCertificate?.subjectaltname,
+    request: sha256(call.request),
+  };
+  done(null, Buffer.from(JSON.stringify(seen)));
+}
+
+async function serve(tls?: GrpcServerOptions['tls']): Promise<string> {
+  const method = {
+    ...{ path: PATH, requestStream: false, responseStream: false, requestDeserialize: asIs },
+    ...{ responseDeserialize: asIs, requestSerialize: asIs, responseSerialize: asIs },
+  };
+  const server = await GrpcServer.bind({
+    ...{ listen: ['127.0.0.1:0'], valueBytesMax: 1_048_576, waitersMax: 1_000, waitersPerKeyMax: 1_000 },
+    ...{ connectionAgeMs: 60_000, connectionsMax: 100, unsentBytesMax: 67_108_864 },
+    ...{ guard: undefined, compressedRequests: false, failed: () => {}, connectionRefused: () => {} },
+    clock: { nowMs: () => 0 },
+    services: [{ definition: { look: method }, implementation: { look } }],
+    tls,
+  });
+  closing.push(() => server.stop(0));
+  return `localhost:${server.addresses[0]?.split(':')[1]}`;
+}
+
+/** Resolves to the answer, or to the code of its error. */
+function callOf(
+  target: string,
+  shownBy: ShownBy,
+  more: ClientOptions = {},
+): (request: Buffer) => Promise<unknown> {
+  const [credentials, options] = channelOf(shownBy);
+  const client = new Client(target, credentials, { ...options, ...more });
+  closing.push(() => client.close());
+  return (request) =>
+    new Promise((resolve) => {
+      client.makeUnaryRequest<Buffer, Buffer>(PATH, asIs, asIs, request, (error, response) => {
+        resolve(error === null ? JSON.parse(String(response)) : error.code);
+      });
+    });
+}
+
+/** A compressed request is refused. */
+async function useUpRefusals(target: string, shownBy: ShownBy): Promise<void> {
+  const call = callOf(target, shownBy, {
+    'grpc.default_compression_algorithm': compressionAlgorithms.gzip,
+  });
+  const codes = [];
+  for (let count = 0; count <= REFUSALS; count += 50) {
+    const calls = Array.from({ length: 50 }, () => call(Buffer.of(1)));
+    codes.push(...(await Promise.all(calls)));
+  }
+  expect(codes.filter((code) => code === status.UNIMPLEMENTED).length).toBeGreaterThanOrEqual(REFUSALS - 50);
+  expect(codes.at(-1)).not.toBe(status.UNIMPLEMENTED);
+}
+
+const tls = () => {
+  const [own, client] = [authority.issue(), authority.issue({ names: 'DNS:checkout.shop.svc' })];
+  const [cert, key, ca] = [own.cert, own.key, authority.ca].map((path) => readFileSync(path));
+  return { served: { cert, key, ca }, shownBy: { tls: { ca: authority.ca, ...client } } };
+};
+
+it.each([
+  { over: 'plaintext', served: undefined, shownBy: {}, name: undefined },
+  { over: 'TLS', ...tls(), name: 'DNS:checkout.shop.svc' },
+])('over $over, a client is served though others of its address were refused too often', async (one) => {
+  const target = await serve(one.served as GrpcServerOptions['tls']);
+  await useUpRefusals(target, one.shownBy);
+  const call = callOf(target, one.shownBy);
+  for (const bytes of [1, 1_000, 1_000_000]) {
+    const request = randomBytes(bytes);
+    expect(await call(request)).toEqual({ peer: '127.0.0.1', name: one.name, request: sha256(request) });
+  }
+});
+
+it('such an address gets five new connections, and no sixth', async () => {
+  const target = await serve();
+  await useUpRefusals(target, {});
+  const codes = [];
+  for (let count = 0; count <= CONNECTIONS; count += 1) codes.push(await callOf(target, {})(Buffer.of(1)));
+  expect(codes.map((code) => typeof code)).toEqual([...Array(CONNECTIONS).fill('object'), 'number']);
+});
