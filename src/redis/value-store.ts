@@ -71,9 +71,13 @@ export class RedisValueStore implements ValueStore {
   /** None on a cluster, whose masters send each message to all nodes. */
   readonly #wakeBytesMax: number;
 
-  constructor(private readonly connection: StoreConnection) {
+  /** A value of at most `wakeValueBytesMax`, with its tags as JSON, travels in the wake of its publish. */
+  constructor(
+    private readonly connection: StoreConnection,
+    wakeValueBytesMax = WAKE_VALUE_BYTES_MAX,
+  ) {
     this.#steps = new GatheredSteps(connection);
-    this.#wakeBytesMax = connection.isCluster ? -1 : WAKE_VALUE_BYTES_MAX;
+    this.#wakeBytesMax = connection.isCluster ? 0 : wakeValueBytesMax;
   }
 
   async read(id: string, { known, sent }: ReadRequest = {}): Promise<KeyRecord> {
