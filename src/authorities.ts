@@ -105,7 +105,7 @@ function fleet(config: Config, addresses: NonNullable<Config['fleet']>, tools: A
   for (const { quorum } of groups) quorum.start();
   let isStoreOurs = false;
   return {
-    store: new RedisValueStore(connection),
+    store: new RedisValueStore(connection, config.wakeValueBytesMax),
     namespaces: new RedisNamespaceStore(connection, chance),
     quorum: quorumOf(groups),
     wakes,

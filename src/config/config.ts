@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { WAKE_VALUE_BYTES_MAX } from '../coordination/ports/wake-channel.js';
 import { defaultPolicy, type Limits, type Policy } from '../coordination/words/policy.js';
 import { type EdgeConfig, readEdge } from './edge-environment.js';
 import { type Environment, EnvironmentReader } from './environment-reader.js';
@@ -23,6 +24,8 @@ export interface Config extends EdgeConfig {
   readonly nodeTimeoutMs: number;
   readonly limits: Limits;
   readonly nearCacheBytes: number;
+  /** The largest value, with its tags, that travels in the wake of its publish; 0 for none. */
+  readonly wakeValueBytesMax: number;
   readonly sessionGraceMs: number;
   readonly connectionAgeMs: number;
   readonly connectionsMax: number;
@@ -82,6 +85,8 @@ export function loadConfig(
   const fleet = readFleet(reader, readFile);
   refuseEmbedded(reader, workers);
   const nearCacheBytes = reader.whole('DIBS_NEAR_CACHE_BYTES', 64 * MIB, 0, 2 ** 40);
+  // Every replica receives every wake. Beyond 16 KiB, a step at the store has a call of its own.
+  const wakeValueBytesMax = reader.whole('DIBS_WAKE_VALUE_BYTES', WAKE_VALUE_BYTES_MAX, 0, 16_384);
   const sessionGraceMs = reader.whole('DIBS_SESSION_GRACE_MS', 0, 0, HOUR_MS);
   // Long compared with a handshake, and short enough that new replicas get their share within minutes.
   const connectionAgeMs = reader.whole('DIBS_CONNECTION_AGE_MS', 600_000, 1_000, 24 * HOUR_MS);
@@ -102,6 +107,7 @@ export function loadConfig(
     nodeTimeoutMs,
     limits,
     nearCacheBytes,
+    wakeValueBytesMax,
     sessionGraceMs,
     connectionAgeMs,
     connectionsMax,

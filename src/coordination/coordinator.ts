@@ -24,6 +24,7 @@ import { labelOf } from './waiting/answer-labels.js';
 import { KeyLoops, type KeyLoopsParts, type ShownWaits } from './waiting/key-loops.js';
 import { overloaded } from './waiting/waiter-limits.js';
 import { type Settled, Waiter } from './waiting/waiting-room.js';
+import { WokenValues } from './woken-values.js';
 import type { Call } from './words/call.js';
 import type { Key } from './words/key.js';
 import type {
@@ -104,6 +105,12 @@ export class Coordinator {
       changes: this.#changes,
       lateness,
     });
+    const wokenValues = new WokenValues(this.parts, {
+      keyLoops: this.#keyLoops,
+      near: this.#near,
+      changes: this.#changes,
+      degradation: this.#degradation,
+    });
     this.#publishValue = new PublishValue(this.parts, {
       held: this.#held,
       lifecycle: this.#lifecycle,
@@ -114,6 +121,7 @@ export class Coordinator {
       samples,
       keeper,
       lateness,
+      wokenValues,
     });
     this.#invalidateValues = new InvalidateValues(this.parts, {
       held: this.#held,
@@ -123,11 +131,16 @@ export class Coordinator {
       changes: this.#changes,
     });
     this.#stopListening = parts.wakes.listen({
-      wake: ({ id, kind, fence }) => {
+      wake: (wake) => {
+        const { id, kind, fence } = wake;
         this.#held.endedAt(id, fence, kind);
+        if (kind === 'published' || kind === 'invalidated') {
+          this.#held.keyChanged(id);
+          wokenValues.changed(wake);
+          return;
+        }
         this.#near.changed(id, fence);
-        if (kind === 'published' || kind === 'invalidated') this.#keyChanged(id, fence);
-        else this.#keyLoops.wake(id);
+        this.#keyLoops.wake(id);
       },
       namespaceWake: (it) => {
         if (it.kind === 'room') this.#slots.roomIn(it.namespace);
@@ -291,11 +304,6 @@ export class Coordinator {
   /** Stops listening to wakes. Call it after the last answer. */
   close(): void {
     this.#stopListening();
-  }
-
-  #keyChanged(id: string, fence: number): void {
-    this.#held.keyChanged(id);
-    this.#keyLoops.changed(id, fence);
   }
 
   /** A wake reports that tags of a namespace, or all of it, were invalidated. */

@@ -17,6 +17,7 @@ import type { NearCache } from './reading/near-cache.js';
 import type { RebuildSamples } from './reading/rebuild-samples.js';
 import type { Sent } from './waiting/key-loop.js';
 import { type KeyLoops, SERVED_NONE } from './waiting/key-loops.js';
+import type { WokenValues } from './woken-values.js';
 import type { Call } from './words/call.js';
 import type { Key } from './words/key.js';
 import type { Degraded, PublishAnswer, PublishOutcome } from './words/outcome.js';
@@ -43,6 +44,7 @@ export interface PublishValueRooms {
   readonly samples: RebuildSamples;
   readonly keeper: Pick<ClockKeeper, 'forValue'>;
   readonly lateness: Pick<Lateness, 'owedSinceMs'>;
+  readonly wokenValues: Pick<WokenValues, 'publishing'>;
 }
 
 /** Passes rebuilt values to the store, whose answer counts, and to the waiters on this replica. */
@@ -56,6 +58,7 @@ export class PublishValue {
   private readonly samples: RebuildSamples;
   private readonly keeper: PublishValueRooms['keeper'];
   private readonly lateness: PublishValueRooms['lateness'];
+  private readonly wokenValues: PublishValueRooms['wokenValues'];
 
   constructor(
     private readonly parts: PublishValueParts,
@@ -70,6 +73,7 @@ export class PublishValue {
     this.samples = rooms.samples;
     this.keeper = rooms.keeper;
     this.lateness = rooms.lateness;
+    this.wokenValues = rooms.wokenValues;
   }
 
   /**
@@ -117,6 +121,8 @@ export class PublishValue {
     const { token, lease } = given;
     const result = this.#resultOf(request);
     const step = call.trace?.begin('publish');
+    const spans = [lease?.span, step];
+    const servedByWake = isTraced(spans) ? this.wokenValues.publishing(key.id) : undefined;
     // A change that arrives from here on may have come after the value was stored, and before the reply. The store
     // counts the value's time from when it took it, which was no earlier, so a late reply makes nothing last longer.
     const sent = this.#now();
@@ -142,7 +148,7 @@ export class PublishValue {
       stored === undefined
         ? this.#feedUnstored(key, result, given, sent, 'store_lost')
         : this.#feedStored(key, recordOf(result, stored.fence, stored.clock), sent, answer, stored);
-    tell(answer, [lease?.span, step], feeding);
+    tell(answer, spans, feeding, servedByWake?.());
     // The answer does not wait for the lock nodes.
     void quorum.release(key.id, token.nonce).then(() => this.keyLoops.wake(key.id));
     void this.slots.leave(key.namespace, token.nonce);
@@ -325,11 +331,16 @@ function recordOf({ payload, ttlMs, staleMs, tags }: Result, fence: number, cloc
 function tell(
   { outcome, fence }: PublishAnswer,
   spans: readonly (Span | undefined)[],
-  feeding: Promise<number> = SERVED_NONE,
+  ...feeding: readonly (Promise<number> | undefined)[]
 ): void {
   // Most calls are in no trace, and need no further turn.
-  if (spans.every((span) => span === undefined)) return;
-  void feeding.then((servedHere) => {
+  if (!isTraced(spans)) return;
+  void Promise.all(feeding).then((served) => {
+    const servedHere = served.reduce<number>((sum, callers = 0) => sum + callers, 0);
     for (const span of spans) span?.end({ outcome, fence, servedHere });
   });
+}
+
+function isTraced(spans: readonly (Span | undefined)[]): boolean {
+  return spans.some((span) => span !== undefined);
 }

@@ -11,7 +11,7 @@ import type {
   StorePublish,
   StoreRelease,
 } from '../coordination/ports/value-store.js';
-import type { Wake } from '../coordination/ports/wake-channel.js';
+import { WAKE_VALUE_BYTES_MAX, type Wake } from '../coordination/ports/wake-channel.js';
 import type { LeaseEnd, ReleaseOutcome } from '../coordination/words/outcome.js';
 import {
   PAST_BYTES_MAX,
@@ -35,7 +35,7 @@ import {
 export interface Stepped<T> {
   readonly record: MemoryRecord | undefined;
   readonly reply: T;
-  readonly wake?: Pick<Wake, 'kind' | 'fence'>;
+  readonly wake?: Omit<Wake, 'id'>;
 }
 
 type Maybe = MemoryRecord | undefined;
@@ -152,8 +152,27 @@ export function publish(record: Maybe, request: StorePublish, nowMs: number): St
   return {
     record: next,
     reply: { outcome: lease.untilMs > nowMs ? 'stored' : 'stored_late', fence: record.fence, clock },
-    wake: { kind: 'published', fence: record.fence },
+    wake: {
+      kind: 'published',
+      fence: record.fence,
+      stored: storedWith(next, request, lease, nowMs),
+    },
   };
+}
+
+/** Undefined if it is too large for a wake. */
+function storedWith(
+  { rebuild }: MemoryRecord,
+  step: StorePublish,
+  { armedAtMs, clock }: MemoryLease,
+  nowMs: number,
+): Wake['stored'] {
+  const { payload, ttlMs, staleMs, tags } = step;
+  const valueBytes = payload.kind === 'value' ? payload.bytes.byteLength : 0;
+  const isSmall = valueBytes + Buffer.byteLength(JSON.stringify(tags)) <= WAKE_VALUE_BYTES_MAX;
+  if (!isSmall || rebuild === undefined) return undefined;
+  const [heldMs, storedAfterMs] = [nowMs - armedAtMs, nowMs];
+  return () => ({ payload, ttlMs, staleMs, tags, clock, heldMs, rebuild, storedAfterMs });
 }
 
 /** The next mean and deviation. The first rebuild is taken for the mean, and half of it for the deviation. */

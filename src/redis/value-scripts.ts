@@ -26,7 +26,19 @@ export const adoptScript = new Script('value-adopt', { keys, args: ['nonce', 'ow
 
 export const publishScript = new GatheredScript('value-publish', {
   keys,
-  args: ['nonce', 'fence', 'kind', 'value', 'ttl_ms', 'stale_ms', 'tags', 'keep_ms', 'channel', 'id'],
+  args: [
+    'nonce',
+    'fence',
+    'kind',
+    'value',
+    'ttl_ms',
+    'stale_ms',
+    'tags',
+    'keep_ms',
+    'channel',
+    'id',
+    'wake_bytes_max',
+  ],
 });
 
 export const releaseScript = new Script('value-release', {

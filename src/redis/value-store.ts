@@ -13,6 +13,7 @@ import type {
   StoreRelease,
   ValueStore,
 } from '../coordination/ports/value-store.js';
+import { WAKE_VALUE_BYTES_MAX } from '../coordination/ports/wake-channel.js';
 import { namespaceFromId } from '../coordination/words/key.js';
 import type { ReleaseOutcome } from '../coordination/words/outcome.js';
 import {
@@ -68,9 +69,16 @@ export class RedisValueStore implements ValueStore {
   });
 
   readonly #steps: GatheredSteps;
+  /** None on a cluster, whose masters send each message to all nodes. */
+  readonly #wakeBytesMax: number;
 
-  constructor(private readonly connection: StoreConnection) {
+  /** A value of at most `wakeValueBytesMax`, with its tags as JSON, travels in the wake of its publish. */
+  constructor(
+    private readonly connection: StoreConnection,
+    wakeValueBytesMax = WAKE_VALUE_BYTES_MAX,
+  ) {
     this.#steps = new GatheredSteps(connection);
+    this.#wakeBytesMax = connection.isCluster ? 0 : wakeValueBytesMax;
   }
 
   read(id: string, { known, sent }: ReadRequest = {}): Promise<KeyRecord> {
@@ -135,6 +143,7 @@ export class RedisValueStore implements ValueStore {
           keep_ms: request.keepMs,
           channel: WAKE_CHANNEL,
           id,
+          wake_bytes_max: this.#wakeBytesMax,
         };
         return this.#ask(publishScript, id, args, value.length);
       },

@@ -7,6 +7,7 @@ import { retryMs, singleClient } from './client.js';
 import { ClusterBeats } from './cluster-beats.js';
 import { WAKE_CHANNEL } from './keys.js';
 import { ReplyWatch } from './reply-watch.js';
+import { parseStoredWake, type StoredWake, tagsIn } from './stored-wake.js';
 
 /**
  * Near caches are served as fresh while the channel is live, so this and the next bound how old they may be. Three pings
@@ -56,6 +57,8 @@ export class RedisWakeChannel implements WakeChannel {
   /** When the last ping with a pong was sent, or the subscription. */
   #provenAtMs = Number.NEGATIVE_INFINITY;
   readonly #twiceTold = new Set<string>();
+  /** The wake of the last message with a value. The same without a value follows it, for replicas of the release before. */
+  #toldWithValue: string | undefined;
   #malformed = 0;
   #closed = false;
 
@@ -112,7 +115,10 @@ export class RedisWakeChannel implements WakeChannel {
     client.on('connect', () => this.#running.start());
     client.on('error', (error: Error) => this.#onError(error));
     client.on('end', () => this.#ended(client));
-    client.on('message', (_channel: string, message: string) => this.#heard(message));
+    client.on('messageBuffer', (_channel: Buffer, message: Buffer) => {
+      // What came late over a connection that was given up says nothing about now.
+      if (this.#client === client) this.#heard(message);
+    });
     this.#subscribe(client).catch((error: Error) => this.#failed(client, error));
   }
 
@@ -206,9 +212,16 @@ export class RedisWakeChannel implements WakeChannel {
     }
   }
 
-  #heard(message: string): void {
+  #heard(bytes: Buffer): void {
+    const stored = parseStoredWake(bytes);
+    const message = stored?.plain ?? bytes.toString();
     if (this.#beats?.hears(message) === true) return;
-    const wake = parseWake(message);
+    if (stored === undefined && message === this.#toldWithValue) {
+      this.#toldWithValue = undefined;
+      return;
+    }
+    const wake = stored === undefined ? parseWake(message) : withValue(stored, this.#provenAtMs);
+    if (stored !== undefined) this.#toldWithValue = wake && message;
     const namespaceWake = wake === undefined ? parseNamespaceWake(message) : undefined;
     if (wake === undefined && namespaceWake === undefined) this.#malformed += 1;
     if (namespaceWake?.kind === 'tags' && this.#isToldAgain(message, namespaceWake.wake?.time)) return;
@@ -223,6 +236,12 @@ export class RedisWakeChannel implements WakeChannel {
 function oldFormOf(time: number, message: string): string {
   const [, , name = ''] = message.split(':', 3);
   return `tags:${time}:${name}`;
+}
+
+/** What is stored was so no earlier than the last ping was sent whose pong came before. */
+function withValue({ plain, decode }: StoredWake, provenAtMs: number): Wake | undefined {
+  const wake = parseWake(plain);
+  return wake?.kind === 'published' ? { ...wake, stored: () => decode(provenAtMs) } : undefined;
 }
 
 const WAKE = /^(published|released|failed|invalidated):(\d{1,16}):([A-Za-z0-9_-]+)$/;
@@ -257,14 +276,4 @@ export function parseNamespaceWake(message: string): NamespaceWake | undefined {
 
 function nameOf(id: string): string {
   return Buffer.from(id, 'base64url').toString('utf8');
-}
-
-function tagsIn(json: string): string[] | undefined {
-  try {
-    const tags = JSON.parse(json) as unknown;
-    return Array.isArray(tags) && tags.every((tag) => typeof tag === 'string') ? tags : undefined;
-  } catch {
-    // Another program publishes on our channel: this is no wake.
-    return undefined;
-  }
 }

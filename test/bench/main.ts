@@ -24,11 +24,12 @@ import { tracing } from './tracing.js';
 import { values } from './values.js';
 import { waiters } from './waiters.js';
 import { wake } from './wake.js';
+import { wakes } from './wakes.js';
 import { workers } from './workers.js';
 
 const RESULTS = 'test/bench/results';
 const BENCHES: readonly Bench[] = [
-  ...[stampede, burst, hits, openLoop, cold, cycle, counts, wake, takeover, waiters],
+  ...[stampede, burst, hits, openLoop, cold, cycle, counts, wake, wakes, takeover, waiters],
   ...[tracing, stale, budget, clients, growth, footprint, values, link, affinity, workers, record, overload],
 ];
 

@@ -22,17 +22,21 @@ export const wake: Bench = {
   name: 'wake',
   async run(): Promise<Row[]> {
     const fleet = await Fleet.start({ replicas: 2 });
+    const reading = await Fleet.start({ replicas: 2, env: { DIBS_WAKE_VALUE_BYTES: '0' } });
     const echo = await BareEcho.start();
-    const [holder, waiter] = fleet.replicas.map(({ target }) => new Caller(target)) as [Caller, Caller];
+    const [holder, waiter] = callersOf(fleet);
+    const [readingHolder, readingWaiter] = callersOf(reading);
     const redis = new Redis(fleet.store.url);
     try {
       const woken: number[] = [];
+      const read: number[] = [];
       const seen: number[] = [];
       const limit: number[] = [];
       const trips: number[] = [];
       // In turns, so that whatever else the machine does meets both.
       for (let round = -WARM_UP_ROUNDS; round < ROUNDS; round++) {
         const wokenMs = await wakeOnce(holder, waiter, `wake ${round}`);
+        const readMs = await wakeOnce(readingHolder, readingWaiter, `wake ${round}`);
         const pingsMs = await timed(async () => {
           await redis.ping();
           await redis.ping();
@@ -42,6 +46,7 @@ export const wake: Bench = {
         if (round < 0) continue;
         seen.push(wokenMs);
         woken.push(wokenMs - unaryMs / 2);
+        read.push(readMs - unaryMs / 2);
         limit.push(pingsMs + unaryMs);
         trips.push(3 * tripMs);
       }
@@ -49,17 +54,21 @@ export const wake: Bench = {
       const theirs = measured('SET, seen by a loop that sleeps 100 ms', await recipe(redis, fleet.store.url));
       return [
         row(ours, measured('two Redis PINGs and a bare unary call', limit), { ratioMax: 1 }),
+        row(ours, measured('the same where the wake carries no value', read)),
         row(ours, measured('three round trips to Redis', trips), { ratioMax: 1, by: 'p99' }),
         row(measured('publish sent to waiter answered', seen), theirs),
       ];
     } finally {
       redis.disconnect();
-      for (const caller of [holder, waiter]) caller.close();
+      for (const caller of [holder, waiter, readingHolder, readingWaiter]) caller.close();
       echo.stop();
-      await fleet.stop();
+      await Promise.all([fleet.stop(), reading.stop()]);
     }
   },
 };
+
+const callersOf = ({ replicas }: Fleet) =>
+  replicas.map(({ target }) => new Caller(target)) as [Caller, Caller];
 
 async function wakeOnce(holder: Caller, waiter: Caller, key: string): Promise<number> {
   const { token } = await holder.lease({ key });

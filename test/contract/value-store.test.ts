@@ -7,22 +7,27 @@ import { describeWithRedis } from '../support/describe-with-redis.js';
 import { ManualClock } from '../support/manual-clock.js';
 import { startRedisStore } from '../support/redis-store.js';
 import { valueStoreContract } from './value-store.contract.js';
+import { wokenValueContract } from './woken-value.contract.js';
+
+const inMemory = async () => {
+  const clock = new ManualClock();
+  const channel = new MemoryWakeChannel();
+  return {
+    store: new MemoryValueStore({ clock, wakes: channel }),
+    channel,
+    pass: async (ms: number) => clock.advance(ms),
+    close: async () => {},
+  };
+};
 
 describe('the value store in memory', () => {
-  valueStoreContract(async () => {
-    const clock = new ManualClock();
-    const channel = new MemoryWakeChannel();
-    return {
-      store: new MemoryValueStore({ clock, wakes: channel }),
-      channel,
-      pass: async (ms) => clock.advance(ms),
-      close: async () => {},
-    };
-  });
+  valueStoreContract(inMemory);
+  wokenValueContract(inMemory);
 });
 
 describeWithRedis('the value store on Redis', () => {
   valueStoreContract(startRedisStore);
+  wokenValueContract(startRedisStore);
 });
 
 describeWithRedis('the value store on Redis, whose steps share their calls', () => {

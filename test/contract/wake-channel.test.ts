@@ -205,6 +205,19 @@ describeWithRedis('the wake channel on a Redis that fails', () => {
     ]);
   });
 
+  test('hears once of a value that is told twice, also for replicas of the release before', async () => {
+    await until(() => channel.live);
+    await publish('value:published:1:a:value:5:0:0:0:0:c.1:2:[]new');
+    await publish('published:1:a');
+    // A replica of the release before tells it so.
+    await publish('published:1:a');
+    await publish('value:published:2:a:absent:5:0:0:0:0:c.1:2:[]');
+    await publish('published:3:a');
+    await publish('released:4:b');
+    await until(() => events.includes('released b'));
+    expect(events).toEqual(['resubscribed', ...new Array(4).fill('published a'), 'released b']);
+  });
+
   test('counts and ignores what is no wake', async () => {
     await until(() => channel.live);
     for (const message of [
@@ -216,13 +229,15 @@ describeWithRedis('the wake channel on a Redis that fails', () => {
       'published:1:a:b',
       'stamped:1:c3BhY2U:clock:[1]',
       'stamped:1:c3BhY2U:clock:["a"',
+      'value:1:a:value:5:0:0:0:0:c.1:2:[]new',
+      'value:released:1:a:value:5:0:0:0:0:c.1:2:[]new',
     ]) {
       await publish(message);
     }
     await publish('invalidated:2:d');
     await until(() => events.includes('invalidated d'));
     expect(events).toEqual(['resubscribed', 'invalidated d']);
-    expect(channel.malformed).toBe(8);
+    expect(channel.malformed).toBe(10);
   });
 
   test('says that it is lost when it is closed, and leaves the server alone after that', async () => {

@@ -94,7 +94,7 @@ export class SimReplica extends SimProcess {
     this.storeLink = link('store');
     this.wakeLink = link('wakes');
     const storeLink = new SimStoreLink(store, this, this.storeLink, time, patience.storeMs);
-    this.wakes = new SimWakeChannel(store, this, this.wakeLink, time);
+    this.wakes = new SimWakeChannel(store, this, this.wakeLink, time, this.clock);
     this.nodeLinks = connections.flat().map((connection) => connection.link);
     this.links = [...this.nodeLinks, this.storeLink, this.wakeLink];
     const runs = new SeparateRuns();

@@ -1,3 +1,4 @@
+import type { Clock } from '../../src/coordination/ports/clock.js';
 import type {
   NamespaceWake,
   Wake,
@@ -13,6 +14,11 @@ import type { VirtualTime } from './virtual-time.js';
 /** How long a broken subscription takes to come back. */
 const RESUBSCRIBE_MS = 100;
 
+/** A replica knows from its pings and their pongs when a wake was sent at the earliest. */
+const PING_EVERY_MS = 500;
+/** In one wake of so many there is no value, as if it were a large one. */
+const WITHOUT_VALUE = 4;
+
 /** One replica's subscription to the wakes. */
 export class SimWakeChannel implements WakeChannel {
   live = true;
@@ -25,6 +31,8 @@ export class SimWakeChannel implements WakeChannel {
     private readonly process: SimProcess,
     readonly link: SimLink,
     private readonly time: VirtualTime,
+    /** The replica's. */
+    private readonly clock: Pick<Clock, 'nowMs'>,
   ) {
     server.channels.push(this);
   }
@@ -37,7 +45,17 @@ export class SimWakeChannel implements WakeChannel {
   }
 
   deliver(wake: Wake, change: Change | undefined): void {
-    this.#hear(change, (listener) => listener.wake(wake));
+    const heard = { ...wake, stored: this.#storedIn(wake) };
+    this.#hear(change, (listener) => listener.wake(heard));
+  }
+
+  #storedIn({ fence, stored }: Wake): Wake['stored'] {
+    if (fence % WITHOUT_VALUE === 0) return undefined;
+    const storedAfterMs = Math.floor(this.clock.nowMs() / PING_EVERY_MS) * PING_EVERY_MS;
+    return () => {
+      const value = stored?.();
+      return value && { ...value, storedAfterMs };
+    };
   }
 
   deliverNamespace(wake: NamespaceWake, change: Change | undefined): void {

@@ -4,7 +4,7 @@ import type {
   StorePublish,
   ValueStore,
 } from '../../src/coordination/ports/value-store.js';
-import type { Wake, WakeChannel } from '../../src/coordination/ports/wake-channel.js';
+import type { Wake, WakeChannel, WokenValue } from '../../src/coordination/ports/wake-channel.js';
 import { keyOf } from '../../src/coordination/words/key.js';
 import type { Payload } from '../../src/coordination/words/outcome.js';
 import type { KeyRecord } from '../../src/coordination/words/record.js';
@@ -157,6 +157,15 @@ export class StoreTrial {
    * on its way once the wake of another key's step has come.
    */
   async wakes(): Promise<Pick<Wake, 'kind' | 'fence'>[]> {
+    return (await this.#ownWakes()).map(({ kind, fence }) => ({ kind, fence }));
+  }
+
+  /** What each of these wakes says was stored. */
+  async wokenValues(): Promise<(WokenValue | undefined)[]> {
+    return (await this.#ownWakes()).map(({ stored }) => stored?.());
+  }
+
+  async #ownWakes(): Promise<Wake[]> {
     const { wakesTakeMs } = this.under;
     if (wakesTakeMs === undefined) {
       const marker = keyOf('trial', `marker ${++ids}`).id;
@@ -169,7 +178,7 @@ export class StoreTrial {
         await new Promise((resolve) => setTimeout(resolve, wakesTakeMs));
       } while (this.#wakes.length > before);
     }
-    return this.#wakes.filter(({ id }) => id === this.id).map(({ kind, fence }) => ({ kind, fence }));
+    return this.#wakes.filter(({ id }) => id === this.id);
   }
 
   close(): void {

@@ -1,9 +1,38 @@
+import type { Payload } from '../words/outcome.js';
+import type { RebuildTimes } from '../words/record.js';
+
+/**
+ * A wake carries what was stored if the value and its tags, as JSON, have so many bytes together. Every replica receives
+ * it, also those that have no use for it: `npm run bench -- wakes`.
+ */
+export const WAKE_VALUE_BYTES_MAX = 1_024;
+
+/** What a publish has stored, as its wake tells it: what a read of that moment would have told. */
+export interface WokenValue {
+  readonly payload: Payload;
+  readonly ttlMs: number;
+  readonly staleMs: number;
+  readonly tags: readonly string[];
+  /** The tag clock of its lease. */
+  readonly clock: string;
+  /** How long its lease had lasted by then, on the store's clock. */
+  readonly heldMs: number;
+  readonly rebuild: RebuildTimes;
+  /** It was stored no earlier than that, on this replica's clock. */
+  readonly storedAfterMs: number;
+}
+
 /** One change of a key, as every replica receives it. */
 export interface Wake {
   readonly id: string;
   readonly kind: 'published' | 'released' | 'failed' | 'invalidated';
   /** The record's fence after the change. */
   readonly fence: number;
+  /**
+   * What was stored; absent unless it is small. It is decoded when this is called, because most replicas have no use for
+   * it. Undefined if it cannot be.
+   */
+  readonly stored?: (() => WokenValue | undefined) | undefined;
 }
 
 /** An invalidation of tags, or of a whole namespace, on the namespace's tag clock. */

@@ -106,6 +106,11 @@ export class Changes {
     return since >= this.#everythingAt ? this.#count : this.#everythingAt - 1;
   }
 
+  /** Whether all changes after `since` were heard: the channel was not lost in between. */
+  allHeardSince(since: number): boolean {
+    return since >= this.#everythingAt;
+  }
+
   /** Call it before a read of the namespace is sent. From here on its changes are remembered. */
   listenTo(namespace: string): void {
     this.#of(namespace);

@@ -69,6 +69,11 @@ export class NearCache {
     return entry.snapshot;
   }
 
+  /** What it has, fresh or not. Not a use of it: it is dropped for others no later. */
+  peek(id: string): Snapshot | undefined {
+    return this.#entries.get(id)?.snapshot;
+  }
+
   /** The value that it has, fresh or not, so that a read need not transfer it again. */
   known(id: string): StoredValue | undefined {
     return this.#entries.get(id)?.snapshot.record.value;

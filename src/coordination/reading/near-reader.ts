@@ -52,7 +52,11 @@ export class NearReader {
   expired({ key }: Pick<Readers, 'key'>): Snapshot | undefined {
     const { clock, wakes } = this.parts;
     const snapshot = wakes.live ? this.near.get(key.id) : undefined;
-    return snapshot && hitOf(snapshot, clock.nowMs(), false)?.fresh !== true ? snapshot : undefined;
+    if (snapshot === undefined) return undefined;
+    // Counted from when it was sent, it would seem expired before the store's is: it was read, or stored, later than that.
+    const { readAtMs, heardAtMs = readAtMs } = snapshot;
+    const surelyMs = clock.nowMs() - (heardAtMs - readAtMs);
+    return hitOf(snapshot, surelyMs, false)?.fresh !== true ? snapshot : undefined;
   }
 
   /** Calls `arrivals` when the read is sent. Undefined as in {@link RecordReader.read}. */

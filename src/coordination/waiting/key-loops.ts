@@ -161,8 +161,19 @@ export class KeyLoops {
 
   /** A change of the key has arrived, and its record has this fence since then. */
   changed(id: string, fence: number): void {
+    this.note(id, fence);
+    this.wake(id);
+  }
+
+  /** The same, and its callers are not woken yet: they are to be fed, or woken, at once. */
+  note(id: string, fence: number): void {
     const count = this.shared.changes.keyChanged();
     this.#loops.get(id)?.room.change(count, fence);
+  }
+
+  /** The callers that wait for the key; undefined where none does. */
+  roomOf(id: string): WaitingRoom | undefined {
+    return this.#loops.get(id)?.room;
   }
 
   /** Anything may have changed. */

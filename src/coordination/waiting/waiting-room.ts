@@ -219,11 +219,10 @@ export class WaitingRoom {
   /** Callers that got another caller's rebuild. */
   served = 0;
 
-  /** The change at this `count` has arrived, and the key's record has this fence since then. */
+  /** The change at this `count` has arrived, and the key's record has this fence since then. It wakes no loop. */
   change(count: number, fence: number): void {
     this.#keyAt = count;
     this.#keyFence = this.#keyFence === Number.POSITIVE_INFINITY ? fence : Math.max(this.#keyFence, fence);
-    this.wake();
   }
 
   /** The key's loop reads again, at once or as soon as the current read has ended. */

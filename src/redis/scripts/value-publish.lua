@@ -13,6 +13,7 @@
 --   8 keep_ms   how long the record outlives its contents
 --   9 channel   where the wake is sent
 --   10 id       the key's id, for the wake
+--   11 wake_bytes_max  the wake carries a value that has with its tags, as JSON, at most so many bytes; 0 for none
 -- Reply
 --   one text, of three parts with a space between: the outcome, which is stored, stored_late, duplicate, superseded,
 --   invalidated or unknown_lease; the fence under which a value is now stored, 0 if there is none; and the tag clock of the
@@ -67,5 +68,14 @@ if before[15] then
     'failure', 'failure_fence', 'failure_until', 'failure_count', 'failed_at', 'failure_clock')
 end
 keep(KEYS[1], servable_until, before[1], ARGV[8])
-redis.call('PUBLISH', ARGV[9], 'published:' .. before[1] .. ':' .. ARGV[10])
-return (in_time and 'stored ' or 'stored_late ') .. before[1] .. ' ' .. (before[11] or '')
+local clock = before[11] or ''
+local wake = 'published:' .. before[1] .. ':' .. ARGV[10]
+if #ARGV[4] + #ARGV[7] <= tonumber(ARGV[11]) then
+  -- In one concatenation, which copies the value once.
+  redis.call('PUBLISH', ARGV[9], 'value:' .. wake .. ':' .. ARGV[3] .. ':' .. ARGV[5] .. ':' .. ARGV[6] .. ':'
+    .. text(now - armed_at) .. ':' .. mean .. ':' .. deviation .. ':' .. clock .. ':'
+    .. #ARGV[7] .. ':' .. ARGV[7] .. ARGV[4])
+end
+-- Also for replicas of the release before, which do not know the other one.
+redis.call('PUBLISH', ARGV[9], wake)
+return (in_time and 'stored ' or 'stored_late ') .. before[1] .. ' ' .. clock

@@ -87,6 +87,7 @@ describe('a publish', () => {
     const { token } = await trial.lease();
     const [waiter, strict] = [await trial.ask(), await trial.ask({ stale: 'forbid' })];
     const gate = trial.store.holdAfter('publish');
+    trial.wakes.silent = true;
     const published = trial.publish(token, 'v', { ttlMs: 500, staleMs: 500 });
     await gate.reached;
     trial.clock.advance(200);
