@@ -39,7 +39,7 @@ if before[2] ~= ARGV[1] then
   return 'unknown_lease ' .. stored .. ' '
 end
 
--- Of a lease from before the clock was set back.
+-- For a lease from before the clock was set back.
 local armed_at = math.min(now, tonumber(before[8]))
 local in_time = tonumber(before[3]) > now and tonumber(before[8]) <= now
 local mean, deviation = estimate(before[9], before[10], now - armed_at)
