@@ -4,6 +4,7 @@ import { RunningTime } from '../coordination/degradation/running-time.js';
 import type { Clock } from '../coordination/ports/clock.js';
 import { type Missing, StoreUnavailable } from '../coordination/ports/value-store.js';
 import { CoordinationError } from '../coordination/words/errors.js';
+import { PassingMap } from '../coordination/words/passing-map.js';
 import { retryMs, SILENT_MS_MAX, scriptClient, singleClient } from './client.js';
 import { entryFault, hidesItsReason } from './entry-fault.js';
 import { infoField } from './info.js';
@@ -11,7 +12,7 @@ import { OneWrite } from './one-write.js';
 import { ReplyWatch } from './reply-watch.js';
 import { isFaultOfScript, isForeignKey, isMereEnd, isUnsent, troubleOf } from './trouble.js';
 
-/** Why the store does not serve: it cannot be reached, it refuses, or it has something foreign under one key. */
+/** Why the store does not serve: it is unreachable, it refuses, or one key has foreign data. */
 export interface StoreTrouble {
   readonly kind: 'unreachable' | 'refused' | 'foreign_key';
   readonly why: string;
@@ -45,15 +46,16 @@ export class StoreConnection {
   readonly #client: Redis | Cluster;
   readonly #silenceMs: number;
   /** Rejects the calls that have no reply yet. */
-  readonly #owed = new Set<(why: StoreUnavailable) => void>();
+  #owed = new PassingMap<number, (why: StoreUnavailable) => void>();
+  #calls = 0;
   /** One for each connection: a cluster has one for each of its nodes. */
   readonly #watches = new Map<Redis, ReplyWatch>();
   readonly #running: RunningTime;
   readonly #oneWrite = new OneWrite();
-  /** Since anything came from the store while it owed something. */
+  /** How long nothing has come from the store while it owed something. */
   #silentMs = 0;
   #silent = false;
-  /** A connection was cut because it was silent, and is being made anew. */
+  /** A connection was cut because it was silent, and is being replaced. */
   #isCut = false;
   #probe: Redis | undefined;
   #probes = 0;
@@ -72,7 +74,7 @@ export class StoreConnection {
     this.#client = scriptClient(address, options.ca);
     // Without a listener ioredis writes to the console.
     this.#client.on('error', (error: Error) => this.#noteUnreachable(error));
-    // A port that needs TLS closes without a word.
+    // A port that needs TLS closes without an explanation.
     this.#client.on('close', () => this.#noteUnreachable(new Error('Connection is closed.')));
     this.#client.on('end', () => this.#connectAgain());
     this.#client.on('ready', () => {
@@ -113,7 +115,7 @@ export class StoreConnection {
 
   /**
    * Sends one step. Rejects with {@link StoreUnavailable} when there is no connection, when the reply cannot come any
-   * more, or when it says that the store cannot serve; with the reply itself where that is a fault of ours.
+   * more, or when it says that the store cannot serve; with the reply itself if that is a fault of our own.
    */
   call<T>(send: (client: Redis | Cluster) => Promise<T>): Promise<T> {
     if (this.#closed)
@@ -123,14 +125,16 @@ export class StoreConnection {
     // A cluster has a connection for each of its nodes.
     if (!(this.#client instanceof Cluster)) this.#oneWrite.gather(this.#client.stream);
     return new Promise<T>((resolve, reject) => {
-      this.#owed.add(reject);
+      this.#calls += 1;
+      const owing = this.#calls;
+      this.#owed.set(owing, reject);
       send(this.#client).then(
         (reply) => {
-          this.#owed.delete(reject);
+          this.#owed.delete(owing);
           resolve(reply);
         },
         (error) => {
-          this.#owed.delete(reject);
+          this.#owed.delete(owing);
           reject(this.faultOf(error));
         },
       );
@@ -146,8 +150,8 @@ export class StoreConnection {
   }
 
   /**
-   * ioredis gives up for good if it hears of a failover while it connects: the subscription at the sentinels that came with
-   * the last connection ends the next one, of which it knows nothing.
+   * ioredis stops for good if a failover is reported while it connects: the sentinel subscription of the previous
+   * connection ends the next one.
    */
   #connectAgain(): void {
     if (this.#closed) return;
@@ -165,7 +169,7 @@ export class StoreConnection {
     });
   }
 
-  /** For a warning only, so that it may fail: the rights for INFO may be missing. */
+  /** Only for a warning, so it may fail: the user may lack the right to use INFO. */
   async #tellRun(client: Redis): Promise<void> {
     const { onRun } = this.options;
     if (onRun === undefined) return;
@@ -182,7 +186,7 @@ export class StoreConnection {
     if (this.#silentMs >= this.#silenceMs && !this.#silent) this.#fallSilent();
     let owes = this.#owed.size > 0 || this.#silent;
     for (const watch of this.#watches.values()) {
-      // The store may answer on others: this connection may have lost its other end without a word.
+      // The store may answer on other connections: this one may have lost its other end silently.
       if (watch.passed(ms) >= this.#silenceMs) {
         this.#isCut = true;
         watch.cut(`no reply of the store within ${this.#silenceMs} ms`);
@@ -196,8 +200,9 @@ export class StoreConnection {
     this.#silent = true;
     const why = this.#unheard();
     this.#noteUnreachable(why);
-    for (const reject of this.#owed) reject(why);
-    this.#owed.clear();
+    const owed = this.#owed;
+    this.#owed = new PassingMap();
+    for (const reject of owed.values()) reject(why);
   }
 
   /** A new connection shows whether the store is silent, or only the old connection. */
@@ -210,7 +215,7 @@ export class StoreConnection {
     });
     this.#probes += 1;
     this.#probe = probe;
-    // What goes wrong with it is what the others have told already.
+    // Its errors are already reported by the other connections.
     probe.on('error', () => {});
     probe
       .connect()
@@ -233,14 +238,14 @@ export class StoreConnection {
     });
   }
 
-  /** What broke the connection is a fact, unless we broke it ourselves. */
+  /** A broken connection is a fact, unless this process broke it. */
   #missing(): Missing {
     if (this.#silent) return this.#unheard().how;
     return this.#isCut ? 'late' : 'gone';
   }
 
   #noteUnreachable(error: Error): void {
-    // What broke or prevented the connection says more than that there is none.
+    // The error that broke or prevented the connection says more than its absence.
     if (this.#closed || (this.#trouble !== undefined && isMereEnd(error))) return;
     const { address } = this;
     if (address.kind !== 'single' && hidesItsReason(error)) void this.#askWhy(error, address);
@@ -262,11 +267,11 @@ export class StoreConnection {
     this.options.onTrouble?.({ kind: 'unreachable', why, error });
   }
 
-  /** What an error of ioredis, or a reply that is one, means: {@link StoreUnavailable}, or a fault of ours. */
+  /** Converts an error or an error reply of ioredis: to {@link StoreUnavailable}, or to a fault of our own. */
   faultOf(error: unknown): unknown {
     if (!(error instanceof Error) || error instanceof TypeError) return error;
     const why = troubleOf(error);
-    // ioredis hangs the command on it, whose arguments are tokens and values: they must not reach a log.
+    // ioredis attaches the command, whose arguments are tokens and values: they must not reach a log.
     if ('command' in error) delete error.command;
     if (error.name !== 'ReplyError') {
       const reason = isMereEnd(error)

@@ -14,12 +14,13 @@
 --   9 channel   where the wake is sent
 --   10 id       the key's id, for the wake
 -- Reply
---   the outcome: stored, stored_late, duplicate, superseded, invalidated or unknown_lease; the fence under
---   which a value is now stored, as text, 0 if there is none; and the tag clock of the lease if it was stored, now
---   or before, and the value is not over, empty otherwise.
+--   one text, of three parts with a space between: the outcome, which is stored, stored_late, duplicate, superseded,
+--   invalidated or unknown_lease; the fence under which a value is now stored, 0 if there is none; and the tag clock of the
+--   lease if it was stored, now or before, and the value is not over, empty otherwise.
 
 -- include: now
 -- include: estimate
+-- include: text
 -- include: remember
 -- include: keep
 local before = redis.call('HMGET', KEYS[1],
@@ -28,17 +29,17 @@ local before = redis.call('HMGET', KEYS[1],
 
 if before[2] ~= ARGV[1] then
   local stored = tonumber(before[7] or 0) > now and tonumber(before[14] or 0) <= now and before[6] or '0'
-  if not before[1] then return { 'unknown_lease', stored, '' } end
+  if not before[1] then return 'unknown_lease ' .. stored .. ' ' end
   if before[4] == ARGV[1] then
     local clock = stored ~= '0' and redis.call('HGET', KEYS[1], 'value_clock')
-    return { 'duplicate', stored, clock or '' }
+    return 'duplicate ' .. stored .. ' ' .. (clock or '')
   end
-  if before[5] == ARGV[1] then return { 'invalidated', stored, '' } end
-  if tonumber(before[1]) > tonumber(ARGV[2]) then return { 'superseded', stored, '' } end
-  return { 'unknown_lease', stored, '' }
+  if before[5] == ARGV[1] then return 'invalidated ' .. stored .. ' ' end
+  if tonumber(before[1]) > tonumber(ARGV[2]) then return 'superseded ' .. stored .. ' ' end
+  return 'unknown_lease ' .. stored .. ' '
 end
 
--- Of a lease from before the clock was set back.
+-- For a lease from before the clock was set back.
 local armed_at = math.min(now, tonumber(before[8]))
 local in_time = tonumber(before[3]) > now and tonumber(before[8]) <= now
 local mean, deviation = estimate(before[9], before[10], now - armed_at)
@@ -47,9 +48,9 @@ local fresh_until = now + tonumber(ARGV[5]) * 1000
 local servable_until = fresh_until + tonumber(ARGV[6]) * 1000
 redis.call('HSET', KEYS[1],
   'value_fence', before[1],
-  'published_at', string.format('%.0f', now),
-  'fresh_until', string.format('%.0f', fresh_until),
-  'servable_until', string.format('%.0f', servable_until),
+  'published_at', text(now),
+  'fresh_until', text(fresh_until),
+  'servable_until', text(servable_until),
   'rebuild_mean', mean,
   'rebuild_deviation', deviation,
   'value_clock', before[11],
@@ -67,4 +68,4 @@ if before[15] then
 end
 keep(KEYS[1], servable_until, before[1], ARGV[8])
 redis.call('PUBLISH', ARGV[9], 'published:' .. before[1] .. ':' .. ARGV[10])
-return { in_time and 'stored' or 'stored_late', before[1], before[11] }
+return (in_time and 'stored ' or 'stored_late ') .. before[1] .. ' ' .. (before[11] or '')
