@@ -8,6 +8,7 @@ import { LeaseEnds } from './leasing/lease-ends.js';
 import { type GranterParts, LeaseGranter } from './leasing/lease-granter.js';
 import { LeaseLifecycle } from './leasing/lease-lifecycle.js';
 import { RebuildSlots } from './leasing/rebuild-slots.js';
+import { SharedTimers } from './leasing/shared-timers.js';
 import type { NamespaceStore } from './ports/namespace-store.js';
 import type { TagWake, WakeChannel } from './ports/wake-channel.js';
 import { PublishValue } from './publish-value.js';
@@ -71,7 +72,7 @@ export class Coordinator {
     const store = this.#degradation.watchedStore(parts.store);
     const quorum = this.#degradation.watchedQuorum(parts.quorum);
     const namespaces = this.#degradation.watchedNamespaces(parts.namespaces);
-    this.parts = { ...parts, store, namespaces, quorum };
+    this.parts = { ...parts, clock: new SharedTimers(parts.clock), store, namespaces, quorum };
     this.#held = new HeldLeases(parts, (lease) => void ends.ask(lease));
     const ends = new LeaseEnds(this.parts, this.#held);
     const samples = new RebuildSamples();

@@ -16,7 +16,7 @@ import { outlasts } from './reading/counted.js';
 import type { NearCache } from './reading/near-cache.js';
 import type { RebuildSamples } from './reading/rebuild-samples.js';
 import type { Sent } from './waiting/key-loop.js';
-import type { KeyLoops } from './waiting/key-loops.js';
+import { type KeyLoops, SERVED_NONE } from './waiting/key-loops.js';
 import type { WokenValues } from './woken-values.js';
 import type { Call } from './words/call.js';
 import type { Key } from './words/key.js';
@@ -134,14 +134,16 @@ export class PublishValue {
       const outlives = this.keeper.forValue(key.namespace, result.ttlMs + result.staleMs);
       const { leaseMsMax } = this.parts.policyOf(key.namespace);
       const lock = { id: key.id, nonce: token.nonce, leaseMs: Math.min(token.leaseMs, leaseMsMax) };
-      const storing = Promise.all([this.#store(key, request), outlives]);
-      [stored] = await keepingLock(this.parts, lock, storing);
+      const answer = this.#store(key, request);
+      const storing = outlives === undefined ? answer : Promise.all([answer, outlives]).then(([it]) => it);
+      stored = await keepingLock(this.parts, lock, storing);
     } catch (error) {
       rethrowUnlessUnavailable(error);
       notStored = notStoredBy(error, result);
     }
     const maybeStored = notStored?.cause === 'reply';
-    const answer = await this.#answerOf(stored ?? { maybeStored }, key, result);
+    const answered = this.#answerOf(stored ?? { maybeStored }, key, result);
+    const answer = answered instanceof Promise ? await answered : answered;
     const feeding =
       stored === undefined
         ? this.#feedUnstored(key, result, given, sent, 'store_lost')
@@ -167,42 +169,44 @@ export class PublishValue {
     return answer;
   }
 
-  async #answerOf(
+  #answerOf(
     stored: StoredAnswer | { readonly maybeStored: boolean },
     key: Key,
     { tags }: Result,
-  ): Promise<PublishAnswer> {
+  ): PublishAnswer | Promise<PublishAnswer> {
     if ('maybeStored' in stored) return { outcome: 'not_stored', fence: 0, ...stored };
     const { outcome, fence, clock } = stored;
     if (!STORED.has(outcome)) return { outcome, fence };
-    return { outcome, fence, counts: await this.#counts(key.namespace, clock, tags) };
+    const heard = this.#heardToCount(key.namespace, clock, tags);
+    if (heard !== undefined) return { outcome, fence, counts: heard };
+    return this.#counts(key.namespace, clock, tags).then((counts) => ({ outcome, fence, counts }));
   }
 
-  /**
-   * Whether no tag and not the namespace was invalidated since this tag clock: as heard here, else as the store knows.
-   */
-  async #counts(namespace: string, clock: string, tags: readonly string[]): Promise<boolean | undefined> {
-    const { wakes, namespaces } = this.parts;
+  /** Whether no tag and not the namespace was invalidated since this tag clock, as heard here; undefined if unknown. */
+  #heardToCount(namespace: string, clock: string, tags: readonly string[]): boolean | undefined {
     const copy = { sentAt: this.changes.count, fence: 0, clock, tags };
-    const heard = wakes.live ? this.changes.stands(namespace, copy) : undefined;
-    if (heard !== undefined) return heard;
-    const now = await namespaces.read(namespace, tags).catch(undefinedIfUnavailable);
+    return this.parts.wakes.live ? this.changes.stands(namespace, copy) : undefined;
+  }
+
+  /** The same as the store knows. */
+  async #counts(namespace: string, clock: string, tags: readonly string[]): Promise<boolean | undefined> {
+    const now = await this.parts.namespaces.read(namespace, tags).catch(undefinedIfUnavailable);
     return now && outlasts(clock, now.clock, now.stamps);
   }
 
   /** Gives the waiters here what was stored, unless its tags were invalidated during the rebuild. */
-  async #feedStored(
+  #feedStored(
     key: Key,
     record: KeyRecord,
     sent: Sent,
     answer: PublishAnswer,
     { sinceUnknown = false }: Stored,
   ): Promise<number> {
-    if (answer.outcome === 'duplicate' || !STORED.has(answer.outcome)) return 0;
+    if (answer.outcome === 'duplicate' || !STORED.has(answer.outcome)) return SERVED_NONE;
     // An earlier call of the same holder may have stored it, at a time that is unknown here. The callers read it
     // instead.
-    if (sinceUnknown) return 0;
-    return answer.counts === true && answer.fence > 0 ? this.keyLoops.feed(key, record, sent) : 0;
+    if (sinceUnknown) return SERVED_NONE;
+    return answer.counts === true && answer.fence > 0 ? this.keyLoops.feed(key, record, sent) : SERVED_NONE;
   }
 
   /**
@@ -219,7 +223,7 @@ export class PublishValue {
   ): Promise<number> {
     const isUntouched =
       lease !== undefined && feeds && this.changes.untouchedSince(namespace, result.tags, lease.givenAt);
-    if (!isUntouched) return Promise.resolve(0);
+    if (!isUntouched) return SERVED_NONE;
     // Anything may have changed since the wake channel was lost, so only callers from before that get what was read
     // before it.
     const sentAt = Math.min(sent.sentAt, this.changes.heardUntil(lease.givenAt));

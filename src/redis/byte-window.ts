@@ -27,15 +27,26 @@ export class ByteWindow {
   constructor(private readonly bytesMax = WINDOW_BYTES) {}
 
   /** Calls `send` when its turn has come, at once if it fits; it is under way until the reply. */
-  async run<T>(namespace: string, expected: () => number, send: () => Promise<T>): Promise<T> {
-    let bytes = expected();
-    if (!this.#waiting.has(namespace) && this.#fits(namespace, bytes)) this.#begin(namespace, bytes);
-    else bytes = await this.#turn(namespace, expected);
-    try {
-      return await send();
-    } finally {
-      this.#end(namespace, bytes);
+  run<T>(namespace: string, expected: () => number, send: () => Promise<T>): Promise<T> {
+    const bytes = expected();
+    if (this.#waiting.has(namespace) || !this.#fits(namespace, bytes)) {
+      return this.#turn(namespace, expected).then((coming) => this.#send(namespace, coming, send));
     }
+    this.#begin(namespace, bytes);
+    return this.#send(namespace, bytes, send);
+  }
+
+  #send<T>(namespace: string, bytes: number, send: () => Promise<T>): Promise<T> {
+    return send().then(
+      (reply) => {
+        this.#end(namespace, bytes);
+        return reply;
+      },
+      (error) => {
+        this.#end(namespace, bytes);
+        throw error;
+      },
+    );
   }
 
   #fits(namespace: string, bytes: number): boolean {

@@ -4,6 +4,7 @@ import { RunningTime } from '../coordination/degradation/running-time.js';
 import type { Clock } from '../coordination/ports/clock.js';
 import { type Missing, StoreUnavailable } from '../coordination/ports/value-store.js';
 import { CoordinationError } from '../coordination/words/errors.js';
+import { PassingMap } from '../coordination/words/passing-map.js';
 import { retryMs, SILENT_MS_MAX, scriptClient, singleClient } from './client.js';
 import { entryFault, hidesItsReason } from './entry-fault.js';
 import { infoField } from './info.js';
@@ -45,7 +46,8 @@ export class StoreConnection {
   readonly #client: Redis | Cluster;
   readonly #silenceMs: number;
   /** Rejects the calls that have no reply yet. */
-  readonly #owed = new Set<(why: StoreUnavailable) => void>();
+  #owed = new PassingMap<number, (why: StoreUnavailable) => void>();
+  #calls = 0;
   /** One for each connection: a cluster has one for each of its nodes. */
   readonly #watches = new Map<Redis, ReplyWatch>();
   readonly #running: RunningTime;
@@ -123,14 +125,16 @@ export class StoreConnection {
     // A cluster has a connection for each of its nodes.
     if (!(this.#client instanceof Cluster)) this.#oneWrite.gather(this.#client.stream);
     return new Promise<T>((resolve, reject) => {
-      this.#owed.add(reject);
+      this.#calls += 1;
+      const owing = this.#calls;
+      this.#owed.set(owing, reject);
       send(this.#client).then(
         (reply) => {
-          this.#owed.delete(reject);
+          this.#owed.delete(owing);
           resolve(reply);
         },
         (error) => {
-          this.#owed.delete(reject);
+          this.#owed.delete(owing);
           reject(this.faultOf(error));
         },
       );
@@ -196,8 +200,9 @@ export class StoreConnection {
     this.#silent = true;
     const why = this.#unheard();
     this.#noteUnreachable(why);
-    for (const reject of this.#owed) reject(why);
-    this.#owed.clear();
+    const owed = this.#owed;
+    this.#owed = new PassingMap();
+    for (const reject of owed.values()) reject(why);
   }
 
   /** A new connection shows whether the store is silent, or only the old connection. */

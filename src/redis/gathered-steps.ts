@@ -45,9 +45,9 @@ export class GatheredSteps {
   /** Unsent, in the order in which they are sent. */
   #calls: Call[] = [];
   /** The call of each script that takes more. */
-  readonly #growing = new Map<GatheredScript<string>, Call>();
+  #growing = new Map<GatheredScript<string>, Call>();
   /** The script that each key is unsent for. */
-  readonly #scriptOf = new Map<string, GatheredScript<string>>();
+  #scriptOf = new Map<string, GatheredScript<string>>();
 
   constructor(private readonly connection: StoreConnection) {}
 
@@ -82,8 +82,9 @@ export class GatheredSteps {
     const calls = this.#calls;
     if (calls.length === 0) return;
     this.#calls = [];
-    this.#growing.clear();
-    this.#scriptOf.clear();
+    // New ones: see PassingMap.
+    this.#growing = new Map();
+    this.#scriptOf = new Map();
     for (const call of calls) this.#send(call);
   }
 

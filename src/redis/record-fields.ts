@@ -62,14 +62,38 @@ export type RecordReply = readonly (Buffer | number | null)[];
 /** The part of a lease that no script looks into: one field, written when it is armed. */
 export function encodeLabels(labels: LeaseLabels): string {
   const { leaseMs, holder, traceparent, reason, requestKey } = labels;
+  // Put together by hand, for JSON.stringify costs 3 µs, and these are rarely more than plain letters.
+  if (PLAIN.test(holder) && PLAIN.test(traceparent) && PLAIN.test(requestKey)) {
+    return `{"leaseMs":${leaseMs},"holder":"${holder}","traceparent":"${traceparent}","reason":"${reason}","requestKey":"${requestKey}"}`;
+  }
   return JSON.stringify({ leaseMs, holder, traceparent, reason, requestKey });
+}
+
+/** Of ASCII that JSON writes as it is. */
+const PLAIN = /^[ !#-[\]-~]*$/;
+
+/** As JSON, for later reads. */
+export function encodeTags(tags: readonly string[]): string {
+  return tags.length === 0 ? '[]' : JSON.stringify(tags);
 }
 
 /** The record with nothing but a lease that was just armed. */
 export function firstLease(request: ArmRequest, fence: number): RecordFacts {
   const { nonce, expiresInMs, leaseMs, holder, traceparent, reason, requestKey, quorumLost } = request;
-  const labels = { leaseMs, holder, traceparent, reason, requestKey };
-  const lease = { nonce, fence, expiresInMs, ageMs: 0, owner: 1, quorumLost, ...labels };
+  // One by one: a spread behind other fields costs 1 µs.
+  const lease: ArmedLease = {
+    nonce,
+    fence,
+    expiresInMs,
+    leaseMs,
+    ageMs: 0,
+    holder,
+    traceparent,
+    reason,
+    requestKey,
+    owner: 1,
+    quorumLost,
+  };
   return { fence, valueFence: 0, lease };
 }
 

@@ -36,6 +36,7 @@ import {
   decodePast,
   decodeRecord,
   encodeLabels,
+  encodeTags,
   FIELDS_BYTES,
   firstLease,
   type RecordReply,
@@ -80,26 +81,21 @@ export class RedisValueStore implements ValueStore {
     this.#wakeBytesMax = connection.isCluster ? 0 : wakeValueBytesMax;
   }
 
-  async read(id: string, { known, sent }: ReadRequest = {}): Promise<KeyRecord> {
+  read(id: string, { known, sent }: ReadRequest = {}): Promise<KeyRecord> {
     const namespace = namespaceFromId(id);
     // A value that is known is rarely moved: by those that are not, its read would be taken for a large one.
     const kind = known === undefined ? namespace : `${namespace} known`;
-    let request: ReadRequest = { known, sent };
-    let leftOutBytes = 0;
-    for (;;) {
+    const read = (request: ReadRequest, leftOutBytes: number): Promise<KeyRecord> => {
       const expected = () => Math.max(leftOutBytes, this.#sizes.expected(kind));
-      const found = await this.#coming.run(namespace, expected, () =>
-        this.#read(id, kind, request, expected()),
-      );
-      if (typeof found !== 'number') return found;
-      // It was sent: that what is read now is newer does no harm.
-      request = { known };
-      leftOutBytes = found;
-    }
+      const coming = this.#coming.run(namespace, expected, () => this.#read(id, kind, request, expected()));
+      // It was sent. That what is read now is newer does no harm.
+      return coming.then((found) => (typeof found === 'number' ? read({ known }, found) : found));
+    };
+    return read({ known, sent }, 0);
   }
 
-  async arm(id: string, request: ArmRequest): Promise<ArmReply> {
-    const reply = (await this.#ask(armScript, id, {
+  arm(id: string, request: ArmRequest): Promise<ArmReply> {
+    const asked = this.#ask(armScript, id, {
       nonce: request.nonce,
       expires_in_ms: request.expiresInMs,
       fence_read: request.fenceRead,
@@ -110,10 +106,13 @@ export class RedisValueStore implements ValueStore {
       clock: request.clock,
       keep_ms: request.keepMs,
       group: request.group,
-    })) as RecordReply | Buffer;
-    // There was no record, so that nothing else is in it.
-    if (Buffer.isBuffer(reply)) return { armed: true, record: firstLease(request, Number(reply.toString())) };
-    return { armed: reply.at(-1) === 1, record: decodeFacts(reply) };
+    }) as Promise<RecordReply | Buffer>;
+    return asked.then((reply) => {
+      // There was no record, so that nothing else is in it.
+      if (Buffer.isBuffer(reply))
+        return { armed: true, record: firstLease(request, Number(reply.toString())) };
+      return { armed: reply.at(-1) === 1, record: decodeFacts(reply) };
+    });
   }
 
   async adopt(id: string, nonce: string, to?: HandOver): Promise<RecordFacts | undefined> {
@@ -140,7 +139,7 @@ export class RedisValueStore implements ValueStore {
           value,
           ttl_ms: request.ttlMs,
           stale_ms: request.staleMs,
-          tags: JSON.stringify(request.tags),
+          tags: encodeTags(request.tags),
           keep_ms: request.keepMs,
           channel: WAKE_CHANNEL,
           id,
@@ -149,12 +148,8 @@ export class RedisValueStore implements ValueStore {
         return this.#ask(publishScript, id, args, value.length);
       },
     );
-    const [outcome, fence, clock] = (await stored) as [Buffer, Buffer, Buffer];
-    const answer = {
-      outcome: outcome.toString() as StoredOutcome,
-      fence: Number(fence.toString()),
-      clock: clock.toString(),
-    };
+    const [outcome = '', fence, clock = ''] = ((await stored) as Buffer).toString().split(' ');
+    const answer = { outcome: outcome as StoredOutcome, fence: Number(fence), clock };
     if (value.length >= FORGOTTEN_BYTES_MIN && STORED_NOW.has(answer.outcome)) {
       this.#ends.stored(id, answer.fence, request.ttlMs + request.staleMs);
     }

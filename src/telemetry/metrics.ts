@@ -1,4 +1,4 @@
-import type { Histogram, Meter } from '@opentelemetry/api';
+import type { Meter } from '@opentelemetry/api';
 import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporter-prometheus';
 import { AggregationTemporality, MeterProvider, type MetricReader } from '@opentelemetry/sdk-metrics';
 import type { Observer, StoreStep, WaitEnd } from '../coordination/ports/observer.js';
@@ -46,6 +46,15 @@ const BY_NAMESPACE = {
     SECONDS_BUCKETS,
   ),
 } as const;
+const VOTES: SeriesKind = {
+  ...kind(
+    METRICS.quorumVote,
+    'How long lock nodes took to vote, by node and vote',
+    LABELS.vote,
+    SECONDS_BUCKETS,
+  ),
+  of: LABELS.node,
+};
 
 /** Figures that are read at each scrape. */
 export interface Gauges {
@@ -77,7 +86,6 @@ export class Metrics implements Omit<Observer, 'undecided' | 'publishUnanswered'
   readonly #storeSteps = new PairCounts();
   readonly #callErrors = new PairCounts();
   readonly #refused = new PairCounts();
-  readonly #vote: Histogram;
 
   /** `others` read the metrics too, for example to send them to a collector. They have a producer of `series`. */
   constructor(
@@ -88,10 +96,6 @@ export class Metrics implements Omit<Observer, 'undecided' | 'publishUnanswered'
     this.#reader = new PrometheusExporter({ preventServerStart: true, metricProducers });
     this.#provider = new MeterProvider({ resource: serviceResource(), readers: [this.#reader, ...others] });
     this.#meter = this.#provider.getMeter('dibs');
-    this.#vote = this.#meter.createHistogram(METRICS.quorumVote, {
-      description: 'How long lock nodes took to vote, by node and vote',
-      advice: { explicitBucketBoundaries: SECONDS_BUCKETS },
-    });
     const { step, ended, method, code, protocol, why } = LABELS;
     const steps = 'Steps at the value store, by how they ended';
     this.#counted(METRICS.storeSteps, steps, this.#storeSteps, [step, ended]);
@@ -146,7 +150,7 @@ export class Metrics implements Omit<Observer, 'undecided' | 'publishUnanswered'
 
   /** One lock node voted, or its vote is missing. */
   voted(node: string, vote: string, tookMs: number): void {
-    this.#vote.record(tookMs / 1000, { [LABELS.node]: node, [LABELS.vote]: vote });
+    this.series.record(VOTES, node, vote, tookMs / 1000);
   }
 
   /** Call it once. What kind of replica this is. */

@@ -7,6 +7,7 @@ import { budget } from './budget.js';
 import { burst } from './burst.js';
 import { clients } from './clients.js';
 import { cold } from './cold.js';
+import { counts } from './counts.js';
 import { cycle } from './cycle.js';
 import { footprint } from './footprint.js';
 import { growth } from './growth.js';
@@ -28,7 +29,7 @@ import { workers } from './workers.js';
 
 const RESULTS = 'test/bench/results';
 const BENCHES: readonly Bench[] = [
-  ...[stampede, burst, hits, openLoop, cold, cycle, wake, wakes, takeover, waiters],
+  ...[stampede, burst, hits, openLoop, cold, cycle, counts, wake, wakes, takeover, waiters],
   ...[tracing, stale, budget, clients, growth, footprint, values, link, affinity, workers, record, overload],
 ];
 

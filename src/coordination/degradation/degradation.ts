@@ -87,9 +87,9 @@ export class Degradation {
     };
     return {
       groupOf: (id) => quorum.groupOf(id),
-      acquire: async (id, nonce, leaseMs, heard) =>
-        noted(id, await quorum.acquire(id, nonce, leaseMs, heard)),
-      extend: async (id, nonce, leaseMs) => noted(id, await quorum.extend(id, nonce, leaseMs)),
+      acquire: (id, nonce, leaseMs, heard) =>
+        quorum.acquire(id, nonce, leaseMs, heard).then((ballot) => noted(id, ballot)),
+      extend: (id, nonce, leaseMs) => quorum.extend(id, nonce, leaseMs).then((ballot) => noted(id, ballot)),
       release: (id, nonce) => quorum.release(id, nonce),
     };
   }
@@ -108,26 +108,31 @@ export class Degradation {
     return this.#noted(step, reply, owing);
   }
 
-  async #noted<T>(
+  #noted<T>(
     step: StoreStep,
     reply: Promise<T>,
     owing: { owed?: Owed } = { owed: this.lateness.begin() },
   ): Promise<T> {
-    try {
-      const got = await reply;
-      this.#noteStore(true);
-      this.observer.storeStep(step, 'done');
-      return got;
-    } catch (error) {
-      if (error instanceof StoreUnavailable) {
-        // A late reply is not a loss.
-        if (error.how !== 'late') this.#noteStore(false);
-        this.observer.storeStep(step, error.how === 'late' ? 'late' : 'failed');
-      }
-      throw error;
-    } finally {
+    const over = () => {
       if (owing.owed !== undefined) this.lateness.end(owing.owed);
-    }
+    };
+    return reply.then(
+      (got) => {
+        this.#noteStore(true);
+        this.observer.storeStep(step, 'done');
+        over();
+        return got;
+      },
+      (error) => {
+        if (error instanceof StoreUnavailable) {
+          // A late reply is not a loss.
+          if (error.how !== 'late') this.#noteStore(false);
+          this.observer.storeStep(step, error.how === 'late' ? 'late' : 'failed');
+        }
+        over();
+        throw error;
+      },
+    );
   }
 
   #modeBy(group: GroupState | undefined): Degraded {

@@ -1,5 +1,6 @@
 import type { Clock } from '../ports/clock.js';
 import type { Observer } from '../ports/observer.js';
+import { PassingMap } from '../words/passing-map.js';
 
 /** Lateness is remembered for the current half minute and the one before. */
 const HALF_MINUTE_MS = 30_000;
@@ -21,7 +22,7 @@ export interface LatenessParts {
  */
 export class Lateness {
   /** In the order in which they were sent. */
-  readonly #owed = new Set<Owed>();
+  readonly #owed = new PassingMap<Owed, Owed>();
   readonly #listeners: (() => void)[] = [];
   #late = false;
   #lateSinceMs = 0;
@@ -57,7 +58,7 @@ export class Lateness {
   /** A request is sent. */
   begin(): Owed {
     const owed = { sentMs: this.parts.clock.nowMs() };
-    this.#owed.add(owed);
+    this.#owed.set(owed, owed);
     this.#cancel ??= this.#checkIn(this.parts.limits.storeTimeoutMs);
     return owed;
   }
@@ -80,8 +81,7 @@ export class Lateness {
   }
 
   get #oldest(): Owed | undefined {
-    const [oldest] = this.#owed;
-    return oldest;
+    return this.#owed.oldest;
   }
 
   #checkIn(ms: number): () => void {

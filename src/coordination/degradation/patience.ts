@@ -69,7 +69,16 @@ export function unlessBefore<T>(
 ): Promise<T> {
   return new Promise((resolve, reject) => {
     const cancel = clock.after(ms, () => otherwise(resolve, reject));
-    reply.then(resolve, reject).finally(cancel);
+    reply.then(
+      (value) => {
+        cancel();
+        resolve(value);
+      },
+      (error) => {
+        cancel();
+        reject(error);
+      },
+    );
   });
 }
 

@@ -1,4 +1,5 @@
 import type { Clock } from '../ports/clock.js';
+import { PassingMap } from '../words/passing-map.js';
 
 /** The most that a deadline may be late. */
 const TICK_MS = 4;
@@ -18,7 +19,7 @@ export interface DeadlineHandle<Item> {
  * and Lauck, "Hashed and Hierarchical Timing Wheels", 1987), kept in a map instead of a ring.
  */
 export class Deadlines<Item extends object> {
-  readonly #ticks = new Map<number, Tick<Item>>();
+  readonly #ticks = new PassingMap<number, Tick<Item>>();
 
   /** Calls `expired` once with each item whose time is up. */
   constructor(

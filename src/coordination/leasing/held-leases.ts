@@ -2,6 +2,7 @@ import type { Clock } from '../ports/clock.js';
 import type { Observer } from '../ports/observer.js';
 import type { Key } from '../words/key.js';
 import type { LeaseEnd, LeaseReason } from '../words/outcome.js';
+import { PassingMap } from '../words/passing-map.js';
 import type { ArmedLease } from '../words/record.js';
 import type { Token } from '../words/token.js';
 import type { Span } from '../words/trace.js';
@@ -72,12 +73,12 @@ export interface ShownLeases {
  * known. When its time is up, `atEnd` finds out.
  */
 export class HeldLeases {
-  readonly #byNonce = new Map<string, Kept>();
+  readonly #byNonce = new PassingMap<string, Kept>();
   /** The last one of each key. */
-  readonly #byKey = new Map<string, Kept>();
+  readonly #byKey = new PassingMap<string, Kept>();
   readonly #alarms: Deadlines<Kept>;
   /** Listeners to the end of a lease, by its nonce. */
-  readonly #watchers = new Map<string, (end: LeaseEnd | undefined) => void>();
+  readonly #watchers = new PassingMap<string, (end: LeaseEnd | undefined) => void>();
 
   /** Calls `atEnd` when a lease has expired as far as this replica knows. By default the lease then ends. */
   constructor(

@@ -17,7 +17,7 @@ export interface Lock {
 const EXTENSIONS_PER_LEASE = 3;
 
 /** Waits for the store's reply, and extends the lock until then, so that a late store does not cost the lease. */
-export async function keepingLock<T>(parts: KeptLockParts, lock: Lock, reply: Promise<T>): Promise<T> {
+export function keepingLock<T>(parts: KeptLockParts, lock: Lock, reply: Promise<T>): Promise<T> {
   const { clock, quorum } = parts;
   const { id, nonce, leaseMs } = lock;
   let cancel = () => {};
@@ -28,9 +28,14 @@ export async function keepingLock<T>(parts: KeptLockParts, lock: Lock, reply: Pr
     });
   };
   extendLater();
-  try {
-    return await reply;
-  } finally {
-    cancel();
-  }
+  return reply.then(
+    (value) => {
+      cancel();
+      return value;
+    },
+    (error) => {
+      cancel();
+      throw error;
+    },
+  );
 }

@@ -12,6 +12,7 @@ import type { Key } from '../words/key.js';
 import type { Degraded, Hit, Lease } from '../words/outcome.js';
 import type { Token } from '../words/token.js';
 import type { Span } from '../words/trace.js';
+import { armRequestOf } from './arm-request.js';
 import { armedSnapshot as snapshotOf } from './armed-snapshot.js';
 import {
   type Attempt,
@@ -19,7 +20,6 @@ import {
   forWhoIsHere,
   type Given,
   type Grant,
-  labelsOf,
   type Tried,
   unarmed,
 } from './attempt.js';
@@ -60,7 +60,8 @@ export class LeaseGranter {
   async attempt(key: Key, tried: Tried): Promise<Attempt> {
     const { snapshot, waiter, reason, arrivals, next, early } = tried;
     const wantedMs = this.#leaseMsOf(key, snapshot, waiter);
-    const slot = await this.shared.slots.enter(key, wantedMs);
+    const entered = this.shared.slots.enter(key, wantedMs);
+    const slot = entered instanceof Promise ? await entered : entered;
     if (slot === undefined) return { kind: 'held_back' };
     const votes = early?.take(waiter, wantedMs) ?? this.#ask(key, waiter, wantedMs);
     const { leaseMs } = votes;
@@ -188,26 +189,19 @@ export class LeaseGranter {
     let reply: ArmReply;
     let sent = this.#now(grant);
     let isOver = false;
-    const send = async () => {
-      const tagClock = await this.shared.keeper.forLease(key.namespace, snapshot.namespace?.clock ?? '');
+    const send = (tagClock: string) => {
       // No caller waits any more, and an arm that is sent now would stay armed.
       if (isOver) throw new StoreUnavailable('the tag clock came too late', { how: 'late' });
       sent = this.#now(grant);
-      return store.arm(key.id, {
-        nonce,
-        expiresInMs: Math.max(1, Math.ceil(validUntilMs - sent.readAtMs)),
-        fenceRead: snapshot.record.fence,
-        valueFenceRead: snapshot.record.valueFence,
-        quorumLost,
-        group: quorum.groupOf(key.id).name,
-        silenceMs: limits.silenceMs,
-        ...labelsOf(grant, span),
-        clock: tagClock,
-        keepMs: limits.leaseMsMax,
-      });
+      const leftMs = validUntilMs - sent.readAtMs;
+      const group = quorum.groupOf(key.id).name;
+      const toArm = { nonce, leftMs, quorumLost, group, tagClock, span };
+      return store.arm(key.id, armRequestOf(grant, toArm, limits));
     };
     try {
-      const armed = inPatience(this.parts, key.namespace, send());
+      const tagClock = this.shared.keeper.forLease(key.namespace, snapshot.namespace?.clock ?? '');
+      const arm = tagClock instanceof Promise ? tagClock.then(send) : send(tagClock);
+      const armed = inPatience(this.parts, key.namespace, arm);
       reply = await (quorumLost ? armed : keepingLock(this.parts, { id: key.id, nonce, leaseMs }, armed));
       arming?.end({ armed: reply.armed, late: clock.nowMs() - beganMs >= limits.storeTimeoutMs });
     } catch (error) {
@@ -222,7 +216,8 @@ export class LeaseGranter {
     }
     const token: Token = { kind: 'armed', nonce, fence: reply.record.fence, leaseMs };
     const { lifecycle } = this.shared;
-    const armed = await handOn({ store, lifecycle }, { grant, token, owner: 1, record: reply.record, span });
+    const given: Armed = { grant, token, owner: 1, record: reply.record, span };
+    const armed = waiter.gone ? await handOn({ store, lifecycle }, given) : given;
     if (armed === undefined) return { kind: 'abandoned' };
     const degraded = quorumLost ? 'quorum_lost' : 'none';
     return this.#give(armed, validUntilMs, degraded, snapshotOf(snapshot, armed.record, sent));
@@ -234,8 +229,12 @@ export class LeaseGranter {
     degraded: Degraded,
     snapshot: Snapshot,
   ): Promise<Attempt> {
-    const { key, waiter, reason } = grant;
-    const untilMs = await this.#afterArming(grant, token, validUntilMs);
+    const { key, waiter, reason, leaseMs } = grant;
+    const leftMs = validUntilMs - this.parts.clock.nowMs();
+    // From the first request to a lock node to the store's reply.
+    this.shared.lateness.note(leaseMs - leftMs);
+    const isLate = !waiter.gone && leftMs < leaseMs / 2;
+    const untilMs = isLate ? await this.#extendLate(grant, token, validUntilMs) : validUntilMs;
     if (waiter.gone || untilMs - this.parts.clock.nowMs() < 1) {
       await this.shared.lifecycle.endArmed(key, token, { end: 'cancelled', owner });
       return waiter.gone ? { kind: 'abandoned' } : { kind: 'undecided', by: 'lease_over' };
@@ -247,16 +246,12 @@ export class LeaseGranter {
   }
 
   /**
-   * When the lease ends. If its votes and its arm were late, it is extended: a late store is no reason to drop it, and
-   * a holder with hardly any time left would lose it during its rebuild.
+   * When a lease ends whose votes and whose arm were late. It is extended: a late store is no reason to drop it, and a
+   * holder with hardly any time left would lose it during its rebuild.
    */
-  async #afterArming(grant: Grant, token: Token, validUntilMs: number): Promise<number> {
+  async #extendLate({ key, leaseMs }: Grant, token: Token, validUntilMs: number): Promise<number> {
     const { clock } = this.parts;
-    const { key, waiter, leaseMs } = grant;
     const leftMs = validUntilMs - clock.nowMs();
-    // From the first request to a lock node to the store's reply.
-    this.shared.lateness.note(leaseMs - leftMs);
-    if (waiter.gone || leftMs >= leaseMs / 2) return validUntilMs;
     const extended = await this.shared.lifecycle
       .extendArmed(key, token, leaseMs)
       .catch(undecidedIfUnavailable);

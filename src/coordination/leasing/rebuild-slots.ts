@@ -31,9 +31,13 @@ export class RebuildSlots {
   ) {}
 
   /** Undefined if all slots are taken, or others came first: then the key waits in line. */
-  async enter({ namespace, id }: Key, ttlMs: number): Promise<Slot | undefined> {
-    const { maxRebuilds: max } = this.parts.policyOf(namespace);
+  enter(key: Key, ttlMs: number): Slot | Promise<Slot | undefined> {
+    const { maxRebuilds: max } = this.parts.policyOf(key.namespace);
     if (max === 0) return '';
+    return this.#enter(key, max, ttlMs);
+  }
+
+  async #enter({ namespace, id }: Key, max: number, ttlMs: number): Promise<Slot | undefined> {
     const line = this.#lines.get(namespace);
     if (line !== undefined && first(line) !== id) {
       line.add(id);
@@ -50,16 +54,16 @@ export class RebuildSlots {
   }
 
   /** The slot belongs to the granted lease from now on: the end of the lease gives it back. */
-  async keep(namespace: string, slot: Slot, nonce: string, ttlMs: number): Promise<void> {
-    if (slot === '' || this.parts.policyOf(namespace).maxRebuilds === 0) return;
+  keep(namespace: string, slot: Slot, nonce: string, ttlMs: number): Promise<unknown> | undefined {
+    if (slot === '' || this.parts.policyOf(namespace).maxRebuilds === 0) return undefined;
     // Without the store it expires.
-    await this.parts.namespaces.keep(namespace, slot, nonce, ttlMs).catch(rethrowUnlessUnavailable);
+    return this.parts.namespaces.keep(namespace, slot, nonce, ttlMs).catch(rethrowUnlessUnavailable);
   }
 
   /** Gives back the slot of a lease (by its nonce), or of an attempt without a lease. */
-  async leave(namespace: string, slot: Slot): Promise<void> {
-    if (slot === '' || this.parts.policyOf(namespace).maxRebuilds === 0) return;
-    await this.parts.namespaces.leave(namespace, slot).catch(rethrowUnlessUnavailable);
+  leave(namespace: string, slot: Slot): Promise<unknown> | undefined {
+    if (slot === '' || this.parts.policyOf(namespace).maxRebuilds === 0) return undefined;
+    return this.parts.namespaces.leave(namespace, slot).catch(rethrowUnlessUnavailable);
   }
 
   /** No caller waits for the key here any more, or the key has its slot. */

@@ -16,7 +16,7 @@ export interface Votes {
 }
 
 /** Asks the lock nodes, and records each vote in the caller's trace. */
-export async function ballotOf(
+export function ballotOf(
   quorum: Pick<LeaseQuorum, 'acquire'>,
   { id }: Key,
   nonce: string,
@@ -25,11 +25,13 @@ export async function ballotOf(
 ): Promise<Ballot> {
   if (trace === undefined) return quorum.acquire(id, nonce, leaseMs);
   const step = trace.begin('acquire');
-  const ballot = await quorum.acquire(id, nonce, leaseMs, (node, vote, tookMs) =>
+  const asked = quorum.acquire(id, nonce, leaseMs, (node, vote, tookMs) =>
     step.part('vote', tookMs, { node, vote }),
   );
-  step.end({ ballot: ballot.kind });
-  return ballot;
+  return asked.then((ballot) => {
+    step.end({ ballot: ballot.kind });
+    return ballot;
+  });
 }
 
 /** A learned length may be off by this factor: it is a guess anyway, and lock and lease have the same length. */

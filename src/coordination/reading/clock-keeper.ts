@@ -41,15 +41,20 @@ export class ClockKeeper {
    * one. Without an answer it is the one that was read, perhaps none. Whether there is a lease is then up to the
    * arming, and a value whose clock was lost costs a rebuild.
    */
-  async forLease(namespace: string, clockRead: string): Promise<string> {
+  forLease(namespace: string, clockRead: string): string | Promise<string> {
     const { leaseHoldMsMax } = this.parts.policyOf(namespace);
     if (clockRead !== '' && this.#lasts(namespace, leaseHoldMsMax)) return clockRead;
-    return (await this.#begin(namespace, leaseHoldMsMax).catch(undefinedIfUnavailable)) ?? clockRead;
+    const begun = this.#begin(namespace, leaseHoldMsMax).catch(undefinedIfUnavailable);
+    return begun.then((clock) => clock ?? clockRead);
   }
 
-  /** A value with this lifetime is published. Without the store it may expire early, which costs a rebuild. */
-  async forValue(namespace: string, lifeMs: number): Promise<void> {
-    if (!this.#lasts(namespace, lifeMs)) await this.#begin(namespace, lifeMs).catch(undefinedIfUnavailable);
+  /**
+   * A value with this lifetime is published. Undefined if the namespace outlasts it. Without the store the value may expire
+   * early, which costs a rebuild.
+   */
+  forValue(namespace: string, lifeMs: number): Promise<unknown> | undefined {
+    if (this.#lasts(namespace, lifeMs)) return undefined;
+    return this.#begin(namespace, lifeMs).catch(undefinedIfUnavailable);
   }
 
   #lasts(namespace: string, ms: number): boolean {

@@ -83,7 +83,8 @@ export class RecordReader {
     const record = await store.read(key.id, { known, sent });
     const { readAtMs, arrived, sentAt, namespace } = read.asked ?? this.#ask(key, arrivals());
     const { clock: tagClock, rebuild, stamps } = await namespace;
-    const counted = await this.#counted(key, record, { clock: tagClock, stamps });
+    const counting = this.#counted(key, record, { clock: tagClock, stamps });
+    const counted = counting instanceof Promise ? await counting : counting;
     return {
       record: counted,
       uncounted: counted.value === undefined ? record.value : undefined,
@@ -120,27 +121,25 @@ export class RecordReader {
   /** Call it when a read is sent. The namespace is read at the same time. */
   #ask({ namespace: name }: Key, arrived: number): Asked {
     const namespace = this.#namespace(name);
-    // If the read itself fails, nothing awaits this one.
-    namespace.catch(() => {});
     return { readAtMs: this.parts.clock.nowMs(), arrived, sentAt: this.shared.changes.count, namespace };
   }
 
   /**
    * The record, with its value if that counts. The stamps of a value's tags are read only if the clock has moved on.
    */
-  async #counted<Value extends ValueFacts, Record extends RecordFacts & { value?: Value | undefined }>(
+  #counted<Value extends ValueFacts, Record extends RecordFacts & { value?: Value | undefined }>(
     { namespace }: Key,
     record: Record,
     known: Pick<NamespaceRecord, 'clock' | 'stamps'>,
-  ): Promise<Record> {
+  ): Record | Promise<Record> {
     const { failure, value } = record;
     const tags = value === undefined || value.clock === known.clock ? [] : value.tags;
-    const now = tags.length === 0 ? known : await this.parts.namespaces.read(namespace, tags);
-    const failed = failure && withBackOff(failure, known.clock, known.stamps);
-    return withValue(
-      failed === failure ? record : { ...record, failure: failed },
-      value && counted(value, now.clock, now.stamps),
-    );
+    const by = (now: Pick<NamespaceRecord, 'clock' | 'stamps'>) => {
+      const failed = failure && withBackOff(failure, known.clock, known.stamps);
+      const told = failed === failure ? record : { ...record, failure: failed };
+      return withValue(told, value && counted(value, now.clock, now.stamps));
+    };
+    return tags.length === 0 ? by(known) : this.parts.namespaces.read(namespace, tags).then(by);
   }
 
   /** What this replica itself knows about the key, if the store is lost. Undefined if it is only late. */
@@ -169,6 +168,8 @@ export class RecordReader {
       });
     if (this.#thisTurn.size === 0) queueMicrotask(() => this.#thisTurn.clear());
     this.#thisTurn.set(namespace, looking);
+    // If the read of the key itself fails, nothing awaits this one.
+    looking.catch(() => {});
     return looking;
   }
 }

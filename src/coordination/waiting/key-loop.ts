@@ -171,7 +171,8 @@ export class KeyLoop {
     };
     attempting.then(ended, ended);
     while (!over) {
-      await room.sleep(POLL_MS_MAX);
+      // There is nothing to poll for while no caller is here, and the next one wakes the room.
+      await room.sleep(room.size > 0 ? POLL_MS_MAX : Number.POSITIVE_INFINITY);
       if (over) break;
       // The attempt may outlast the callers that were here when it began.
       const snapshot = room.size > 0 ? await reader.read(room, arrivals) : undefined;

@@ -9,6 +9,7 @@ import type { NearReader } from '../reading/near-reader.js';
 import { CoordinationError } from '../words/errors.js';
 import type { Key } from '../words/key.js';
 import type { Degraded } from '../words/outcome.js';
+import { PassingMap } from '../words/passing-map.js';
 import type { KeyRecord } from '../words/record.js';
 import { Answers, type AnswersParts } from './answers.js';
 import { KeyLoop, type KeyLoopParts, type Sent } from './key-loop.js';
@@ -54,11 +55,14 @@ export interface ShownWaits {
   readonly longestMs: number;
 }
 
+/** {@link KeyLoops.feed} where no caller waits. */
+export const SERVED_NONE: Promise<number> = Promise.resolve(0);
+
 /** The loops of all keys that callers ask for. Admits, wakes, times out and dismisses the callers. */
 export class KeyLoops {
-  readonly #loops = new Map<string, KeyLoop>();
+  readonly #loops = new PassingMap<string, KeyLoop>();
   /** The loops of this turn's new keys, which have not read yet. */
-  readonly #beginning = new Set<KeyLoop>();
+  #beginning = new Set<KeyLoop>();
   /** A caller joined one of them since the last turn. */
   #joined = false;
   readonly #loopParts: KeyLoopParts;
@@ -178,8 +182,8 @@ export class KeyLoops {
   }
 
   /** {@link KeyLoop.feed}; 0 where no caller waits for the key. */
-  async feed({ id }: Key, record: KeyRecord, sent: Sent, degraded?: Degraded): Promise<number> {
-    return (await this.#loops.get(id)?.feed(record, sent, degraded)) ?? 0;
+  feed({ id }: Key, record: KeyRecord, sent: Sent, degraded?: Degraded): Promise<number> {
+    return this.#loops.get(id)?.feed(record, sent, degraded) ?? SERVED_NONE;
   }
 
   /** From now on no caller waits or gets a lease here. Hits are still served. */
@@ -212,8 +216,8 @@ export class KeyLoops {
       await this.parts.clock.turn();
       if (!this.#joined) break;
     }
-    const loops = [...this.#beginning];
-    this.#beginning.clear();
+    const loops = this.#beginning;
+    this.#beginning = new Set();
     for (const loop of loops) void this.#run(loop);
   }
 

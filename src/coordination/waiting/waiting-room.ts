@@ -274,11 +274,11 @@ export class WaitingRoom {
     this.#rouse?.();
   }
 
-  /** Sleeps until woken, left by the last, or `ms` have passed; not at all if a wake came since {@link beginRead}. */
-  async sleep(ms: number): Promise<void> {
-    if (this.#woken) return;
-    await new Promise<void>((resolve) => {
-      const cancel = this.clock.after(ms, () => this.#rouse?.());
+  /** Sleeps until woken, left by the last, or `ms` have passed, if that is finite; not at all if a wake came since {@link beginRead}. */
+  sleep(ms: number): Promise<void> {
+    if (this.#woken) return AWAKE;
+    return new Promise((resolve) => {
+      const cancel = Number.isFinite(ms) ? this.clock.after(ms, () => this.#rouse?.()) : () => {};
       this.#rouse = () => {
         this.#rouse = undefined;
         cancel();
@@ -287,6 +287,9 @@ export class WaitingRoom {
     });
   }
 }
+
+/** {@link WaitingRoom.sleep} where there is no reason to. */
+const AWAKE = Promise.resolve();
 
 /**
  * Both snapshots show the same lease, which runs, over the same value: a caller that waited by the first continues

@@ -16,6 +16,7 @@
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
+-- include: text
 -- include: keep
 local before = redis.call('HMGET', KEYS[1],
   'nonce', 'lease_until', 'servable_until', 'failure_until', 'armed_at', 'fence', 'alone', 'by')

@@ -15,12 +15,13 @@
 --   10 id       the key's id, for the wake
 --   11 wake_bytes_max  the wake carries a value that has with its tags, as JSON, at most so many bytes; 0 for none
 -- Reply
---   the outcome: stored, stored_late, duplicate, superseded, invalidated or unknown_lease; the fence under
---   which a value is now stored, as text, 0 if there is none; and the tag clock of the lease if it was stored, now
---   or before, and the value is not over, empty otherwise.
+--   one text, of three parts with a space between: the outcome, which is stored, stored_late, duplicate, superseded,
+--   invalidated or unknown_lease; the fence under which a value is now stored, 0 if there is none; and the tag clock of the
+--   lease if it was stored, now or before, and the value is not over, empty otherwise.
 
 -- include: now
 -- include: estimate
+-- include: text
 -- include: remember
 -- include: keep
 local before = redis.call('HMGET', KEYS[1],
@@ -29,14 +30,14 @@ local before = redis.call('HMGET', KEYS[1],
 
 if before[2] ~= ARGV[1] then
   local stored = tonumber(before[7] or 0) > now and tonumber(before[14] or 0) <= now and before[6] or '0'
-  if not before[1] then return { 'unknown_lease', stored, '' } end
+  if not before[1] then return 'unknown_lease ' .. stored .. ' ' end
   if before[4] == ARGV[1] then
     local clock = stored ~= '0' and redis.call('HGET', KEYS[1], 'value_clock')
-    return { 'duplicate', stored, clock or '' }
+    return 'duplicate ' .. stored .. ' ' .. (clock or '')
   end
-  if before[5] == ARGV[1] then return { 'invalidated', stored, '' } end
-  if tonumber(before[1]) > tonumber(ARGV[2]) then return { 'superseded', stored, '' } end
-  return { 'unknown_lease', stored, '' }
+  if before[5] == ARGV[1] then return 'invalidated ' .. stored .. ' ' end
+  if tonumber(before[1]) > tonumber(ARGV[2]) then return 'superseded ' .. stored .. ' ' end
+  return 'unknown_lease ' .. stored .. ' '
 end
 
 -- Of a lease from before the clock was set back.
@@ -48,9 +49,9 @@ local fresh_until = now + tonumber(ARGV[5]) * 1000
 local servable_until = fresh_until + tonumber(ARGV[6]) * 1000
 redis.call('HSET', KEYS[1],
   'value_fence', before[1],
-  'published_at', string.format('%.0f', now),
-  'fresh_until', string.format('%.0f', fresh_until),
-  'servable_until', string.format('%.0f', servable_until),
+  'published_at', text(now),
+  'fresh_until', text(fresh_until),
+  'servable_until', text(servable_until),
   'rebuild_mean', mean,
   'rebuild_deviation', deviation,
   'value_clock', before[11],
@@ -71,9 +72,9 @@ local wake = 'published:' .. before[1] .. ':' .. ARGV[10]
 if #ARGV[4] + #ARGV[7] <= tonumber(ARGV[11]) then
   -- In one concatenation, which copies the value once.
   redis.call('PUBLISH', ARGV[9], 'value:' .. wake .. ':' .. ARGV[3] .. ':' .. ARGV[5] .. ':' .. ARGV[6] .. ':'
-    .. string.format('%.0f', now - armed_at) .. ':' .. mean .. ':' .. deviation .. ':' .. before[11] .. ':'
+    .. string.format('%.0f', now - armed_at) .. ':' .. mean .. ':' .. deviation .. ':' .. (before[11] or '') .. ':'
     .. #ARGV[7] .. ':' .. ARGV[7] .. ARGV[4])
 end
 -- Also for replicas of the release before, which do not know the other one.
 redis.call('PUBLISH', ARGV[9], wake)
-return { in_time and 'stored' or 'stored_late', before[1], before[11] }
+return (in_time and 'stored ' or 'stored_late ') .. before[1] .. ' ' .. (before[11] or '')

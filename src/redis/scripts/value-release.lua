@@ -20,6 +20,7 @@
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
+-- include: text
 -- include: remember
 -- include: keep
 local before = redis.call('HMGET', KEYS[1],

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { decodeRecord, RECORD_FIELDS } from '../../../src/redis/record-fields.js';
+import { decodeRecord, encodeLabels, encodeTags, RECORD_FIELDS } from '../../../src/redis/record-fields.js';
 
 const scripts = new URL('../../../src/redis/scripts/', import.meta.url);
 
@@ -22,6 +22,37 @@ describe('the fields of a record', () => {
     expect([...explained].sort()).toEqual(
       [...RECORD_FIELDS, 'by', 'value', 'done', 'lease_clock', 'past'].sort(),
     );
+  });
+
+  test.each([
+    ...[
+      '',
+      'worker vm:12',
+      ' !#[]~',
+      '"',
+      '\\',
+      'a\nb',
+      '\u007f',
+      'é',
+      '\u2028',
+      '\ud800',
+      '\u0000',
+      '<html>',
+    ],
+  ])('of a lease and of its tags are JSON, whatever a caller calls itself: %j', (text) => {
+    for (const name of ['holder', 'traceparent', 'requestKey']) {
+      const plain = {
+        leaseMs: 1_234.5,
+        holder: 'h',
+        traceparent: '',
+        reason: 'miss',
+        requestKey: '',
+      } as const;
+      const labels = { ...plain, [name]: text };
+      expect(encodeLabels(labels)).toBe(JSON.stringify(labels));
+    }
+    expect(encodeTags([text, 'b'])).toBe(JSON.stringify([text, 'b']));
+    expect(encodeTags([])).toBe('[]');
   });
 
   test('decode to a value that keeps no more memory than its own', () => {

@@ -75,6 +75,32 @@ describe('namespaces', () => {
   });
 });
 
+describe('what is no namespace', () => {
+  it('has series under its own label, which never end and take no place', async () => {
+    const { clock, series, call, collected } = trial();
+    const VOTES = { ...TOOK, of: 'node', label: 'vote' };
+    for (let n = 0; n < NAMESPACES_MAX; n += 1) call(`space ${n}`);
+    series.record(VOTES, 'one:7001', 'for', 0.5);
+    series.record(VOTES, 'one:7001', 'held', 2);
+    await collected();
+    clock.advance(2 * IDLE_MS_MAX);
+    await collected();
+    series.record(VOTES, 'one:7001', 'for', 1);
+    const metrics = await collected();
+    expect(metrics.map(({ descriptor }) => descriptor.name)).toEqual([TOOK.name]);
+    expect(metrics[0]?.dataPoints).toMatchObject([
+      {
+        attributes: { node: 'one:7001', vote: 'for' },
+        value: { count: 2, sum: 1.5, buckets: { counts: [0, 2, 0] } },
+      },
+      {
+        attributes: { node: 'one:7001', vote: 'held' },
+        value: { count: 1, sum: 2, buckets: { counts: [0, 0, 1] } },
+      },
+    ]);
+  });
+});
+
 describe('a reader', () => {
   it('reads all since the start', async () => {
     const { series, collected } = trial();

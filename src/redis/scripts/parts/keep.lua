@@ -2,5 +2,5 @@
 -- its fence: the next one would be lower otherwise, after the clock was set back.
 local function keep(key, last_us, fence, keep_ms)
   local end_ms = math.max(math.ceil(last_us / 1000) + tonumber(keep_ms), math.ceil(tonumber(fence) / 1000) + 1)
-  redis.call('PEXPIREAT', key, string.format('%.0f', end_ms))
+  redis.call('PEXPIREAT', key, text(end_ms))
 end

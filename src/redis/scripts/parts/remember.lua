@@ -1,7 +1,7 @@
 -- The line of a lease that has ended. A plain holder stands in the lease's JSON as it stands in the line: it is taken
 -- over as it is, for decoding and encoding cost several times as much.
 local function past_line(fence, armed_at, ended_at, how, lease, failure)
-  local held_us, at = string.format('%.0f', ended_at - armed_at), string.format('%.0f', ended_at)
+  local held_us, at = text(ended_at - armed_at), text(ended_at)
   local holder = failure == '' and string.match(lease, '^{"leaseMs":[%d.]+,"holder":("[^"\\]*")')
   if holder then
     return '{"holder":' .. holder .. ',"fence":"' .. fence .. '","held_us":"' .. held_us .. '","ended_at":"' .. at
@@ -13,9 +13,10 @@ end
 
 -- The lease that ends is remembered as a line of JSON, before those that ended earlier: as many as fit into 2,048 bytes.
 local function past_with(line, past)
+  if not past then return line end
   local lines = { line }
   local bytes = #line
-  for line in string.gmatch(past or '', '[^\n]+') do
+  for line in string.gmatch(past, '[^\n]+') do
     bytes = bytes + #line + 1
     if #lines == 16 or bytes > 2048 then break end
     table.insert(lines, line)

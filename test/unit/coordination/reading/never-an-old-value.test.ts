@@ -190,6 +190,16 @@ describe('a stored publish whose reply is late', () => {
     expect(trial.namespaces.asked).toHaveLength(asked);
   });
 
+  it('feeds no caller, also none that came before its tag was invalidated', async () => {
+    const { trial, ask, lease, publish, invalidate } = fleet();
+    const { token } = await lease();
+    const waiter = await ask({ waitMs: 5_000 });
+    await invalidate('tag');
+    expect(await publish(token, 'old', ['red'])).toMatchObject({ counts: false });
+    await trial.settle();
+    expect(isWaiting(waiter) || waiter.answer?.outcome.kind === 'lease').toBe(true);
+  });
+
   it('asks the store whether it counts where the replica may have missed a change', async () => {
     const { trial, lease, publish, invalidate } = fleet();
     const { token } = await lease();
