@@ -1,11 +1,11 @@
-// The stages of the clients in other languages: each generated again and compared, built, checked and tested.
+// The stages of the clients in other languages: each is generated and compared, built, checked and tested.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { cannotRun, countsOf, FAILED, root, runKeeping } from './commands.mjs';
 
-/** What must be on the machine for each. */
+/** The commands that each client needs. */
 const PROBES = {
   go: ['go', 'version'],
   python: ['python3', '-c', 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))'],

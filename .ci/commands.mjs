@@ -11,10 +11,10 @@ export const PASSED = { passed: 1, failed: 0, skipped: 0 };
 export const FAILED = { passed: 0, failed: 1, skipped: 0 };
 const SKIPPED = { passed: 0, failed: 0, skipped: 1 };
 
-/** Where a stage prints: on ours at once, or, beside others, kept until it has ended. */
+/** Where a stage prints: at once, or, if stages run in parallel, after it has ended. */
 export const AT_ONCE = { write: (data) => process.stdout.write(data) };
 
-/** Runs a command with its output streamed to ours; its exit code. */
+/** Runs a command, streams its output, and returns its exit code. */
 export function run(command, args, options = {}) {
   return new Promise((resolve) => {
     const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], ...options });
@@ -32,7 +32,7 @@ export async function commands(...lines) {
   return failed ? FAILED : PASSED;
 }
 
-/** As {@link run}, with what was printed kept too. */
+/** As {@link run}, and also returns the output. */
 export function runKeeping(command, args, out = AT_ONCE) {
   return new Promise((resolve) => {
     const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
@@ -50,7 +50,7 @@ export function runKeeping(command, args, out = AT_ONCE) {
   });
 }
 
-/** Something that cannot run here: loud on a laptop, a failure where everything must be there. */
+/** Reports something that cannot run here: a warning on a laptop, a failure with `CI=true`. */
 export function cannotRun(what, out = AT_ONCE) {
   out.write(`\n*** SKIPPED: ${what}\n\n`);
   return underCi ? FAILED : SKIPPED;

@@ -1,4 +1,4 @@
-// Copies what the service reads at run time and tsc does not carry along from src to dist.
+// Copies the files that the service reads at run time, and that tsc does not copy, from src to dist.
 import { chmodSync, cpSync, statSync } from 'node:fs';
 import { dirname, extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,5 +11,5 @@ cpSync(join(root, 'src'), join(root, 'dist'), {
   filter: (source) => statSync(source).isDirectory() || ASSETS.includes(extname(source)),
 });
 
-// A command that `npx` runs as it stands; tsc writes files without the right to run.
+// `npx` runs this file directly; tsc writes files that are not executable.
 chmodSync(join(root, 'dist', 'cli.js'), 0o755);

@@ -1,5 +1,5 @@
-// Programs that tests run and that no distribution has: built from their Go modules, whose versions and hashes are pinned in
-// test/programs/PIN. Each is built once for each pin, and kept.
+// Programs that tests run and that are in no distribution: built from their Go modules, whose versions and hashes are
+// pinned in test/programs/PIN. Each is built once per pin and kept.
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
@@ -20,7 +20,7 @@ export async function findGoProgram(root, name, pin = /** @type {any} */ (name))
   if (existsSync(path)) return path;
   mkdirSync(cache, { recursive: true });
   console.log(`building ${name} from its Go module, once; this may take ten minutes`);
-  // Built aside, so that no other process runs half of it.
+  // Built under another name, so that no other process runs an incomplete file.
   const fresh = `${path}.${process.pid}`;
   try {
     await go(['build', '-trimpath', `-ldflags=${linkOf(module)}`, '-o', fresh, toolOf(module, name)], module);

@@ -1,5 +1,6 @@
-// Runs the tests of a Go module and counts them: one that has subtests is none itself, and what failed beside them is one more.
-// `node go-tests.mjs FOLDER [FLAGS OF go test]` prints the counts as its last line, and is what the Go client's own `test` runs.
+// Runs the tests of a Go module and counts them. A test with subtests does not count itself; a failure outside of
+// subtests counts as one more. `node go-tests.mjs FOLDER [FLAGS OF go test]` prints the counts as its last line. The Go
+// client's own `test` runs it.
 import { spawn, spawnSync } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';

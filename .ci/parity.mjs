@@ -1,7 +1,7 @@
-// The table of features in `clients/README.md`, made from `clients/parity.yaml`. Each cell names public symbols, and this
-// program finds each of them in the client's code. Each row may name scenarios of the conformance suite. Each must be
-// one that every client of the row plays, and not a known failure. `--check` only compares, and exits with 1 if the
-// table is another one.
+// Generates the table of features in `clients/README.md` from `clients/parity.yaml`. Each cell names public symbols,
+// and this program finds each of them in the client's code. Each row may name scenarios of the conformance suite: each
+// client of the row must play them, and none may be a known failure. `--check` only compares, and exits with 1 if the
+// table differs.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,7 +11,7 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const PAGE = 'clients/README.md';
 const MARKS = ['<!-- Made by `node .ci/parity.mjs` from parity.yaml. -->\n', '\n<!-- Until here. -->'];
 
-/** The files of a folder, as far as users' programs are made of them. */
+/** The files of a folder that are part of users' programs. */
 function sources(folder, ending, isTest = () => false) {
   return readdirSync(join(root, folder), { withFileTypes: true, recursive: true })
     .filter((entry) => entry.isFile() && entry.name.endsWith(ending) && !isTest(entry.name))
@@ -24,7 +24,7 @@ function sources(folder, ending, isTest = () => false) {
 
 const escaped = (name) => name.replace(/[^\w]/g, '\\$&');
 
-/** Top-level blocks that begin with a line like this, each to the line that closes it. */
+/** Top-level blocks that begin with such a line, each up to its closing line. */
 function blocks(files, head, close) {
   const its = [];
   for (const { text } of files) {
@@ -120,7 +120,7 @@ export const LANGUAGES = {
 
 const NAMES = { typescript: 'TypeScript', go: 'Go', python: 'Python', java: 'Java', rust: 'Rust' };
 
-/** A symbol is `Name`, `Owner.member`, or `'a text'` that stands in the code, such as the name of a metric. */
+/** A symbol is `Name`, `Owner.member`, or `'a text'` in the code, such as the name of a metric. */
 export function stands(language, files, symbol) {
   const [, text] = /^'(.*)'$/.exec(symbol) ?? [];
   // A whole text, or the beginning of one: not a part of another name.
@@ -137,7 +137,7 @@ export function stands(language, files, symbol) {
   );
 }
 
-/** As its users write it. */
+/** As users write it. */
 function shown(language, symbol) {
   if (symbol.startsWith("'")) return `\`${symbol.slice(1, -1)}\``;
   const [owner, member] = symbol.split(/\.(.*)/);
@@ -152,7 +152,7 @@ export function readScenarios() {
     .flatMap((file) => parseAllDocuments(readFileSync(join(folder, file), 'utf8')).map((one) => one.toJS()));
 }
 
-/** Why a scenario does not show the feature in this language; undefined where it does. */
+/** Why a scenario does not show the feature in this language; undefined if it does. */
 function unshown(name, language, { scenarios, knownFailures }) {
   const scenario = scenarios.find((it) => it.name === name);
   if (scenario === undefined) return 'is no scenario';
@@ -163,7 +163,7 @@ function unshown(name, language, { scenarios, knownFailures }) {
   return isKnown ? `is a known failure of ${language}` : undefined;
 }
 
-/** What the rows claim and the code does not show. */
+/** Claims of the rows that the code does not confirm. */
 export function faultsOf(rows, tests) {
   const faults = [];
   for (const language of Object.keys(LANGUAGES)) {

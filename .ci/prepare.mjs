@@ -1,6 +1,6 @@
-// Installs and builds what is missing, so that `npm start` and `npm test` work alone on a fresh clone.
-// Plain Node without dependencies: it runs before there are any. It writes to standard error only,
-// for standard output belongs to whatever is started next.
+// Installs and builds what is missing, so that `npm start` and `npm test` work on a fresh clone. Plain Node without
+// dependencies, because it runs before they are installed. It writes to standard error only, because standard output
+// belongs to the program that starts next.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
@@ -31,8 +31,8 @@ function run(command, args, cwd) {
 }
 
 /**
- * Whether what stands in `node_modules` is what the lock file names. npm keeps a lock file of its own
- * in there, written last, so that an interrupted install is seen too.
+ * Whether `node_modules` matches the lock file. npm keeps its own lock file there, written last, so an interrupted
+ * install is detected too.
  */
 function installed(folder) {
   const own = join(folder, 'node_modules', '.package-lock.json');
@@ -41,7 +41,7 @@ function installed(folder) {
   return Object.entries(wanted).every(([path, entry]) => {
     if (!path.includes('node_modules/') || entry.link) return true;
     const there = present[path];
-    // Binaries for other machines stand in the lock file and are never installed.
+    // Binaries for other machines are in the lock file and are never installed.
     if (!there) return entry.optional === true;
     return there.version === entry.version && there.integrity === entry.integrity;
   });
@@ -97,8 +97,8 @@ function removeLockOf(deadHolder) {
   const aside = `${lock}.${process.pid}`;
   try {
     renameSync(lock, aside);
-    // Two that wait see the same dead holder; the first takes over; the second moves the first one's
-    // lock aside: it has to be put back.
+    // Two waiting processes see the same dead holder, and the first takes over. The second then moves the first one's
+    // lock aside and has to put it back.
     if (Number(readlinkSync(aside)) !== deadHolder) renameSync(aside, lock);
   } catch (error) {
     if (error.code !== 'ENOENT') throw error;
@@ -106,7 +106,7 @@ function removeLockOf(deadHolder) {
   rmSync(aside, { force: true });
 }
 
-/** One process at a time installs or builds; a lock whose process has died is taken over. */
+/** One process at a time installs or builds; the lock of a dead process is taken over. */
 async function locked(work) {
   for (let look = 0; ; look++) {
     try {
@@ -130,7 +130,7 @@ async function locked(work) {
   }
 }
 
-/** Installs the packages of a folder below the root, or of the root itself, where they are missing. */
+/** Installs the packages of the root or of a folder below it, if any are missing. */
 export async function prepareFolder(folder) {
   const path = join(root, folder);
   if (installed(path)) return;

@@ -1,5 +1,5 @@
-// Prometheus, and `promtool`, which checks alert rules as Prometheus reads them and plays their tests. Those on the PATH; on
-// Debian and Ubuntu else those in the package `prometheus`, unpacked and not installed: installed it would start a server.
+// Prometheus and `promtool`, which checks alert rules and runs their tests. From the PATH; on Debian and Ubuntu
+// otherwise from the package `prometheus`, unpacked but not installed, because installing would start a server.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -13,7 +13,7 @@ function answers(tool) {
 }
 
 /**
- * The paths of both, if both run; undefined if there are none and none can be had.
+ * The paths of both, if both run; undefined if they are not available.
  *
  * @param {string} root
  * @returns {{ prometheus: string, promtool: string } | undefined}
@@ -41,10 +41,10 @@ export function findPrometheus(root) {
 
 /** @param {string} folder */
 function unpack(folder) {
-  // The folder is root's, and apt would rather download as nobody.
+  // The folder belongs to root, and apt would otherwise download as the user nobody.
   const download = ['download', '-q', '-o', 'APT::Sandbox::User=root', 'prometheus'];
   const fetched = () => succeeds('apt-get', download, { cwd: folder });
-  // A fresh machine knows of no package until it has asked, which only root may.
+  // A fresh machine has no package lists until `apt-get update`, which only root may run.
   if (!fetched() && !(succeeds('apt-get', ['update', '-q']) && fetched())) return false;
   const [archive = ''] = readdirSync(folder);
   return succeeds('dpkg-deb', ['--extract', archive, '.'], { cwd: folder });

@@ -1,7 +1,7 @@
-// What `npm run sbom` runs: writes dist/sbom.cdx.json, a CycloneDX list of the packages that the service needs at run time.
-// `npm sbom --omit dev` alone leaves out what is also a development package of the client in the workspace, @bufbuild/protobuf
-// for one. So it is asked in a folder that has the service's own dependencies and nothing else; npm names the product after
-// that folder.
+// What `npm run sbom` runs: writes dist/sbom.cdx.json, a CycloneDX list of the packages that the service needs at run
+// time. `npm sbom --omit dev` alone omits packages that are also development packages of the client in the workspace,
+// for example @bufbuild/protobuf. So it runs in a folder that has only the service's own dependencies; npm names the
+// product after that folder.
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

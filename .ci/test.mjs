@@ -1,6 +1,6 @@
-// What `npm test` runs: every check and every suite, each as a stage with its seconds. A stage that
-// fails does not stop the others, so that one run shows everything. The last line is
-// `N passed, N failed, N skipped` over all suites, where a stage that is not a suite counts as one.
+// What `npm test` runs: every check and every suite, each as a stage with its duration. A failed stage does not stop
+// the others, so one run shows everything. The last line is `N passed, N failed, N skipped` over all suites; a stage
+// that is not a suite counts as one.
 import { spawnSync } from 'node:child_process';
 import {
   cpSync,
@@ -38,9 +38,9 @@ const scratch = mkdtempSync(join(tmpdir(), 'dibs-test-'));
 process.on('exit', () => rmSync(scratch, { recursive: true, force: true }));
 
 const args = process.argv.slice(2);
-/** `--long` is the form for the night: suites that read this repeat more and search deeper. */
+/** `--long` is the nightly form: some suites read this, repeat more and search deeper. */
 if (args.includes('--long')) process.env.DIBS_TEST_LONG = '1';
-/** `--only types` runs the stages whose name begins so, after what all of them stand on. */
+/** `--only types` runs the stages whose names begin so, after the stages that all others need. */
 const only = args.includes('--only') ? args[args.indexOf('--only') + 1] : '';
 
 function isDebianInstalled(name) {
@@ -77,7 +77,7 @@ function* filesUnder(folder) {
   }
 }
 
-/** Generates again, elsewhere, and compares with what is committed: generated code is never edited. */
+/** Generates again, into another folder, and compares with the committed files: generated code is never edited. */
 async function generatedCode() {
   const there = join(scratch, 'generated');
   const ours = ['proto', 'package.json'];
@@ -122,7 +122,7 @@ const TYPED = [
 ];
 
 async function types() {
-  // Its rivals have types of their own.
+  // The libraries it compares with have their own types.
   await prepareFolder('test/bench');
   const projects = TYPED.filter((path) => existsSync(join(root, path, 'tsconfig.json')));
   return commands(...projects.map((path) => [bin('tsc'), '--noEmit', '-p', path]));
@@ -140,7 +140,7 @@ async function vitest() {
   const { numPassedTests, numFailedTests, numPendingTests, numTodoTests } = JSON.parse(
     readFileSync(report, 'utf8'),
   );
-  // Vitest also fails for what belongs to no test, such as an error outside of them or a file that cannot be read.
+  // Vitest also fails for errors outside of tests, for example a file that cannot be read.
   const failed = code !== 0 && numFailedTests === 0 ? 1 : numFailedTests;
   const skipped = numPendingTests + numTodoTests;
   if (skipped > 0) console.error(`\n*** SKIPPED: ${skipped} tests, see above\n`);
@@ -150,8 +150,8 @@ async function vitest() {
 }
 
 /**
- * Every order of each small world, up to a bound, and a fixed range of seeds, so that a change fails by its own doing
- * and not by luck. New seeds are for `--long` and for `npm run simulate`.
+ * Every order of each small world, up to a bound, and a fixed range of seeds, so that a failure is caused by the change
+ * and not by chance. New seeds are for `--long` and `npm run simulate`.
  */
 async function simulation() {
   const isLong = args.includes('--long');
@@ -160,7 +160,7 @@ async function simulation() {
     : ['--seeds', '3000', '--from', '1264474486'];
   const main = join('test', 'simulation', 'dist', 'test', 'simulation', 'main.js');
   const orders = ['explore', '--deviations', isLong ? '3' : '2'];
-  // A few of them are among the unit tests.
+  // A few of these are among the unit tests.
   const abouts = isLong ? ['clients', 'lateness'] : [];
   return commands(
     [bin('tsc'), '-p', join('test', 'simulation')],
@@ -174,11 +174,11 @@ async function mutants() {
   return commands([process.execPath, join('test', 'mutants', 'run.mjs')]);
 }
 
-/** The Dockerfile, the Kubernetes manifests and the workflows, by the code of those who will read them. */
+/** The Dockerfile, the Kubernetes manifests and the workflows, checked with the code of the programs that read them. */
 async function deploy() {
   if (spawnSync('go', ['version']).status !== 0) return cannotRun('test/deploy: there is no go');
   const sum = { passed: 0, failed: 0, skipped: 0 };
-  // The linter of the workflows wants another version of a library that the others share.
+  // The workflow linter needs another version of a shared library.
   for (const folder of ['deploy', 'workflows']) {
     const counts = await goTests(join(root, 'test', folder));
     for (const name of Object.keys(sum)) sum[name] += counts[name];
@@ -197,7 +197,10 @@ async function conformance() {
 }
 
 const PREPARE = 'packages and build';
-/** The alert rules as Prometheus reads them, what they fire on, and the configuration that loads them. */
+/**
+ * The alert rules as Prometheus reads them, the conditions under which they fire, and the configuration that loads
+ * them.
+ */
 async function alerts() {
   const { promtool } = findPrometheus(root) ?? {};
   if (promtool === undefined) return cannotRun('the alert rules: there is no promtool');
@@ -227,7 +230,7 @@ const stages = [
   ...(args.includes('--long') ? [['mutants', mutants]] : []),
 ];
 
-/** How long each stage took when it ran last here: only for a guess of the time that is left. */
+/** How long each stage took here last time: only for an estimate of the remaining time. */
 const SECONDS = join(root, 'node_modules', '.cache', 'dibs-test-seconds.json');
 const secondsBefore = existsSync(SECONDS) ? JSON.parse(readFileSync(SECONDS, 'utf8')) : {};
 
@@ -240,7 +243,7 @@ function heading(name) {
   const at = wanted.findIndex(([it]) => it === name);
   const so = roundTime(performance.now() - startedMs);
   const left = wanted.slice(at).map(([it]) => secondsBefore[it]);
-  // Clients ran side by side, so that it is sooner.
+  // Clients ran in parallel, so it is less.
   const guess = left.includes(undefined)
     ? ''
     : `, at most ${roundTime(left.reduce((sum, seconds) => sum + seconds * 1_000, 0))} left, as last time`;
@@ -260,7 +263,7 @@ async function play([name, stage], out) {
   return counts;
 }
 
-/** As many at once as there are cores; each is printed as a whole when it has ended. */
+/** As many at once as there are cores; the output of each is printed when it has ended. */
 async function playBeside(group) {
   const queue = [...group];
   const work = async () => {

@@ -14,7 +14,7 @@ export function fail(what: string, error: unknown): never {
   process.exit(1);
 }
 
-/** A fault that nothing caught ends the process, and its line says where it was. */
+/** An uncaught error ends the process; the log line contains its stack. */
 export function failByFaults(): void {
   process.on('uncaughtException', (error) => {
     const at = error instanceof Error ? (error.stack ?? '').replace(/^.*?\n/, '') : '';

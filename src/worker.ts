@@ -24,14 +24,15 @@ async function stop(): Promise<void> {
   process.exit(0);
 }
 
-// The main process says when to stop. A terminal, or systemd, sends the signal to all processes, and then it does so too.
+// The main process decides when to stop. A terminal or systemd sends the signal to all processes, and the main process
+// then does so too.
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => {});
 failByFaults();
 
 const link = new MainLink(process as unknown as Channel, {
   reload: () => void app?.reload(readConfig),
   stop: () => void stop().catch((error) => fail('cannot stop', error)),
-  // Nobody would accept connections for it, end it, or start it again.
+  // Without the main process, nothing would accept connections for it, end it or restart it.
   orphaned: () => fail('ended', 'its main process is gone'),
 });
 link.answerBy((what) => {

@@ -48,7 +48,7 @@ struct Question {
   std::function<void()> lease_lost = [] {};
 };
 
-// The wait ended without an answer. Come back in `answer.retry_after_ms()`.
+// The wait ended without an answer. Retry after `answer.retry_after_ms()`.
 struct Busy : std::runtime_error {
   explicit Busy(dibs::v1::Busy busy) : runtime_error("no answer within the wait"), answer(std::move(busy)) {}
   dibs::v1::Busy answer;

@@ -153,7 +153,7 @@ async function step<T>(
 async function leased({ coordinator }: Trial, key: Key): Promise<Lease> {
   const answer = await coordinator.getOrLock({ ...ASK, key, waitMs: 0 }, new Call());
   if (answer.degraded !== 'none') throw new Error(`the store took no lease (${answer.degraded})`);
-  if (answer.outcome.kind !== 'lease') throw new Error(`instead of a lease came: ${answer.outcome.kind}`);
+  if (answer.outcome.kind !== 'lease') throw new Error(`got ${answer.outcome.kind} instead of a lease`);
   return answer.outcome;
 }
 

@@ -1,13 +1,13 @@
 import type { Clock } from '../coordination/ports/clock.js';
 import type { LockStep, TakeStep } from './lock-node.js';
 
-/** A call has at most so many steps and about so many bytes: a node does nothing else while it works on one. */
+/** Limits of one call, in steps and roughly in bytes: a node does nothing else while it works on one call. */
 export const CALL_STEPS_MAX = 128;
 export const CALL_BYTES_MAX = 64 * 1024;
-/** Of a step besides its id and its nonce. */
+/** The size of a step without its ID and nonce. */
 const STEP_BYTES = 16;
 
-/** Hears what became of one step. */
+/** Receives the answer to one step. */
 export type Settle<A> = (answer: A) => void;
 
 /** What one node is asked in one call. */
@@ -19,7 +19,7 @@ export interface Part<S, A> {
   readonly sinceMs: number;
 }
 
-/** One lock node, which sends each part in one call, and settles each step once. Neither throws. */
+/** One lock node, which sends each part in one call and settles each step once. Neither function throws. */
 export interface Lane<A> {
   take(part: Part<TakeStep, A>): void;
   free(part: Part<LockStep, void>): void;
@@ -31,10 +31,10 @@ interface GrowingPart<S, A> {
   readonly askedMs: number;
 }
 
-/** One call as it grows, for all nodes. */
+/** One call under construction, for all nodes. */
 class Call<S extends LockStep, A> {
   readonly #steps: S[] = [];
-  /** By node. What a node is asked stands in it in the order of {@link #steps}. */
+  /** By node. The steps of a node are in the order of {@link #steps}. */
   readonly #parts: GrowingPart<S, A>[] = [];
   #bytes = 0;
 
@@ -43,7 +43,7 @@ class Call<S extends LockStep, A> {
   /** False if the step needs another call. */
   ask(node: number, step: S, settle: Settle<A>): boolean {
     const part = this.#partOf(node);
-    // Each node is asked for the same step in turn. A node that is asked twice means two steps.
+    // Each node is asked for the same step in turn. A node that is asked twice has two separate steps.
     if (this.#steps.at(-1) !== step || part.steps.at(-1) === step) {
       const bytes = STEP_BYTES + step.id.length + step.nonce.length;
       const isFull = this.#steps.length === CALL_STEPS_MAX || this.#bytes + bytes > CALL_BYTES_MAX;
@@ -56,7 +56,7 @@ class Call<S extends LockStep, A> {
     return true;
   }
 
-  /** Nodes that are asked for every step get the very same list, so that it is packed once. */
+  /** Nodes that are asked for every step share one list, so it is packed only once. */
   send(to: (node: number, part: Part<S, A>) => void): void {
     const nowMs = this.clock.nowMs();
     this.#parts.forEach(({ steps, settles, askedMs }, node) => {
@@ -90,7 +90,7 @@ class Calls<S extends LockStep, A> {
   }
 }
 
-/** Calls that free, and then calls that take. */
+/** First the calls that free locks, then the calls that take locks. */
 class Group<A> {
   readonly frees: Calls<LockStep, void>;
   readonly takes: Calls<TakeStep, A>;
@@ -128,7 +128,7 @@ export class GroupCommit<A> {
 
   free(node: number, step: LockStep, settle: Settle<void>): void {
     let group = this.#group();
-    // This turn has asked to extend or to acquire this key's lock, so the release goes after that.
+    // This turn has already asked to extend or acquire this key's lock, so the release must come after that.
     if (group.taken.has(step.id)) group = this.#begin();
     group.frees.ask(node, step, settle);
   }
@@ -148,7 +148,7 @@ export class GroupCommit<A> {
   }
 
   #begin(): Group<A> {
-    // All that becomes due in this turn comes first: replies that came in one read settle one after the other.
+    // After everything that becomes due in this turn: replies that came in one read settle one after the other.
     if (this.#groups.length === 0) process.nextTick(() => this.flush());
     const group = new Group<A>(this.clock);
     this.#groups.push(group);

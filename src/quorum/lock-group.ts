@@ -4,7 +4,7 @@ import type { LockGroup } from '../coordination/ports/lease-quorum.js';
 /** 66 bits: two groups of one fleet never have the same name by accident. */
 const NAME_LENGTH = 11;
 
-/** What a group of nodes is called, from their addresses (`HOST:PORT`). Their order and upper case do not matter. */
+/** The name of a group of nodes, from their addresses (`HOST:PORT`). Order and upper case do not matter. */
 export function lockGroupOf(addresses: readonly string[], among: 'only' | 'others' = 'only'): LockGroup {
   const sorted = addresses.map((address) => address.toLowerCase()).sort();
   // No address has a comma in it.

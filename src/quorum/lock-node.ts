@@ -40,9 +40,9 @@ export interface LockNode {
   free(steps: readonly LockStep[]): Promise<void>;
 }
 
-/** What is asked of one lock: to release it for `nonce`, unless it says more. */
+/** A request about one lock. Without more fields: release it for `nonce`. */
 export interface LockStep {
-  /** The key's id. It has no white space, and neither has the nonce. */
+  /** The key's ID. Neither the ID nor the nonce contains white space. */
   readonly id: string;
   readonly nonce: string;
 }
@@ -56,7 +56,7 @@ export interface TakeStep extends LockStep {
   readonly ttlMs: number;
 }
 
-/** An Error is the node's answer to this step alone: a {@link Refusal}, or a reply that means nothing. */
+/** An Error is the node's answer to this step alone: a {@link Refusal}, or an unknown reply. */
 export type TakeReply = LockReply | Error;
 
 /** The node answered, and its answer is an error. The message says why, and what to do. */
@@ -66,7 +66,7 @@ export interface Refusal extends Error {
 
 export interface LockNodeListener {
   connected(): void;
-  /** `silent`: not the node said so, but no reply came for so long that the connection was given up. */
+  /** `silent`: the node did not report this; no reply came for so long that the connection was given up. */
   disconnected(why: string, silent?: boolean): void;
 }
 

@@ -20,7 +20,7 @@ export interface RedlockQuorumParts {
   readonly claim: FirstStartClaim;
   /** Absent if this is the only group of lock nodes. */
   readonly group?: LockGroup;
-  /** Which node speaks for which Redis, in all groups of lock nodes. */
+  /** Which node votes for which Redis, in all groups of lock nodes. */
   readonly runs?: SeparateRuns;
   readonly clock: Clock;
   readonly chance: Chance;
@@ -160,7 +160,7 @@ export class RedlockQuorum implements LeaseQuorum {
     });
   }
 
-  /** The package's clients, one per node. It takes them for Redis clients. */
+  /** The package's clients, one per node. The package treats them as Redis clients. */
   #redlockOver(voters: readonly Voter[]): Redlock {
     const steps = new SameStep();
     const redlock: Redlock = new Redlock(
@@ -190,7 +190,7 @@ export class RedlockQuorum implements LeaseQuorum {
     });
   };
 
-  /** That connections end is what closing is: no state of a node, and no trouble. */
+  /** Ends of connections while closing are expected: they are not reported as a state of a node or as trouble. */
   #whileOpen(observer: QuorumObserver): QuorumObserver {
     return {
       voted: (...vote) => observer.voted(...vote),

@@ -1,8 +1,8 @@
 import type { LockStep, TakeStep } from './lock-node.js';
 
 /**
- * The package asks each node in turn, with the same arguments. These become the same object again, so that all nodes
- * share what is packed.
+ * The package asks each node in turn, with equal arguments. Returns the same object for these, so that all nodes share
+ * the packed form.
  */
 export class SameStep {
   #take: TakeStep | undefined;

@@ -1,15 +1,15 @@
 /**
- * Which lock node speaks for which run of a Redis. Two addresses may lead to one Redis (127.0.0.1 and localhost, an
- * alias, a load balancer): counted twice, it would refuse itself each lock that it has just given, and every attempt
- * would end undecided. So only the first of them votes.
+ * Which lock node votes for which run of a Redis. Two addresses may lead to one Redis (127.0.0.1 and localhost, an
+ * alias, a load balancer). If it were counted twice, it would refuse itself each lock that it has just granted, and
+ * every attempt would end undecided. So only the first address votes.
  *
- * A value store that is one of them is told too. It may vote: that costs no safety, but the two fail together.
+ * A value store that is also a lock node is reported. It may vote: that is safe, but both fail together.
  */
 export class SeparateRuns {
   /** The name of the node, by run. */
   readonly #nodes = new Map<string, string>();
   readonly #storeRuns = new Set<string>();
-  /** Told once for each run. */
+  /** Runs already reported. */
   readonly #told = new Set<string>();
 
   constructor(private readonly sharesStore: (node: string) => void = () => {}) {}
@@ -31,7 +31,7 @@ export class SeparateRuns {
     return undefined;
   }
 
-  /** The node has no connection any more. */
+  /** The node has lost its connection. */
   leave(node: string): void {
     for (const [run, name] of this.#nodes) if (name === node) this.#nodes.delete(run);
   }

@@ -7,8 +7,8 @@ interface Shard {
 }
 
 /**
- * Several quorums as one: each key has its group of lock nodes. The group follows from the key and from the nodes of each
- * group, so the order of the groups does not matter, and one more group takes keys from each of the others.
+ * Several quorums as one: each key has its group of lock nodes. The group is computed from the key and from the nodes
+ * of each group, so the order of the groups does not matter, and a new group takes keys from each of the others.
  */
 export class ShardedQuorum implements LeaseQuorum {
   readonly #shards: readonly Shard[];
@@ -19,7 +19,7 @@ export class ShardedQuorum implements LeaseQuorum {
     const byName = new Map(quorums.map((quorum) => [quorum.groupOf('').name, quorum]));
     if (quorums.length === 0) throw new RangeError('there is no group of lock nodes');
     if (byName.size < quorums.length) throw new RangeError('two groups have the same lock nodes');
-    // Two seeds might be equal. Then the first by name has the key, on every replica.
+    // If two seeds are equal, the first by name has the key, on every replica.
     const sorted = [...byName].sort(([one], [other]) => (one < other ? -1 : 1));
     this.#shards = sorted.map(([name, quorum]) => ({ quorum, seed: hashOf(name) }));
   }

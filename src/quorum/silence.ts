@@ -18,7 +18,7 @@ export class Silence {
     });
   }
 
-  /** It lasts, and the node may only be slow. */
+  /** The silence lasts, but the node may only be slow. */
   get mayEnd(): boolean {
     return this.#isOn && !this.isGone;
   }
@@ -27,14 +27,14 @@ export class Silence {
     return this.#ms >= this.goneMs;
   }
 
-  /** By now it has lasted for `ms` at least. */
+  /** The silence has already lasted for at least `ms`. */
   begin(ms: number): void {
     this.#isOn = true;
     this.#ms = Math.max(this.#ms, ms);
     this.#running.start();
   }
 
-  /** The node has answered, also by saying that it is gone. */
+  /** The node has answered, or is known to be gone. */
   end(): void {
     if (!this.#isOn) return;
     this.#isOn = false;

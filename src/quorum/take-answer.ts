@@ -1,7 +1,7 @@
 import type { LockReply, TakeReply } from './lock-node.js';
 import { failureOf, type Outcome } from './within.js';
 
-/** What became of one step of a call: the node's reply, or why there is none. */
+/** The result of one step of a call: the node's reply, or why there is none. */
 export type TakeAnswer = LockReply | Exclude<Outcome<never>, { readonly kind: 'done' }>;
 
 /** Of the step at `at`, once its call has ended. */

@@ -32,7 +32,7 @@ const REASONS_CHANGE: ReadonlySet<NodeState> = new Set<NodeState>(['connecting',
 const LOOK_MS = 1_000;
 /** How often a node that does not vote is checked, because another replica may have marked it. */
 const IMPATIENT_LOOK_MS = 100;
-/** A node that has refused nothing for this long is voting again. Without calls, nothing else would tell. */
+/** A node that has refused nothing for this long is voting again. Without calls, there is no other sign. */
 const REFUSAL_MS = 10_000;
 
 /**
@@ -96,8 +96,8 @@ export class Voter implements Witness, Lane<TakeAnswer> {
   }
 
   /**
-   * `told` hears the vote, once. Does not ask a node that may not vote. A late vote is missing, but its node may only be
-   * slow.
+   * Calls `told` once with the vote. Does not ask a node that may not vote. A late vote is missing, but its node may
+   * only be slow.
    */
   ask(step: TakeStep, told: (vote: Vote | 'late') => void): void {
     const { clock, observer, commit } = this.parts;
@@ -186,7 +186,7 @@ export class Voter implements Witness, Lane<TakeAnswer> {
     this.#become('refusing', why);
   }
 
-  /** The node said why it may not vote. Checks and prepares it again at once. */
+  /** The node answered why it may not vote. Checks and prepares it again at once. */
   #stopVoting(state: NodeState, why: string): [Vote, string] {
     // Many requests may return the same answer, some of them after their connection has ended.
     if (this.#mayVote) {
@@ -209,7 +209,7 @@ export class Voter implements Witness, Lane<TakeAnswer> {
   /** Decides from the node's report whether it may vote. Returns the time until the next check. */
   async #look(connection: number): Promise<number> {
     const { node, amnesia, leaseMsMax, runs } = this.parts;
-    // It gets no request until it answers a ping, and one ping may be lost.
+    // The node gets no request until it answers a ping, and one ping may be lost.
     if (this.#state === 'suspect') {
       this.#ping(connection);
       return LOOK_MS;
@@ -309,7 +309,7 @@ export class Voter implements Witness, Lane<TakeAnswer> {
   /** Any answer of a silent node ends its silence, even to a release. */
   #hear(connection: number): void {
     this.#heard += 1;
-    // A connection that broke rejects what it owes: nothing was heard of the node.
+    // A connection that broke rejects its open requests: the node itself has not answered.
     if (this.#connection !== connection) return;
     this.#silence.end();
     if (this.#state !== 'suspect') return;

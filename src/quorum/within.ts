@@ -8,7 +8,7 @@ export type Outcome<T> =
   | { readonly kind: 'done'; readonly value: T }
   | { readonly kind: 'failed' | 'refused' | 'timed_out'; readonly why: string };
 
-/** What is to be told of a step besides its outcome. */
+/** Callbacks for a step, in addition to its outcome. */
 export interface Told {
   /** An answer has come, of any kind, also after the timeout. */
   answered(): void;
@@ -61,7 +61,7 @@ export function within<T>(
   });
 }
 
-/** A refusal is told apart, because it says that the node itself does not want to. */
+/** A refusal is distinguished from other errors: the node itself does not want to. */
 export function failureOf(error: unknown): { readonly kind: 'failed' | 'refused'; readonly why: string } {
   const { name, message } = error instanceof Error ? error : new Error(String(error));
   return { kind: name === REFUSED ? 'refused' : 'failed', why: message };

@@ -5,28 +5,28 @@
 const WINDOW_BYTES = 4_194_304;
 
 interface Turn {
-  /** What is expected of it, as known when it is asked. */
+  /** The expected size, as known at the time of the request. */
   readonly expected: () => number;
-  /** It is under way from now on, and counts with so many bytes. */
+  /** The request is sent now, and counts with this many bytes. */
   readonly comes: (bytes: number) => void;
 }
 
 /**
- * How many bytes of values are under way in one direction of the connection. Redis runs all that it was sent before it
- * writes the first reply, so a burst of large reads would wait for the last of them, and time out together. Those that
- * do not fit wait for their turn: in their order within a namespace, and each namespace in turn. Each namespace may have
- * one under way whatever the others have, so a value larger than the window passes too, and small values do not
- * wait for the large ones of others.
+ * Limits how many bytes of values are in transit in one direction of the connection. Redis runs all commands that it
+ * has received before it writes the first reply, so a burst of large reads would wait for the last one and time out
+ * together. Requests that do not fit wait for their turn: in order within a namespace, and each namespace in turn. Each
+ * namespace may always have one in transit, so a value larger than the window passes too, and small values do not wait
+ * for large values of other namespaces.
  */
 export class ByteWindow {
   #bytes = 0;
-  /** How many are under way, by namespace. */
+  /** The number of requests in transit, by namespace. */
   readonly #underWay = new Map<string, number>();
   readonly #waiting = new Map<string, Turn[]>();
 
   constructor(private readonly bytesMax = WINDOW_BYTES) {}
 
-  /** Calls `send` when its turn has come, at once if it fits; it is under way until the reply. */
+  /** Calls `send` when it is its turn, at once if it fits; it counts as in transit until the reply. */
   run<T>(namespace: string, expected: () => number, send: () => Promise<T>): Promise<T> {
     const bytes = expected();
     if (this.#waiting.has(namespace) || !this.#fits(namespace, bytes)) {
@@ -71,7 +71,7 @@ export class ByteWindow {
     const left = (this.#underWay.get(namespace) ?? 1) - 1;
     if (left > 0) this.#underWay.set(namespace, left);
     else this.#underWay.delete(namespace);
-    // A namespace that has had its turn goes to the end of the map, and is met again in this very walk.
+    // A namespace that has had its turn goes to the end of the map, and is visited again in this loop.
     for (const [name, turns] of this.#waiting) {
       const next = turns[0];
       const bytes = next?.expected() ?? 0;

@@ -13,22 +13,22 @@ import './socket-errors.js';
 const RETRY_MS_MIN = 50;
 const RETRY_MS_MAX = 1_000;
 /**
- * A connection for beats or for one question that owes a reply and has been silent for this long is made anew: its other
- * end may be gone without a word. All others count in running time instead (`reply-watch.ts`).
+ * A connection for beats or for one question that owes a reply and has been silent for this long is replaced: its other
+ * end may have gone silently. All other connections count running time instead (`reply-watch.ts`).
  */
 export const SILENT_MS_MAX = 2_000;
 /** A TCP or TLS handshake within one region takes some milliseconds. */
 const CONNECT_MS_MAX = 1_000;
-/** A store that loads its data says how long that takes, in whole seconds; it is asked again sooner. */
+/** A store that is loading its data reports how long that takes, in whole seconds; it is asked again sooner. */
 const LOADING_RETRY_MS = 250;
-/** Which node of a cluster has which keys; nothing else tells of a failover once errors go to the caller. */
+/** Which node of a cluster has which keys. This is the only sign of a failover once errors go to the caller. */
 const SLOTS_REFRESH_MS = 1_000;
-/** A sentinel that hangs is passed over for the next one. */
+/** After this, a sentinel that hangs is skipped. */
 const SENTINEL_MS_MAX = 500;
-/** A goodbye that is not answered by then never will be; ioredis waits for 2 s. */
+/** A QUIT that is not answered by then never will be; ioredis waits for 2 s. */
 const DISCONNECT_MS_MAX = 200;
 
-/** Before the nth try: 50 ms doubling to 1 s, less up to half of it so that replicas come apart. */
+/** The pause before the nth attempt: 50 ms doubling to 1 s, minus up to half of it, so that replicas spread out. */
 export function retryMs(tries: number): number {
   const fullMs = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** Math.min(tries - 1, 10));
   return Math.round(fullMs * (1 - Math.random() / 2));
@@ -52,8 +52,8 @@ export const promptOptions = {
 } as const;
 
 /**
- * The same client, which connects anew when its SELECT is refused: ioredis would continue in database 0, which may be that
- * of another fleet. Until it is ready, it refuses every command.
+ * The same client, which reconnects if its SELECT is refused: ioredis would continue in database 0, which may belong to
+ * another fleet. Until it is ready, it refuses every command.
  */
 export function inItsDatabase(client: Redis): Redis {
   client.on('error', (error: { command?: { name?: string } }) => {
@@ -82,7 +82,7 @@ export function scriptClient(address: StoreAddress, ca?: string): Redis | Cluste
   return clusterClient(address, 'dibs-store', { ca });
 }
 
-/** A client for a whole cluster, which tells it by itself which node has which keys. */
+/** A client for a whole cluster, which finds out by itself which node has which keys. */
 export function clusterClient(
   address: ClusterAddress,
   connectionName: string,
@@ -104,8 +104,8 @@ export function clusterClient(
 }
 
 /**
- * A client for one connection, which never connects again: a subscription, or a question. Each node of a
- * cluster receives what is published on any, so that `attempt` may pick one in turn.
+ * A client for one connection that never reconnects: a subscription, or one question. Each node of a cluster receives
+ * what is published on any node, so `attempt` may choose one in turn.
  */
 export function singleClient(
   address: StoreAddress,
@@ -171,13 +171,13 @@ function sentinelOptions(
     tls,
     sentinelTLS: tls,
     sentinelCommandTimeout: SENTINEL_MS_MAX,
-    // A master that fell silent and was replaced still knows what has been invalidated since: it is left as
-    // soon as the sentinels say so, also by a connection on which nothing was asked meanwhile.
+    // A master that fell silent and was replaced still has invalidated values: the client leaves it as soon as the
+    // sentinels report the change, even on an idle connection.
     failoverDetector: true,
   };
 }
 
-/** An address is no server name (RFC 6066); the certificate is still checked against it. */
+/** An address is not a server name (RFC 6066); the certificate is still checked against it. */
 function placeOf({ host, port }: RedisHost, isTls: boolean, ca: string | undefined) {
   const servername = isIP(host) === 0 ? host : undefined;
   return { host, port, tls: isTls ? { ...tlsOptions(ca), servername } : undefined };

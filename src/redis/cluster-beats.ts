@@ -5,14 +5,14 @@ import { clusterClient, SILENT_MS_MAX } from './client.js';
 import { WAKE_CHANNEL } from './keys.js';
 
 /**
- * In a Redis Cluster the subscription is at one node, and a wake is published at the master of its key, which tells the
- * others. Where one of these links is broken, the subscription is well and some wakes are missing. So a beat goes
- * through every master, and the channel is live only while all of them are heard.
+ * In a Redis Cluster the subscription is at one node, and a wake is published at the master of its key, which forwards
+ * it to the other nodes. If one of these links is broken, the subscription works but some wakes are missing. So a beat
+ * goes through every master, and the channel is live only while all of them arrive.
  */
 export class ClusterBeats {
   readonly #client: Cluster;
   readonly #id = randomUUID();
-  /** When the last beat that went through a master was heard, by the master's address. */
+  /** When the last beat through each master arrived, by the master's address. */
   readonly #heardAtMs = new Map<string, number>();
 
   /** Connects in the background. `onError` is called for masters that accept no beat. */
@@ -42,7 +42,7 @@ export class ClusterBeats {
     return true;
   }
 
-  /** Whether all masters were heard within so many milliseconds. False before the cluster is known. */
+  /** Whether beats of all masters arrived within this time. False before the cluster is known. */
   heardWithin(ms: number): boolean {
     const masters = this.#client.nodes('master').map(({ options }) => addressOf(options));
     for (const at of this.#heardAtMs.keys()) if (!masters.includes(at)) this.#heardAtMs.delete(at);

@@ -12,7 +12,7 @@ import { OneWrite } from './one-write.js';
 import { ReplyWatch } from './reply-watch.js';
 import { isFaultOfScript, isForeignKey, isMereEnd, isUnsent, troubleOf } from './trouble.js';
 
-/** Why the store does not serve: it cannot be reached, it refuses, or it has something foreign under one key. */
+/** Why the store does not serve: it is unreachable, it refuses, or one key has foreign data. */
 export interface StoreTrouble {
   readonly kind: 'unreachable' | 'refused' | 'foreign_key';
   readonly why: string;
@@ -52,10 +52,10 @@ export class StoreConnection {
   readonly #watches = new Map<Redis, ReplyWatch>();
   readonly #running: RunningTime;
   readonly #oneWrite = new OneWrite();
-  /** Since anything came from the store while it owed something. */
+  /** How long nothing has come from the store while it owed something. */
   #silentMs = 0;
   #silent = false;
-  /** A connection was cut because it was silent, and is being made anew. */
+  /** A connection was cut because it was silent, and is being replaced. */
   #isCut = false;
   #probe: Redis | undefined;
   #probes = 0;
@@ -74,7 +74,7 @@ export class StoreConnection {
     this.#client = scriptClient(address, options.ca);
     // Without a listener ioredis writes to the console.
     this.#client.on('error', (error: Error) => this.#noteUnreachable(error));
-    // A port that needs TLS closes without a word.
+    // A port that needs TLS closes without an explanation.
     this.#client.on('close', () => this.#noteUnreachable(new Error('Connection is closed.')));
     this.#client.on('end', () => this.#connectAgain());
     this.#client.on('ready', () => {
@@ -115,7 +115,7 @@ export class StoreConnection {
 
   /**
    * Sends one step. Rejects with {@link StoreUnavailable} when there is no connection, when the reply cannot come any
-   * more, or when it says that the store cannot serve; with the reply itself where that is a fault of ours.
+   * more, or when it says that the store cannot serve; with the reply itself if that is a fault of our own.
    */
   call<T>(send: (client: Redis | Cluster) => Promise<T>): Promise<T> {
     if (this.#closed)
@@ -150,8 +150,8 @@ export class StoreConnection {
   }
 
   /**
-   * ioredis gives up for good if it hears of a failover while it connects: the subscription at the sentinels that came with
-   * the last connection ends the next one, of which it knows nothing.
+   * ioredis stops for good if a failover is reported while it connects: the sentinel subscription of the previous
+   * connection ends the next one.
    */
   #connectAgain(): void {
     if (this.#closed) return;
@@ -169,7 +169,7 @@ export class StoreConnection {
     });
   }
 
-  /** For a warning only, so that it may fail: the rights for INFO may be missing. */
+  /** Only for a warning, so it may fail: the user may lack the right to use INFO. */
   async #tellRun(client: Redis): Promise<void> {
     const { onRun } = this.options;
     if (onRun === undefined) return;
@@ -186,7 +186,7 @@ export class StoreConnection {
     if (this.#silentMs >= this.#silenceMs && !this.#silent) this.#fallSilent();
     let owes = this.#owed.size > 0 || this.#silent;
     for (const watch of this.#watches.values()) {
-      // The store may answer on others: this connection may have lost its other end without a word.
+      // The store may answer on other connections: this one may have lost its other end silently.
       if (watch.passed(ms) >= this.#silenceMs) {
         this.#isCut = true;
         watch.cut(`no reply of the store within ${this.#silenceMs} ms`);
@@ -215,7 +215,7 @@ export class StoreConnection {
     });
     this.#probes += 1;
     this.#probe = probe;
-    // What goes wrong with it is what the others have told already.
+    // Its errors are already reported by the other connections.
     probe.on('error', () => {});
     probe
       .connect()
@@ -238,14 +238,14 @@ export class StoreConnection {
     });
   }
 
-  /** What broke the connection is a fact, unless we broke it ourselves. */
+  /** A broken connection is a fact, unless this process broke it. */
   #missing(): Missing {
     if (this.#silent) return this.#unheard().how;
     return this.#isCut ? 'late' : 'gone';
   }
 
   #noteUnreachable(error: Error): void {
-    // What broke or prevented the connection says more than that there is none.
+    // The error that broke or prevented the connection says more than its absence.
     if (this.#closed || (this.#trouble !== undefined && isMereEnd(error))) return;
     const { address } = this;
     if (address.kind !== 'single' && hidesItsReason(error)) void this.#askWhy(error, address);
@@ -267,11 +267,11 @@ export class StoreConnection {
     this.options.onTrouble?.({ kind: 'unreachable', why, error });
   }
 
-  /** What an error of ioredis, or a reply that is one, means: {@link StoreUnavailable}, or a fault of ours. */
+  /** Converts an error or an error reply of ioredis: to {@link StoreUnavailable}, or to a fault of our own. */
   faultOf(error: unknown): unknown {
     if (!(error instanceof Error) || error instanceof TypeError) return error;
     const why = troubleOf(error);
-    // ioredis hangs the command on it, whose arguments are tokens and values: they must not reach a log.
+    // ioredis attaches the command, whose arguments are tokens and values: they must not reach a log.
     if ('command' in error) delete error.command;
     if (error.name !== 'ReplyError') {
       const reason = isMereEnd(error)

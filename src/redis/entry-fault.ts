@@ -1,7 +1,7 @@
 import type { ClusterAddress, SentinelAddress } from '../config/store-url.js';
 import { entryClient } from './client.js';
 
-/** ioredis tells that no node of a cluster or no sentinel let it in, and not why. */
+/** ioredis reports that no node of a cluster or no sentinel accepted the connection, but not why. */
 export function hidesItsReason(error: Error): boolean {
   const { lastNodeError } = error as { lastNodeError?: unknown };
   const said = lastNodeError instanceof Error ? lastNodeError.message : error.message;

@@ -15,7 +15,7 @@ import {
 import { lockTakeScript } from './lock-scripts.js';
 import { troubleOf } from './trouble.js';
 
-/** What `dibs doctor` reads of one Redis, and the trials of its rights. Nothing of it stays there. */
+/** What `dibs doctor` reads from one Redis, and its trials of the user's rights. It leaves nothing there. */
 
 /** One process behind an address. A cluster has several. */
 export interface ServerFacts {
@@ -30,7 +30,7 @@ export interface ServerFacts {
 
 /** The key of a trial expires by itself after this, if nothing removes it before. */
 const TRIAL_MS = 10_000;
-/** The fastest of these counts: each may be delayed by other work of this process. */
+/** The fastest of these counts, because other work of this process may delay a ping. */
 const PINGS = 5;
 
 type Trial = readonly [right: string, name: string, ...args: (string | number)[]];
@@ -129,7 +129,7 @@ export async function tryRights(connection: StoreConnection, trials: readonly Tr
 function replyOf(error: unknown): Error | undefined {
   const reply = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   if (!(reply instanceof Error)) return undefined;
-  // A key with another type is told in words of our own.
+  // A key of another type has an error of our own.
   return reply.name === 'ReplyError' || reply.name === 'CoordinationError' ? reply : undefined;
 }
 

@@ -1,12 +1,12 @@
 import type { StoreConnection } from './connection.js';
 import type { GatheredScript, ScriptArgument } from './script.js';
 
-/** A call has at most so many steps and about so many bytes: the store does nothing else while it works on one. */
+/** Limits of one call, in steps and roughly in bytes: the store does nothing else while it works on one call. */
 export const CALL_STEPS_MAX = 128;
 export const CALL_BYTES_MAX = 64 * 1024;
 /** A step with more bytes has a call of its own. */
 export const STEP_BYTES_MAX = 16 * 1024;
-/** Of a step besides its value, about. */
+/** The approximate size of a step without its value. */
 const STEP_BYTES = 512;
 
 interface Settles {
@@ -14,7 +14,7 @@ interface Settles {
   reject(why: unknown): void;
 }
 
-/** One call as it grows: the steps of one script in the order in which they were asked for. */
+/** One call under construction: the steps of one script, in the order of the requests. */
 class Call {
   readonly keys: string[] = [];
   readonly args: ScriptArgument[] = [];
@@ -37,16 +37,17 @@ class Call {
 }
 
 /**
- * Gathers what one turn of the event loop asks of the value store, and sends it when the turn ends: one call for each
- * script. Steps of one key keep their order, whatever scripts they need. An error is that of its own step; a call that
- * fails as a whole fails for each. On a cluster every step is a call, for hardly two keys share a slot.
+ * Gathers the requests of one turn of the event loop to the value store, and sends them when the turn ends: one call
+ * per script. Steps of one key keep their order, whatever scripts they need. An error belongs to its own step; if a
+ * call fails as a whole, all its steps fail. On a cluster every step is a separate call, because keys rarely share a
+ * slot.
  */
 export class GatheredSteps {
   /** Unsent, in the order in which they are sent. */
   #calls: Call[] = [];
-  /** The call of each script that takes more. */
+  /** The call of each script that still has room. */
   #growing = new Map<GatheredScript<string>, Call>();
-  /** The script that each key is unsent for. */
+  /** The script for which each key has an unsent step. */
   #scriptOf = new Map<string, GatheredScript<string>>();
 
   constructor(private readonly connection: StoreConnection) {}
@@ -66,13 +67,13 @@ export class GatheredSteps {
       const call = isLarge ? this.#begin(script) : this.#callFor(script, bytes);
       call.add(key, script.argsOf(args), bytes, { resolve, reject });
       this.#scriptOf.set(key, script);
-      // What is asked later for the same key must not go into a call before this one.
+      // Later requests for the same key must not join a call before this one.
       if (isLarge) this.#growing.delete(script);
       if (this.connection.isCluster) this.flush();
     });
   }
 
-  /** To be called before anything else is sent for the key: it must not overtake. */
+  /** Must be called before anything else is sent for the key, to keep the order. */
   sendBefore(key: string): void {
     if (this.#scriptOf.has(key)) this.flush();
   }
@@ -94,7 +95,7 @@ export class GatheredSteps {
   }
 
   #begin(script: GatheredScript<string>): Call {
-    // All that becomes due in this turn comes first: replies that came in one read settle one after the other.
+    // After everything that becomes due in this turn: replies that came in one read settle one after the other.
     if (this.#calls.length === 0) process.nextTick(() => this.flush());
     const call = new Call(script);
     this.#calls.push(call);

@@ -5,12 +5,12 @@ export function recordKey(id: string): string {
   return `dibs:{${id}}`;
 }
 
-/** The hash of a namespace: no id of a key is the same, for each has a zero byte in it. */
+/** The hash of a namespace. No key ID is equal to it, because each contains a zero byte. */
 export function namespaceKey(namespace: string): string {
   return `dibs:{${namespaceId(namespace)}}`;
 }
 
-/** The places of a namespace's origin budget, in the cluster slot of its hash. */
+/** The slots of a namespace's rebuild limit, in the cluster slot of its hash. */
 export function slotsKey(namespace: string): string {
   return `${namespaceKey(namespace)}:places`;
 }
@@ -25,7 +25,7 @@ export function namespaceId(namespace: string): string {
   return Buffer.from(namespace, 'utf8').toString('base64url');
 }
 
-/** Everything that the value store keeps of a key and of its namespace. */
+/** All keys that the value store uses for a key and its namespace. */
 export function keysOf({ namespace, id }: Key): string[] {
   return [recordKey(id), namespaceKey(namespace), slotsKey(namespace), stampOrderKey(namespace)];
 }
@@ -33,10 +33,10 @@ export function keysOf({ namespace, id }: Key): string[] {
 /** The pub/sub channel on the value store that every replica listens to. */
 export const WAKE_CHANNEL = 'dibs:wake';
 
-/** On the value store: there once any quorum has voted, for as long as the store remembers. */
+/** On the value store: exists once any quorum has voted, until the store loses it. */
 export const FIRST_START_KEY = 'dibs:first-start';
 
-/** The same for one group of lock nodes. No id of a key is `first-start`, for each has a zero byte in it. */
+/** The same for one group of lock nodes. No key ID is `first-start`, because each contains a zero byte. */
 export function groupStartKey(group: string): string {
   return `dibs:{first-start}:${group}`;
 }

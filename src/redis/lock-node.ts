@@ -17,16 +17,16 @@ const SCRIPTS = [lockTakeScript, lockFreeScript, lockRecallScript, lockMarkScrip
 
 export interface RedisLockNodeOptions {
   readonly clock: Clock;
-  /** A connection that owes a reply for so much of this process's running time is made anew. */
+  /** A connection that owes a reply for this much of this process's running time is replaced. */
   readonly silenceMs: number;
   /** PEM, for an address with TLS. */
   readonly ca?: string | undefined;
 }
 
 /**
- * One Redis as a lock node: one connection, each call one request on it, sent at once or rejected at
- * once and never sent again. The votes are never sent with their source: an EVAL that is applied after
- * the release leaves a lock behind, so that a node without the scripts says so instead.
+ * One Redis as a lock node, over one connection. Each call is one request, sent at once or rejected at once, and never
+ * sent again. The votes are never sent with their source: an EVAL that is applied after the release would leave a lock
+ * behind. A node without the scripts reports that instead.
  */
 export class RedisLockNode {
   readonly name: string;
@@ -83,7 +83,7 @@ export class RedisLockNode {
     const ended = new Promise((resolve) => this.#client.once('end', resolve));
     this.#running.stop();
     this.#client.disconnect();
-    // Between two tries ioredis stops without a word.
+    // Between two attempts ioredis stops silently.
     if (connected) await ended;
   }
 
@@ -134,7 +134,7 @@ export class RedisLockNode {
     }
   }
 
-  /** Releases may come late and with their source: nonces are never used again. */
+  /** Releases may arrive late and include their source, because nonces are never reused. */
   async free(steps: readonly LockStep[]): Promise<void> {
     this.#gather();
     await lockFreeScript.run(this.#client, {}, { prefix: LOCK_PREFIX, steps: packFrees(steps) });

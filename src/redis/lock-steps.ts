@@ -1,7 +1,7 @@
 import type { LockReply, LockStep, TakeReply, TakeStep } from '../quorum/lock-node.js';
 import { Refused, troubleOf } from './trouble.js';
 
-/** The steps of a call as the one argument that lock-take and lock-free take apart, and what lock-take answers. */
+/** The steps of a call as the single argument of lock-take and lock-free, and the reply of lock-take. */
 
 const KINDS = { acquire: 'a', extend: 'x' } as const;
 const REPLIES: ReadonlyMap<number, LockReply> = new Map([
@@ -11,7 +11,7 @@ const REPLIES: ReadonlyMap<number, LockReply> = new Map([
 ]);
 const ERROR = 'e'.charCodeAt(0);
 
-/** Nodes that are asked for the same steps get the same list, so that it is packed once. */
+/** Nodes that are asked for the same steps share one list, so it is packed only once. */
 const packed = new WeakMap<readonly LockStep[], string>();
 
 export function packTakes(steps: readonly TakeStep[]): string {

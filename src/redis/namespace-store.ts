@@ -135,7 +135,7 @@ function stampOf(deleted: Field, marks: Field, nowUs: number): Stamp {
 
 function markOf(text: string, nowUs: number): Mark {
   const [at, atUs] = text.split(':');
-  // A clock that was set back makes nothing last longer.
+  // A clock that was set back must not extend anything.
   return { at: Number(at), agoMs: Math.max(0, (nowUs - Number(atUs)) / 1000) };
 }
 

@@ -1,13 +1,13 @@
 import type { Redis } from 'ioredis';
 
 /**
- * What one turn of the event loop sends leaves in one write, in its order: half the CPU with many keys at
- * once. ioredis's own pipelining would hold a release back behind an acquire that hangs.
+ * Everything sent in one turn of the event loop leaves in one write, in order: half the CPU with many keys at once.
+ * ioredis's own pipelining would delay a release behind an acquire that hangs.
  */
 export class OneWrite {
   #gathering = false;
 
-  /** To be called before something is sent on `stream`. */
+  /** Must be called before something is sent on `stream`. */
   gather(stream: Redis['stream'] | undefined): void {
     if (this.#gathering || stream === undefined) return;
     this.#gathering = true;

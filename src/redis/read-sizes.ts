@@ -1,14 +1,17 @@
 import { setNewest } from '../coordination/reading/bounded-map.js';
 
-/** Of a namespace whose values nobody has seen: a read for small values moves no large one, and tells its size. */
+/**
+ * For a namespace whose values are not known yet: a read for small values does not transfer a large one, and returns
+ * its size.
+ */
 const UNKNOWN_BYTES = 512;
-/** Namespaces that are remembered. One that is forgotten begins anew. */
+/** The number of namespaces remembered. A forgotten one starts anew. */
 const NAMESPACES_MAX = 256;
 const GAIN = 1 / 8;
 
 /**
- * How many bytes the next read of a namespace may bring. It rises at once to the largest value that came, for others of
- * the same burst may be as large, and falls slowly to the mean of those that come.
+ * How many bytes the next read of a namespace may transfer. Rises at once to the largest value that came, because
+ * others of the same burst may be as large, and falls slowly to the mean.
  */
 export class ReadSizes {
   readonly #bytes = new Map<string, number>();
@@ -17,7 +20,7 @@ export class ReadSizes {
     return this.#bytes.get(namespace) ?? UNKNOWN_BYTES;
   }
 
-  /** A read came back with so many bytes; undefined if it found no value, which says nothing of those that it will find. */
+  /** The size that a read transferred; undefined if it found no value, which tells nothing about later ones. */
   came(namespace: string, bytes: number | undefined): void {
     if (bytes === undefined) return;
     const before = this.#bytes.get(namespace);

@@ -51,7 +51,7 @@ const CLOCK_AT = RECORD_FIELDS.length;
 /** After the clock: the value's bytes or its size. */
 const VALUE_AT = CLOCK_AT + 1;
 const PAST_AT = VALUE_AT + 1;
-/** There instead of the value that the caller has. */
+/** In place of a value that the caller already has. */
 const KNOWN = 1;
 /** Of all fields but the value, with a lease and some tags. */
 export const FIELDS_BYTES = 512;
@@ -110,8 +110,8 @@ function payloadOf(value: RecordReply[number] | undefined, known: ReadRequest['k
 }
 
 /**
- * How many bytes a reply would have brought with the value that it leaves out, about; 0 where the call had read enough.
- * Undefined if it leaves out nothing that was asked for.
+ * About how many bytes a reply would have transferred with the value that it leaves out; 0 if the call had read enough.
+ * Undefined if it leaves out nothing that was requested.
  */
 export function bytesLeftOut(reply: RecordReply): number | undefined {
   const value = reply[VALUE_AT];
@@ -119,7 +119,7 @@ export function bytesLeftOut(reply: RecordReply): number | undefined {
   return value === 0 ? 0 : value + FIELDS_BYTES;
 }
 
-/** How many bytes a reply of value-read brought, about; undefined if there was no value. */
+/** About how many bytes a reply of value-read transferred; undefined if there was no value. */
 export function bytesOf(reply: RecordReply | null, record: KeyRecord): number | undefined {
   if (reply === null || record.value === undefined) return undefined;
   const value = reply[VALUE_AT];
@@ -244,7 +244,7 @@ function ownBytes(bytes: Buffer): Uint8Array {
   return bytes.length * 2 < bytes.buffer.byteLength ? new Uint8Array(bytes) : bytes;
 }
 
-/** An absent field is 0: no fence was ever given, no time is in the future. */
+/** An absent field is 0: no fence was granted, no time is in the future. */
 function numberAt(reply: RecordReply, at: number): number {
   return Number(textAt(reply, at) ?? 0);
 }

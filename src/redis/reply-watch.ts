@@ -1,9 +1,9 @@
 import type { Redis } from 'ioredis';
 
-/** A reply that comes more slowly than 64 KiB a second counts as one that does not come. */
+/** A reply slower than 64 KiB a second counts as missing. */
 const BYTES_PER_MS_MIN = (64 * 1024) / 1_000;
 
-/** Watches one connection for what it owes: how long its oldest reply has made no progress. */
+/** Watches the open requests of one connection: how long its oldest reply has made no progress. */
 export class ReplyWatch {
   #oldest: unknown;
   #bytes = 0;
@@ -18,13 +18,13 @@ export class ReplyWatch {
     if (client.status === 'connect' || client.status === 'ready') this.#listen();
   }
 
-  /** A request was sent, or a handshake is under way, and its reply has not come. */
+  /** Whether a request or a handshake has no reply yet. */
   get owes(): boolean {
     return this.client.commandQueue.length > 0;
   }
 
   /**
-   * So much running time has passed. Returns for how much of it the oldest reply has made no progress. A large reply
+   * This much running time has passed. Returns for how much of it the oldest reply has made no progress. A large reply
    * makes progress with each byte, so it may take as long as it needs.
    */
   passed(ms: number): number {
@@ -37,7 +37,7 @@ export class ReplyWatch {
     return this.#silentMs;
   }
 
-  /** Breaks the connection. ioredis rejects what it owes, and connects again. */
+  /** Breaks the connection. ioredis rejects the open requests and reconnects. */
   cut(why: string): void {
     this.#silentMs = 0;
     this.client.stream.destroy(new Error(why));

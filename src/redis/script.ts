@@ -36,7 +36,7 @@ export class Script<K extends string, A extends string> {
     this.args = signature.args;
   }
 
-  /** What is sent, of what the file says. */
+  /** The part of the file that is sent. */
   protected assemble(text: string): string {
     return text.replace(INCLUDE, (_line, part) => read(`parts/${part}`));
   }
@@ -81,9 +81,9 @@ export class Script<K extends string, A extends string> {
 }
 
 /**
- * A script that takes any number of steps in one call, each with a key of its own. Its file is one step; the parts that
- * it includes are there once for all steps, so that they may not name KEYS or ARGV. The reply has one for each step, which
- * is an error where that step failed.
+ * A script that runs any number of steps in one call, each with its own key. The file contains one step; the parts that
+ * it includes exist once for all steps, so they must not use KEYS or ARGV. The reply has an entry for each step, which
+ * is an error if that step failed.
  */
 export class GatheredScript<A extends string> extends Script<string, A> {
   /** The arguments of one step, in the order of its header. */

@@ -258,7 +258,7 @@ const NAMESPACE_WAKE = /^(tags|room):\d{1,16}:([A-Za-z0-9_-]+)$/;
 
 /**
  * `stamped:CLOCK:NAME:ID:TAGS`, with the name as base64url and the tags as JSON, or `all`; `room:0:NAME`; or
- * `tags:CLOCK:NAME`, as the release before tells it. Undefined for anything else.
+ * `tags:CLOCK:NAME`, as the previous release tells it. Undefined for anything else.
  */
 export function parseNamespaceWake(message: string): NamespaceWake | undefined {
   const [, time, stamped, clockId, named] = STAMPED.exec(message) ?? [];

@@ -71,6 +71,14 @@ class Namespace {
   touchedMs = 0;
 }
 
+interface Last {
+  readonly kind: SeriesKind;
+  readonly namespace: string;
+  readonly value: string;
+  readonly of: Namespace;
+  readonly series: Series;
+}
+
 /**
  * The metrics that have a series for each namespace. The SDK keeps each series forever, and callers name namespaces. Here
  * a namespace that is idle gives its place away, after its last figures have been read. Prometheus sees its series end. If
@@ -82,6 +90,8 @@ export class NamespaceSeries {
   readonly #namespaces = new Map<string, Namespace>();
   /** What {@link SeriesKind.of} names. */
   readonly #others = new Map<string, Namespace>();
+  /** The series of the last event. Most events are of the same one as the event before. */
+  #last: Last | undefined;
 
   constructor(
     private readonly clock: Clock,
@@ -115,7 +125,18 @@ export class NamespaceSeries {
   }
 
   #series(kind: SeriesKind, namespace: string, value: string): Series {
+    const last = this.#last;
+    if (last?.kind === kind && last.namespace === namespace && last.value === value) {
+      last.of.touched = true;
+      return last.series;
+    }
     const [name, of] = kind.of === undefined ? this.#place(namespace) : [namespace, this.#other(namespace)];
+    const series = this.#seriesIn(of, name, kind, value);
+    this.#last = { kind, namespace, value, of, series };
+    return series;
+  }
+
+  #seriesIn(of: Namespace, name: string, kind: SeriesKind, value: string): Series {
     of.touched = true;
     let byValue = of.byKind.get(kind);
     if (byValue === undefined) {
@@ -170,6 +191,7 @@ export class NamespaceSeries {
         namespace.touchedMs = nowMs;
       } else if (name !== OTHER_NAMESPACES && nowMs - namespace.touchedMs >= IDLE_MS_MAX) {
         this.#namespaces.delete(name);
+        this.#last = undefined;
       }
     }
   }

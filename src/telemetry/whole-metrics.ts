@@ -5,7 +5,7 @@ export interface MetricsPart {
   /** Which process it is; and which run of it, because its counters begin at zero when it is started again. */
   readonly name: string;
   readonly run: number;
-  /** Undefined: it did not answer. Its counters stay as they were, and its gauges are left out. */
+  /** Undefined if it did not answer. Its counters then stay as they were, and its gauges are left out. */
   readonly text: string | undefined;
 }
 
@@ -17,9 +17,9 @@ interface Family {
 }
 type Families = Map<string, Family>;
 
-/** These are the same for all of a whole, or the worst counts. All other gauges are added. */
+/** For these, the whole has the same value, or the worst value counts. All other gauges are added. */
 const LARGEST: readonly string[] = [METRICS.longestWait, METRICS.undecided, METRICS.storeLate, METRICS.info];
-/** The process tells that sees the fewest lock nodes vote, because the nodes of all are the same ones. */
+/** From the process that sees the fewest lock nodes vote, because all processes have the same nodes. */
 const OF_FEWEST_VOTES: readonly string[] = [METRICS.quorumNodes, METRICS.quorumNodeState];
 const VOTING = `${METRICS.quorumNodes}{state="voting"}`;
 /** From the best to the worst. */
@@ -32,13 +32,13 @@ interface Kept {
 }
 
 /**
- * The metrics of several processes as those of one. Counters and histograms are added. A counter never falls while one
- * process has its series, whatever ends meanwhile: Prometheus would take a fall for a restart, and count all that is
- * left as new. So what a process had counted when it ended is kept.
+ * The metrics of several processes as one. Counters and histograms are added. A counter must not fall while one process
+ * has its series: Prometheus would treat a fall as a restart, and count the rest as new. So the counts of a process
+ * that ended are kept.
  */
 export class WholeMetrics {
   readonly #kept = new Map<string, Kept>();
-  /** What has ended had counted so much. */
+  /** The counts of processes that have ended. */
   #ended = new Map<string, number>();
 
   /** The parts of this moment. Call it for each scrape with all processes, also those that have ended. */
@@ -60,7 +60,10 @@ export class WholeMetrics {
     return [...whole.values()].map(textOf).join('');
   }
 
-  /** What a series has lost goes to those that have ended: its process was started again, or the series was idle. */
+  /**
+   * Counts that a series has lost are added to those of ended processes: its process was restarted, or the series was
+   * idle.
+   */
   #keep({ name, run }: MetricsPart, families: Families | undefined): void {
     if (families === undefined) return;
     const counters = new Map<string, number>();
@@ -112,7 +115,7 @@ function addGauges(name: string, { samples }: Family, answers: readonly Families
   }
 }
 
-/** Whose gauges count for this metric. */
+/** The processes whose gauges count for this metric. */
 function tellers(name: string, answers: readonly Families[]): readonly Families[] {
   const lowest = (of: (families: Families) => number) =>
     [...answers].sort((a, b) => of(a) - of(b)).slice(0, 1);

@@ -56,7 +56,10 @@ async function openAt(address: string, accepted: (socket: Socket) => void): Prom
   }
 }
 
-/** A name may stand for several addresses, such as `localhost`: one port at each that there is, as in grpc-js. */
+/**
+ * A name such as `localhost` may stand for several addresses: listens on one port at each available address, as in
+ * grpc-js.
+ */
 async function openPort(address: string, accepted: (socket: Socket) => void): Promise<Opened> {
   const colon = address.lastIndexOf(':');
   const name = address.slice(0, colon).replace(/^\[(.*)\]$/, '$1');

@@ -12,7 +12,7 @@ export interface Channel {
 export interface MainLinkParts {
   reload(): void;
   stop(): void;
-  /** The main process is gone, in whatever way. */
+  /** The main process has ended, for any reason. */
   orphaned(): void;
 }
 
@@ -31,7 +31,7 @@ export class MainLink {
     if (!channel.connected) parts.orphaned();
   }
 
-  /** From now on, questions of the main process are answered by `answers`. */
+  /** From now on, `answers` answers questions of the main process. */
   answerBy(answers: (what: Asked) => unknown): void {
     this.#answers = answers;
   }
@@ -45,7 +45,7 @@ export class MainLink {
     this.#send({ kind: 'serving' });
   }
 
-  /** No further connection. Those that are under way are closed. */
+  /** Accepts no more connections. Those on their way are closed. */
   enough(): void {
     this.#take = undefined;
     this.#send({ kind: 'enough' });
@@ -91,7 +91,7 @@ export class MainLink {
     try {
       this.#send({ kind: 'answer', id, answer: await this.#answers?.(what) });
     } catch {
-      // The main process makes do without this part, and says so.
+      // The main process continues without this part, and reports that.
       this.#send({ kind: 'answer', id });
     }
   }

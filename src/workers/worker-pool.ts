@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import type { Asked } from './messages.js';
 import { Worker, type WorkerEnd } from './worker.js';
 
-/** Receives what becomes of the workers. */
+/** Receives events of the workers. */
 export interface WorkersObserver {
   /** It is started again after `pauseMs`. */
   ended(worker: number, end: WorkerEnd, pauseMs: number): void;
@@ -19,16 +19,16 @@ export interface WorkerPoolParts {
   fork?(worker: number): ChildProcess;
 }
 
-/** The pause before a worker is started again: twice the one before, in these bounds. */
+/** Limits of the pause before a worker is started again; it doubles each time. */
 export const PAUSE_MS_FIRST = 100;
 export const PAUSE_MS_MAX = 30_000;
-/** A worker that has served for so long is well: after its next end, the pause is the first one again. */
+/** A worker that has served this long counts as healthy: after its next end, the pause starts at the minimum again. */
 export const STEADY_MS = 60_000;
 
 /** The worker's entry point, beside the one of the main process. */
 const ENTRY = new URL('../worker.js', import.meta.url);
 
-/** The workers of one main process. A worker that ends is started again, and the others go on. */
+/** The workers of one main process. A worker that ends is started again; the others continue. */
 export class WorkerPool {
   /** How often a worker was started again. */
   restarts = 0;
@@ -36,7 +36,7 @@ export class WorkerPool {
   readonly #pausesMs = new Map<number, number>();
   readonly #restarting = new Map<number, NodeJS.Timeout>();
   #stop: { readonly failed: number[]; changed(): void } | undefined;
-  /** The first start: all of them must come to serve. */
+  /** The first start, which needs all workers to serve. */
   #started: { resolve(): void; reject(error: Error): void } | undefined;
 
   constructor(private readonly parts: WorkerPoolParts) {
@@ -69,8 +69,8 @@ export class WorkerPool {
   }
 
   /**
-   * Passes a connection to the worker that has the fewest. Connections live long: so a worker that was started again
-   * gets its part of the new ones. Without a worker that serves, closes it, and the client tries again.
+   * Passes a connection to the worker with the fewest. A restarted worker thus gets most of the new connections. If no
+   * worker serves, closes the connection, and the client tries again.
    */
   pass(socket: Socket, address: string): void {
     let fewest: Worker | undefined;
@@ -97,8 +97,8 @@ export class WorkerPool {
   }
 
   /**
-   * Drains all. `drained` is called once none accepts connections any more. Resolves with those that did not end by
-   * themselves with code 0 within `msMax`: they were killed, or had a fault of their own.
+   * Drains all. Calls `drained` once none accepts connections. Resolves with those that did not exit with code 0 within
+   * `msMax`: they were killed, or failed.
    */
   async stop(msMax: number, drained = () => {}): Promise<readonly number[]> {
     for (const timer of this.#restarting.values()) clearTimeout(timer);

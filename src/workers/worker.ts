@@ -18,20 +18,20 @@ export interface WorkerParts {
   drains(): void;
   /** Its process has ended. `servedMs` is for how long it had served. */
   ended(end: WorkerEnd, servedMs: number): void;
-  /** Its event loop has stood still for {@link PINGS_MISSED_MAX} seconds, so it is killed. */
+  /** Its event loop has been blocked for {@link PINGS_MISSED_MAX} seconds, so it is killed. */
   silent(): void;
 }
 
 const PING_EVERY_MS = 1_000;
 /**
- * As long as three probes of an orchestrator, which would end a replica of one process then. Pings are counted, not the
- * time: a machine that was suspended comes back with one ping due, not with thirty.
+ * As long as three probes of an orchestrator, which would then end a replica of one process. Counts pings, not time:
+ * after a suspension of the machine, one ping is due, not thirty.
  */
 export const PINGS_MISSED_MAX = 30;
-/** Before its first message it loads its code, which a machine that is overloaded gives little CPU for. */
+/** Before its first message, a worker loads its code, which takes long on an overloaded machine. */
 export const START_PINGS_MISSED_MAX = 120;
 
-/** One worker, as the main process sees it: its process, which may be another one after an end, and its connections. */
+/** One worker, as seen by the main process: its process, which may have been restarted, and its connections. */
 export class Worker {
   /** How often its process was started. */
   run = 0;

@@ -93,7 +93,9 @@ async function costs(fleet: Fleet, ways: readonly Way[], inFlight: number): Prom
   const all = new Map<Way, Cost[]>(ways.map((way) => [way, []]));
   for (const way of ways) await during(fleet, way, inFlight, WARM_UP_MS);
   for (let round = 0; round < ROUNDS; round += 1) {
-    for (const way of ways) all.get(way)?.push(await during(fleet, way, inFlight, ROUND_MS));
+    for (const way of round % 2 === 0 ? ways : ways.toReversed()) {
+      all.get(way)?.push(await during(fleet, way, inFlight, ROUND_MS));
+    }
   }
   const load = loadavg()[0]?.toFixed(1);
   return ways.map((way) => rowOf(way, all.get(way) ?? [], `${inFlight} in flight, load ${load}`));

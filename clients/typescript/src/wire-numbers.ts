@@ -1,7 +1,7 @@
 import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
 
-/** Seven bits in each byte: a sum that a number holds exactly. */
-const VARINT_BYTES_MAX = 7;
+/** Seven bits in each byte. Fences have eight bytes. */
+const VARINT_BYTES_MAX = 8;
 
 /** A number in the one form that the generated code accepts. That code asks for its text, and converts that. */
 class Whole {
@@ -29,6 +29,8 @@ export class NumberReader extends BinaryReader {
       if (byte === undefined) break;
       value += (byte & 0x7f) * factor;
       if (byte < 0x80) {
+        // With eight bytes, the sum may be one that a number does not hold.
+        if (value > Number.MAX_SAFE_INTEGER) break;
         this.pos += at + 1;
         this.#whole.value = value;
         return this.#whole as unknown as string;

@@ -12,6 +12,7 @@ const NUMBERS = [
   2 ** 32,
   2 ** 49 - 1,
   2 ** 49,
+  1_790_000_000_000_000,
   2 ** 53 - 1,
   -1,
   -(2 ** 40),
@@ -33,6 +34,16 @@ it.each([[[]], [[0x80]], [Array.from({ length: 9 }, () => 0xff)], [Array.from({ 
   (bytes) => {
     expect(() => new BinaryReader(Uint8Array.from(bytes)).int64()).toThrow();
     expect(() => new NumberReader(Uint8Array.from(bytes)).int64()).toThrow();
+  },
+);
+
+it.each([2n ** 53n, 2n ** 53n + 1n, 2n ** 56n - 1n, 2n ** 56n, 2n ** 63n - 1n])(
+  'leaves %d to the library, because a number cannot hold it',
+  (number) => {
+    const bytes = new BinaryWriter().int64(number).uint32(7).finish();
+    const reader = new NumberReader(bytes);
+    expect(String(reader.int64())).toBe(String(number));
+    expect(reader.uint32()).toBe(7);
   },
 );
 

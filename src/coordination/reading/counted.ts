@@ -30,7 +30,7 @@ export function counted<Value extends ValueFacts>(
 
 /** A back-off ends when the whole namespace is invalidated, or its clock is lost. The count of its failures stays. */
 export function withBackOff(failure: StoredFailure, clock: string, [whole]: readonly Stamp[]): StoredFailure {
-  // A replica of the release before writes no clock.
+  // A replica of the previous release writes no clock.
   if (failure.retryAfterMs === 0 || failure.clock === '') return failure;
   const own = decodeTagClock(failure.clock);
   const invalidatedAt = Math.max(whole?.deletedAt ?? 0, whole?.marks.at(-1)?.at ?? 0);

@@ -107,7 +107,7 @@ export class RecordReader {
       return await inPatience(this.parts, key.namespace, this.#explain(key));
     } catch (error) {
       const without = this.#withoutStore(key, error);
-      if (without === undefined) throw unavailable('the value store gave no word; ask again');
+      if (without === undefined) throw unavailable('the value store did not answer; retry');
       return { record: without.record, past: [] };
     }
   }

@@ -51,7 +51,7 @@ export class WaiterLimits {
 
 /** For a caller that would have to wait while this process is overloaded. */
 export function overloaded(): CoordinationError {
-  return exhausted('this replica cannot keep up; ask another one, or later');
+  return exhausted('this replica is overloaded; retry later, or at another replica');
 }
 
 function exhausted(message: string): CoordinationError {

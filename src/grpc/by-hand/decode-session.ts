@@ -2,7 +2,7 @@ import { type GetOrLockRequest, SessionCall, SessionRequest } from '../generated
 import { type Decoded, decodeStrictly, SESSION_PARTS_MAX, utf8 } from '../strict-codec.js';
 import { KnownTexts } from './known-texts.js';
 
-/** Field and wire type, as they stand in front of what is read here. */
+/** The field and wire type before each item. */
 const CALLS = 18;
 const ID = 8;
 const DEADLINE_MS = 16;
@@ -25,8 +25,9 @@ const NONE = new Uint8Array();
 const OTHERWISE = -1;
 
 /**
- * The messages of sessions, most of whose calls are GetOrLock in the form that clients write. Those are read by hand, in a
- * fifth of the time that the generated code needs. It reads all others: the result is always what it would return.
+ * Decodes the messages of sessions, most of whose calls are GetOrLock in the form that clients write. Those are decoded
+ * by hand, in a fifth of the time of the generated code. The generated code decodes all others: the result is always
+ * the same as its own.
  */
 export function decodeSession(bytes: Uint8Array): Decoded<SessionRequest> {
   // So few bytes have no more tags and lengths than are allowed, so they need not be counted.
@@ -40,7 +41,7 @@ class Reader {
   #bytes: Uint8Array = NONE;
   #at = 0;
 
-  /** Undefined for a message that has anything else, or that is broken. */
+  /** Undefined for a message that contains anything else, or is malformed. */
   callsIn(bytes: Uint8Array): SessionCall[] | undefined {
     this.#bytes = bytes;
     this.#at = 0;
@@ -144,7 +145,7 @@ class Reader {
     return decoded.ok ? decoded.message : undefined;
   }
 
-  /** Where that ends whose length stands here; not after `max`. */
+  /** The end of the item whose length is next; at most `max`. */
   #end(max: number): number {
     const length = this.#varint(max);
     const end = this.#at + length;

@@ -6,7 +6,7 @@ import {
   SessionResponse,
 } from '../generated/dibs/v1/coordinator.js';
 
-/** Field and wire type, as they stand in front of what is written here. */
+/** The field and wire type before each item. */
 const REPLIES = 18;
 const ID = 8;
 const MORE = 16;
@@ -30,8 +30,8 @@ const UINT31_MAX = 0x7fff_ffff;
 type PlainHit = Hit & { readonly payload: NonNullable<Hit['payload']> };
 
 /**
- * The messages of sessions, most of whose replies are hits. Those are written by hand, once, into what is sent, in a
- * fraction of the time that the generated code needs. The bytes are always those that it would write.
+ * Encodes the messages of sessions, most of whose replies are hits. Those are written by hand, directly into the
+ * output, in a fraction of the time of the generated code. The bytes are always the same as from the generated code.
  */
 export function encodeSession(message: SessionResponse): Buffer | Gathered | EncodedReplies {
   const { welcome, replies, events } = message;
@@ -39,7 +39,9 @@ export function encodeSession(message: SessionResponse): Buffer | Gathered | Enc
   return new EncodedReplies(replies);
 }
 
-/** A message of replies, with the members of a buffer that grpc-js uses: it copies it behind the message's header. */
+/**
+ * A message of replies, with the members of a buffer that grpc-js uses: grpc-js copies it after the message's header.
+ */
 export class EncodedReplies {
   readonly byteLength: number;
   /** The bytes of each reply. */

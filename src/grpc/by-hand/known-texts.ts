@@ -1,17 +1,17 @@
 /** A power of two. */
 const SLOTS = 4_096;
-/** A longer text costs as much to compare as to read. */
+/** A longer text takes as long to compare as to decode. */
 const BYTES_MAX = 64;
 const ASCII_MAX = 0x7f;
 /** Of the hash FNV-1a, of 32 bits. */
 const OFFSET = 0x811c9dc5;
 const PRIME = 0x01000193;
 
-/** Short texts that came lately, by their bytes: most texts come again and again. Only ASCII, so a byte is a character. */
+/** Recent short strings by their bytes: most strings repeat. Only ASCII, so one byte is one character. */
 export class KnownTexts {
   readonly #texts: (string | undefined)[] = new Array(SLOTS).fill(undefined);
 
-  /** The text of these bytes, if it is known. Otherwise `read` is its text, which is known from now on. */
+  /** The string for these bytes, if it is known. Otherwise calls `read` and remembers its result. */
   of(bytes: Uint8Array, start: number, end: number, read: (bytes: Uint8Array) => string): string {
     const length = end - start;
     if (length > BYTES_MAX) return read(bytes.subarray(start, end));

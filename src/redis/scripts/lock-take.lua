@@ -27,10 +27,10 @@ local codes, errors = {}, {}
 for kind, nonce, ttl_ms, id in string.gmatch(ARGV[3], '(.)(%S+) (%d+) (%S+)\n') do
   local code = 'u'
   if marked then
-    -- An error is that of its step: the others are still taken.
+    -- An error belongs to its own step: the other steps are still run.
     local done, reply = pcall(take, kind, nonce, ttl_ms, ARGV[2] .. id)
     code = done and reply or 'e'
-    -- Redis 7 raises a table, Redis 6 a text.
+    -- Redis 7 raises a table, Redis 6 a string.
     if not done then
       errors[#errors + 1] = '\n' .. string.gsub(type(reply) == 'table' and reply.err or tostring(reply), '%s', ' ')
     end

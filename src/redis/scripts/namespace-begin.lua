@@ -14,7 +14,7 @@ if redis.call('HSETNX', KEYS[1], 'id', ARGV[1]) == 1 then
   redis.call('HSET', KEYS[1], 'clock', '1')
   left_ms = 0
 end
--- One without an end was begun by a replica of the release before: namespace-read gives it one.
+-- One without an end was begun by a replica of the previous release: namespace-read gives it one.
 if left_ms >= 0 and left_ms < tonumber(ARGV[2]) then
   redis.call('PEXPIRE', KEYS[1], ARGV[2])
   redis.call('PEXPIRE', KEYS[2], ARGV[2])

@@ -25,8 +25,8 @@ local left_ms = redis.call('PTTL', KEYS[1])
 local tags = cjson.decode(ARGV[2])
 local drops = ARGV[3] == 'delete'
 
--- First what frees memory: a full store refuses a script whose first write may take some, and it must never refuse to
--- invalidate. What is deleted needs no older stamp.
+-- First the step that frees memory: a full store refuses a script whose first write may take memory, and it must never
+-- refuse an invalidation. What is deleted needs no older stamp.
 if #tags == 0 and drops then
   redis.call('UNLINK', KEYS[1], KEYS[2])
 else
@@ -34,13 +34,13 @@ else
 end
 
 local id = known[1] or ARGV[1]
--- A clock that begins is 1 before its first invalidation.
+-- A new clock is 1 before its first invalidation.
 local clock = string.format('%.0f', tonumber(known[2] or 1) + 1)
 redis.call('HSET', KEYS[1], 'id', id, 'clock', clock)
 if not known[1] or left_ms < 0 then left_ms = tonumber(ARGV[6]) end
 
--- Of too many marks, the two that lie closest beside their age become one, with the time of the earlier: what they
--- marked may be over a little too early, never too late.
+-- If there are too many marks, the two that are closest relative to their age become one, with the time of the earlier:
+-- values that they marked may end a little too early, never too late.
 local function merge_closest(marks)
   local closest, least = 1, math.huge
   for at = 1, #marks - 1 do
@@ -59,14 +59,14 @@ local function stamp(tag)
     return
   end
   local stamps = redis.call('HMGET', KEYS[1], stale_field, marks_field)
-  -- The times of earlier marks stay: a value counts its stale time from the first one after its lease.
+  -- The times of earlier marks are kept: a value counts its stale time from the first mark after its lease.
   local marks = marks_of(stamps[1], stamps[2])
   table.insert(marks, { clock = tonumber(clock), at_us = now })
   if #marks > tonumber(ARGV[5]) then merge_closest(marks) end
   write_marks(KEYS[1], stale_field, marks_field, marks)
 end
 
--- The stamps of a tag are kept no longer: from now on its cells of the floor replace them.
+-- The stamps of a tag are removed: from now on its cells of the floor replace them.
 local function forget(tag)
   local deleted_field, stale_field, marks_field = stamp_fields(tag)
   local stamps = redis.call('HMGET', KEYS[1], deleted_field, stale_field)
@@ -79,7 +79,7 @@ local function forget(tag)
   end
 end
 
--- Replicas of the release before know no floor: for them the namespace counts as deleted now.
+-- Replicas of the previous release do not know the floor: for them the namespace counts as deleted now.
 local function raise_for_older()
   local whole = redis.call('HMGET', KEYS[1], 'deleted', 'floor_at')
   if not whole[2] or whole[1] ~= whole[2] then redis.call('HSET', KEYS[1], 'deleted_before', whole[1] or '0') end
@@ -94,11 +94,11 @@ end
 
 local stamps_max = tonumber(ARGV[4])
 local over = redis.call('ZCARD', KEYS[2]) - stamps_max
--- A few more at once, for each time costs the replicas that know no floor all that they have. It is refused where the
--- rules of the Redis user are those of the release before.
+-- Removes a few more at once, because each removal costs the replicas that do not know the floor all their values.
+-- Refused if the Redis user has only the rights of the previous release.
 local oldest = over > 0 and redis.pcall('ZPOPMIN', KEYS[2], over + math.floor(stamps_max / 256)) or {}
--- Tags that the order does not know, because it was lost or a replica of the release before stamped them, are never
--- forgotten one by one: of so many, the namespace forgets all, and counts as deleted.
+-- Tags that are missing in the order, because it was lost or a replica of the previous release stamped them, are never
+-- forgotten one by one: if there are too many, the namespace forgets all, and counts as deleted.
 local disordered = oldest.err or redis.call('HLEN', KEYS[1]) > 2 * stamps_max + 20000
 if disordered then
   redis.call('UNLINK', KEYS[1], KEYS[2])
@@ -107,13 +107,13 @@ elseif #oldest > 0 then
   for at = 1, #oldest, 2 do forget(oldest[at]) end
   raise_for_older()
 end
--- In case the hash has just been made anew.
+-- In case the hash was just created again.
 if known[3] then redis.call('HSET', KEYS[1], 'rebuild_mean', known[3], 'rebuild_deviation', known[4]) end
 redis.call('PEXPIRE', KEYS[1], string.format('%.0f', left_ms))
 redis.call('PEXPIRE', KEYS[2], string.format('%.0f', left_ms))
 
 local named = (#tags == 0 or disordered) and 'all' or ARGV[2]
 redis.call('PUBLISH', ARGV[7], 'stamped:' .. clock .. ':' .. ARGV[8] .. ':' .. id .. ':' .. named)
--- Replicas of the release before know only this form, which names no tags.
+-- Replicas of the previous release know only this form, without the names of tags.
 redis.call('PUBLISH', ARGV[7], 'tags:' .. clock .. ':' .. ARGV[8])
 return { id, tonumber(clock) }

@@ -13,7 +13,7 @@
 --   since then, oldest first: each mark is its time on the tag clock and on this server's, with a colon between, and
 --   they are separated by commas. Null alone where there is no namespace.
 
--- Of a namespace that a replica of the release before has begun, which does not say how long it needs it: 30 days.
+-- For a namespace that a replica of the previous release began, which does not say how long it is needed: 30 days.
 local UNKNOWN_KEEP_MS = 2592000000
 
 -- include: now
@@ -34,10 +34,10 @@ if left_ms < 0 then
   redis.call('PEXPIRE', KEYS[1], string.format('%.0f', left_ms))
 end
 
--- When the tag was deleted: by its stamp, or, where that was forgotten, by the floor.
+-- When the tag was deleted: by its stamp or, if that was forgotten, by the floor.
 local function deleted_at(tag, stamp)
   if tag == '' then
-    -- For replicas that know no floor, the namespace counts as deleted whenever a stamp is forgotten.
+    -- For replicas that do not know the floor, the namespace counts as deleted whenever a stamp is forgotten.
     return tonumber((stamp and stamp == known[5]) and known[6] or stamp or 0)
   end
   return tonumber(stamp or (known[5] and floor_of(KEYS[1], tag)) or 0)
@@ -51,8 +51,8 @@ for _, tag in ipairs(tags) do
   local stamps = redis.call('HMGET', KEYS[1], deleted_field, stale_field, marks_field)
   local deleted = deleted_at(tag, stamps[1])
   local marks = marks_of(stamps[2], stamps[3])
-  -- Marked before this server's clock was set back, so that it is not known how long ago: what it marked is over for
-  -- good, and does not come back when the clock gets there.
+  -- Marked before this server's clock was set back, so its age is unknown: values that it marked are over for good, and
+  -- do not return when the clock reaches that time.
   local over = 0
   for _, mark in ipairs(marks) do if mark.at_us > now then over = mark.clock end end
   local texts, since = {}, {}
@@ -62,7 +62,7 @@ for _, tag in ipairs(tags) do
   end
   if over > 0 then
     deleted = math.max(deleted, over)
-    -- For replicas that know no floor, the stamp of the whole namespace stays as high as it is.
+    -- For replicas that do not know the floor, the stamp of the whole namespace is never lowered.
     local field = stamps[1] and tag == '' and stamps[1] == known[5] and 'deleted_before' or deleted_field
     redis.call('HSET', KEYS[1], field, string.format('%.0f', deleted))
     write_marks(KEYS[1], stale_field, marks_field, since)

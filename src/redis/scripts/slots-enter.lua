@@ -14,7 +14,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now))
--- What ends later than any that is taken now was taken before the clock was set back.
+-- A slot that ends later than any taken now could was taken before the clock was set back.
 redis.call('ZREMRANGEBYSCORE', KEYS[1], string.format('(%.0f', now + tonumber(ARGV[4]) * 1000), '+inf')
 local has = redis.call('ZSCORE', KEYS[1], ARGV[1])
 if not has and redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) then return 0 end

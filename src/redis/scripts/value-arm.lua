@@ -28,13 +28,13 @@
 local is_first = ARGV[3] == '0' and ARGV[4] == '0' and not redis.call('HGET', KEYS[1], 'fence')
 local record = is_first and {} or fields_of(KEYS[1])
 local fence, nonce, lease_until, armed_at = tonumber(record[1] or 0), record[8], record[9], record[10]
--- The reply to the first arm was lost: nothing is changed, so that a late copy prolongs nothing.
+-- The reply to the first arm was lost: nothing is changed, so a late copy of the request extends nothing.
 local armed = nonce == ARGV[1]
--- Look, then another replica's whole lease and publish, then this arm: without the two compares it would
--- supersede that lease, or rebuild a value that has just been stored.
+-- Look, then another replica's whole lease and publish, then this arm: without the two comparisons it would supersede
+-- that lease, or rebuild a value that was just stored.
 local as_read = fence == tonumber(ARGV[3]) and tonumber(record[2] or 0) == tonumber(ARGV[4])
--- Where the same lock nodes have no say in both of two leases, only the record can keep them apart.
--- One that claims to begin later was armed before the clock was set back: it has expired.
+-- If two leases were not granted by the same lock nodes, only the record can keep them apart. A lease with a start
+-- after now was armed before the clock was set back: it has expired.
 local running = nonce and tonumber(lease_until) > now and tonumber(armed_at) <= now
 -- Its holder may have extended it at its lock nodes while this store was late.
 local may_run = nonce and tonumber(lease_until) + tonumber(ARGV[9]) * 1000 > now and tonumber(armed_at) <= now
@@ -71,7 +71,7 @@ if not armed and as_read and not in_the_way then
   if is_first then return record[1] end
 end
 
--- What is written now is in `record` too: it is not read again.
+-- What is written now is also in `record`, so it need not be read again.
 record = as_of(KEYS[1], record, now)
 table.insert(record, armed and 1 or 0)
 return record

@@ -15,7 +15,7 @@ local now = time[1] * 1000000 + time[2]
 local record = read_record(KEYS[1], now)
 local size = false
 if is_servable(record, now) then
-  -- Not HSTRLEN, which the Redis users of the releases before may not run.
+  -- Not HSTRLEN, which the Redis users of previous releases may not use.
   local value = redis.call('HGET', KEYS[1], 'value')
   size = value and #value
 end

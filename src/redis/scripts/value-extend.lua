@@ -23,13 +23,13 @@ local before = redis.call('HMGET', KEYS[1],
 if before[1] ~= ARGV[1] then return false end
 
 local armed_at, lease_until = tonumber(before[5]), tonumber(before[2])
--- The clock was set back since: how long the lease has lasted is not known, and its end is not to be believed.
+-- The clock was set back since: how long the lease has lasted is unknown, and its end is not reliable.
 if armed_at > now then armed_at, lease_until = now, now end
 local held_until = armed_at + tonumber(ARGV[5]) * 1000
 if held_until <= now then return false end
 
 local until_us = math.max(lease_until, math.min(held_until, now + tonumber(ARGV[2]) * 1000))
--- Of two groups, neither can keep another lease away from it by itself.
+-- For two groups, neither can keep another lease away by itself.
 local group = before[7] == '1' and before[8] or before[7]
 if group ~= ARGV[6] then group = '*' end
 if ARGV[3] == '1' then redis.call('HSET', KEYS[1], 'by', group) end

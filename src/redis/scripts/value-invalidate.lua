@@ -21,11 +21,11 @@ local now = time[1] * 1000000 + time[2]
 local before = redis.call('HMGET', KEYS[1],
   'fence', 'nonce', 'fresh_until', 'servable_until', 'failure_until', 'armed_at', 'lease', 'past', 'published_at')
 local servable_until = tonumber(before[4] or 0)
--- A value that claims to begin later was stored before the clock was set back: it has expired.
+-- A value with a start after now was stored before the clock was set back: it has expired.
 local had_value = servable_until > now and tonumber(before[9] or 0) <= now
 
--- First, and also where nothing is armed: a full store refuses a script whose first write may take memory,
--- and it must never refuse to invalidate.
+-- First, even if nothing is armed: a full store refuses a script whose first write may take memory, and it must never
+-- refuse an invalidation.
 redis.call('HDEL', KEYS[1], 'nonce', 'lease_until', 'armed_at', 'owner', 'alone', 'by', 'lease', 'lease_clock')
 if before[2] then
   redis.call('HSET', KEYS[1], 'voided', before[2])
@@ -34,7 +34,7 @@ end
 
 if had_value and ARGV[1] == 'mark_stale' then
   local fresh_until = tonumber(before[3])
-  -- What lies between the two ends is the value's stale_ms, or the rest of it after an earlier mark.
+  -- The time between the two ends is the value's stale_ms, or the rest of it after an earlier mark.
   servable_until = math.min(servable_until, now + (servable_until - fresh_until))
   redis.call('HSET', KEYS[1],
     'fresh_until', string.format('%.0f', math.min(fresh_until, now)),
@@ -49,7 +49,7 @@ end
 local fence = string.format('%.0f', math.max(tonumber(before[1] or 0) + 1, now))
 redis.call('HSET', KEYS[1], 'fence', fence, 'last_end', 'invalidated')
 
--- A back-off ends here, and the next failure counts on from the ones before.
+-- The back-off ends here, but the next failure still counts the previous ones.
 local failure_until = math.min(now, tonumber(before[5] or 0))
 if failure_until == now then redis.call('HSET', KEYS[1], 'failure_until', string.format('%.0f', now)) end
 

@@ -40,7 +40,7 @@ if before[2] ~= ARGV[1] then
   return 'unknown_lease ' .. stored .. ' '
 end
 
--- Of a lease from before the clock was set back.
+-- For a lease from before the clock was set back.
 local armed_at = math.min(now, tonumber(before[8]))
 local in_time = tonumber(before[3]) > now and tonumber(before[8]) <= now
 local mean, deviation = estimate(before[9], before[10], now - armed_at)
@@ -68,13 +68,14 @@ if before[15] then
     'failure', 'failure_fence', 'failure_until', 'failure_count', 'failed_at', 'failure_clock')
 end
 keep(KEYS[1], servable_until, before[1], ARGV[8])
+local clock = before[11] or ''
 local wake = 'published:' .. before[1] .. ':' .. ARGV[10]
 if #ARGV[4] + #ARGV[7] <= tonumber(ARGV[11]) then
   -- In one concatenation, which copies the value once.
   redis.call('PUBLISH', ARGV[9], 'value:' .. wake .. ':' .. ARGV[3] .. ':' .. ARGV[5] .. ':' .. ARGV[6] .. ':'
-    .. string.format('%.0f', now - armed_at) .. ':' .. mean .. ':' .. deviation .. ':' .. (before[11] or '') .. ':'
+    .. text(now - armed_at) .. ':' .. mean .. ':' .. deviation .. ':' .. clock .. ':'
     .. #ARGV[7] .. ':' .. ARGV[7] .. ARGV[4])
 end
 -- Also for replicas of the release before, which do not know the other one.
 redis.call('PUBLISH', ARGV[9], wake)
-return (in_time and 'stored ' or 'stored_late ') .. before[1] .. ' ' .. (before[11] or '')
+return (in_time and 'stored ' or 'stored_late ') .. before[1] .. ' ' .. clock

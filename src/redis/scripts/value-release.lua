@@ -28,7 +28,7 @@ local before = redis.call('HMGET', KEYS[1],
 if before[2] ~= ARGV[1] then return 0 end
 if ARGV[2] ~= '' and before[3] ~= ARGV[2] then return 0 end
 
--- First: a full store refuses a script whose first write may take memory, and giving back must still work.
+-- First: a full store refuses a script whose first write may take memory, and releasing must still work.
 redis.call('HDEL', KEYS[1], 'nonce', 'lease_until', 'armed_at', 'owner', 'alone', 'by', 'lease', 'lease_clock')
 redis.call('HSET', KEYS[1], 'last_end', ARGV[3])
 remember(KEYS[1], before[1], math.min(now, tonumber(before[5])), now, ARGV[3], before[6], ARGV[5], before[7])

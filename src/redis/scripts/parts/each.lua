@@ -2,12 +2,13 @@
 local share = #ARGV / #KEYS
 local replies = {}
 for at, key in ipairs(KEYS) do
-  -- An error is that of its step: the others are still taken.
+  -- An error belongs to its own step: the other steps are still run.
   local done, reply = pcall(step, { key }, { unpack(ARGV, (at - 1) * share + 1, at * share) })
   if not done then
-    -- Redis 7 raises a table, Redis 6 a text.
+    -- Redis 7 raises a table, Redis 6 a string.
     local why = type(reply) == 'table' and reply.err or tostring(reply)
-    -- True of all steps: a server that only reads has taken none. The client looks for its master when the call says so.
+    -- Applies to all steps: a read-only server has run none. The client looks for its master if the call itself reports
+    -- it.
     local read_only = string.match(why, 'READONLY.*')
     if read_only then return { err = read_only } end
     reply = { err = why }

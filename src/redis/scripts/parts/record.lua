@@ -1,5 +1,5 @@
--- What claims to begin after now was written before this server's clock was set back. It is over, and it goes, for
--- else it would come back when the clock gets there. A lease stays armed, as any whose time has run out.
+-- Data with a start after now was written before this server's clock was set back. It has expired and is removed, or it
+-- would return when the clock reaches that time. A lease stays armed, as any expired lease does.
 local function end_future(key, now, published_at, armed_at, failed_at)
   local at = string.format('%.0f', now)
   if tonumber(published_at or 0) > now then
@@ -18,7 +18,7 @@ local function fields_of(key)
     'value_clock', 'tags', 'failed_at', 'failure_clock')
 end
 
--- The record as of now without its value: its fields, which were just read, and then the clock.
+-- The record as of now without its value: its fields, which were just read, followed by the clock.
 local function as_of(key, record, now)
   if tonumber(record[3] or 0) > now or tonumber(record[10] or 0) > now or tonumber(record[22] or 0) > now then
     end_future(key, now, record[3], record[10], record[22])

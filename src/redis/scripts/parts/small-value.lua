@@ -1,9 +1,9 @@
--- Of values, in this call.
+-- The bytes of values read in this call.
 local bytes_read = 0
--- So much of values is read in one call: the store does nothing else while it works on one.
+-- The limit of values read in one call: the store does nothing else while it works on one.
 local CALL_BYTES_MAX = 65536
 
--- The value, false for "absent"; its size where it is larger than bytes_max; 0 where this call has read enough.
+-- The value, false for "absent"; its size if it is larger than bytes_max; 0 if this call has read enough.
 local function small_value(key, bytes_max)
   if bytes_read > CALL_BYTES_MAX then return 0 end
   local value = redis.call('HGET', key, 'value')

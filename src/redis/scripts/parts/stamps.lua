@@ -5,7 +5,7 @@ local function stamp_fields(tag)
 end
 
 -- The marks of a tag, oldest first, each with its time on the tag clock and on this server's. `stale` has the last one,
--- which a replica of the release before may have written alone.
+-- which a replica of the previous release may have written alone.
 local function marks_of(stale, marks)
   local found = {}
   for clock, at_us in string.gmatch(marks or '', '(%d+):(%d+)') do
