@@ -11,6 +11,7 @@ import { counts } from './counts.js';
 import { cycle } from './cycle.js';
 import { footprint } from './footprint.js';
 import { growth } from './growth.js';
+import { growthOfFleet } from './growth-of-fleet.js';
 import { hits } from './hits.js';
 import { link } from './link.js';
 import { openLoop } from './open-loop.js';
@@ -30,7 +31,8 @@ import { workers } from './workers.js';
 const RESULTS = 'test/bench/results';
 const BENCHES: readonly Bench[] = [
   ...[stampede, burst, hits, openLoop, cold, cycle, counts, wake, wakes, takeover, waiters],
-  ...[tracing, stale, budget, clients, growth, footprint, values, link, affinity, workers, record, overload],
+  ...[tracing, stale, budget, clients, growth, growthOfFleet, footprint, values, link],
+  ...[affinity, workers, record, overload],
 ];
 
 function ms(value: number): string {

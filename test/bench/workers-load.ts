@@ -38,12 +38,18 @@ async function run(order: Order): Promise<Done> {
   const client = clients[order.way] as DibsClient;
   const before = process.cpuUsage();
   const untilMs = performance.now() + order.ms;
-  let [at, done] = [0, 0];
+  let [at, done, failed] = [0, 0, 0];
   const one = async () => {
     while (performance.now() < untilMs) {
       at += 1;
-      await once(client, order, at);
-      done += 1;
+      try {
+        await once(client, order, at);
+        done += 1;
+      } catch (error) {
+        // A machine that is overloaded keeps some calls beyond their deadline.
+        failed += 1;
+        if (failed > 1 + at / 100) throw error;
+      }
     }
   };
   await Promise.all(Array.from({ length: order.inFlight }, one));
