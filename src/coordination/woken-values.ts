@@ -5,7 +5,7 @@ import type { Changes } from './reading/changes.js';
 import { hitOf } from './reading/hit-of.js';
 import type { NearCache } from './reading/near-cache.js';
 import type { Snapshot } from './reading/snapshot.js';
-import type { KeyLoops } from './waiting/key-loops.js';
+import { type KeyLoops, SERVED_NONE } from './waiting/key-loops.js';
 import type { WaitingRoom } from './waiting/waiting-room.js';
 import { keyFromId } from './words/key.js';
 
@@ -20,8 +20,6 @@ export interface WokenValuesRooms {
   readonly changes: Changes;
   readonly degradation: Pick<Degradation, 'modeOfHit'>;
 }
-
-const NONE_SERVED = Promise.resolve(0);
 
 /**
  * A change of a key by its wake. What it says was stored goes to the callers that wait here, and to the near cache, without
@@ -59,9 +57,9 @@ export class WokenValues {
    * once, resolves to how many callers the wake has served here by then.
    */
   publishing(id: string): () => Promise<number> {
-    this.#publishing.set(id, NONE_SERVED);
+    this.#publishing.set(id, SERVED_NONE);
     return () => {
-      const feeding = this.#publishing.get(id) ?? NONE_SERVED;
+      const feeding = this.#publishing.get(id) ?? SERVED_NONE;
       this.#publishing.delete(id);
       return feeding;
     };

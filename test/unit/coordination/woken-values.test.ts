@@ -148,8 +148,9 @@ describe('a small value in a wake', () => {
     const { token } = await lease();
     const waiter = await ask({ stale: 'forbid' });
     trial.wakes.hold();
-    await trial.publish(token, 'short', { ttlMs: 500 }, there);
-    trial.clock.advance(501);
+    await trial.publish(token, 'short', { ttlMs: 200 }, there);
+    // Sooner than any poll.
+    trial.clock.advance(201);
     const read = reads();
     trial.wakes.release();
     await trial.settle();
