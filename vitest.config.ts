@@ -12,6 +12,8 @@ export default defineConfig({
     hookTimeout: 120_000,
     // A hanging suite has to name itself instead of holding the run.
     teardownTimeout: 10_000,
+    // Longer than a second: other work may have the processor.
+    expect: { poll: { timeout: 20_000 } },
     projects: [
       {
         extends: true,
