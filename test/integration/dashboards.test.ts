@@ -33,6 +33,8 @@ const OF_PROMETHEUS = ['up', 'ALERTS'];
 /** The budget of this namespace is one rebuild at a time. */
 const TIGHT = 'tight';
 const LEASE_MS = 20_000;
+/** Where no one listens. */
+const NO_ONE = '127.0.0.1:1';
 
 const { alerts, recordings } = readAlertRules();
 const recorded = new Map(recordings.map(({ record, expr }) => [record, parseQuery(expr)]));
@@ -56,8 +58,8 @@ describeWithRedis('what the dashboard and the alerts ask for', () => {
   beforeAll(async () => {
     const policies = join(folder, 'policies.yaml');
     writeFileSync(policies, `namespaces: { ${TIGHT}: { max_rebuilds: 1 } }\n`);
-    // Nobody listens there, so that its spans fail.
-    const traces = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1', OTEL_METRICS_EXPORTER: 'none' };
+    // So that its spans fail.
+    const traces = { OTEL_EXPORTER_OTLP_ENDPOINT: `http://${NO_ONE}`, OTEL_METRICS_EXPORTER: 'none' };
     fleet = await Fleet.start({ replicas: 1, env: { DIBS_CONFIG: policies, ...traces } });
     const [replica] = fleet.replicas;
     httpUrl = replica!.httpUrl;
@@ -70,7 +72,9 @@ describeWithRedis('what the dashboard and the alerts ask for', () => {
     await loseLeases();
     await fail();
     exported.note(await scrape());
-    const workers = await fleet.addReplica({ DIBS_WORKERS: '2' });
+    const [one, two, three, four, five] = fleet.lockNodes.map(({ url }) => url);
+    const groups = `${[one, two, three].join(',')};${[four, five, `redis://${NO_ONE}`].join(',')}`;
+    const workers = await fleet.addReplica({ DIBS_WORKERS: '2', DIBS_QUORUM_NODES: groups });
     exported.note(await (await fetch(`${workers.httpUrl}/metrics`)).text());
   });
   afterAll(async () => {
