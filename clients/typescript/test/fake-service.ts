@@ -15,7 +15,7 @@ import {
 import type { DibsClientOptions } from '../src/options.js';
 import type { Transport } from '../src/transport.js';
 
-type Method = Exclude<keyof Transport, 'close' | 'ready'>;
+type Method = Exclude<keyof Transport, 'close' | 'ready' | 'askGetOrLock'>;
 const METHODS: readonly Method[] = ['getOrLock', 'publish', 'release', 'extend', 'invalidate'];
 
 /** What the fake answers to one call; a function is called with the request first. */
