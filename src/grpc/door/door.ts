@@ -160,7 +160,7 @@ export class Door {
 
   /** Begins HTTP/2 on a socket: its listener emits the event of the session before it returns. */
   #enter(socket: Socket, server: Http2Server, listeners: readonly ((socket: Socket) => void)[]): void {
-    const isInPieces = this.refusals.isHeldOff(peerOf(socket.remoteAddress));
+    const isInPieces = this.refusals.isSuspect(peerOf(socket.remoteAddress));
     const read = isInPieces ? (new InPieces(socket) as Duplex as Socket) : socket;
     this.#entering = socket;
     for (const listener of listeners) listener.call(server, read);

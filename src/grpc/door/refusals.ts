@@ -11,6 +11,8 @@ const CONNECTIONS_PER_SECOND = 5;
 interface Bucket {
   left: number;
   isUsedUp: boolean;
+  /** Until it may have all of them again. */
+  wasUsedUp: boolean;
   connections: number;
   atMs: number;
 }
@@ -28,20 +30,25 @@ export class Refusals {
       bucket = {
         left: BURST,
         isUsedUp: false,
+        wasUsedUp: false,
         connections: CONNECTIONS_PER_SECOND,
         atMs: this.clock.nowMs(),
       };
       this.#buckets.set(peer, bucket);
     }
     bucket.isUsedUp ||= bucket.left < 1;
+    bucket.wasUsedUp ||= bucket.isUsedUp;
     if (bucket.isUsedUp) return false;
     bucket.left -= 1;
     return true;
   }
 
-  /** Whether the address has had too many, and has not recovered. */
-  isHeldOff(peer: string): boolean {
-    return this.#of(peer)?.isUsedUp === true;
+  /**
+   * Whether the address has had too many, and has not recovered all of them. A flood that goes on uses up what has
+   * recovered every few seconds.
+   */
+  isSuspect(peer: string): boolean {
+    return this.#of(peer)?.wasUsedUp === true;
   }
 
   /** Whether a new connection of the address may come now. */
@@ -66,6 +73,7 @@ export class Refusals {
     bucket.atMs = nowMs;
     bucket.left = Math.min(BURST, bucket.left + seconds * PER_SECOND);
     bucket.isUsedUp &&= bucket.left < RECOVERED;
+    bucket.wasUsedUp &&= bucket.left < BURST;
     bucket.connections = Math.min(
       CONNECTIONS_PER_SECOND,
       bucket.connections + seconds * CONNECTIONS_PER_SECOND,

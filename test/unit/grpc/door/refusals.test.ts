@@ -38,3 +38,17 @@ it('an address that has used them up gets five new connections a second, and oth
   refusals.sweep();
   expect(connected('a')).toBe(100);
 });
+
+it('an address that has used them up is suspect until it may have all of them again', () => {
+  let nowMs = 0;
+  const refusals = new Refusals({ nowMs: () => nowMs });
+  for (let count = 0; count < 1_000; count += 1) refusals.count('a');
+  expect(refusals.isSuspect('a')).toBe(false);
+  refusals.count('a');
+  expect(refusals.isSuspect('a')).toBe(true);
+  nowMs += 4_995;
+  expect(refusals.isSuspect('a')).toBe(true);
+  nowMs += 5;
+  expect(refusals.isSuspect('a')).toBe(false);
+  expect(refusals.isSuspect('b')).toBe(false);
+});
