@@ -77,7 +77,8 @@ export class WokenValues {
     // A replica that stood still hears old wakes first, and the channel is not live before its next pong.
     if (!this.parts.wakes.live || degradation.modeOfHit !== 'none') return undefined;
     const read = room && this.#readOfItsLease(room, fence);
-    if (read !== undefined) return (value) => this.#storedAtMs(value, read);
+    // Not by how long its lease lasted: the store's clock may have been set forward since it was read.
+    if (read !== undefined) return ({ storedAfterMs }) => Math.max(read.readAtMs, storedAfterMs);
     return entry !== undefined && isOlder(entry, fence) ? ({ storedAfterMs }) => storedAfterMs : undefined;
   }
 
@@ -110,15 +111,6 @@ export class WokenValues {
       sentAt: copy.sentAt,
     };
     return hitOf(snapshot, nowMs, false)?.fresh === true ? snapshot : undefined;
-  }
-
-  /** By how much longer its lease had lasted than in the read, if this replica's clock does not say less. */
-  #storedAtMs(value: WokenValue, read: Snapshot): number {
-    const { readAtMs, record } = read;
-    const earliestMs = Math.max(readAtMs, value.storedAfterMs);
-    const byLeaseMs = readAtMs + value.heldMs - (record.lease?.ageMs ?? value.heldMs);
-    // The store's clock was set forward, or is faster: what it counts would let the value last longer.
-    return byLeaseMs > this.parts.clock.nowMs() ? earliestMs : Math.max(earliestMs, byLeaseMs);
   }
 }
 

@@ -107,13 +107,13 @@ export class Judge {
     this.#armed.clear();
   }
 
-  /** The store forgot one key: what it had acknowledged of it, it no longer vouches for. */
+  /** The store forgot one key. */
   recordLost(id: string): void {
     this.#recordLostAt.set(id, this.now());
     this.#armed.delete(id);
   }
 
-  /** The store cannot be what keeps others away from a lease that was armed then. */
+  /** The store cannot be what keeps others away from a lease that was armed then, also if it is answered later. */
   #isForgotten({ id, armedAt }: KnownLease): boolean {
     return this.storeJumpedAt > armedAt || (this.#recordLostAt.get(id) ?? 0) > armedAt;
   }
@@ -272,8 +272,8 @@ export class Judge {
       for (const other of this.#leases.values()) {
         if (other.id !== id || other === known || other.over || !other.exclusive) continue;
         if (other.untilMs === undefined || other.untilMs <= nowMs) continue;
-        const storeLost = this.#isForgotten(other);
-        if (storeLost && (this.quorumIsWeak || other.quorumLost || known.quorumLost)) continue;
+        const isForgotten = this.#isForgotten(other) || this.#isForgotten(known);
+        if (isForgotten && (this.quorumIsWeak || other.quorumLost || known.quorumLost)) continue;
         this.violated(
           'INV-4',
           `${id}: ${nonce} beside ${other.nonce}, which has ${other.untilMs - nowMs} ms left`,
