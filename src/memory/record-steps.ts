@@ -164,15 +164,14 @@ export function publish(record: Maybe, request: StorePublish, nowMs: number): St
 function storedWith(
   { rebuild }: MemoryRecord,
   step: StorePublish,
-  { armedAtMs, clock }: MemoryLease,
+  { clock }: MemoryLease,
   nowMs: number,
 ): Wake['stored'] {
   const { payload, ttlMs, staleMs, tags } = step;
   const valueBytes = payload.kind === 'value' ? payload.bytes.byteLength : 0;
   const isSmall = valueBytes + Buffer.byteLength(JSON.stringify(tags)) <= WAKE_VALUE_BYTES_MAX;
   if (!isSmall || rebuild === undefined) return undefined;
-  const [heldMs, storedAfterMs] = [nowMs - armedAtMs, nowMs];
-  return () => ({ payload, ttlMs, staleMs, tags, clock, heldMs, rebuild, storedAfterMs });
+  return () => ({ payload, ttlMs, staleMs, tags, clock, rebuild, storedAfterMs: nowMs });
 }
 
 /** The next mean and deviation. The first rebuild is taken for the mean, and half of it for the deviation. */

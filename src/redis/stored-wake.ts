@@ -12,7 +12,7 @@ export interface StoredWake {
 }
 
 /**
- * `value:published:FENCE:ID:KIND:TTL_MS:STALE_MS:HELD_US:MEAN_US:DEVIATION_US:CLOCK:LENGTH:TAGSVALUE`, as the script
+ * `value:published:FENCE:ID:KIND:TTL_MS:STALE_MS:MEAN_US:DEVIATION_US:CLOCK:LENGTH:TAGSVALUE`, as the script
  * publishes it: LENGTH is that of the tags' JSON in bytes, and the value's bytes are the rest. Undefined for anything else.
  * Only its first part is read at once.
  */
@@ -26,14 +26,14 @@ export function parseStoredWake(message: Buffer): StoredWake | undefined {
   };
 }
 
-const FACTS = /^(value|absent):(\d{1,16}):(\d{1,16}):(\d{1,16}):(\d{1,16}):(\d{1,16}):([^:]*):(\d{1,9}):$/;
+const FACTS = /^(value|absent):(\d{1,16}):(\d{1,16}):(\d{1,16}):(\d{1,16}):([^:]*):(\d{1,9}):$/;
 
 function decodeValue(message: Buffer, start: number, storedAfterMs: number): WokenValue | undefined {
-  const factsEnd = afterColons(message, start, 8);
+  const factsEnd = afterColons(message, start, 7);
   if (factsEnd < 0) return undefined;
   const facts = FACTS.exec(message.toString('latin1', start, factsEnd));
   if (facts === null) return undefined;
-  const [, kind, ttlMs, staleMs, heldUs, meanUs, deviationUs, clock = '', length] = facts;
+  const [, kind, ttlMs, staleMs, meanUs, deviationUs, clock = '', length] = facts;
   const tagsEnd = factsEnd + Number(length);
   const tags = tagsIn(message.toString('utf8', factsEnd, tagsEnd));
   if (tags === undefined || tagsEnd > message.length) return undefined;
@@ -45,7 +45,6 @@ function decodeValue(message: Buffer, start: number, storedAfterMs: number): Wok
     staleMs: Number(staleMs),
     tags,
     clock,
-    heldMs: Number(heldUs) / 1000,
     rebuild: { meanMs: Number(meanUs) / 1000, deviationMs: Number(deviationUs) / 1000 },
     storedAfterMs,
   };

@@ -207,11 +207,11 @@ describeWithRedis('the wake channel on a Redis that fails', () => {
 
   test('hears once of a value that is told twice, also for replicas of the release before', async () => {
     await until(() => channel.live);
-    await publish('value:published:1:a:value:5:0:0:0:0:c.1:2:[]new');
+    await publish('value:published:1:a:value:5:0:0:0:c.1:2:[]new');
     await publish('published:1:a');
     // A replica of the release before tells it so.
     await publish('published:1:a');
-    await publish('value:published:2:a:absent:5:0:0:0:0:c.1:2:[]');
+    await publish('value:published:2:a:absent:5:0:0:0:c.1:2:[]');
     await publish('published:3:a');
     await publish('released:4:b');
     await until(() => events.includes('released b'));
@@ -229,8 +229,8 @@ describeWithRedis('the wake channel on a Redis that fails', () => {
       'published:1:a:b',
       'stamped:1:c3BhY2U:clock:[1]',
       'stamped:1:c3BhY2U:clock:["a"',
-      'value:1:a:value:5:0:0:0:0:c.1:2:[]new',
-      'value:released:1:a:value:5:0:0:0:0:c.1:2:[]new',
+      'value:1:a:value:5:0:0:0:c.1:2:[]new',
+      'value:released:1:a:value:5:0:0:0:c.1:2:[]new',
     ]) {
       await publish(message);
     }

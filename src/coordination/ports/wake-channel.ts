@@ -15,8 +15,6 @@ export interface WokenValue {
   readonly tags: readonly string[];
   /** The tag clock of its lease. */
   readonly clock: string;
-  /** How long its lease had lasted by then, on the store's clock. */
-  readonly heldMs: number;
   readonly rebuild: RebuildTimes;
   /** It was stored no earlier than that, on this replica's clock. */
   readonly storedAfterMs: number;

@@ -73,7 +73,7 @@ local wake = 'published:' .. before[1] .. ':' .. ARGV[10]
 if #ARGV[4] + #ARGV[7] <= tonumber(ARGV[11]) then
   -- In one concatenation, which copies the value once.
   redis.call('PUBLISH', ARGV[9], 'value:' .. wake .. ':' .. ARGV[3] .. ':' .. ARGV[5] .. ':' .. ARGV[6] .. ':'
-    .. text(now - armed_at) .. ':' .. mean .. ':' .. deviation .. ':' .. clock .. ':'
+    .. mean .. ':' .. deviation .. ':' .. clock .. ':'
     .. #ARGV[7] .. ':' .. ARGV[7] .. ARGV[4])
 end
 -- Also for replicas of the release before, which do not know the other one.
