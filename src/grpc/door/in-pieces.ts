@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
+import { onceATurn } from '../once-a-turn.js';
 
 /** At most some 75 streams, if their headers are compressed as far as HTTP/2 allows: 2 ms. */
 const PIECE_BYTES = 2_048;
@@ -17,13 +18,13 @@ type Done = (error?: Error | null) => void;
 export class InPieces extends Duplex {
   /** What TLS has agreed on. HTTP/2 asks for it. */
   readonly alpnProtocol: string | false | null | undefined;
+  readonly #handLater = onceATurn(() => this.#hand());
   #isWanted = false;
-  #isPlanned = false;
 
   constructor(private readonly socket: Socket | TLSSocket) {
     super();
     this.alpnProtocol = 'alpnProtocol' in socket ? socket.alpnProtocol : undefined;
-    socket.on('readable', () => this.#plan());
+    socket.on('readable', this.#handLater);
     socket.on('end', () => this.push(null));
     socket.on('error', (error) => this.destroy(error));
     socket.on('close', () => this.destroy());
@@ -31,7 +32,7 @@ export class InPieces extends Duplex {
 
   override _read(): void {
     this.#isWanted = true;
-    this.#plan();
+    this.#handLater();
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: Done): void {
@@ -55,17 +56,9 @@ export class InPieces extends Duplex {
     done(error);
   }
 
-  #plan(): void {
-    if (this.#isPlanned || !this.#isWanted) return;
-    this.#isPlanned = true;
-    setImmediate(() => {
-      this.#isPlanned = false;
-      this.#hand();
-    });
-  }
-
   #hand(): void {
     const { socket } = this;
+    if (!this.#isWanted) return;
     const bytes = Math.min(socket.readableLength, PIECE_BYTES);
     // Without anything to read, the same call finds the end.
     const piece: Buffer | null = bytes > 0 ? socket.read(bytes) : socket.read();
