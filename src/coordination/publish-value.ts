@@ -13,6 +13,7 @@ import type { WakeChannel } from './ports/wake-channel.js';
 import type { Changes } from './reading/changes.js';
 import type { ClockKeeper } from './reading/clock-keeper.js';
 import { outlasts } from './reading/counted.js';
+import { justStored } from './reading/just-stored.js';
 import type { NearCache } from './reading/near-cache.js';
 import type { RebuildSamples } from './reading/rebuild-samples.js';
 import type { Sent } from './waiting/key-loop.js';
@@ -147,7 +148,7 @@ export class PublishValue {
     const feeding =
       stored === undefined
         ? this.#feedUnstored(key, result, given, sent, 'store_lost')
-        : this.#feedStored(key, recordOf(result, stored.fence, stored.clock), sent, answer, stored);
+        : this.#feedStored(key, justStored(result, stored.fence, stored.clock), sent, answer, stored);
     tell(answer, spans, feeding, servedByWake?.());
     // The answer does not wait for the lock nodes.
     void quorum.release(key.id, token.nonce).then(() => this.keyLoops.wake(key.id));
@@ -227,7 +228,12 @@ export class PublishValue {
     // Anything may have changed since the wake channel was lost, so only callers from before that get what was read
     // before it.
     const sentAt = Math.min(sent.sentAt, this.changes.heardUntil(lease.givenAt));
-    return this.keyLoops.feed({ id, key, namespace }, recordOf(result, 0, ''), { ...sent, sentAt }, degraded);
+    return this.keyLoops.feed(
+      { id, key, namespace },
+      justStored(result, 0, ''),
+      { ...sent, sentAt },
+      degraded,
+    );
   }
 
   /**
@@ -318,13 +324,6 @@ function bytesOf({ payload }: Pick<Result, 'payload'>): number {
 
 function notStoredBy({ message, untaken }: StoreUnavailable, result: Result): NotStored {
   return { cause: untaken ? 'store' : 'reply', why: message, valueBytes: bytesOf(result) };
-}
-
-/** The record that the store would return for a result now. */
-function recordOf({ payload, ttlMs, staleMs, tags }: Result, fence: number, clock: string): KeyRecord {
-  const servableForMs = ttlMs + staleMs;
-  const value = { payload, freshForMs: ttlMs, servableForMs, staleMs, ageMs: 0, fence, clock, tags };
-  return { fence, valueFence: fence, value };
 }
 
 /** Records how many callers were served here, in the lease's span and in the publish's. */

@@ -3,6 +3,7 @@ import type { Clock } from './ports/clock.js';
 import type { Wake, WakeChannel, WokenValue } from './ports/wake-channel.js';
 import type { Changes } from './reading/changes.js';
 import { hitOf } from './reading/hit-of.js';
+import { justStored } from './reading/just-stored.js';
 import type { NearCache } from './reading/near-cache.js';
 import type { Snapshot } from './reading/snapshot.js';
 import { type KeyLoops, SERVED_NONE } from './waiting/key-loops.js';
@@ -96,13 +97,11 @@ export class WokenValues {
   #snapshotOf({ id, fence }: Wake, value: WokenValue, readAtMs: number): Snapshot | undefined {
     const { changes } = this.rooms;
     const nowMs = this.parts.clock.nowMs();
-    const { payload, ttlMs, staleMs, tags, clock, rebuild } = value;
+    const { tags, clock, rebuild } = value;
     const copy = { sentAt: changes.count, fence, clock, tags };
     if (changes.stands(keyFromId(id).namespace, copy) !== true) return undefined;
-    const servableForMs = ttlMs + staleMs;
-    const stored = { payload, freshForMs: ttlMs, servableForMs, staleMs, ageMs: 0, fence, clock, tags };
     const snapshot: Snapshot = {
-      record: { fence, valueFence: fence, value: stored, rebuild, lastEnd: 'published' },
+      record: { ...justStored(value, fence, clock), rebuild, lastEnd: 'published' },
       readAtMs,
       heardAtMs: nowMs,
       arrivals: 0,
