@@ -1,7 +1,7 @@
 import type { ShownLeases } from '../coordination/leasing/held-leases.js';
 import type { WaitEnd } from '../coordination/ports/observer.js';
 import type { ShownWaits } from '../coordination/waiting/key-loops.js';
-import type { Degraded } from '../coordination/words/outcome.js';
+import type { Degraded, ShownDegraded } from '../coordination/words/outcome.js';
 
 /** What the console shows of this replica: no token, no value. All of it is made anew once a second. */
 export interface ConsoleState {
@@ -42,7 +42,7 @@ export interface ConsoleState {
     readonly leaseEnds: readonly Counted[];
     readonly saved: { readonly count: number; readonly total: number };
     readonly waits: { readonly byEnd: readonly WaitsByEnd[]; readonly seconds: readonly SecondOfWaits[] };
-    readonly degraded: { readonly mode: Degraded | 'unknown'; readonly steps: readonly DegradationChange[] };
+    readonly degraded: { readonly mode: ShownDegraded; readonly steps: readonly DegradationChange[] };
     /** None in the embedded mode. */
     readonly nodes: readonly ShownNode[];
   };

@@ -1,13 +1,5 @@
+import { SHOWN_DEGRADATIONS, type ShownDegraded } from '../coordination/words/outcome.js';
 import type { ConsoleState, Counted, SecondOfWaits, ShownNode, WaitsByEnd } from './console-state.js';
-
-/** From the best to the worst. */
-const DEGRADATIONS: readonly ConsoleState['recent']['degraded']['mode'][] = [
-  'unknown',
-  'none',
-  'quorum_lost',
-  'store_lost',
-  'local',
-];
 
 /**
  * What several replicas show, as one: counts and rates are added, and of a degradation or a lock node's state the worst
@@ -151,8 +143,9 @@ function nodesOf(all: readonly (readonly ShownNode[])[]): ShownNode[] {
   });
 }
 
-function worstOf(modes: readonly ConsoleState['recent']['degraded']['mode'][]) {
-  return DEGRADATIONS[Math.max(...modes.map((mode) => DEGRADATIONS.indexOf(mode)))] ?? 'unknown';
+function worstOf(modes: readonly ShownDegraded[]): ShownDegraded {
+  const worst = Math.max(...modes.map((mode) => SHOWN_DEGRADATIONS.indexOf(mode)));
+  return SHOWN_DEGRADATIONS[worst] ?? 'unknown';
 }
 
 /** In the order of their first ones. */

@@ -2,7 +2,14 @@ import type { Meter } from '@opentelemetry/api';
 import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporter-prometheus';
 import { AggregationTemporality, MeterProvider, type MetricReader } from '@opentelemetry/sdk-metrics';
 import type { Observer, StoreStep, WaitEnd } from '../coordination/ports/observer.js';
-import type { BusyReason, Degraded, LeaseEnd, PublishOutcome } from '../coordination/words/outcome.js';
+import {
+  type BusyReason,
+  type Degraded,
+  type LeaseEnd,
+  type PublishOutcome,
+  SHOWN_DEGRADATIONS,
+  type ShownDegraded,
+} from '../coordination/words/outcome.js';
 import { LABELS, METRICS, WORKER_METRICS } from './names.js';
 import type { NamespaceSeries, SeriesKind } from './namespace-series.js';
 import { PairCounts } from './pair-counts.js';
@@ -19,8 +26,6 @@ const REFUSALS = [
   ['grpc', 'calls'],
   ['http', 'share'],
 ] as const;
-/** `unknown` before the first decision. */
-const MODES: readonly (Degraded | 'unknown')[] = ['unknown', 'none', 'quorum_lost', 'store_lost', 'local'];
 
 const kind = (
   name: string,
@@ -80,7 +85,7 @@ export class Metrics implements Omit<Observer, 'undecided' | 'publishUnanswered'
   readonly #meter: Meter;
   /** No prefix, timestamps, resource labels, target_info or scope labels. */
   readonly #serializer = new PrometheusSerializer('', false, undefined, true, true);
-  #mode: Degraded | 'unknown' = 'unknown';
+  #mode: ShownDegraded = 'unknown';
   #isStoreLate = false;
   /** Counted here and read at each scrape: a counter that hashes its labels costs more than a read of the store. */
   readonly #storeSteps = new PairCounts();
@@ -191,7 +196,8 @@ export class Metrics implements Omit<Observer, 'undecided' | 'publishUnanswered'
     );
     gauge(METRICS.degraded, '1 for the degradation of the last decision; none is healthy').addCallback(
       (result) => {
-        for (const mode of MODES) result.observe(mode === this.#mode ? 1 : 0, { [LABELS.mode]: mode });
+        for (const mode of SHOWN_DEGRADATIONS)
+          result.observe(mode === this.#mode ? 1 : 0, { [LABELS.mode]: mode });
       },
     );
   }

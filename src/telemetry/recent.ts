@@ -1,6 +1,12 @@
 import type { Clock } from '../coordination/ports/clock.js';
 import type { Observer, WaitEnd } from '../coordination/ports/observer.js';
-import type { BusyReason, Degraded, LeaseEnd, PublishOutcome } from '../coordination/words/outcome.js';
+import type {
+  BusyReason,
+  Degraded,
+  LeaseEnd,
+  PublishOutcome,
+  ShownDegraded,
+} from '../coordination/words/outcome.js';
 import { Durations, RecentDurations } from './durations.js';
 import { RecentCounts } from './recent-counts.js';
 import { RecentVotes } from './recent-votes.js';
@@ -77,7 +83,7 @@ export class Recent implements Omit<Observer, 'storeLate' | 'storeStep' | 'undec
   readonly #percentiles: ({ readonly p50Ms: number; readonly p99Ms: number } | undefined)[] = [];
   readonly #votes: RecentVotes;
   /** Of the last decision, if there was one. */
-  #mode: Degraded | 'unknown' = 'unknown';
+  #mode: ShownDegraded = 'unknown';
   #steps: { readonly from: Degraded; readonly to: Degraded; readonly atMs: number }[] = [];
   #secondEndsMs: number;
   #seconds = 0;

@@ -1,3 +1,4 @@
+import { SHOWN_DEGRADATIONS } from '../coordination/words/outcome.js';
 import { METRICS } from './names.js';
 
 /** What one process exports, in Prometheus' text format. */
@@ -22,8 +23,6 @@ const LARGEST: readonly string[] = [METRICS.longestWait, METRICS.undecided, METR
 /** From the process that sees the fewest lock nodes vote, because all processes have the same nodes. */
 const OF_FEWEST_VOTES: readonly string[] = [METRICS.quorumNodes, METRICS.quorumNodeState];
 const VOTING = `${METRICS.quorumNodes}{state="voting"}`;
-/** From the best to the worst. */
-const DEGRADATIONS = ['unknown', 'none', 'quorum_lost', 'store_lost', 'local'];
 
 interface Kept {
   run: number;
@@ -130,7 +129,7 @@ function tellers(name: string, answers: readonly Families[]): readonly Families[
 
 function badnessOf(families: Families): number {
   for (const [series, value] of families.get(METRICS.degraded)?.samples ?? []) {
-    if (value === 1) return DEGRADATIONS.findIndex((mode) => series.includes(`"${mode}"`));
+    if (value === 1) return SHOWN_DEGRADATIONS.findIndex((mode) => series.includes(`"${mode}"`));
   }
   return -1;
 }

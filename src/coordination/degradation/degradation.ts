@@ -2,7 +2,7 @@ import type { Ballot, LeaseQuorum, LockGroup } from '../ports/lease-quorum.js';
 import type { NamespaceStore } from '../ports/namespace-store.js';
 import type { Observer, StoreStep } from '../ports/observer.js';
 import { StoreUnavailable, type ValueStore } from '../ports/value-store.js';
-import type { Degraded } from '../words/outcome.js';
+import { DEGRADATIONS, type Degraded } from '../words/outcome.js';
 import type { Lateness, Owed } from './lateness.js';
 
 /** What the last ballot of a group of lock nodes said. */
@@ -11,9 +11,6 @@ interface GroupState {
   /** The missing lock nodes may only be slow, so the mode does not become `local`. */
   isLate: boolean;
 }
-
-/** From the best to the worst. */
-const MODES: readonly Degraded[] = ['none', 'quorum_lost', 'store_lost', 'local'];
 
 /**
  * Tracks which of the two authorities answered last, by watching the calls that need them. Each group of lock nodes
@@ -35,7 +32,7 @@ export class Degradation {
     let worst = this.#modeBy(undefined);
     for (const state of this.#groups.values()) {
       const mode = this.#modeBy(state);
-      if (MODES.indexOf(mode) > MODES.indexOf(worst)) worst = mode;
+      if (DEGRADATIONS.indexOf(mode) > DEGRADATIONS.indexOf(worst)) worst = mode;
     }
     return worst;
   }

@@ -4,7 +4,13 @@ import type { Token } from './token.js';
 
 export type Payload = { readonly kind: 'value'; readonly bytes: Uint8Array } | { readonly kind: 'absent' };
 
-export type Degraded = 'none' | 'quorum_lost' | 'store_lost' | 'local';
+/** From the best to the worst. */
+export const DEGRADATIONS = ['none', 'quorum_lost', 'store_lost', 'local'] as const;
+export type Degraded = (typeof DEGRADATIONS)[number];
+
+/** The same, and first `unknown`: before the first decision. */
+export const SHOWN_DEGRADATIONS = ['unknown', ...DEGRADATIONS] as const;
+export type ShownDegraded = (typeof SHOWN_DEGRADATIONS)[number];
 
 export type LeaseReason = 'miss' | 'expired' | 'early_refresh' | 'invalidated' | 'holder_lost' | 'refresh';
 
