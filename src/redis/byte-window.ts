@@ -1,3 +1,5 @@
+import { whenSettled } from '../coordination/words/when-settled.js';
+
 /**
  * Two or three round trips of a fast network in one region (10 Gbit/s, 1 ms), and 34 ms of one with 1 Gbit/s: enough to
  * keep it busy, and little enough for everything else on the connection, and for its timeouts.
@@ -37,16 +39,7 @@ export class ByteWindow {
   }
 
   #send<T>(namespace: string, bytes: number, send: () => Promise<T>): Promise<T> {
-    return send().then(
-      (reply) => {
-        this.#end(namespace, bytes);
-        return reply;
-      },
-      (error) => {
-        this.#end(namespace, bytes);
-        throw error;
-      },
-    );
+    return whenSettled(send(), () => this.#end(namespace, bytes));
   }
 
   #fits(namespace: string, bytes: number): boolean {

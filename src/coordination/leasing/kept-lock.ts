@@ -1,5 +1,6 @@
 import type { Clock } from '../ports/clock.js';
 import type { LeaseQuorum } from '../ports/lease-quorum.js';
+import { whenSettled } from '../words/when-settled.js';
 
 export interface KeptLockParts {
   readonly quorum: Pick<LeaseQuorum, 'extend'>;
@@ -28,14 +29,5 @@ export function keepingLock<T>(parts: KeptLockParts, lock: Lock, reply: Promise<
     });
   };
   extendLater();
-  return reply.then(
-    (value) => {
-      cancel();
-      return value;
-    },
-    (error) => {
-      cancel();
-      throw error;
-    },
-  );
+  return whenSettled(reply, () => cancel());
 }
