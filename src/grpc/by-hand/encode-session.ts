@@ -89,13 +89,12 @@ function hitIn({ id, response }: SessionReply): GetOrLockResponse | undefined {
 }
 
 function replyBytes({ id, more }: SessionReply, response: GetOrLockResponse): number {
-  const bytes = responseBytes(response);
+  const bytes = responseBytes(response, hitBytes(response.outcome?.value as PlainHit));
   return numberBytes(id) + (more ? SHORT_BYTES : 0) + 1 + varintBytes(bytes) + bytes;
 }
 
-function responseBytes({ outcome, degraded }: GetOrLockResponse): number {
-  const bytes = hitBytes(outcome?.value as PlainHit);
-  return 1 + varintBytes(bytes) + bytes + (degraded === 0 ? 0 : SHORT_BYTES);
+function responseBytes({ degraded }: GetOrLockResponse, hit: number): number {
+  return 1 + varintBytes(hit) + hit + (degraded === 0 ? 0 : SHORT_BYTES);
 }
 
 function hitBytes({ payload, freshness, freshForMs, fence, rebuilding, tags }: PlainHit): number {
@@ -117,12 +116,13 @@ function writeReply(
   response: GetOrLockResponse,
 ): number {
   const hit = response.outcome?.value as PlainHit;
+  const bytes = hitBytes(hit);
   let at = writeNumber(target, start, ID, id);
   if (more) at = writeShort(target, at, MORE, 1);
   target[at] = GET_OR_LOCK;
-  at = writeVarint(target, at + 1, responseBytes(response));
+  at = writeVarint(target, at + 1, responseBytes(response, bytes));
   target[at] = HIT;
-  at = writeVarint(target, at + 1, hitBytes(hit));
+  at = writeVarint(target, at + 1, bytes);
   at = writeHit(target, at, hit);
   return response.degraded === 0 ? at : writeShort(target, at, DEGRADED, response.degraded);
 }
