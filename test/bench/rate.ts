@@ -23,7 +23,7 @@ export async function rates(ways: readonly Way[], inFlight: number): Promise<(na
   for (let round = 0; round < ROUNDS; round += 1) {
     for (const way of ways) all.get(way.name)?.push(await run(way, ROUND_MS));
   }
-  return (name) => median(name, all.get(name) ?? []);
+  return (name) => medianOf(name, all.get(name) ?? []);
 }
 
 /** Keeps so many under way for `ms`. */
@@ -58,7 +58,8 @@ export function cpuUsOf(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) * 10_000;
 }
 
-function median(name: string, of: readonly Rate[]): Rate {
+/** Of each figure the median. */
+export function medianOf(name: string, of: readonly Rate[]): Rate {
   const middle = (pick: (rate: Rate) => number) =>
     of.map(pick).sort((a, b) => a - b)[Math.floor(of.length / 2)] ?? 0;
   return {

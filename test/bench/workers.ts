@@ -6,6 +6,7 @@ import { cpuMsOf } from '../support/cpu-of.js';
 import { Fleet } from '../support/fleet.js';
 import type { Replica } from '../support/replica.js';
 import type { AnyRow, Bench, Rate } from './bench.js';
+import { medianOf } from './rate.js';
 import type { Done, Order, Work } from './workers-load.js';
 
 /** As many as workers could use here, with the callers and all Redis on the same cores. */
@@ -39,7 +40,7 @@ export const workers: Bench = {
     return (['hits', 'cold'] as const).flatMap((work) => {
       const about = `${work}, ${IN_FLIGHT[work]} in flight, ${CLIENTS} client processes`;
       const title = `${about}, ${availableParallelism()} cores with a load of ${load}`;
-      const of = (way: string) => median(way, rates.get(`${work} ${way}`) ?? []);
+      const of = (way: string) => medianOf(way, rates.get(`${work} ${way}`) ?? []);
       const byWorkers = of(WORKERS);
       return [
         { kind: 'rates', title, measured: byWorkers, alternative: of(REPLICAS) },
@@ -139,15 +140,4 @@ async function ordered(client: ChildProcess, order: Order): Promise<Done> {
   } finally {
     waiting.abort();
   }
-}
-
-function median(name: string, of: readonly Rate[]): Rate {
-  const middle = (pick: (rate: Rate) => number) =>
-    of.map(pick).sort((a, b) => a - b)[Math.floor(of.length / 2)] ?? 0;
-  return {
-    name,
-    perSecond: middle(({ perSecond }) => perSecond),
-    clientUs: middle(({ clientUs }) => clientUs),
-    serverUs: middle(({ serverUs }) => serverUs),
-  };
 }
