@@ -18,11 +18,11 @@ export function readFleet(
   reader: EnvironmentReader,
   read: (path: string) => string,
 ): FleetConfig | undefined {
-  const nodes = reader.get('DIBS_QUORUM_NODES');
+  const nodes = reader.get(NODES);
   const storeUrl = reader.get('DIBS_STORE_URL');
   if (nodes !== undefined && storeUrl === undefined) {
     reader.faults.add(
-      'DIBS_QUORUM_NODES',
+      NODES,
       'is set while DIBS_STORE_URL is not; set both, or neither for the embedded mode',
     );
   }

@@ -56,10 +56,8 @@ export class NearCache {
     this.#bytes += bytes;
     add(this.#byNamespace, namespace, id);
     for (const tag of value.tags) add(this.#byTag, tagOf(namespace, tag), id);
-    for (let oldest = this.#uses.oldest; this.#bytes > this.bytesMax && oldest !== undefined; ) {
+    for (let oldest = this.#uses.oldest; this.#bytes > this.bytesMax && oldest; oldest = this.#uses.oldest)
       this.drop(oldest.id);
-      oldest = this.#uses.oldest;
-    }
   }
 
   get(id: string): Snapshot | undefined {
