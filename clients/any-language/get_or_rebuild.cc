@@ -52,7 +52,7 @@ Response Call(Stub& stub, grpc::Status (Stub::*method)(grpc::ClientContext*, con
   const std::stop_callback leave(left, [&context] { context.TryCancel(); });
   Response response;
   const grpc::Status status = (stub.*method)(&context, request, &response);
-  // A lease that crossed the cancellation has arrived, and is given back by whoever gets it here.
+  // A lease that crossed the cancellation has arrived. The caller of this function gives it back.
   if (status.ok()) return response;
   if (left.stop_requested()) throw Cancelled();
   std::optional<Ms> pushback;

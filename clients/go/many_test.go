@@ -123,7 +123,7 @@ func TestAnErrorOfOneKeyIsNotThatOfTheOthers(t *testing.T) {
 			Error: &dibsv1.CallError{Code: int32(codes.PermissionDenied), Message: "no"},
 		}},
 	}})
-	// Nor is an answer that is given twice, or to nobody, or left out.
+	// Nor is an answer that comes twice, or for no key of the request, or not at all.
 	m.reply(look, "b", hit("2"), true)
 	m.reply(look, "b", hit("twice"), true)
 	m.reply(look, "unasked", lease("token", 10_000), false)

@@ -157,8 +157,8 @@ export class PublishValue {
   }
 
   /**
-   * This replica's own publish was answered. If it was stored, callers that come from here on must not get the near
-   * cache's older copy, whatever else the publish waits for. A fence of 0 means that it has expired by now.
+   * This replica's own publish was answered. If it was stored, callers that come from now on must not get the near
+   * cache's older copy, although the publish may still wait for other replies. A fence of 0 means that it has expired by now.
    */
   #heard<Answer extends StoredAnswer>({ id }: Key, answer: Answer): Answer {
     const { fence, outcome } = answer;
@@ -258,7 +258,7 @@ export class PublishValue {
       rethrowUnlessUnavailable(error);
       if (error.how === 'late' && this.parts.policyOf(key.namespace).onLate === 'degrade') throw error;
       const again = await store.publish(key.id, step).catch((second) => {
-        // The first may have been taken, whatever happened to the second.
+        // The first may have been taken, even if the second was not.
         throw error.untaken ? second : error;
       });
       this.#heard(key, again);

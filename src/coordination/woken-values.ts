@@ -54,8 +54,8 @@ export class WokenValues {
   }
 
   /**
-   * This replica publishes the key, and the wake may come before the answer. The returned function, which is to be called
-   * once, resolves to how many callers the wake has served here by then.
+   * This replica publishes the key, and the wake may come before the answer. Call the returned function once. It
+   * resolves to how many callers the wake has served here by then.
    */
   publishing(id: string): () => Promise<number> {
     this.#publishing.set(id, SERVED_NONE);

@@ -17,7 +17,7 @@ import { KnownKeys } from './known-keys.js';
 import { type Decoded, NOT_UTF8 } from './strict-codec.js';
 import { decodeToken } from './token.js';
 
-/** What decoding needs besides the message: the configurable bounds, and a default. */
+/** What decoding needs in addition to the message: the configurable bounds, and a default. */
 export interface Bounds {
   readonly limits: Limits;
   /** The default label of a holder. */

@@ -15,7 +15,7 @@ export class ShardedQuorum implements LeaseQuorum {
 
   /** Throws a RangeError without a quorum, and for two of the same nodes. */
   constructor(quorums: readonly LeaseQuorum[]) {
-    // A quorum has one group, whatever the id.
+    // A quorum has the same group for every id.
     const byName = new Map(quorums.map((quorum) => [quorum.groupOf('').name, quorum]));
     if (quorums.length === 0) throw new RangeError('there is no group of lock nodes');
     if (byName.size < quorums.length) throw new RangeError('two groups have the same lock nodes');

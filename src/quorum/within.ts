@@ -18,8 +18,8 @@ export interface Told {
 const TELLS_NO_ONE: Told = { answered: () => {}, timedOut: () => {} };
 
 /**
- * Runs a step with a timeout, which began `sinceMs` ago. Never rejects. Drops a later result. One promise besides the
- * step's own.
+ * Runs a step with a timeout, which began `sinceMs` ago. Never rejects. Drops a later result. Costs one promise
+ * more than the step itself.
  */
 export function within<T>(
   clock: Clock,

@@ -63,7 +63,7 @@ export function inItsDatabase(client: Redis): Redis {
 }
 
 /**
- * A client for the scripts of the value store. It connects by itself, again and again. `ca` is PEM, for a store
+ * A client for the scripts of the value store. It reconnects by itself until it is closed. `ca` is PEM, for a store
  * whose certificate none of the authorities signed that node trusts.
  */
 export function scriptClient(address: StoreAddress, ca?: string): Redis | Cluster {

@@ -54,7 +54,7 @@ export function lockTrials(id: string): readonly Trial[] {
   ];
 }
 
-/** A trial for each right of the value store's user, besides `subscribe`. */
+/** A trial for each right of the value store's user, except `subscribe`. */
 export function storeTrials(id: string): readonly Trial[] {
   const key = recordKey(id);
   return [

@@ -38,7 +38,7 @@ class Call {
 
 /**
  * Gathers the requests of one turn of the event loop to the value store, and sends them when the turn ends: one call
- * per script. Steps of one key keep their order, whatever scripts they need. An error belongs to its own step; if a
+ * per script. Steps of one key keep their order, also across scripts. An error belongs to its own step; if a
  * call fails as a whole, all its steps fail. On a cluster every step is a separate call, because keys rarely share a
  * slot.
  */

@@ -13,7 +13,7 @@ import type {
 } from '../coordination/words/record.js';
 
 /**
- * The fields of a record's hash besides `value`, in the order in which the scripts read them with HMGET. The script's
+ * The fields of a record's hash except `value`, in the order in which the scripts read them with HMGET. The script's
  * clock follows after them. layout.md says what each one holds.
  */
 export const RECORD_FIELDS = [

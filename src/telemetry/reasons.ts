@@ -1,6 +1,6 @@
 import type { Degraded } from '../coordination/words/outcome.js';
 
-/** Why the authorities do not serve, as last heard: what a line about a degradation says besides its name. */
+/** Why the authorities do not serve, as last heard, for the log line about a degradation. */
 export class Reasons {
   #store = '';
   readonly #nodes = new Map<string, string>();

@@ -31,7 +31,7 @@ func main() {
 		} else if err != nil {
 			log.Fatalf("this is no command: %v", err)
 		}
-		// Whatever cancels a call must be known before the next line is read.
+		// A call must be cancellable before the next line is read.
 		act := actor.prepare(asked)
 		go func() {
 			result, err := act()

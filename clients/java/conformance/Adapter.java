@@ -39,7 +39,7 @@ final class Adapter {
   private void play() throws IOException {
     JsonObject ready = new JsonObject();
     ready.addProperty("event", "ready");
-    // What the client logs, wherever an application would send it.
+    // What the client logs.
     WARNINGS.addHandler(new Told());
     print(ready);
     BufferedReader lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));

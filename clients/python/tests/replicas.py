@@ -19,7 +19,7 @@ async def answers(caller: Caller) -> dict[str, str]:
 
 
 async def until_answer(caller: Caller, *names: str) -> dict[str, str]:
-    """Until each of them answers its share, nobody else does, and keys stay where they are."""
+    """Until each of them answers its share, no other one answers, and keys stay where they are."""
     give_up_at, before = monotonic() + PATIENCE_S, None
     while True:
         by_key = await answers(caller)

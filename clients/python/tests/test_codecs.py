@@ -13,7 +13,7 @@ from dibs.v1 import coordinator_pb2 as pb
 
 
 class Codec:
-    """Makes whatever it was made with."""
+    """Returns the value it was made with."""
 
     def __init__(self, made: Any) -> None:
         self.made = made

@@ -104,7 +104,7 @@ def test_it_works_in_an_environment_of_its_own(built: tuple[Path, Path], tmp_pat
         ("basedpyright", "--level", "error", "--pythonpath", str(python)),
     ):
         done = subprocess.run([sys.executable, "-m", *checker, str(file)], cwd=tmp_path, capture_output=True, text=True)
-        # They know the types: the one error is that which is there.
+        # They know the types: they find the one error.
         errors = [line for line in done.stdout.splitlines() if "error" in line and "use.py:" in line]
         assert len(errors) == 1, done.stdout + done.stderr
         assert f":{USE.count(chr(10))}" in errors[0], errors

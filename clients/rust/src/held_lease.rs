@@ -38,7 +38,7 @@ pub(crate) struct HeldLease {
     keeper: AbortOnDropHandle<()>,
     /// It was published or given back.
     over: bool,
-    /// To give it back wherever it is dropped.
+    /// Where it is given back when it is dropped.
     runtime: Handle,
     /// None if the user performs the rebuild.
     span: Option<RebuildSpan>,

@@ -57,7 +57,7 @@ impl Trace {
     }
 }
 
-/// The span of one rebuild. It ends when this is dropped, at the latest.
+/// The span of one rebuild. It ends when this is dropped, or before.
 pub(crate) struct RebuildSpan(Trace);
 
 impl RebuildSpan {

@@ -31,13 +31,13 @@ impl Drop for Folder {
     }
 }
 
-/// What it prints, and what it has to say besides.
+/// Its standard output and standard error.
 fn run(command: &mut Command) -> (String, String) {
     let output = command.output().expect("it runs");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (out, besides) = (text(&output.stdout), text(&output.stderr));
-    assert!(output.status.success(), "{command:?}: {out}{besides}");
-    (out, besides)
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{command:?}: {out}{err}");
+    (out, err)
 }
 
 /// Without a network: all that it needs was downloaded for these tests. In a folder for what is built of its own, since
@@ -61,8 +61,8 @@ fn files(folder: &Path) -> Vec<String> {
 fn an_empty_project_elsewhere_uses_the_package() {
     let folder = Folder::new();
     let pack = ["package", "--locked", "--no-verify", "--allow-dirty", "--package", "dibs-client"];
-    let (_, besides) = run(&mut cargo(&pack, Path::new(HERE)));
-    for warning in besides.lines().filter(|line| line.starts_with("warning:")) {
+    let (_, err) = run(&mut cargo(&pack, Path::new(HERE)));
+    for warning in err.lines().filter(|line| line.starts_with("warning:")) {
         assert!(warning.starts_with("warning: ignoring test"), "the registry would say so too: {warning}");
     }
     let packed = Path::new(HERE).join(format!("target/outside/package/{NAME}.crate"));

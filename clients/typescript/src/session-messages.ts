@@ -49,7 +49,7 @@ export function bytesOf(request: wire.SessionRequest): Buffer {
 }
 
 /**
- * At least the request's bytes: three for each character, and the most that all fields besides keys and values take.
+ * At least the request's bytes: three for each character, and the most that all other fields take.
  */
 function sizeOf(request: wire.SessionCall['request']): number {
   const value = request?.value;

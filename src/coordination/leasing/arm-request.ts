@@ -3,7 +3,7 @@ import type { Limits } from '../words/policy.js';
 import type { Span } from '../words/trace.js';
 import { type Grant, labelsOf } from './attempt.js';
 
-/** A granted lease that is to be armed. */
+/** A granted lease, before it is armed. */
 export interface ToArm {
   readonly nonce: string;
   /** For how long the grant is still valid. */

@@ -165,7 +165,7 @@ export class KeyLoops {
     this.wake(id);
   }
 
-  /** The same, and its callers are not woken yet: they are to be fed, or woken, at once. */
+  /** The same without waking its callers. Feed or wake them at once. */
   note(id: string, fence: number): void {
     const count = this.shared.changes.keyChanged();
     this.#loops.get(id)?.room.change(count, fence);

@@ -1,6 +1,6 @@
 import type { Clock } from '../../coordination/ports/clock.js';
 
-/** How long a request may take to arrive, besides what its bytes take at the lowest speed. */
+/** How long a request may take to arrive, in addition to the time of its bytes at the lowest speed. */
 const ARRIVAL_MS_MAX = 10_000;
 const BYTES_PER_MS_MIN = 64;
 /** What HTTP/2 holds of a stream that is not read: its window. */

@@ -54,7 +54,7 @@ export class Connection {
     return certificate.raw === undefined ? undefined : certificate;
   }
 
-  /** It ends in a moment, so whatever still arrives is not worth any work. */
+  /** It ends in a moment, so nothing that still arrives is worth any work. */
   get isCut(): boolean {
     return this.#isCut;
   }

@@ -23,7 +23,7 @@ export class Refusals {
 
   constructor(private readonly clock: Pick<Clock, 'nowMs'>) {}
 
-  /** Counts a refused call. False if the address has had too many: its connection is to be cut. */
+  /** Counts a refused call. False if the address has had too many: cut its connection. */
   count(peer: string): boolean {
     let bucket = this.#of(peer);
     if (bucket === undefined) {

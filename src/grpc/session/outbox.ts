@@ -11,7 +11,7 @@ export interface MessageStream {
 
 /** The largest message of the contract, unless it has a single reply. */
 const MESSAGE_BYTES_MAX = 1_048_576;
-/** The bounded rest of a reply besides its value: keys, texts and numbers. */
+/** The bounded part of a reply without its value: keys, texts and numbers. */
 const REPLY_BYTES = 64;
 
 /**

@@ -8,7 +8,7 @@
 -- Reply
 --   the fields of record-fields.ts in their order, null where absent; the store's clock in microseconds; and the
 --   value's bytes, null for "absent" or if none may be served any more, or 1 if it is the one that the caller has. Its
---   size if it is larger than bytes_max, and 0 if this call has read enough: then it is to be asked for again. What claims
+--   size if it is larger than bytes_max, and 0 if this call has read enough: ask for it again. What claims
 --   to begin after now has expired, and is removed. Null alone where there is no record.
 
 -- include: now

@@ -6,7 +6,7 @@
 --   1 nonce           the lease's secret
 --   2 owner           the owner number that must still be the lease's; empty for any
 --   3 last_end        how the lease ended, for later reads
---   4 failed          1 if a failure is to be recorded, else 0
+--   4 failed          1 to record a failure, else 0
 --   5 failure         what the holder said
 --   6 retry_after_ms  how long the back-off runs; empty: by the number of failures in a row
 --   7 backoff_ms      the back-off after the first failure, doubled for each one in a row before this one

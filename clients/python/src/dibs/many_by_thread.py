@@ -52,7 +52,7 @@ class Desk:
         done: Future[Any] = Future()
 
         def work() -> None:
-            # No caller may want it by now. From here on, its thread continues whatever happens to the keys.
+            # Perhaps no caller wants it any more. Once it runs, its thread continues to the end.
             if not done.set_running_or_notify_cancel():
                 return
             try:

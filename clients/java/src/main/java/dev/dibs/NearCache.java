@@ -198,7 +198,7 @@ final class NearCache {
   /** A session has ended or is being left: its events no longer arrive. */
   synchronized void ended(Watch watch) {
     watches = watches.stream().filter(other -> other != watch).toList();
-    // An address whose session cannot be opened, and is tried again and again, must not drop the entries of others.
+    // Retries of an address whose session cannot be opened must not drop the entries of others.
     if (!watch.end()) return;
     if (left != null) keepWhatIsLeft();
     session += 1;

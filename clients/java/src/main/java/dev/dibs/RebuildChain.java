@@ -8,7 +8,7 @@ import java.util.concurrent.Callable;
 
 /**
  * The rebuilds that enclose the current code, innermost first. It is carried by OpenTelemetry's context, which follows
- * a flow over threads wherever an application propagates its traces.
+ * a call across threads if the application propagates its traces.
  */
 final class RebuildChain {
   private static final ContextKey<RebuildChain> KEY = ContextKey.named("dibs-rebuilds");

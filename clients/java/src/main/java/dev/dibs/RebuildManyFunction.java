@@ -13,7 +13,7 @@ public interface RebuildManyFunction<V> {
   /**
    * Computes the values. The thread is interrupted when all leases are lost or no caller is left.
    *
-   * @param keys that are to be rebuilt, each once
+   * @param keys the keys to rebuild, each once
    * @param rebuild what this run knows and controls
    * @return the values by key; omitted or null for keys for which the source has no value
    * @throws Exception the error of each of these keys, as {@link RebuildFunction#rebuild}

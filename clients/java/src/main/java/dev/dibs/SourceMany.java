@@ -13,7 +13,7 @@ public interface SourceMany<V> {
   /**
    * Computes the values.
    *
-   * @param keys that are to be rebuilt, each once
+   * @param keys the keys to rebuild, each once
    * @return the values by key; omitted or null for keys for which the source has no value
    * @throws Exception the error of each of these keys, as {@link RebuildFunction#rebuild}
    */

@@ -83,7 +83,7 @@ final class WriteThroughTest {
     assertTrue(fake.requests(GetOrLockRequest.class).isEmpty());
   }
 
-  /** A read neither waits for nobody nor rebuilds, whatever the service says. */
+  /** A read never waits for a rebuild that no one runs, and never rebuilds. */
   @Test
   void aReadThatIsBusyFindsNothing() {
     for (int reason = 1; reason <= 7; reason += 1) {
