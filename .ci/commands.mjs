@@ -56,10 +56,12 @@ export function cannotRun(what, out = AT_ONCE) {
   return underCi ? FAILED : SKIPPED;
 }
 
-/** The last line of a suite that counts itself. */
+/** The last line of a suite that counts itself; of one that failed also the lines before, for the end of the run. */
 export function countsOf(output, code) {
+  const failures = output.trimEnd().split('\n').slice(-12);
   const [, passed, failed, skipped] = /(\d+) passed, (\d+) failed, (\d+) skipped\s*$/.exec(output) ?? [];
-  if (passed === undefined) return FAILED;
+  if (passed === undefined) return { ...FAILED, failures };
   const counts = { passed: Number(passed), failed: Number(failed), skipped: Number(skipped) };
-  return code !== 0 && counts.failed === 0 ? { ...counts, failed: 1 } : counts;
+  if (code === 0 && counts.failed === 0) return counts;
+  return { ...counts, failed: Math.max(1, counts.failed), failures };
 }

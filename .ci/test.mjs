@@ -137,16 +137,28 @@ async function vitest() {
     `--outputFile.json=${report}`,
   ]);
   if (!existsSync(report)) return FAILED;
-  const { numPassedTests, numFailedTests, numPendingTests, numTodoTests } = JSON.parse(
+  const { numPassedTests, numFailedTests, numPendingTests, numTodoTests, testResults } = JSON.parse(
     readFileSync(report, 'utf8'),
   );
   // Vitest also fails for errors outside of tests, for example a file that cannot be read.
   const failed = code !== 0 && numFailedTests === 0 ? 1 : numFailedTests;
   const skipped = numPendingTests + numTodoTests;
   if (skipped > 0) console.error(`\n*** SKIPPED: ${skipped} tests, see above\n`);
+  const failures = testResults.flatMap(failuresOfFile);
   return underCi
-    ? { passed: numPassedTests, failed: failed + skipped, skipped: 0 }
-    : { passed: numPassedTests, failed, skipped };
+    ? { passed: numPassedTests, failed: failed + skipped, skipped: 0, failures }
+    : { passed: numPassedTests, failed, skipped, failures };
+}
+
+/** One line for each test of a file that failed, or for the file if it could not be read. */
+function failuresOfFile({ name, status, message, assertionResults }) {
+  const firstLine = (text) => text.split('\n')[0];
+  const file = relative(root, name);
+  const failed = assertionResults.filter((test) => test.status === 'failed');
+  if (failed.length === 0) return status === 'failed' ? [`${file}: ${firstLine(message)}`] : [];
+  return failed.map(
+    (test) => `${file}: ${test.fullName.trim()}: ${firstLine(test.failureMessages[0] ?? '')}`,
+  );
 }
 
 /**
@@ -294,6 +306,10 @@ console.log();
 for (const { name, seconds, passed, failed, skipped } of rows) {
   const verdict = failed > 0 ? 'FAILED' : skipped > 0 && passed === 0 ? 'skipped' : 'ok';
   console.log(`${verdict.padEnd(8)} ${`${seconds.toFixed(1)} s`.padStart(8)}  ${name}`);
+}
+// Where only the end of the output is kept, it says what failed.
+for (const { name, failures = [] } of rows) {
+  if (failures.length > 0) console.log(`\nFAILED ${name}\n  ${failures.join('\n  ')}`);
 }
 if (existsSync(join(root, 'node_modules'))) {
   const seconds = Object.fromEntries(rows.map(({ name, seconds }) => [name, seconds]));
