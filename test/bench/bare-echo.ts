@@ -8,27 +8,12 @@ import { endWithThisProcess } from '../support/end-with-this-process.js';
 const REQUEST = Buffer.alloc(128);
 const same = (bytes: Buffer) => bytes;
 
-/** A bare grpc-js server in a process of its own, and a client of it: the limit of any unary call. */
-export class BareEcho {
-  private constructor(
-    private readonly server: ChildProcess,
-    private readonly client: Client,
-    /** `HOST:PORT`; takes OTLP as well. */
-    readonly target: string,
-  ) {}
+/** The client of a bare grpc-js server. */
+export class EchoClient {
+  readonly #client: Client;
 
-  static async start(): Promise<BareEcho> {
-    const server = spawn(process.execPath, ['test/bench/bare-echo.mjs'], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    endWithThisProcess(server);
-    const [port] = await once(createInterface({ input: server.stdout }), 'line');
-    const target = `127.0.0.1:${port}`;
-    return new BareEcho(server, new Client(target, credentials.createInsecure()), target);
-  }
-
-  get pid(): number {
-    return this.server.pid ?? 0;
+  constructor(target: string) {
+    this.#client = new Client(target, credentials.createInsecure());
   }
 
   call(bytes: Buffer = REQUEST): Promise<void> {
@@ -42,10 +27,40 @@ export class BareEcho {
 
   #unary(method: string, bytes: Buffer): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.client.makeUnaryRequest(`/bench.Echo/${method}`, same, same, bytes, (error) =>
+      this.#client.makeUnaryRequest(`/bench.Echo/${method}`, same, same, bytes, (error) =>
         error ? reject(error) : resolve(),
       );
     });
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+}
+
+/** A bare grpc-js server in a process of its own, and a client of it: the limit of any unary call. */
+export class BareEcho {
+  readonly client: EchoClient;
+
+  private constructor(
+    private readonly server: ChildProcess,
+    /** `HOST:PORT`; takes OTLP as well. */
+    readonly target: string,
+  ) {
+    this.client = new EchoClient(target);
+  }
+
+  static async start(): Promise<BareEcho> {
+    const server = spawn(process.execPath, ['test/bench/bare-echo.mjs'], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    endWithThisProcess(server);
+    const [port] = await once(createInterface({ input: server.stdout }), 'line');
+    return new BareEcho(server, `127.0.0.1:${port}`);
+  }
+
+  get pid(): number {
+    return this.server.pid ?? 0;
   }
 
   stop(): void {

@@ -1,7 +1,7 @@
 import { DibsClient } from '../../clients/typescript/src/client.js';
 import { Fleet } from '../support/fleet.js';
 import type { AnyRow, Bench } from './bench.js';
-import { rates, type Way } from './rate.js';
+import { rates, repeating, type Way } from './rate.js';
 import { Recipe } from './recipes.js';
 
 const IN_FLIGHT = 64;
@@ -32,13 +32,13 @@ export const cold: Bench = {
         if ((await by.cycle(key, async () => VALUE)) === undefined) throw new Error('expected the lock');
       };
       const ways: Way[] = [
-        { name: 'Dibs, session', serverPid: replica.pid, once: byDibs(client, 'session') },
-        { name: 'Dibs, unary', serverPid: replica.pid, once: byDibs(unary, 'unary') },
-        { name: 'ioredis and redlock', serverPid: 0, once: byRecipe(direct, 'direct') },
+        { name: 'Dibs, session', serverPid: replica.pid, run: repeating(byDibs(client, 'session')) },
+        { name: 'Dibs, unary', serverPid: replica.pid, run: repeating(byDibs(unary, 'unary')) },
+        { name: 'ioredis and redlock', serverPid: 0, run: repeating(byRecipe(direct, 'direct')) },
         {
           name: 'ioredis and redlock, automatic pipelining',
           serverPid: 0,
-          once: byRecipe(pipelined, 'pipelined'),
+          run: repeating(byRecipe(pipelined, 'pipelined')),
         },
       ];
       const of = await rates(ways, IN_FLIGHT);

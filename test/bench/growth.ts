@@ -3,7 +3,7 @@ import { Fleet } from '../support/fleet.js';
 import type { Replica } from '../support/replica.js';
 import type { AnyRow, Bench, Rate } from './bench.js';
 import { fillStore, keyOf } from './fill-store.js';
-import { rates, type Way } from './rate.js';
+import { rates, repeating, type Way } from './rate.js';
 
 const COUNTS = [1_000, 100_000, 1_000_000];
 const CLIENTS = [1, 10, 100];
@@ -59,7 +59,7 @@ async function keysGrow(replica: Replica, where: string): Promise<AnyRow[]> {
   const ways: Way[] = COUNTS.map((count) => ({
     name: name(count),
     serverPid: replica.pid,
-    once: hitsOf(client, count),
+    run: repeating(hitsOf(client, count)),
   }));
   const of = await rates(ways, IN_FLIGHT);
   client.close();
@@ -77,7 +77,7 @@ async function clientsGrow(replica: Replica): Promise<AnyRow[]> {
     const hits = clients.map((client) => hitsOf(client, 1_000));
     // As many in flight of each client, so that its messages stay as full.
     const of = await rates(
-      [{ name, serverPid: replica.pid, once: (at) => (hits[at % count] as () => Promise<void>)() }],
+      [{ name, serverPid: replica.pid, run: repeating((at) => (hits[at % count] as () => Promise<void>)()) }],
       64 * count,
     );
     measured.push(of(name));

@@ -5,49 +5,71 @@ const ROUNDS = 3;
 const ROUND_MS = 1_500;
 const WARM_UP_MS = 700;
 
-/** One way to do something: `once` resolves when it is done; `at` counts up. */
+/** One way to do something. */
 export interface Way {
   readonly name: string;
-  /** The process that answers. */
+  /** The process that answers; 0 if there is none. */
   readonly serverPid: number;
-  once(at: number): Promise<unknown>;
+  /** Does it again and again for `ms`, with so many at a time. */
+  run(inFlight: number, ms: number): Promise<Work>;
+}
+
+/** What was done in one round, and what it cost the caller. */
+export interface Work {
+  readonly done: number;
+  readonly tookMs: number;
+  readonly cpuUs: number;
+}
+
+export interface Rounds {
+  readonly rounds?: number | undefined;
+  readonly warmUpMs?: number | undefined;
 }
 
 /** How often each way is done in a second with so many under way, and what CPU it costs: all in turns in one run. */
-export async function rates(ways: readonly Way[], inFlight: number): Promise<(name: string) => Rate> {
+export async function rates(
+  ways: readonly Way[],
+  inFlight: number,
+  { rounds = ROUNDS, warmUpMs = WARM_UP_MS }: Rounds = {},
+): Promise<(name: string) => Rate> {
   const all = new Map<string, Rate[]>(ways.map(({ name }) => [name, []]));
-  const counters = new Map(ways.map(({ name }) => [name, { at: 0 }]));
-  const run = (way: Way, ms: number) => during(way, inFlight, ms, counters.get(way.name) ?? { at: 0 });
-  for (const way of ways) await run(way, WARM_UP_MS);
+  for (const way of ways) await way.run(inFlight, warmUpMs);
   // In turns, so that whatever else the machine does meets all of them.
-  for (let round = 0; round < ROUNDS; round += 1) {
-    for (const way of ways) all.get(way.name)?.push(await run(way, ROUND_MS));
+  for (let round = 0; round < rounds; round += 1) {
+    for (const way of ways) all.get(way.name)?.push(await measure(way, inFlight));
   }
   return (name) => medianOf(name, all.get(name) ?? []);
 }
 
-/** Keeps so many under way for `ms`. */
-async function during(way: Way, inFlight: number, ms: number, counter: { at: number }): Promise<Rate> {
-  const { name, serverPid } = way;
-  let done = 0;
-  const startMs = performance.now();
-  const untilMs = startMs + ms;
-  const [ownBefore, theirsBefore] = [process.cpuUsage(), cpuUsOf(serverPid)];
-  const one = async () => {
-    while (performance.now() < untilMs) {
-      counter.at += 1;
-      await way.once(counter.at);
-      done += 1;
-    }
-  };
-  await Promise.all(Array.from({ length: inFlight }, one));
-  const own = process.cpuUsage(ownBefore);
-  const seconds = (performance.now() - startMs) / 1_000;
+async function measure({ name, serverPid, run }: Way, inFlight: number): Promise<Rate> {
+  const before = cpuUsOf(serverPid);
+  const { done, tookMs, cpuUs } = await run(inFlight, ROUND_MS);
   return {
     name,
-    perSecond: done / seconds,
-    clientUs: (own.user + own.system) / done,
-    serverUs: serverPid === 0 ? 0 : (cpuUsOf(serverPid) - theirsBefore) / done,
+    perSecond: (1_000 * done) / tookMs,
+    clientUs: cpuUs / done,
+    serverUs: (cpuUsOf(serverPid) - before) / done,
+  };
+}
+
+/** `once` resolves when it is done; `at` counts up over all rounds. */
+export function repeating(once: (at: number) => Promise<unknown>): Way['run'] {
+  let at = 0;
+  return async (inFlight, ms) => {
+    let done = 0;
+    const startMs = performance.now();
+    const untilMs = startMs + ms;
+    const before = process.cpuUsage();
+    const one = async () => {
+      while (performance.now() < untilMs) {
+        at += 1;
+        await once(at);
+        done += 1;
+      }
+    };
+    await Promise.all(Array.from({ length: inFlight }, one));
+    const { user, system } = process.cpuUsage(before);
+    return { done, tookMs: performance.now() - startMs, cpuUs: user + system };
   };
 }
 

@@ -57,7 +57,7 @@ export const stampede: Bench = {
                 ttl: ttlMs,
               }),
           },
-          { name: 'bare grpc-js fan-out', call: (_at, key) => echo.hold(rebuildMs, key) },
+          { name: 'bare grpc-js fan-out', call: (_at, key) => echo.client.hold(rebuildMs, key) },
         ];
         const took = new Map<string, number[]>(ways.map(({ name }) => [name, []]));
         const rebuilds = new Map<string, number>();

@@ -3,7 +3,7 @@ import { bytes } from '../../clients/typescript/src/codec.js';
 import { Replica } from '../support/replica.js';
 import { BareEcho } from './bare-echo.js';
 import type { Bench, RateRow } from './bench.js';
-import { rates, type Way } from './rate.js';
+import { rates, repeating, type Way } from './rate.js';
 
 const KEYS = 1_000;
 const IN_FLIGHT = 256;
@@ -32,7 +32,7 @@ export const tracing: Bench = {
           const { kind } = await client.getOrLock({ key: names[at % KEYS] as string });
           if (kind !== 'hit') throw new Error(`expected a hit, got ${kind}`);
         };
-        return { name, serverPid: replica.pid, once };
+        return { name, serverPid: replica.pid, run: repeating(once) };
       };
       const at = (ratio: string) => ({
         OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: `http://${collector.target}`,

@@ -42,7 +42,7 @@ export const wake: Bench = {
           await redis.ping();
         });
         const tripMs = await timed(async () => void (await redis.ping()));
-        const unaryMs = await timed(() => echo.call());
+        const unaryMs = await timed(() => echo.client.call());
         if (round < 0) continue;
         seen.push(wokenMs);
         woken.push(wokenMs - unaryMs / 2);

@@ -1,11 +1,10 @@
-import { type ChildProcess, fork } from 'node:child_process';
-import { once } from 'node:events';
 import { availableParallelism, loadavg } from 'node:os';
 import { childrenOf } from '../support/children-of.js';
 import { cpuMsOf } from '../support/cpu-of.js';
 import { Fleet } from '../support/fleet.js';
 import type { Replica } from '../support/replica.js';
 import type { AnyRow, Bench, Rate } from './bench.js';
+import { ClientProcess } from './client-process.js';
 import { medianOf } from './rate.js';
 import type { Done, Order, Work } from './workers-load.js';
 
@@ -20,6 +19,8 @@ const ROUNDS = 3;
 const ROUND_MS = 1_500;
 const WARM_UP_MS = 700;
 const YOUNG = { NODE_OPTIONS: '--max-semi-space-size=64' };
+
+type LoadProcess = ClientProcess<Order, Done>;
 
 interface Way {
   readonly name: string;
@@ -56,7 +57,7 @@ const WORKERS = `one address, DIBS_WORKERS=${PROCESSES}`;
 
 async function launched(launch: number): Promise<Map<string, Rate[]>> {
   const fleet = await Fleet.start({ replicas: 1 + PROCESSES, env: YOUNG });
-  const clients: ChildProcess[] = [];
+  const clients: LoadProcess[] = [];
   try {
     const main = await fleet.addReplica({ DIBS_WORKERS: String(PROCESSES) });
     const [one, ...others] = fleet.replicas as [Replica, ...Replica[]];
@@ -70,24 +71,17 @@ async function launched(launch: number): Promise<Map<string, Rate[]>> {
       },
       { name: WORKERS, target: main.target, pids: [main.pid, ...childrenOf(main.pid)] },
     ];
-    const program = new URL('./workers-load.js', import.meta.url);
-    for (let at = 0; at < CLIENTS; at += 1) {
-      clients.push(
-        fork(
-          program,
-          ways.map(({ target }) => target),
-        ),
-      );
-    }
+    const targets = ways.map(({ target }) => target);
+    for (let at = 0; at < CLIENTS; at += 1) clients.push(ClientProcess.start('./workers-load.js', targets));
     return await inTurns(ways, clients, launch);
   } finally {
-    for (const client of clients) client.kill('SIGKILL');
+    for (const client of clients) client.stop();
     await fleet.stop();
   }
 }
 
 /** So that whatever else the machine does meets all ways. */
-async function inTurns(ways: readonly Way[], clients: readonly ChildProcess[], launch: number) {
+async function inTurns(ways: readonly Way[], clients: readonly LoadProcess[], launch: number) {
   const rates = new Map<string, Rate[]>();
   for (let round = 0; round <= ROUNDS; round += 1) {
     for (const work of ['hits', 'cold'] as const) {
@@ -107,12 +101,12 @@ async function inTurns(ways: readonly Way[], clients: readonly ChildProcess[], l
   return rates;
 }
 
-async function measure({ name, pids }: Way, order: Order, clients: readonly ChildProcess[]): Promise<Rate> {
+async function measure({ name, pids }: Way, order: Order, clients: readonly LoadProcess[]): Promise<Rate> {
   const serverMs = () => pids.reduce((sum, pid) => sum + cpuMsOf(pid), 0);
   const before = serverMs();
   const sinceMs = performance.now();
   const all = await Promise.all(
-    clients.map((client, at) => ordered(client, { ...order, prefix: `${order.prefix} ${at}` })),
+    clients.map((client, at) => client.carryOut({ ...order, prefix: `${order.prefix} ${at}` })),
   );
   const tookMs = performance.now() - sinceMs;
   const done = all.reduce((sum, one) => sum + one.done, 0);
@@ -123,21 +117,4 @@ async function measure({ name, pids }: Way, order: Order, clients: readonly Chil
     clientUs: cpuUs / done,
     serverUs: (1_000 * (serverMs() - before)) / done,
   };
-}
-
-async function ordered(client: ChildProcess, order: Order): Promise<Done> {
-  const waiting = new AbortController();
-  const { signal } = waiting;
-  const answered = once(client, 'message', { signal });
-  const ended = once(client, 'exit', { signal }).then(() => {
-    throw new Error('a client process has ended; its error is above');
-  });
-  ended.catch(() => {}); // One of the two is given up.
-  client.send(order);
-  try {
-    const [done] = await Promise.race([answered, ended]);
-    return done as Done;
-  } finally {
-    waiting.abort();
-  }
 }
