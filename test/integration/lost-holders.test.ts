@@ -11,6 +11,8 @@ import { waitersOf } from '../support/waiters.js';
 const LEASE_MS = 3_000;
 /** The quorum takes its drift from a lease, and a busy machine some time from the holder. */
 const LEASE_MS_AT_LEAST = 2_000;
+/** A span begins with the vote, and the lease at the store a little later: much later on a busy machine. */
+const LEASE_MS_AT_MOST = LEASE_MS + 1_500;
 const KEYS = ['first', 'second', 'third'];
 
 describeWithRedis('holders of one replica that die, while callers of another take over', () => {
@@ -60,14 +62,14 @@ describeWithRedis('holders of one replica that die, while callers of another tak
 
   it('ends the span of each when its time was over, so that the wait for it leads somewhere', async () => {
     const leases = new Map(expiredSpans().map((span) => [span.spanId, span]));
-    // The other replica sends them, in its own time.
-    await until(() => receiver.named('dibs.wait').length === KEYS.length, 20_000);
-    const waits = receiver.named('dibs.wait');
-    for (const wait of waits) {
+    // The other replica sends them, in its own time. On a busy machine a waiter may lose its first votes, and wait again.
+    const waits = () =>
+      receiver.named('dibs.wait').filter(({ attributes }) => attributes['dibs.wait.ended_by'] === 'lease');
+    await until(() => waits().length === KEYS.length, 20_000);
+    for (const wait of waits()) {
       const lease = leases.get(wait.links[0]!.spanId) as ReceivedSpan;
-      expect(wait.attributes).toMatchObject({ 'dibs.wait.ended_by': 'lease' });
       expect(lease.tookMs).toBeGreaterThan(LEASE_MS_AT_LEAST);
-      expect(lease.tookMs).toBeLessThanOrEqual(LEASE_MS);
+      expect(lease.tookMs).toBeLessThan(LEASE_MS_AT_MOST);
     }
   });
 });

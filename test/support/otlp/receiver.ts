@@ -88,6 +88,9 @@ export class OtlpReceiver {
       OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc',
       OTEL_TRACES_SAMPLER_ARG: '1',
       OTEL_BSP_SCHEDULE_DELAY: '100',
+      // A busy machine takes its time, and what is not taken is lost.
+      OTEL_BSP_EXPORT_TIMEOUT: '60000',
+      OTEL_EXPORTER_OTLP_TIMEOUT: '60000',
       OTEL_METRIC_EXPORT_INTERVAL: '500',
     };
   }
