@@ -15,7 +15,7 @@ describe('SIGTERM to an embedded replica', () => {
     const caller = new Caller(replica.target);
     await caller.lease({ key: 'k', leaseMs: 30_000 });
     const waiters = Array.from({ length: 50 }, () => caller.getOrLock({ key: 'k', waitMs: 20_000 }));
-    await expect.poll(() => waitersOf(replica.httpUrl), { timeout: 5_000 }).toBe(50);
+    await expect.poll(() => waitersOf(replica.httpUrl)).toBe(50);
     replica.signal('SIGTERM');
     for (const { outcome } of await Promise.all(waiters)) {
       expect(outcome).toMatchObject({ $case: 'busy', value: { reason: BusyReason.BUSY_REASON_DRAINING } });
@@ -40,7 +40,7 @@ describeWithRedis('SIGTERM to one replica of a fleet', () => {
     const [one, two] = callers as [Caller, Caller];
     const { token } = await one.lease({ key: 'k', leaseMs: 30_000 });
     const told = Array.from({ length: 50 }, () => one.getOrLock({ key: 'k', waitMs: 20_000 }));
-    await expect.poll(() => waitersOf(leaving.httpUrl), { timeout: 5_000 }).toBe(50);
+    await expect.poll(() => waitersOf(leaving.httpUrl)).toBe(50);
 
     leaving.signal('SIGTERM');
     const moved = (await Promise.all(told)).map(({ outcome }) => {
@@ -48,7 +48,7 @@ describeWithRedis('SIGTERM to one replica of a fleet', () => {
       return two.getOrLock({ key: 'k', waitMs: 20_000 });
     });
     expect(await leaving.ended).toEqual(CLEAN);
-    await expect.poll(() => waitersOf(staying.httpUrl), { timeout: 5_000 }).toBe(50);
+    await expect.poll(() => waitersOf(staying.httpUrl)).toBe(50);
     await two.publishText('k', token, 'still mine');
     expect(new Set((await Promise.all(moved)).map(textOf))).toEqual(new Set(['still mine']));
   });

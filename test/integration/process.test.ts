@@ -48,7 +48,7 @@ it('ends with 1 and says where when it cannot listen', async () => {
 it('says one line on standard output when it serves, and logs elsewhere', async () => {
   const { child, output, ended } = oneProcess({});
   await expect
-    .poll(() => output.stdout, { timeout: 10_000 })
+    .poll(() => output.stdout)
     .toMatch(/^dibs listening grpc=127\.0\.0\.1:\d+ http=127\.0\.0\.1:\d+ mode=embedded\n$/);
   child.kill('SIGTERM');
   expect(await ended).toBe(0);

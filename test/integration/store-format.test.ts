@@ -40,7 +40,7 @@ describeWithRedis('a store that a later version has written to', () => {
     const replica = await fleet.addReplica({ DIBS_STORE_URL: store.url, DIBS_LOG_LEVEL: 'error' });
     expect(replica.log).not.toContain(LOG.storeTooNew);
     await store.restart();
-    await expect.poll(() => replica.log, { timeout: 10_000 }).toContain(LOG.storeTooNew);
+    await expect.poll(() => replica.log).toContain(LOG.storeTooNew);
     const caller = new Caller(replica.target);
     const { outcome, degraded } = await caller.getOrLock({ key: 'k' });
     expect(outcome?.$case).toBe('lease');

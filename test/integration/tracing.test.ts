@@ -47,17 +47,14 @@ describeWithRedis('the traces of a stampede across two replicas', () => {
       one.getOrLock({ key, waitMs: 5_000 }, someTrace('00')),
     ];
     for (const [at, count] of [2, 1].entries())
-      await until(async () => (await waitersOf(fleet.replicas[at]!.httpUrl)) === count, 5_000);
+      await until(async () => (await waitersOf(fleet.replicas[at]!.httpUrl)) === count);
     await new Promise((resolve) => setTimeout(resolve, REBUILD_MS));
     await one.publish(
       { key, token: lease.token, payload: { $case: 'value', value: Buffer.from('fresh') }, ttlMs: 60_000 },
       holder,
     );
     expect((await Promise.all(waits)).map(textOf)).toEqual(['fresh', 'fresh', 'fresh']);
-    await until(
-      () => receiver.named(GET_OR_LOCK).length >= 3 && receiver.named('dibs.lease').length > 0,
-      5_000,
-    );
+    await until(() => receiver.named(GET_OR_LOCK).length >= 3 && receiver.named('dibs.lease').length > 0);
   });
   afterAll(async () => {
     for (const caller of callers) caller.close();
@@ -139,7 +136,7 @@ describeWithRedis('the traces of a stampede across two replicas', () => {
   });
 
   it('sends the metrics to the same collector', async () => {
-    await until(() => receiver.metrics.has('dibs_get_or_lock_total'), 5_000);
+    await until(() => receiver.metrics.has('dibs_get_or_lock_total'));
   });
 });
 
@@ -156,8 +153,8 @@ describe('which calls are traced', () => {
     const [asker, refused] = [someTrace(), someTrace()];
     session.get({ key: 'in a session' }, { traceparent: asker.traceparent });
     session.get({ key: '' }, { traceparent: refused.traceparent });
-    await until(() => session.replies.length === 2, 5_000);
-    await until(() => receiver.named(GET_OR_LOCK).length === 2, 5_000);
+    await until(() => session.replies.length === 2);
+    await until(() => receiver.named(GET_OR_LOCK).length === 2);
     const spans = new Map(receiver.named(GET_OR_LOCK).map((span) => [span.traceId, span]));
     expect(spans.get(asker.traceId)).toMatchObject({
       parentId: asker.spanId,
@@ -181,7 +178,7 @@ describe('which calls are traced', () => {
     const kept = someTrace();
     await caller.explain({ key: 'left out' });
     await caller.getOrLock({ key: 'kept', waitMs: 0 }, kept);
-    await until(() => receiver.named(GET_OR_LOCK).length > 0, 5_000);
+    await until(() => receiver.named(GET_OR_LOCK).length > 0);
     expect(receiver.named(GET_OR_LOCK).map(({ traceId }) => traceId)).toEqual([kept.traceId]);
     caller.close();
     await replica.kill();
@@ -196,7 +193,7 @@ describe('which calls are traced', () => {
     const caller = new Caller(replica.target);
     await caller.lease({ namespace: 'public', key: 'in clear' });
     const { lease } = await caller.explain({ namespace: 'public', key: 'in clear' });
-    await until(() => receiver.named(GET_OR_LOCK).length > 0, 5_000);
+    await until(() => receiver.named(GET_OR_LOCK).length > 0);
     const [call] = receiver.named(GET_OR_LOCK) as [ReceivedSpan];
     expect(call.attributes).toMatchObject({ 'dibs.key': 'in clear', 'dibs.namespace': 'public' });
     expect(call.parentId).toBe('');

@@ -1,5 +1,5 @@
 /** Looks every few milliseconds until `holds`. Rejects when it has not come to hold within `timeoutMs`. */
-export async function until(holds: () => boolean | Promise<boolean>, timeoutMs = 10_000): Promise<void> {
+export async function until(holds: () => boolean | Promise<boolean>, timeoutMs = 20_000): Promise<void> {
   const deadlineMs = performance.now() + timeoutMs;
   while (!(await holds())) {
     if (performance.now() > deadlineMs) throw new Error(`not within ${timeoutMs} ms: ${holds}`);

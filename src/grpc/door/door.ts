@@ -13,7 +13,7 @@ import { CallTurns } from './call-turns.js';
 import { Connection } from './connection.js';
 import { Deaf } from './deaf.js';
 import { DoorCall } from './door-call.js';
-import { InPieces } from './in-pieces.js';
+import { InPieces, PieceTurns } from './in-pieces.js';
 import { Refusals } from './refusals.js';
 import { RunningClock, SWEEP_EVERY_MS } from './running-clock.js';
 import { Unsent } from './unsent.js';
@@ -83,6 +83,7 @@ export class Door {
   readonly failed: Edge['failed'];
   readonly #connections = new Map<ServerHttp2Session, Connection>();
   readonly #sockets: Shares;
+  readonly #pieceTurns = new PieceTurns();
   readonly #callTurns = new CallTurns((connection) => this.refused(connection));
   readonly #deaf: Deaf;
   readonly #sweep: NodeJS.Timeout;
@@ -161,7 +162,7 @@ export class Door {
   /** Begins HTTP/2 on a socket: its listener emits the event of the session before it returns. */
   #enter(socket: Socket, server: Http2Server, listeners: readonly ((socket: Socket) => void)[]): void {
     const isInPieces = this.refusals.isSuspect(peerOf(socket.remoteAddress));
-    const read = isInPieces ? (new InPieces(socket) as Duplex as Socket) : socket;
+    const read = isInPieces ? (new InPieces(socket, this.#pieceTurns) as Duplex as Socket) : socket;
     this.#entering = socket;
     for (const listener of listeners) listener.call(server, read);
     this.#entering = undefined;

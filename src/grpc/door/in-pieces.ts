@@ -8,8 +8,29 @@ const PIECE_BYTES = 2_048;
 
 type Done = (error?: Error | null) => void;
 
+/** Lets one of many hand on a piece in each turn of the event loop, in the order in which they ask. */
+export class PieceTurns {
+  readonly #waiting = new Set<() => void>();
+  readonly #nextTurn = onceATurn(() => this.#one());
+
+  /** Calls `hand` in a turn of its own. While it waits for that, to ask again changes nothing. */
+  ask(hand: () => void): void {
+    this.#waiting.add(hand);
+    this.#nextTurn();
+  }
+
+  #one(): void {
+    for (const hand of this.#waiting) {
+      this.#waiting.delete(hand);
+      hand();
+      break;
+    }
+    if (this.#waiting.size > 0) this.#nextTurn();
+  }
+}
+
 /**
- * A socket that hands on what it has received in small pieces, one in each turn of the event loop.
+ * A socket that hands on what it has received in small pieces, and shares the turns of the event loop with others.
  *
  * HTTP/2 in Node reads up to 64 KiB of a socket at once, and handles them before anything else can happen. That can be
  * 2,400 streams. It has no bound for that, but it reads only as much of another stream as that gives. Such a stream
@@ -18,13 +39,16 @@ type Done = (error?: Error | null) => void;
 export class InPieces extends Duplex {
   /** What TLS has agreed on. HTTP/2 asks for it. */
   readonly alpnProtocol: string | false | null | undefined;
-  readonly #handLater = onceATurn(() => this.#hand());
+  readonly #hand = () => this.#handOn();
   #isWanted = false;
 
-  constructor(private readonly socket: Socket | TLSSocket) {
+  constructor(
+    private readonly socket: Socket | TLSSocket,
+    private readonly turns: PieceTurns,
+  ) {
     super();
     this.alpnProtocol = 'alpnProtocol' in socket ? socket.alpnProtocol : undefined;
-    socket.on('readable', this.#handLater);
+    socket.on('readable', () => turns.ask(this.#hand));
     socket.on('end', () => this.push(null));
     socket.on('error', (error) => this.destroy(error));
     socket.on('close', () => this.destroy());
@@ -32,7 +56,7 @@ export class InPieces extends Duplex {
 
   override _read(): void {
     this.#isWanted = true;
-    this.#handLater();
+    this.turns.ask(this.#hand);
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: Done): void {
@@ -56,7 +80,7 @@ export class InPieces extends Duplex {
     done(error);
   }
 
-  #hand(): void {
+  #handOn(): void {
     const { socket } = this;
     if (!this.#isWanted) return;
     const bytes = Math.min(socket.readableLength, PIECE_BYTES);

@@ -1,10 +1,10 @@
 import type { Clock } from '../../coordination/ports/clock.js';
 
 /** Refused calls that an address may have at once, and then each second. A refused call costs about 0.1 ms. */
-const BURST = 1_000;
+const BURST = 300;
 const PER_SECOND = 200;
 /** An address that has used them up gets none until it has recovered this many. */
-const RECOVERED = 500;
+const RECOVERED = 150;
 /** New connections each second of such an address. Each may cost as much as one piece: some 75 streams. */
 const CONNECTIONS_PER_SECOND = 5;
 

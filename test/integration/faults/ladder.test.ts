@@ -59,8 +59,9 @@ describeWithRedis('the ladder of degradation', () => {
   /** What callers get, the metric shows and the log has said last. */
   async function onRung(mode: 'none' | 'quorum_lost' | 'store_lost' | 'local'): Promise<void> {
     const expected = Degraded[`DEGRADED_${mode.toUpperCase()}` as keyof typeof Degraded];
-    await until(async () => (await caller.getOrLock(fresh())).degraded === expected);
-    expect(await modeInMetrics()).toBe(mode);
+    await until(
+      async () => (await caller.getOrLock(fresh())).degraded === expected && (await modeInMetrics()) === mode,
+    );
     // The log comes over a pipe, and a little later.
     await until(() => lastStep() === mode);
   }

@@ -35,8 +35,7 @@ it('an auth file with a token that is not hashed, behind an unknown tag, at any 
     const { output } = await listening({ DIBS_AUTH_FILE: path, DIBS_LOG_LEVEL: level });
     writeFileSync(path, identitiesOf('!secret my-token'));
     // The file is read every two seconds.
-    if (level === 'debug')
-      await expect.poll(() => output.stderr, { timeout: 15_000 }).toMatch('not reloaded');
+    if (level === 'debug') await expect.poll(() => output.stderr).toMatch('not reloaded');
     else await new Promise((resolve) => setTimeout(resolve, 5_000));
     expect(output.stderr).not.toMatch('my-token');
     if (level === 'silent') expect(output.stderr).toBe('');
@@ -84,7 +83,7 @@ describeWithRedis('a replica with secrets everywhere', () => {
     const headers = { authorization: 'Bearer secret-token' };
     const page = await (await fetch(`http://${http}/metrics`, { headers })).text();
     expect(page).toMatch('dibs_publish');
-    await expect.poll(() => output.stderr, { timeout: 15_000 }).toMatch('OpenTelemetry reports a problem');
+    await expect.poll(() => output.stderr).toMatch('OpenTelemetry reports a problem');
     expect(output.stderr).toMatch(/WRONGPASS|NOAUTH/);
     known.close();
     stranger.close();

@@ -114,7 +114,7 @@ describe('the events', () => {
     const watcher = await watch();
     expect(watcher.response.headers.get('content-type')).toBe('text/event-stream');
     await until(() => watcher.events.length === 1, 500);
-    await until(() => watcher.events.length === 3, 3_000);
+    await until(() => watcher.events.length === 3);
     expect(watcher.events.map(({ atMs }) => atMs)).toEqual([1, 2, 3]);
     expect(watcher.events[0]?.held.leases[0]?.key).toBe('a\nkey');
     watcher.leave();
@@ -221,9 +221,9 @@ describe('callers that may not see it', () => {
 
   it('hears no more from when that is so', async () => {
     const watcher = await watch();
-    await until(() => watcher.events.length === 2, 3_000);
+    await until(() => watcher.events.length === 2);
     authorize = () => 403;
-    await until(() => watcher.ended, 3_000);
+    await until(() => watcher.ended);
     expect(watcher.events).toHaveLength(2);
   });
 });

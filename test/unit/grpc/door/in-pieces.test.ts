@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
-import { setImmediate as turn } from 'node:timers/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, expect, it } from 'vitest';
-import { InPieces } from '../../../../src/grpc/door/in-pieces.js';
+import { InPieces, PieceTurns } from '../../../../src/grpc/door/in-pieces.js';
 
 const closing: (() => void)[] = [];
 afterEach(() => {
@@ -10,7 +10,7 @@ afterEach(() => {
 });
 
 /** Two ends of one connection, of which the second is received in pieces. */
-async function trial() {
+async function trial(turns = new PieceTurns()) {
   const server = createServer({ allowHalfOpen: true });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -23,7 +23,7 @@ async function trial() {
     () => server.close(),
   );
   client.on('error', () => {});
-  return { client, socket, pieces: new InPieces(socket) };
+  return { client, socket, pieces: new InPieces(socket, turns) };
 }
 
 it('hands on everything, 2 KiB in each turn of the event loop', async () => {
@@ -33,7 +33,7 @@ it('hands on everything, 2 KiB in each turn of the event loop', async () => {
   let turns = 0;
   let isOver = false;
   const counting = (async () => {
-    for (; !isOver; turns += 1) await turn();
+    for (; !isOver; turns += 1) await nextTurn();
   })();
   pieces.on('data', (piece: Buffer) => received.push(piece));
   client.end(sent);
@@ -45,6 +45,27 @@ it('hands on everything, 2 KiB in each turn of the event loop', async () => {
   expect(turns).toBeGreaterThanOrEqual(received.length);
 });
 
+it('takes turns with other connections: one piece in each turn, in the order in which they ask', async () => {
+  const turns = new PieceTurns();
+  const pieces: string[] = [];
+  const hand = (name: string, left: number) => () => {
+    pieces.push(name);
+    if (left > 1) turns.ask(hand(name, left - 1));
+  };
+  const once = hand('c', 1);
+  turns.ask(hand('a', 2));
+  turns.ask(hand('b', 2));
+  turns.ask(once);
+  turns.ask(once);
+  const after: number[] = [];
+  for (let turn = 0; turn < 6; turn += 1) {
+    await nextTurn();
+    after.push(pieces.length);
+  }
+  expect(pieces.join('')).toBe('abcab');
+  expect(after.every((length, at) => length - (after[at - 1] ?? 0) <= 1)).toBe(true);
+});
+
 it('hands on nothing while it is paused', async () => {
   const { client, pieces } = await trial();
   let bytes = 0;
@@ -54,7 +75,7 @@ it('hands on nothing while it is paused', async () => {
   });
   client.write(Buffer.alloc(10_000));
   await expect.poll(() => bytes).toBe(2_048);
-  for (let count = 0; count < 20; count += 1) await turn();
+  for (let count = 0; count < 20; count += 1) await nextTurn();
   expect(bytes).toBe(2_048);
   pieces.resume();
   await expect.poll(() => bytes).toBe(4_096);
