@@ -134,7 +134,7 @@ describe('a retry of the same call', () => {
   it('is not recognized by another identity or without a request id', async () => {
     const trial = new CoordinationTrial();
     await trial.lease({ requestId: 'r' });
-    const other = await trial.ask({ requestId: 'r' }, new Call('somebody else'));
+    const other = await trial.ask({ requestId: 'r' }, new Call('another'));
     const nameless = await trial.ask();
     expect([other, nameless].map(isWaiting)).toEqual([true, true]);
     other.call.cancel();
