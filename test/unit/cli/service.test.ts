@@ -13,7 +13,7 @@ import {
 
 const request = ExplainRequest.fromPartial({ key: 'k' });
 const hasOpenssl = spawnSync('openssl', ['version']).status === 0;
-if (!hasOpenssl) console.warn('SKIPPED, for want of openssl: the command line and TLS');
+if (!hasOpenssl) console.warn('SKIPPED because openssl is missing: the command line and TLS');
 
 describe('the service, as the command line calls it', () => {
   const closing: (() => void)[] = [];
@@ -56,7 +56,7 @@ describe('the service, as the command line calls it', () => {
     expect(Service.from({}, { DIBS_TARGET: '' }).target).toBe('127.0.0.1:50051');
   });
 
-  it.skipIf(!hasOpenssl)('is called over TLS with DIBS_TLS_CA, and in clear without it', async () => {
+  it.skipIf(!hasOpenssl)('is reached over TLS only with DIBS_TLS_CA', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'dibs-cli-'));
     closing.push(() => rmSync(folder, { recursive: true }));
     const [key, certificate] = [join(folder, 'key.pem'), join(folder, 'certificate.pem')];

@@ -49,7 +49,7 @@ describe('a namespace', () => {
     ['on_loss: fail', { onLoss: 'fail' }],
     ['on_late: degrade', { onLate: 'degrade' }],
   ] as const)(
-    'with %s does not count a read or publish that waits for its turn as a late store',
+    'with %s does not treat a read or publish that waits for its turn as late',
     async (_what, policy) => {
       const trial = new CoordinationTrial();
       trial.policy = { ...trial.policy, ...policy };

@@ -5,7 +5,7 @@ import { MemoryLeaseQuorum } from '../../../src/memory/lease-quorum.js';
 import { CoordinationTrial, hitOf, isWaiting, leaseOf, textIn } from '../../support/coordination-trial.js';
 
 // A rollout adds a group of lock nodes: for a while, two replicas ask different lock nodes for the same key. Each of
-// them is told that the key is free. The record alone keeps their leases apart.
+// them finds the key free. The record alone keeps their leases apart.
 
 function trialOf(): { trial: CoordinationTrial; moved: Coordinator; nodes: MemoryLeaseQuorum } {
   const trial = new CoordinationTrial();

@@ -9,7 +9,7 @@ import { RedisServer } from '../../support/redis-server.js';
 import { SimulatedQuorum, TIMEOUT_MS } from '../../support/simulated-quorum.js';
 
 // Each known fault of redlock 5.0.0-beta.2: first in the bare package, then that src/quorum/ keeps it from the
-// caller of the port. Where the first half begins to fail, a new version of the package has mended it.
+// caller of the port. If the first half begins to fail, a new version of the package has fixed the fault.
 
 type Client = Redlock['clients'] extends Set<infer C> ? C : never;
 type Reply = (script: 'cached' | 'source', args: string[]) => Promise<number>;
@@ -98,8 +98,8 @@ describe('reuses one nonce across its own retries', () => {
       { retryCount: 2, retryDelay: 1, retryJitter: 0 },
     );
     await redlock.acquire(['a'], 1_000).catch(() => {});
-    // Three attempts and the release at five nodes, all under one nonce: a late step of the first
-    // attempt is a lock of the last one.
+    // Three attempts and the release at five nodes, all with one nonce: a late step of the first attempt sets a lock
+    // of the last one.
     expect(nonces).toHaveLength(20);
     expect(new Set(nonces).size).toBe(1);
   });

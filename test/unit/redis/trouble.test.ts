@@ -54,7 +54,7 @@ it.each([
   ],
   ["ERR unknown command 'evalsha'", false, false],
   ['NEWERROR of a later version', false, false],
-])('%j: a foreign key %s, a fault of a script %s', (message, foreign, ours) => {
+])('%j is a foreign key: %s, a fault of a script: %s', (message, foreign, ours) => {
   expect([isForeignKey(message), isFaultOfScript(message)]).toEqual([foreign, ours]);
 });
 

@@ -233,7 +233,7 @@ describe('a worker that has not been heard since its start', () => {
 });
 
 describe('a stop', () => {
-  it('ends when all workers have ended, and reports when none takes connections any more', async () => {
+  it('ends when all workers have ended, and reports when no worker takes connections any more', async () => {
     await started();
     let drained = 0;
     const stopping = pool.stop(10_000, () => {

@@ -167,16 +167,16 @@ describe('the shown leases', () => {
   it('begin with the most waiters, then the longest held, and are at most `max`', () => {
     const { clock, held, add } = trial();
     const waiters = new Map<string, number>();
-    for (const [name, count] of Object.entries({ old: 0, waiterLimits: 9, older: 2, younger: 2, young: 0 })) {
+    for (const [name, count] of Object.entries({ old: 0, busy: 9, older: 2, younger: 2, young: 0 })) {
       add(name, { key: keyOf('space', name) });
       waiters.set(keyOf('space', name).id, count);
       clock.advance(10);
     }
     const waitersOf = (id: string) => waiters.get(id) ?? 0;
-    expect(keysOf(held.shown(9, waitersOf))).toEqual(['waiterLimits', 'older', 'younger', 'old', 'young']);
+    expect(keysOf(held.shown(9, waitersOf))).toEqual(['busy', 'older', 'younger', 'old', 'young']);
     for (const max of [0, 1, 2, 3, 4, 5]) {
       const shown = held.shown(max, waitersOf);
-      expect(keysOf(shown)).toEqual(['waiterLimits', 'older', 'younger', 'old', 'young'].slice(0, max));
+      expect(keysOf(shown)).toEqual(['busy', 'older', 'younger', 'old', 'young'].slice(0, max));
       expect(shown).toMatchObject({ count: 5, waiters: 13 });
     }
   });

@@ -145,7 +145,7 @@ describe('a copy', () => {
 });
 
 describe('an unstored lease', () => {
-  it('is untouched while none of its tags, nor its namespace, was invalidated since its grant', () => {
+  it('is untouched while neither its tags nor its namespace were invalidated since its grant', () => {
     const { changes, listening, heard } = trial();
     listening();
     heard(wake(2, 'red'));

@@ -56,7 +56,7 @@ describe('the tag clock of a namespace', () => {
     expect((await clock()).split('.')[0]).not.toBe(first.split('.')[0]);
   });
 
-  test('takes its values along when it is lost, and the next lease creates another', async () => {
+  test('invalidates its values when it is lost, and the next lease creates another', async () => {
     const { token } = await trial.lease();
     await trial.publish(token, 'a value', { ttlMs: 100 * HOUR_MS });
     const real = trial.namespaces.read;

@@ -118,22 +118,22 @@ describe('a replica with a near cache', () => {
     await trial.settle();
     const ask = (request = {}) => trial.ask(request, new Call(), replica);
     hitOf(await ask());
-    const looks = () => trial.store.countOf('read');
-    return { trial, replica, ask, looks };
+    const reads = () => trial.store.countOf('read');
+    return { trial, replica, ask, reads };
   }
 
   it('serves hits without any request', async () => {
-    const { trial, ask, looks } = await filled();
-    const before = [looks(), trial.namespaces.asked.length];
+    const { trial, ask, reads } = await filled();
+    const before = [reads(), trial.namespaces.asked.length];
     trial.clock.advance(10_000);
     expect(hitOf(await ask())).toMatchObject({ freshForMs: 50_000, rebuilding: false });
-    expect([looks(), trial.namespaces.asked.length]).toEqual(before);
+    expect([reads(), trial.namespaces.asked.length]).toEqual(before);
     expect(trial.told('answered').at(-1)).toEqual(['trial', 'hit', 'none']);
   });
 
   it('sends the store nothing while another tag is invalidated twenty times a second', async () => {
-    const { trial, replica, ask, looks } = await filled();
-    const before = [looks(), trial.namespaces.countOf('read')];
+    const { trial, replica, ask, reads } = await filled();
+    const before = [reads(), trial.namespaces.countOf('read')];
     const hot = { namespace: 'trial', keys: [], tags: ['hot'], all: false, mode: 'delete' } as const;
     for (let at = 0; at < 20 * 30; at++) {
       // By another replica, and by this one.
@@ -141,14 +141,14 @@ describe('a replica with a near cache', () => {
       trial.clock.advance(50);
       if (at % 10 === 0) expect(textIn(hitOf(await ask()))).toBe('old');
     }
-    expect([looks(), trial.namespaces.countOf('read')]).toEqual(before);
+    expect([reads(), trial.namespaces.countOf('read')]).toEqual(before);
   });
 
   it('reads the store for READ_STORE, and grants a lease for a refresh', async () => {
-    const { ask, looks } = await filled();
-    const before = looks();
+    const { ask, reads } = await filled();
+    const before = reads();
     expect(textIn(hitOf(await ask({ read: 'store' })))).toBe('old');
-    expect(looks()).toBe(before + 1);
+    expect(reads()).toBe(before + 1);
     leaseOf(await ask({ intent: 'refresh' }));
   });
 
@@ -190,16 +190,16 @@ describe('a replica with a near cache', () => {
     expect(leaseOf(first).fence).toBe(0);
     expect(hitOf(await ask())).toMatchObject({ freshForMs: 0, rebuilding: true });
     const forbids = await ask({ stale: 'forbid' });
-    const reads = await ask({ read: 'store' });
-    expect([isWaiting(forbids), isWaiting(reads)]).toEqual([true, true]);
+    const strict = await ask({ read: 'store' });
+    expect([isWaiting(forbids), isWaiting(strict)]).toEqual([true, true]);
   });
 
   it('reads the store while the wake channel is down', async () => {
-    const { trial, ask, looks } = await filled();
+    const { trial, ask, reads } = await filled();
     trial.wakes.live = false;
-    const before = looks();
+    const before = reads();
     hitOf(await ask());
-    expect(looks()).toBe(before + 1);
+    expect(reads()).toBe(before + 1);
   });
 
   it('grants the lease to a caller that is drawn for an early refresh', async () => {

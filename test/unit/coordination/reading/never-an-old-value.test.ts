@@ -152,12 +152,12 @@ describe('a stored publish with a late reply', () => {
       const publishing = publish(token, 'old', ['red']);
       await gate.reached;
       await invalidate(what);
-      const looking = trial.store.holdBefore('read');
+      const reading = trial.store.holdBefore('read');
       const after = await ask({ waitMs: 5_000, stale: 'forbid' });
       gate.open();
       const answer = await publishing;
       expect(answer.outcome).toBe('stored');
-      looking.open();
+      reading.open();
       await trial.settle();
       expect(after.answer?.outcome.kind === 'hit' && textIn(hitOf(after))).toBe(false);
       expect(
@@ -275,12 +275,12 @@ describe('a near cache', () => {
     const { trial, ask, lease, publish, there } = fleet(100_000);
     await publish((await lease()).token, 'kept', ['blue']);
     hitOf(await ask());
-    const looks = trial.store.countOf('read');
+    const reads = trial.store.countOf('read');
     const request = { namespace: 'trial', keys: [], tags: ['red'], all: false, mode: 'delete' as const };
     await there.invalidate(request, new Call());
     await trial.settle();
     expect(textIn(hitOf(await ask()))).toBe('kept');
-    expect(trial.store.countOf('read')).toBe(looks);
+    expect(trial.store.countOf('read')).toBe(reads);
   });
 });
 
@@ -289,7 +289,7 @@ describe('an answer to many callers, which takes turns', () => {
     const { trial, here, lease, publish, invalidate } = fleet();
     await publish((await lease()).token, 'old');
     const gate = trial.store.holdAfter('read');
-    const waiterLimits = Array.from({ length: 300 }, () => trial.send({ waitMs: 500 }, new Call(), here));
+    const waiters = Array.from({ length: 300 }, () => trial.send({ waitMs: 500 }, new Call(), here));
     await gate.reached;
     const turn = trial.clock.holdTurn();
     gate.open();
@@ -298,8 +298,8 @@ describe('an answer to many callers, which takes turns', () => {
     const late = trial.send({ waitMs: 500 }, new Call(), here);
     turn.open();
     await trial.settle();
-    expect(textIn(hitOf(waiterLimits[0] ?? late))).toBe('old');
-    expect(textIn(hitOf(waiterLimits[299] ?? late))).toBe('old');
+    expect(textIn(hitOf(waiters[0] ?? late))).toBe('old');
+    expect(textIn(hitOf(waiters[299] ?? late))).toBe('old');
     leaseOf(late);
   });
 });

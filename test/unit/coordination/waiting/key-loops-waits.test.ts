@@ -172,7 +172,7 @@ describe('a wait', () => {
     await trial.expectRest();
   });
 
-  it('does not begin by a read that was sent before the caller came', async () => {
+  it('does not begin because of a read that was sent before the caller came', async () => {
     const trial = new CoordinationTrial();
     const there = trial.replica();
     const holder = await trial.lease();
@@ -236,7 +236,7 @@ describe('a wait', () => {
     expect(textIn(hitOf(early))).toBe('a value');
   });
 
-  it('after the last caller has left does not depend on the attempt that this one began', async () => {
+  it("after the last caller has left does not depend on that caller's attempt", async () => {
     const trial = new CoordinationTrial();
     const there = trial.replica();
     const gate = trial.quorum.holdBefore('acquire');

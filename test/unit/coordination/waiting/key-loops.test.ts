@@ -77,10 +77,10 @@ describe('the callers of one key', () => {
     const trial = new CoordinationTrial();
     const holder = await trial.lease();
     const waiter = await trial.ask({ read: 'store' });
-    const looks = trial.store.countOf('read');
+    const reads = trial.store.countOf('read');
     await trial.publish(holder.token);
     expect(textIn(hitOf(waiter))).toBe('a value');
-    expect(trial.store.countOf('read')).toBeGreaterThan(looks);
+    expect(trial.store.countOf('read')).toBeGreaterThan(reads);
     await trial.expectRest();
   });
 
@@ -138,7 +138,7 @@ describe('the callers of one key', () => {
   it('share a read that is under way when they come, except with READ_STORE', async () => {
     const trial = new CoordinationTrial();
     await trial.publish((await trial.lease()).token);
-    const looks = trial.store.countOf('read');
+    const reads = trial.store.countOf('read');
     const gate = trial.store.holdAfter('read');
     const first = trial.send();
     await gate.reached;
@@ -146,7 +146,7 @@ describe('the callers of one key', () => {
     gate.open();
     await trial.settle();
     expect([textIn(hitOf(first)), textIn(hitOf(second))]).toEqual(['a value', 'a value']);
-    expect(trial.store.countOf('read') - looks).toBe(1);
+    expect(trial.store.countOf('read') - reads).toBe(1);
     await trial.expectRest();
   });
 
