@@ -15,7 +15,7 @@ function lagTrial() {
   return { lag, told, tick };
 }
 
-it('is behind after four late ticks in a row, and says so once', () => {
+it('the event loop is behind after four late ticks in a row, which is reported once', () => {
   const { lag, told, tick } = lagTrial();
   for (let at = 0; at < 3; at += 1) tick(501);
   expect(lag.behind).toBe(false);
@@ -25,7 +25,7 @@ it('is behind after four late ticks in a row, and says so once', () => {
   expect(told).toEqual([[true, 600]]);
 });
 
-it('takes one long stand-still for what it is', () => {
+it('one long stall is not lag', () => {
   const { lag, tick } = lagTrial();
   tick(5_000);
   tick();
@@ -33,7 +33,7 @@ it('takes one long stand-still for what it is', () => {
   expect(lag.behind).toBe(false);
 });
 
-it('has caught up with the first tick in time; half a second is in time', () => {
+it('the first tick within half a second ends the lag', () => {
   const { lag, told, tick } = lagTrial();
   for (let at = 0; at < 4; at += 1) tick(501);
   tick(499);
@@ -41,10 +41,10 @@ it('has caught up with the first tick in time; half a second is in time', () => 
   expect(told.map(([behind]) => behind)).toEqual([true, false]);
 });
 
-it('looks by itself until it is stopped', async () => {
+it('the lag is measured without calls until it is stopped', async () => {
   const lag = new EventLoopLag(() => {});
   lag.start();
-  // Stand-stills of 650 ms, with a turn of the event loop between them.
+  // Stalls of 650 ms, with a turn of the event loop between them.
   for (let at = 0; at < 5; at += 1) {
     const busyUntil = performance.now() + 650;
     while (performance.now() < busyUntil);

@@ -9,11 +9,11 @@ it.each([
   [10_000, 1_024, { grpc: 512, http: 128 }],
   [100, 1_024, { grpc: 100, http: 128 }],
   [10_000, 1, { grpc: 1, http: 1 }],
-])('of %i connections with %i descriptors there may be %o', (grpc, openFilesMax, allowed) => {
+])('of %i connections with %i descriptors, %o are allowed', (grpc, openFilesMax, allowed) => {
   expect(connectionsWithin({ grpc, http: 1_000 }, openFilesMax)).toEqual(allowed);
 });
 
-it('reads the limit of this process', () => {
+it('the limit of this process is read', () => {
   expect(openFilesMaxOf(process.report)).toBeGreaterThan(100);
   expect(openFilesMaxOf(undefined)).toBe(Number.POSITIVE_INFINITY);
 });

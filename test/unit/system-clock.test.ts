@@ -4,20 +4,20 @@ import { SystemClock } from '../../src/system-clock.js';
 describe('the system clock', () => {
   const clock = new SystemClock();
 
-  test('never goes back, and shows fractions of a millisecond', () => {
+  test('never goes back, and has fractions of a millisecond', () => {
     const times = Array.from({ length: 1000 }, () => clock.nowMs());
     for (const [at, time] of times.entries()) expect(time).toBeGreaterThanOrEqual(times[at - 1] ?? 0);
     expect(times.some((time) => time % 1 !== 0)).toBe(true);
   });
 
-  test('began near the wall clock, so that it counts on from one run of the process to the next', () => {
+  test('begins near the wall clock, so that times of successive processes increase', () => {
     expect(Math.abs(clock.nowMs() - Date.now())).toBeLessThan(60_000);
   });
 
-  test('never fires early, at whatever fraction of a millisecond it is asked', async () => {
+  test('never fires early, at any fraction of a millisecond', async () => {
     const early: number[] = [];
     const fired = Array.from({ length: 100 }, async () => {
-      // Asked at another fraction each time: this takes a tenth of a millisecond and something.
+      // Each timer starts at another fraction, because this takes a little more than a tenth of a millisecond.
       const untilMs = performance.now() + 0.13;
       while (performance.now() < untilMs);
       const startedMs = performance.now();
@@ -29,7 +29,7 @@ describe('the system clock', () => {
     expect(early).toEqual([]);
   });
 
-  test('fires once, and not at all when cancelled, also twice', async () => {
+  test('fires once, and not at all when cancelled, even twice', async () => {
     let fired = 0;
     clock.after(0, () => fired++);
     const cancel = clock.after(0, () => (fired += 100));
@@ -39,7 +39,7 @@ describe('the system clock', () => {
     expect(fired).toBe(1);
   });
 
-  test('does not take a very long delay for none', async () => {
+  test('does not shorten a very long delay', async () => {
     let fired = false;
     const cancel = clock.after(2 ** 40, () => {
       fired = true;
@@ -49,7 +49,7 @@ describe('the system clock', () => {
     expect(fired).toBe(false);
   });
 
-  test('gives other work its turn', async () => {
+  test('lets other work run in a turn', async () => {
     const order: string[] = [];
     setImmediate(() => order.push('other'));
     await clock.turn();

@@ -48,8 +48,8 @@ function trial(text = CHECKOUT + OPERATOR) {
 const unauthenticated = expect.objectContaining({ kind: 'unauthenticated' });
 const denied = expect.objectContaining({ kind: 'permission_denied' });
 
-describe('who calls', () => {
-  it('is known by either of its tokens, however the scheme is spelt', () => {
+describe('a caller', () => {
+  it('is identified by either of its tokens, however the scheme is spelled', () => {
     const { admit, audited } = trial();
     for (const authorization of ['Bearer old', 'bearer new', 'BEARER  new']) {
       expect(admit(authorization).identity).toBe('checkout');
@@ -68,20 +68,20 @@ describe('who calls', () => {
     `Bearer ${sha256('old')}`,
     `Bearer ${sha256('old').slice('sha256:'.length)}`,
     'Basic Om9sZA==',
-  ])('has no identity by %j, whatever its certificate says', (authorization) => {
+  ])('is not identified by %j, even with a known certificate', (authorization) => {
     const { admit, audited } = trial();
     expect(() => admit(authorization, 'DNS:checkout.svc')).toThrow(unauthenticated);
     expect(audited).toEqual([['', 'Publish', '', '']]);
   });
 
-  it('is known by a name of its certificate, where it shows no token', () => {
+  it('is identified by a name of its certificate if it shows no token', () => {
     const { admit } = trial();
     expect(admit('', 'DNS:other, DNS:Checkout.svc').identity).toBe('checkout');
     expect(admit('', 'URI:spiffe://prod/checkout').identity).toBe('checkout');
     expect(admit('Bearer op', 'DNS:checkout.svc').identity).toBe('operator');
   });
 
-  it('has no identity without either, and by a certificate that is two', () => {
+  it('is not identified without both, or by a certificate that matches two identities', () => {
     const { admit } = trial();
     expect(() => admit()).toThrow('send a bearer token or a client certificate');
     expect(() => admit('', 'DNS:other')).toThrow('every name of the client certificate is unknown');
@@ -89,7 +89,7 @@ describe('who calls', () => {
     expect(() => admit('', 'DNS:checkout.svc, DNS:op.svc')).toThrow(unauthenticated);
   });
 
-  it('is known until its token is taken away, and then no more', () => {
+  it('is known until its credential is removed', () => {
     const { access, admit, audited } = trial();
     const [old, fresh, certified] = [admit('Bearer old'), admit('Bearer new'), admit('', 'DNS:checkout.svc')];
     access.replace(
@@ -99,7 +99,7 @@ describe('who calls', () => {
     expect(() => access.readmit(old, 'Session')).toThrow(unauthenticated);
     expect(() => access.readmit(fresh, 'Session')).not.toThrow();
     expect(audited).toEqual([['', 'Session', '', '']]);
-    // The name now belongs to another identity: what was shown before does not count for it.
+    // The credentials belong to another identity now, so they do not count for the old one.
     access.replace(identitiesOf(`  other: { tokens: ['${sha256('new')}'], certificates: [checkout.svc] }`));
     expect([fresh.isKnown, certified.isKnown]).toEqual([false, false]);
     access.replace(identitiesOf(CHECKOUT));
@@ -107,8 +107,8 @@ describe('who calls', () => {
   });
 });
 
-describe('what it may do', () => {
-  it('is what the file says of the namespace, and of all', () => {
+describe('an identity', () => {
+  it('may do what the file grants for the namespace or for all', () => {
     const { access } = trial();
     for (const permission of ['lease', 'publish', 'read'] as const) {
       expect(access.may('checkout', permission, 'catalog')).toBe(true);
@@ -118,11 +118,11 @@ describe('what it may do', () => {
     }
     expect(access.may('checkout', 'read', 'anything')).toBe(true);
     expect(access.may('checkout', 'lease', 'anything')).toBe(false);
-    expect(access.may('nobody', 'read', 'catalog')).toBe(false);
+    expect(access.may('stranger', 'read', 'catalog')).toBe(false);
     expect(access.may('', 'read', 'catalog')).toBe(false);
   });
 
-  it('is nothing else: a denial names permission and namespace, and is audited', () => {
+  it('may do nothing else: a denial names the permission and the namespace, and is audited', () => {
     const { access, audited } = trial();
     const lease = () => access.allow('checkout', 'GetOrLock', 'lease', 'other', 1);
     expect(lease).toThrow(denied);
@@ -131,7 +131,7 @@ describe('what it may do', () => {
     expect(() => access.allow('gone', 'GetOrLock', 'read', 'catalog', 1)).toThrow(unauthenticated);
   });
 
-  it('is bounded by how often', () => {
+  it('has a bounded rate of calls', () => {
     const { access, clock } = trial();
     const read = (calls = 1) => access.allow('checkout', 'GetOrLock', 'read', 'a', calls);
     read();
@@ -143,13 +143,13 @@ describe('what it may do', () => {
     for (let at = 0; at < 99; at += 1) access.allow('operator', 'Explain', 'explain', 'a', 1);
   });
 
-  it('says how many of it may wait: none without an identity', () => {
+  it('has a bounded number of waiters, and callers without identity have none', () => {
     const { access } = trial();
     const of = (name: string) => access.waitersMaxOf(name);
-    expect([of('checkout'), of('operator'), of('nobody')]).toEqual([7, Number.POSITIVE_INFINITY, 0]);
+    expect([of('checkout'), of('operator'), of('stranger')]).toEqual([7, Number.POSITIVE_INFINITY, 0]);
   });
 
-  it('is told of an invalidation that was done', () => {
+  it('has its invalidations audited', () => {
     const { access, audited } = trial();
     const what = { namespace: 'a', keys: [], tags: ['t'], all: false, mode: 'delete' } as const;
     access.invalidated('checkout', what);
@@ -160,15 +160,15 @@ describe('what it may do', () => {
 describe('a page', () => {
   const basic = (text: string) => `Basic ${Buffer.from(text).toString('base64')}`;
 
-  it('is for identities that may explain everything, by a token, a password or a certificate', () => {
+  it('admits identities with explain in all namespaces, by token, password or certificate', () => {
     const { page } = trial();
-    for (const authorization of ['Bearer op', basic('anybody:op'), basic(':op')]) {
+    for (const authorization of ['Bearer op', basic('me:op'), basic(':op')]) {
       expect(() => page(authorization)).not.toThrow();
     }
     expect(() => page('', 'DNS:op.svc')).not.toThrow();
   });
 
-  it('is for no other', () => {
+  it('admits no others', () => {
     const { page, audited } = trial(`${CHECKOUT}${OPERATOR}
   half: { tokens: ['${sha256('half')}'], permissions: { catalog: [explain] } }
 `);
@@ -191,14 +191,14 @@ describe('a page', () => {
   });
 });
 
-it('a refused call counts too: one without the permission, and one that cannot be decoded', () => {
+it('a refused call counts too: without the permission, or if it cannot be decoded', () => {
   const { access } = trial();
   expect(() => access.allow('checkout', 'Explain', 'explain', 'catalog', 1)).toThrow(denied);
   expect(() => access.refused('checkout')).not.toThrow();
   const exhausted = expect.objectContaining({ kind: 'exhausted' });
   expect(() => access.refused('checkout')).toThrow(exhausted);
   expect(() => access.allow('checkout', 'GetOrLock', 'read', 'catalog', 1)).toThrow(exhausted);
-  // Asking again when a waiter is answered counts nothing.
+  // The second check, when a waiter is answered, does not count.
   expect(() => access.allow('checkout', 'GetOrLock', 'read', 'catalog', 0)).not.toThrow();
   expect(() => access.refused('unknown')).not.toThrow();
 });

@@ -9,6 +9,6 @@ it.each([
   ['::1', '0:0:0:0::/64'],
   ['fe80::1%eth0', 'fe80:0:0:0::/64'],
   [undefined, 'a Unix socket'],
-])('%s has its share as %s', (address, peer) => {
+])('the address %s shares its limits as %s', (address, peer) => {
   expect(peerOf(address)).toBe(peer);
 });

@@ -9,7 +9,7 @@ function trial() {
   return { clock, rates, spend };
 }
 
-it('lets a burst of a second through, and refuses one more with when to come back', () => {
+it('allows a burst of one second, and refuses one more with a retry hint', () => {
   const { clock, spend } = trial();
   for (let at = 0; at < 5; at += 1) expect(() => spend(5)).not.toThrow();
   expect(() => spend(5)).toThrow(
@@ -26,7 +26,7 @@ it('lets a burst of a second through, and refuses one more with when to come bac
   expect(() => spend(5)).toThrow();
 });
 
-it('keeps no more than a second for later, and each identity its own', () => {
+it('saves at most one second, separately for each identity', () => {
   const { clock, spend } = trial();
   spend(3);
   clock.advance(60_000);
@@ -35,7 +35,7 @@ it('keeps no more than a second for later, and each identity its own', () => {
   expect(() => spend(3, 1, 'search')).not.toThrow();
 });
 
-it('lets a call through that counts for more than there is, and the next ones make up for it', () => {
+it('allows a call that counts for more than is left, and makes the next ones wait for it', () => {
   const { clock, spend } = trial();
   expect(() => spend(10, 30)).not.toThrow();
   expect(() => spend(10)).toThrow(expect.objectContaining({ retryAfterMs: 2_100 }));
@@ -45,11 +45,11 @@ it('lets a call through that counts for more than there is, and the next ones ma
   expect(() => spend(10)).not.toThrow();
 });
 
-it('takes a new rate at once, without a bound counts nothing, and forgets who is gone', () => {
+it('applies a new rate at once, counts nothing without a bound, and forgets removed identities', () => {
   const { rates, spend } = trial();
   for (let at = 0; at < 1_000; at += 1) spend(Number.POSITIVE_INFINITY);
   spend(100);
-  // What was left of the larger burst is no burst any more.
+  // The rest of the larger burst is gone.
   spend(2);
   spend(2);
   expect(() => spend(2)).toThrow();

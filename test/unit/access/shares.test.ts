@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { Shares } from '../../../src/access/shares.js';
 
-/** How many the peer gets until it is refused. */
+/** How many the peers get until they are refused. */
 function taken(shares: Shares, ...peers: string[]): number {
   let count = 0;
   while (shares.take(...peers)) count += 1;
@@ -17,7 +17,7 @@ it('one peer gets half, the next a quarter, and a newcomer always something', ()
   expect(shares.taken).toBe(93);
 });
 
-it('what is given back is there for others', () => {
+it('what is given back is available to others', () => {
   const shares = new Shares(10);
   expect(taken(shares, 'a')).toBe(5);
   expect(taken(shares, 'b')).toBe(2);
@@ -26,7 +26,7 @@ it('what is given back is there for others', () => {
   expect(taken(shares, 'b')).toBe(2);
 });
 
-it('counts a taker against each of its names, and none against an empty one', () => {
+it('a taker counts for each of its names, and an empty name does not count', () => {
   const shares = new Shares(100);
   expect(taken(shares, 'address', 'identity')).toBe(50);
   expect(shares.take('address', 'other')).toBe(false);
@@ -35,7 +35,7 @@ it('counts a taker against each of its names, and none against an empty one', ()
   expect(taken(new Shares(10), '')).toBe(10);
 });
 
-it('the first of all may come where there is only one place, and no caller beyond it', () => {
+it('a single place goes to the first taker, and only to that one', () => {
   const shares = new Shares(1);
   expect(shares.take('a')).toBe(true);
   expect(shares.take('b')).toBe(false);

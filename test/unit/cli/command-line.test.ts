@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { runCommandLine } from '../../../src/cli/command-line.js';
 
-/** Nothing listens there. */
+/** No server listens there. */
 const NOWHERE = '127.0.0.1:1';
 
 async function run(args: string[], env: Record<string, string> = {}) {
@@ -23,7 +23,7 @@ async function run(args: string[], env: Record<string, string> = {}) {
 }
 
 describe('the command line', () => {
-  it('tells of all commands, and of each', async () => {
+  it('lists all commands, and describes each', async () => {
     for (const name of ['explain', 'invalidate', 'top']) {
       expect((await run(['--help'])).out).toContain(name);
       for (const args of [
@@ -65,14 +65,14 @@ describe('the command line', () => {
     [['explain', '--', '--help'], `${NOWHERE} does not answer`],
     [['invalidate', 'a'], `${NOWHERE} does not answer`],
     [['explain', '--target', '127.0.0.1:2', 'a'], '127.0.0.1:2 does not answer'],
-  ])('says in one line that %j reaches no replica', async (args, line) => {
+  ])('reports in one line that %j reaches no replica', async (args, line) => {
     const { code, out, err } = await run(args);
     expect({ code, out }).toEqual({ code: 1, out: '' });
     expect(err).toMatch(/^dibs: [^\n]*\n$/);
     expect(err).toContain(line);
   });
 
-  it('lets no control character of the command line through', async () => {
+  it('escapes control characters of the command line', async () => {
     expect((await run(['\u001b[2J'])).err).toContain('\\u001b[2J');
   });
 });

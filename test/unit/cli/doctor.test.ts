@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { textOf } from '../../../src/cli/doctor.js';
 
-it('shows each part once, aligned, and nothing that moves the cursor', () => {
+it('the text shows each part once, aligned and without control characters', () => {
   const text = textOf(
     {
       mode: 'quorum',

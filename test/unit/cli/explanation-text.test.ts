@@ -11,7 +11,7 @@ import {
 const KEY = { namespace: 'prices', key: 'user:42' };
 const told = (some: object) => explanationText(KEY, ExplainResponse.fromJSON(some)).split('\n');
 
-it('says that there is nothing', () => {
+it('an unknown key has an empty explanation', () => {
   expect(told({ degraded: Degraded.DEGRADED_NONE })).toEqual([
     'key        user:42 in the namespace prices',
     'value      none',
@@ -23,7 +23,7 @@ it('says that there is nothing', () => {
   ]);
 });
 
-it('says who holds, who waits, what the value is and how it went before', () => {
+it('an explanation shows the holder, the waiters, the value and the past leases', () => {
   const lines = told({
     degraded: Degraded.DEGRADED_QUORUM_LOST,
     value: {
@@ -64,7 +64,7 @@ it('says who holds, who waits, what the value is and how it went before', () => 
   ]);
 });
 
-it('tells a fresh value, an absent one and a lease that is over apart', () => {
+it('a fresh value, an absent value and an expired lease have different texts', () => {
   const fresh = { freshness: Freshness.FRESHNESS_FRESH, freshForMs: 5_000 };
   expect(told({ value: fresh })[1]).toBe('value      0 bytes; fresh for 5.0 s');
   expect(told({ value: { ...fresh, staleForMs: 60_000, absent: true } })[1]).toBe(
@@ -75,7 +75,7 @@ it('tells a fresh value, an absent one and a lease that is over apart', () => {
   );
 });
 
-it('knows no word for what a later version says, and says so', () => {
+it('an enum value of a later version is shown as unspecified', () => {
   const later = { reason: 99 as LeaseReason };
   expect(told({ lease: later })[3]).toBe('           reason: unspecified; fence 0');
 });

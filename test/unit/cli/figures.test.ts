@@ -13,8 +13,8 @@ dibs_publish_total{namespace="a",outcome="stored"} ${hit}
 dibs_publish_total{namespace="a",outcome="duplicate"} ${busy}
 `;
 
-describe('figures of a replica', () => {
-  it('are what was counted between two looks, over all namespaces, for each second', () => {
+describe('the figures of a replica', () => {
+  it('are rates between two scrapes, over all namespaces', () => {
     const figures = figuresOf(scrape(1_000, calls(10, 0)), scrape(3_000, calls(20, 4)));
     expect(Object.fromEntries(figures.calls)).toEqual({ hit: 10, stale: 0, wait_ended: 2 });
     expect(callsOf(figures)).toBe(12);
@@ -23,14 +23,14 @@ describe('figures of a replica', () => {
     expect(figures.publishes).toBe(7);
   });
 
-  it('begin at 0 where the replica was started again in between, and where nothing was counted before', () => {
+  it('begin at 0 after a restart in between, and for series that are new', () => {
     const again = figuresOf(scrape(0, calls(100, 100)), scrape(1_000, calls(3, 1)));
     expect(again.calls.get('hit')).toBe(6);
     expect(again.calls.get('wait_ended')).toBe(1);
     expect(figuresOf(scrape(0, ''), scrape(1_000, calls(3, 1))).calls.get('hit')).toBe(6);
   });
 
-  it('show what stands now', () => {
+  it('contain the current gauges', () => {
     const now = `
 dibs_waiters 12
 dibs_longest_wait_seconds 1.5
@@ -54,7 +54,7 @@ dibs_degraded{mode="local"} 0
     expect(hitRatioOf(figuresOf(scrape(0, calls(1, 1)), scrape(1_000, calls(1, 1))))).toBeUndefined();
   });
 
-  it('add up', () => {
+  it('add up over replicas', () => {
     const one: Figures = {
       calls: new Map([['hit', 9]]),
       ...{ publishes: 1, waiters: 2, longestWaitMs: 700, leases: 3 },
@@ -78,14 +78,14 @@ dibs_degraded{mode="local"} 0
     });
   });
 
-  it('say how long a caller waits only if one of the replicas says it', () => {
+  it('have a longest wait only if a replica reports it', () => {
     const silent = figuresOf(scrape(0, ''), scrape(1_000, 'dibs_waiters 12'));
     expect(silent.longestWaitMs).toBeUndefined();
     expect(together([silent]).longestWaitMs).toBeUndefined();
     expect(together([silent, { ...silent, longestWaitMs: 5 }]).longestWaitMs).toBe(5);
   });
 
-  it('go by names and labels that the service has', () => {
+  it('use the names and labels of the service', () => {
     const { getOrLock, publish, waiters, longestWait, leasesHeld, quorumNodes, degraded } = METRICS;
     const { outcome, state, mode } = LABELS;
     const told = figuresOf(

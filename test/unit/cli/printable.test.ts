@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { printable, printableJson } from '../../../src/cli/printable.js';
 
-it('leaves text as it is, in any language', () => {
+it('text of any language stays as it is', () => {
   expect(printable('user:42 – Ürgüp 🦜 價格')).toBe('user:42 – Ürgüp 🦜 價格');
 });
 
@@ -11,11 +11,11 @@ it.each([
   ['\u009b31m', '\\u009b31m'],
   ['a\u202eb', 'a\\u202eb'],
   ['\u{e0041}', '\\u{e0041}'],
-])('writes out what would move the cursor or turn the text around', (text, shown) => {
+])('characters that would move the cursor or reverse the text are escaped', (text, shown) => {
   expect(printable(text)).toBe(shown);
 });
 
-it('writes JSON that means the same and moves no cursor', () => {
+it('JSON keeps its meaning, without control characters', () => {
   const value = { key: 'a\u001b\u009b2J\u2028', list: ['🦜'] };
   const text = printableJson(value);
   expect(JSON.parse(text)).toEqual(value);

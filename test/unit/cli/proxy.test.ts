@@ -11,14 +11,14 @@ it.each([
   ['localhost.example.com:50051', false],
   ['dns:///dibs:50051', false],
   ['127.0.0.1.example.com:1', false],
-])('passes a proxy by for %s: %s', (target, isLocal) => {
+])('a proxy is bypassed for %s: %s', (target, isLocal) => {
   expect(proxyOptions(target)).toEqual(isLocal ? { 'grpc.enable_http_proxy': 0 } : {});
   expect(proxyNamed(target, { https_proxy: 'http://proxy:1' })).toBe(
     isLocal ? '' : ' through the proxy of https_proxy',
   );
 });
 
-it('names the variable that counts', () => {
+it('the variable that takes effect is named', () => {
   expect(proxyNamed('dibs:1', {})).toBe('');
   expect(proxyNamed('dibs:1', { http_proxy: 'http://a', grpc_proxy: 'http://b' })).toMatch('grpc_proxy');
   expect(proxyNamed('dibs:1', { HTTP_PROXY: 'http://a', http_proxy: '' })).toBe('');

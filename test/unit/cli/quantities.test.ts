@@ -13,7 +13,7 @@ it.each([
   [7_500_000, '2 h 5 min'],
   [86_399_999, '1 d'],
   [2 * 86_400_000 + 3 * 3_600_000, '2 d 3 h'],
-])('says %d ms as %s', (ms, text) => {
+])('%d ms is shown as %s', (ms, text) => {
   expect(duration(ms)).toBe(text);
 });
 
@@ -22,7 +22,7 @@ it.each([
   [1_023, '1023 bytes'],
   [1_024, '1.0 KiB'],
   [1_048_576, '1.0 MiB'],
-])('says %d bytes as %s', (bytes, text) => {
+])('%d bytes is shown as %s', (bytes, text) => {
   expect(size(bytes)).toBe(text);
 });
 
@@ -31,10 +31,10 @@ it.each([
   [0.5, '0.5'],
   [10, '10'],
   [1_234.5, '1,235'],
-])('says %d a second as %s', (perSecond, text) => {
+])('%d a second is shown as %s', (perSecond, text) => {
   expect(rate(perSecond)).toBe(text);
 });
 
-it('counts one thing and many', () => {
+it('a count has a singular and a plural', () => {
   expect([0, 1, 2_000].map((number) => count(number, 'key'))).toEqual(['0 keys', '1 key', '2,000 keys']);
 });

@@ -13,7 +13,7 @@ import {
 
 const request = ExplainRequest.fromPartial({ key: 'k' });
 const hasOpenssl = spawnSync('openssl', ['version']).status === 0;
-if (!hasOpenssl) console.warn('SKIPPED, for want of openssl: the command line and TLS');
+if (!hasOpenssl) console.warn('SKIPPED because openssl is missing: the command line and TLS');
 
 describe('the service, as the command line calls it', () => {
   const closing: (() => void)[] = [];
@@ -21,12 +21,12 @@ describe('the service, as the command line calls it', () => {
     for (const close of closing.splice(0)) close();
   });
 
-  /** Answers Explain with what the call brought along as its holder. */
+  /** Answers Explain with the authorization of the call as the holder. */
   async function listen(security: ServerCredentials): Promise<string> {
     const server = new Server();
     server.addService(CoordinatorServiceClient.service, {
       explain: (call: { metadata: Metadata }, done: (error: null, reply: ExplainResponse) => void) => {
-        const holder = String(call.metadata.get('authorization')[0] ?? 'nobody');
+        const holder = String(call.metadata.get('authorization')[0] ?? 'no token');
         done(null, ExplainResponse.fromPartial({ lease: { holder } }));
       },
     });
@@ -43,20 +43,20 @@ describe('the service, as the command line calls it', () => {
     return (await service.explain(request)).lease?.holder;
   }
 
-  it('is told who calls, where DIBS_TOKEN says so', async () => {
+  it('gets the token of DIBS_TOKEN', async () => {
     const target = await listen(ServerCredentials.createInsecure());
-    expect(await callerSeenBy(target, {})).toBe('nobody');
+    expect(await callerSeenBy(target, {})).toBe('no token');
     expect(await callerSeenBy(target, { DIBS_TOKEN: 'secret' })).toBe('Bearer secret');
   });
 
-  it('is where --target says, else DIBS_TARGET, else the default', async () => {
+  it('is at --target, else at DIBS_TARGET, else at the default address', async () => {
     const target = await listen(ServerCredentials.createInsecure());
-    expect(await callerSeenBy(undefined, { DIBS_TARGET: target })).toBe('nobody');
-    expect(await callerSeenBy(target, { DIBS_TARGET: 'localhost:1' })).toBe('nobody');
+    expect(await callerSeenBy(undefined, { DIBS_TARGET: target })).toBe('no token');
+    expect(await callerSeenBy(target, { DIBS_TARGET: 'localhost:1' })).toBe('no token');
     expect(Service.from({}, { DIBS_TARGET: '' }).target).toBe('127.0.0.1:50051');
   });
 
-  it.skipIf(!hasOpenssl)('is called over TLS with DIBS_TLS_CA, and not without', async () => {
+  it.skipIf(!hasOpenssl)('is reached over TLS only with DIBS_TLS_CA', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'dibs-cli-'));
     closing.push(() => rmSync(folder, { recursive: true }));
     const [key, certificate] = [join(folder, 'key.pem'), join(folder, 'certificate.pem')];
@@ -71,14 +71,14 @@ describe('the service, as the command line calls it', () => {
     await expect(callerSeenBy(target, {})).rejects.toThrow(/does not answer .*TLS .*DIBS_TLS_CA/);
   });
 
-  it('names the variable where the authorities cannot be read', () => {
+  it('names the variable if the authorities cannot be read', () => {
     expect(() => Service.from({}, { DIBS_TLS_CA: '/nowhere' })).toThrow(
       /^DIBS_TLS_CA: '\/nowhere' cannot be read/,
     );
   });
 });
 
-it('says through which proxy it did not answer, and never `undefined`', () => {
+it('a failure names the proxy, and never contains `undefined`', () => {
   const error = Object.assign(new Error(), {
     code: status.UNAVAILABLE,
     details: 'No connection established. Last error: undefined',
@@ -112,7 +112,7 @@ describe('an error of a call', () => {
     ],
     [error(status.UNIMPLEMENTED, 'unknown method'), /^at:1 is not Dibs, or an older version/],
     [error(status.INVALID_ARGUMENT, 'key: 0 bytes'), /^at:1 refused: key: 0 bytes$/],
-  ])('says what to do: %s', (from, text) => {
+  ])('has a text with what to do: %s', (from, text) => {
     expect(refusalOf(from, 'at:1').message).toMatch(text);
   });
 });

@@ -30,11 +30,11 @@ const degraded: Figures = {
   degraded: new Set(['store_lost']),
 };
 
-it('is a row for each replica, one for all, what cannot be seen, and why callers are busy', () => {
+it('shows a row for each replica, their sum, unreachable replicas, and why callers are busy', () => {
   const seen = [
     { replica: 'a:9464', figures: whole },
     { replica: 'b:9464', figures: degraded },
-    { replica: 'c:9464', problem: 'nobody listens there' },
+    { replica: 'c:9464', problem: 'connection refused' },
   ] as const;
   expect(topText(seen, AT)).toEqual([
     'dibs top  14:03:09  3 replicas',
@@ -43,13 +43,13 @@ it('is a row for each replica, one for all, what cannot be seen, and why callers
     'a:9464     1,197  1,190        0      4.5     2.0         0  99.5%    1,200   12.3 s       3        4.3  4 voting, 1 suspect  no',
     'b:9464         0      0        0        0       0         0      -        0        -       0          0  embedded             store_lost',
     'all        1,197  1,190        0      4.5     2.0         0  99.5%    1,200   12.3 s       3        4.3                       store_lost',
-    'c:9464: nobody listens there',
+    'c:9464: connection refused',
     '',
     'busy: budget 2.0/s',
   ]);
 });
 
-it('has no sum over one replica, and no table without figures', () => {
+it('shows no sum for one replica, and no table without figures', () => {
   expect(topText([{ replica: 'a:9464', figures: whole }], AT).join('\n')).not.toContain('all ');
   expect(topText([{ replica: 'a:9464', problem: 'bad\u001b[2J' }], AT)).toEqual([
     'dibs top  14:03:09  1 replica',

@@ -9,7 +9,7 @@ afterEach(() => {
   for (const server of servers.splice(0)) server.close();
 });
 
-/** Shows these pages in turn as its metrics, the last one over and over; its base URL. */
+/** Serves these pages in turn as metrics, and then the last one repeatedly. Returns the base URL. */
 async function showing(pages: readonly { status?: number; text: string }[]): Promise<string> {
   let at = 0;
   const server = createServer((request, response) => {
@@ -23,7 +23,7 @@ async function showing(pages: readonly { status?: number; text: string }[]): Pro
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-/** As on a terminal of so many columns, where the user has seen enough after so many screens; without, in a pipe. */
+/** Runs `top`: with `columns` on a terminal, and in a pipe without. Interrupts it after `screens`. */
 async function run(
   args: readonly string[],
   { screens, columns, env = {} }: { screens?: number; columns?: number; env?: Record<string, string> } = {},
@@ -48,7 +48,7 @@ async function run(
 
 const hits = (count: number) => ({ text: `dibs_get_or_lock_total{namespace="a",outcome="hit"} ${count}\n` });
 
-it('shows who asks where DIBS_TOKEN says it, and nothing otherwise', async () => {
+it('sends the token of DIBS_TOKEN, and nothing without it', async () => {
   const url = await showing([hits(1)]);
   shown.length = 0;
   await run(['--http', url], { env: { DIBS_TOKEN: 'secret' } });
@@ -56,7 +56,7 @@ it('shows who asks where DIBS_TOKEN says it, and nothing otherwise', async () =>
   expect(shown).toEqual(['Bearer secret', 'Bearer secret', undefined, undefined]);
 });
 
-it('draws anew each second on a terminal, within its columns, until it is interrupted', async () => {
+it('draws every second on a terminal, within its columns, until it is interrupted', async () => {
   const url = await showing([hits(100), hits(300), hits(301)]);
   const { code, written } = await run(['--http', url], { screens: 2, columns: 40 });
   expect(code).toBe(0);
@@ -71,12 +71,12 @@ it('draws anew each second on a terminal, within its columns, until it is interr
     ).toBe(true);
   }
   const callsIn = (screen = '') => Number(/^127\S+ +(\S+)/m.exec(screen)?.[1]);
-  // A second is not exactly one on a busy machine.
+  // On a busy machine, the interval is not exactly a second.
   expect(callsIn(written[0])).toBeGreaterThan(50);
   expect(callsIn(written[1])).toBeLessThan(2);
 });
 
-it('shows a replica that comes back a second later', async () => {
+it('shows a replica one second after it has returned', async () => {
   const url = await showing([hits(5), { status: 503, text: '' }, hits(1), hits(2)]);
   const { written } = await run(['--http', url], { screens: 3, columns: 200 });
   expect(written.map((screen) => /metrics answers 503|has just started|CALLS/.exec(screen)?.[0])).toEqual([
@@ -86,7 +86,7 @@ it('shows a replica that comes back a second later', async () => {
   ]);
 });
 
-it('is printed once into a pipe, with a bad end where a replica cannot be seen', async () => {
+it('prints once into a pipe, and fails if a replica cannot be reached', async () => {
   const url = await showing([hits(1)]);
   const { code, written } = await run([
     '--http',
@@ -106,7 +106,7 @@ it.each([
   [{ text: 'up 1\n' }, 'has no Dibs metrics'],
   [{ text: '<html>' }, "invalid line in Prometheus' text format: <html>"],
   [{ status: 404, text: '' }, 'answers 404'],
-])('says why it sees nothing: %j', async (page, why) => {
+])('names why there are no figures: %j', async (page, why) => {
   const url = await showing([page]);
   await expect(run(['--http', url])).rejects.toThrow(why);
 });

@@ -14,11 +14,11 @@ function read(text: string) {
   return { identities: readAuthFile(text, faults), faults: faults.all };
 }
 const faultsOf = (text: string) => read(text).faults;
-/** The faults of one identity that says this. */
+/** The faults of a file with this one identity. */
 const faultsIn = (said: string) => faultsOf(`identities: { one: ${said} }`);
 
 describe('DIBS_AUTH_FILE', () => {
-  it('says who may do what', () => {
+  it('defines who may do what', () => {
     const { identities, faults } = read(`
 identities:
   checkout:
@@ -50,7 +50,7 @@ identities:
     });
   });
 
-  it('may be what the page for people shows', () => {
+  it('accepts the example on the page for operators', () => {
     const page = readFileSync('deploy/operations/access.md', 'utf8');
     const [, example = ''] = /^```yaml\n([\s\S]*?)^```$/m.exec(page) ?? [];
     const { identities, faults } = read(example);
@@ -58,7 +58,7 @@ identities:
     expect([...identities.keys()]).toEqual(['checkout', 'prometheus']);
   });
 
-  it('names every fault at once, each with its path', () => {
+  it('reports all faults at once, each with its path', () => {
     expect(
       faultsOf(`
 identities:
@@ -88,7 +88,7 @@ roles: {}
     ]);
   });
 
-  it.each(['', '{}', 'identities:', '[]', 'identities: []', 'words'])('is not %j', (text) => {
+  it.each(['', '{}', 'identities:', '[]', 'identities: []', 'words'])('cannot be %j', (text) => {
     expect(faultsOf(text)).not.toEqual([]);
     expect(read(text).identities.size).toBe(0);
   });
@@ -100,7 +100,7 @@ roles: {}
     expect(faultsOf('identities: { one: {}, one: {} }').join()).toMatch('DUPLICATE_KEY at line 1');
   });
 
-  it('knows names of 1 to 64 characters, bounds of both sides', () => {
+  it('bounds the length of names, the rates and the waiters', () => {
     const name = 'x'.repeat(64);
     expect(faultsOf(`identities: { ${name}: {} }`)).toEqual([]);
     expect(faultsOf(`identities: { ${name}x: {} }`)).toHaveLength(1);
@@ -112,7 +112,7 @@ roles: {}
     expect(faultsIn('{ waiters: 0 }')).toHaveLength(1);
   });
 
-  it('has nothing that two identities claim', () => {
+  it('has no credentials that two identities share', () => {
     const text = `
 identities:
   one: { tokens: ['${A}'], certificates: [shop.svc, 'spiffe://a'] }

@@ -23,7 +23,7 @@ describe('DIBS_WORKERS', () => {
     }
   });
 
-  it('of more than one needs a store that they share, and one does not', () => {
+  it('above 1 needs a shared store', () => {
     expect(loadConfig({ DIBS_WORKERS: '1' }).workers).toBe(1);
     expect(fault({ DIBS_WORKERS: '2' })).toBe(
       'DIBS_WORKERS: is 2, and in embedded mode each worker would have a store of its own; set DIBS_QUORUM_NODES and DIBS_STORE_URL, or DIBS_WORKERS=1',
@@ -34,7 +34,7 @@ describe('DIBS_WORKERS', () => {
     ['DIBS_CONNECTIONS', 2],
     ['DIBS_WAITERS_PER_KEY', 2],
     ['DIBS_UNSENT_BYTES', 2 * 1_048_576],
-  ])('leaves each a share of %s, or it is a fault', (name, min) => {
+  ])('divides %s, and each worker must get a share', (name, min) => {
     expect(loadConfig(withWorkers('2', { [name]: String(min) })).workers).toBe(2);
     expect(fault(withWorkers('2', { [name]: String(min - 1) }))).toMatch(
       `${name}: '${min - 1}' is not a whole number`,
@@ -42,8 +42,8 @@ describe('DIBS_WORKERS', () => {
   });
 });
 
-describe('nothing set', () => {
-  it('is the embedded default', () => {
+describe('the default configuration', () => {
+  it('is that of an embedded replica', () => {
     expect(loadConfig({})).toEqual({
       grpcListen: ['127.0.0.1:50051'],
       grpcIsRemote: false,
@@ -78,13 +78,13 @@ describe('nothing set', () => {
     });
   });
 
-  it('is what an empty variable means too, and other variables mean nothing', () => {
+  it('also applies to empty variables and those of other programs', () => {
     expect(loadConfig({ DIBS_LISTEN: '', DIBS_STORE_URL: ' ', DIBS_SERVICE_HOST: '10.0.0.1' })).toEqual(
       loadConfig({}),
     );
   });
 
-  it('cannot be changed afterwards', () => {
+  it('is frozen', () => {
     const config = loadConfig({}) as { nodeTimeoutMs: number; limits: { leaseMs: number } };
     expect(() => {
       config.nodeTimeoutMs = 1;
@@ -141,12 +141,12 @@ const numbers: NumberRow[] = [
 ];
 
 describe.each(numbers)('$name within $min to $max', ({ name, min, max, read, env = {} }) => {
-  it('is taken at both bounds', () => {
+  it('accepts both bounds', () => {
     for (const good of [min, max]) expect(read(loadConfig({ ...env, [name]: String(good) }))).toBe(good);
   });
 
   it.each([min - 1, max + 1, min + 0.5, `${min}ms`, '1e3', '0x10', 'ten', '9'.repeat(30)])(
-    'is refused as %s',
+    'refuses %s',
     (bad) => {
       const refusal = `${name}: '${bad}' is not a whole number within ${min} to ${max}`;
       expect(fault({ ...env, [name]: String(bad) })).toBe(refusal);
@@ -154,15 +154,15 @@ describe.each(numbers)('$name within $min to $max', ({ name, min, max, read, env
   );
 });
 
-describe('defaults', () => {
-  it('yield to the bounds that were set', () => {
+describe('a default', () => {
+  it('is adapted to the bounds that are set', () => {
     const { limits, nodeTimeoutMs } = loadConfig({ DIBS_LEASE_MAX_MS: '50', DIBS_WAITERS: '7' });
     expect(limits).toMatchObject({ leaseMs: 50, leaseMsMin: 50, leaseMsMax: 50, waitersPerKeyMax: 7 });
     expect(nodeTimeoutMs).toBe(10);
     expect(loadConfig({ DIBS_LEASE_MIN_MS: '20000' }).limits.leaseMs).toBe(20_000);
   });
 
-  it('do not hide a contradiction', () => {
+  it('does not hide a contradiction', () => {
     const env = { DIBS_LEASE_MAX_MS: '50', DIBS_LEASE_MIN_MS: '51' };
     expect(fault(env)).toBe("DIBS_LEASE_MIN_MS: '51' is not a whole number within 10 to 50");
     expect(fault({ DIBS_WAITERS: '7', DIBS_WAITERS_PER_KEY: '8' })).toMatch('DIBS_WAITERS_PER_KEY');
@@ -194,21 +194,21 @@ describe('DIBS_LISTEN', () => {
     expect(faults({ DIBS_LISTEN: listen })).not.toEqual([]);
   });
 
-  it('has no path that the system would cut off', () => {
+  it('has no path that the system would truncate', () => {
     const listen = (bytes: number) => `unix:///${'s'.repeat(bytes - 1)}`;
     expect(faults({ DIBS_LISTEN: listen(107) })).toEqual([]);
     expect(fault({ DIBS_LISTEN: listen(108) })).toMatch('has 108 bytes; the system accepts at most 107');
     expect(fault({ DIBS_LISTEN: `unix:///${'é'.repeat(54)}` })).toMatch('has 109 bytes');
   });
 
-  it('names an address once', () => {
+  it('lists an address once', () => {
     expect(fault({ DIBS_LISTEN: 'localhost:1,localhost:1' })).toBe(
       "DIBS_LISTEN: 'localhost:1' is listed twice",
     );
   });
 
   it.each(['0.0.0.0:50051', '[::]:50051', '10.0.0.1:50051', 'dibs.internal:50051'])(
-    'goes beyond this machine, as %s, only where that is said',
+    'is reachable from other machines, as %s, only with DIBS_INSECURE',
     (listen) => {
       expect(fault({ DIBS_LISTEN: listen })).toMatch('DIBS_INSECURE=true');
       expect(fault({ DIBS_LISTEN: listen, DIBS_INSECURE: 'false' })).toMatch('DIBS_INSECURE=true');
@@ -216,13 +216,13 @@ describe('DIBS_LISTEN', () => {
     },
   );
 
-  it('is not unlocked by a word that looks like yes', () => {
+  it('is not made insecure by any word except true', () => {
     expect(fault({ DIBS_INSECURE: 'yes' })).toBe("DIBS_INSECURE: 'yes' is not one of true, false");
   });
 });
 
 describe('DIBS_HTTP_LISTEN', () => {
-  it('is one address, of any machine', () => {
+  it('is one address, on any interface', () => {
     const at = (listen: string) => loadConfig({ DIBS_HTTP_LISTEN: listen }).httpListen;
     expect(at('0.0.0.0:0')).toEqual({ host: '0.0.0.0', port: 0 });
     expect(at('[::1]:9464')).toEqual({ host: '::1', port: 9464 });
@@ -246,12 +246,12 @@ describe('the fleet', () => {
     );
   });
 
-  it('is whole or not there', () => {
+  it('needs both the lock nodes and the store', () => {
     expect(fault({ DIBS_QUORUM_NODES: nodes(3) })).toMatch(/^DIBS_QUORUM_NODES: .* DIBS_STORE_URL is not/);
     expect(fault({ DIBS_STORE_URL: 'redis://s' })).toMatch(/^DIBS_STORE_URL: .* DIBS_QUORUM_NODES is not/);
   });
 
-  it('has nodes that are different machines, whatever the database, the user or the spelling', () => {
+  it('has lock nodes on different servers, whatever the database, the user or the spelling', () => {
     for (const same of ['redis://n0:7000/3', 'redis://me:pw@n0:7000', 'rediss://N0:7000']) {
       expect(fault({ ...inFleet, DIBS_QUORUM_NODES: `${nodes(2)},${same}` })).toBe(
         'DIBS_QUORUM_NODES: nodes 1 and 3 are both n0:7000; each must be a separate Redis',
@@ -268,7 +268,7 @@ describe('the fleet', () => {
     'redis://n2:65536',
     'redis://',
     'redis+cluster://n2:7000',
-  ])('has no node %s', (bad) => {
+  ])('cannot have a lock node at %s', (bad) => {
     expect(fault({ ...inFleet, DIBS_QUORUM_NODES: `${nodes(2)},${bad}` })).toMatch(
       'DIBS_QUORUM_NODES: node 3 is not redis://HOST:PORT',
     );
@@ -297,7 +297,7 @@ describe('the fleet', () => {
     expect(fault({ ...inFleet, DIBS_STORE_URL: url })).toMatch('DIBS_STORE_URL: cannot be used: ');
   });
 
-  it('never has its passwords printed', () => {
+  it('never has its passwords in a fault', () => {
     const env = {
       DIBS_QUORUM_NODES: 'redis://me:secret@n0:70000,redis://n:secret@@x,nonsense:secret@y',
       DIBS_STORE_URL: 'ftp://me:secret@s',
@@ -307,12 +307,12 @@ describe('the fleet', () => {
   });
 });
 
-it('knows its log levels', () => {
+it('the log level is one of a list', () => {
   expect(loadConfig({ DIBS_LOG_LEVEL: 'silent' }).logLevel).toBe('silent');
   expect(fault({ DIBS_LOG_LEVEL: 'loud' })).toMatch("DIBS_LOG_LEVEL: 'loud' is not one of trace, debug");
 });
 
-it('names every fault at once', () => {
+it('all faults are reported at once', () => {
   const env = {
     DIBS_LEASE_MS: '1',
     DIBS_LISTEN: 'nowhere',
@@ -337,7 +337,7 @@ it('names every fault at once', () => {
   expect(() => loadConfig(env)).toThrow('7 fault(s)');
 });
 
-it('accepts compressed requests only if asked', () => {
+it('compressed requests are accepted only if configured', () => {
   expect(loadConfig({ DIBS_COMPRESSED_REQUESTS: 'true' }).compressedRequests).toBe(true);
   expect(() => loadConfig({ DIBS_COMPRESSED_REQUESTS: 'gzip' })).toThrow('DIBS_COMPRESSED_REQUESTS');
 });

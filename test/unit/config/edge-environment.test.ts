@@ -10,7 +10,7 @@ describe('TLS', () => {
   const { cert, key } = authority.issue();
   const env = { DIBS_TLS_CERT: cert, DIBS_TLS_KEY: key };
 
-  it('lets the process leave the loopback, and its pages be private', () => {
+  it('allows listening beyond the loopback, and makes the pages private', () => {
     const everywhere = { DIBS_LISTEN: '0.0.0.0:50051', DIBS_HTTP_LISTEN: '0.0.0.0:9464' };
     const config = loadConfig({ ...env, ...everywhere, DIBS_TLS_CA: authority.ca });
     const [certText, keyText, ca] = [cert, key, authority.ca].map((path) => readFileSync(path, 'utf8'));
@@ -24,7 +24,7 @@ describe('TLS', () => {
     expect(loadConfig({ DIBS_HTTP_LISTEN: '0.0.0.0:9464', DIBS_INSECURE: 'true' }).httpIsPrivate).toBe(true);
   });
 
-  it('is a pair, and the authority of clients comes on top', () => {
+  it('needs both a certificate and a key, and an authority for clients only with them', () => {
     expect(fault({ DIBS_TLS_CERT: cert })).toBe(
       'DIBS_TLS_CERT: is set while DIBS_TLS_KEY is not; set both or neither',
     );
@@ -34,7 +34,7 @@ describe('TLS', () => {
     expect(fault({ DIBS_TLS_CA: authority.ca })).toMatch('DIBS_TLS_CA: is set while DIBS_TLS_CERT is not');
   });
 
-  it('is good at the start, or there is none', () => {
+  it('must be valid at the start', () => {
     expect(fault({ ...env, DIBS_TLS_KEY: authority.issue().key })).toBe(
       'DIBS_TLS_KEY: does not match the certificate in DIBS_TLS_CERT',
     );
@@ -45,7 +45,7 @@ describe('TLS', () => {
 });
 
 describe('DIBS_AUTH_FILE', () => {
-  it('says who may do what', () => {
+  it('defines who may do what', () => {
     const text = "identities: { checkout: { permissions: { '*': [read] } } }";
     const { auth } = loadConfig({ DIBS_AUTH_FILE: 'a.yaml' }, () => text);
     expect(auth).toMatchObject({ path: 'a.yaml', text });
@@ -53,7 +53,7 @@ describe('DIBS_AUTH_FILE', () => {
     expect(loadConfig({}).auth).toBeUndefined();
   });
 
-  it('has all its faults named, each with its path', () => {
+  it('has all its faults reported, each with its path', () => {
     const text = "identities: { one: { waiters: 0 }, 'a b': {} }";
     expect(faults({ DIBS_AUTH_FILE: 'a.yaml' }, text)).toEqual([
       'DIBS_AUTH_FILE: identities.one.waiters: is not a whole number within 1 to 10000000',
@@ -61,7 +61,7 @@ describe('DIBS_AUTH_FILE', () => {
     ]);
   });
 
-  it('has to be there', () => {
+  it('must exist', () => {
     const unreadable = () => {
       throw new Error('no such file');
     };
@@ -71,8 +71,8 @@ describe('DIBS_AUTH_FILE', () => {
   });
 });
 
-describe('the page of a trace', () => {
-  it('is an address with the id of a trace in it', () => {
+describe('the URL of a trace', () => {
+  it('is a URL with {trace_id} in it', () => {
     const good = 'https://jaeger.example.com/trace/{trace_id}?uiFind={span_id}';
     expect(loadConfig({ DIBS_TRACE_URL: good }).traceUrl).toBe(good);
     expect(loadConfig({}).traceUrl).toBe('');

@@ -15,7 +15,7 @@ afterEach(() => {
   rmSync(dir, { recursive: true });
 });
 
-/** Files that together say one word; `bad` is a fault. */
+/** Watches files whose texts are joined. A text with `bad` is a fault. */
 function watched(names: readonly string[], texts: readonly string[], everyMs = 3_600_000) {
   const changed: string[] = [];
   const refused: (readonly string[])[] = [];
@@ -47,7 +47,7 @@ function watched(names: readonly string[], texts: readonly string[], everyMs = 3
 
 const write = (name: string, text: string) => writeFileSync(join(dir, name), text);
 
-it('takes over what has changed, once, and nothing that has not', async () => {
+it('a change is taken over once, and unchanged files are not parsed', async () => {
   write('a', 'one');
   write('b', 'two');
   const { watch, changed, refused, parsed } = watched(['a', 'b'], ['one', 'two']);
@@ -60,13 +60,13 @@ it('takes over what has changed, once, and nothing that has not', async () => {
   expect(refused).toEqual([]);
 });
 
-it('keeps what it has while the new is bad, says so once, and takes it as soon as it is good', async () => {
+it('bad content is reported once and the old is kept, until the new content is good', async () => {
   write('a', 'one');
   const { watch, changed, refused, parsed } = watched(['a'], ['one']);
   write('a', 'bad');
   for (let at = 0; at < 3; at += 1) await watch.look();
   expect(refused).toEqual([['bad']]);
-  // What is wrong may be the hour: it is judged anew each time.
+  // The fault may be one of time, so the content is judged again each time.
   expect(parsed()).toBe(3);
   write('a', 'worse and bad');
   await watch.look();
@@ -85,7 +85,7 @@ it('keeps what it has while the new is bad, says so once, and takes it as soon a
   expect(changed).toEqual(['good']);
 });
 
-it('outlasts a file that is gone for a while', async () => {
+it('a file may be missing for a while', async () => {
   write('a', 'one');
   const { watch, changed, refused } = watched(['a'], ['one']);
   rmSync(join(dir, 'a'));
@@ -96,7 +96,7 @@ it('outlasts a file that is gone for a while', async () => {
   expect(changed).toEqual(['two']);
 });
 
-it('sees links that are swapped, as Kubernetes does, by itself', async () => {
+it('swapped links, as in Kubernetes, are noticed without a call', async () => {
   const place = (name: string, text: string) => {
     mkdirSync(join(dir, name));
     write(`${name}/tls.crt`, text);
@@ -112,7 +112,7 @@ it('sees links that are swapped, as Kubernetes does, by itself', async () => {
   expect(changed).toEqual(['two']);
 });
 
-it('looks no more once it is stopped', async () => {
+it('a stopped watch no longer reads', async () => {
   write('a', 'one');
   const { watch, changed } = watched(['a'], ['one'], 5);
   watch.stop();

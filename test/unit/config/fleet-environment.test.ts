@@ -9,7 +9,7 @@ afterAll(() => authority.close());
 const inFleet = { DIBS_QUORUM_NODES: 'redis://a,redis://b,redis://c', DIBS_STORE_URL: 'redis://store:6379' };
 const { key } = authority.issue();
 
-it('TLS of Redis is checked by an authority only where there is TLS', () => {
+it('an authority for Redis is accepted only if a URL uses TLS', () => {
   const tls = { ...inFleet, DIBS_STORE_URL: 'rediss://store:6379', DIBS_REDIS_CA: authority.ca };
   expect(loadConfig(tls).fleet?.redisCa).toBe(readFileSync(authority.ca, 'utf8'));
   const nodesOnly = 'rediss://a,redis://b,redis://c';
@@ -25,7 +25,7 @@ it('TLS of Redis is checked by an authority only where there is TLS', () => {
   expect(fault({ ...tls, DIBS_REDIS_CA: key })).toMatch(/^DIBS_REDIS_CA: '.*' is not a PEM certificate/);
 });
 
-it('sentinels have a user of their own, and only sentinels', () => {
+it('sentinels have their own user and password, and only sentinels', () => {
   const url = 'redis+sentinel://of-the-servers:word@a/m';
   const env = { ...inFleet, DIBS_STORE_URL: url, DIBS_SENTINEL_PASSWORD: 'p%@/:' };
   const store = (more = {}) => loadConfig({ ...env, ...more }).fleet?.store;
@@ -43,18 +43,18 @@ it('sentinels have a user of their own, and only sentinels', () => {
   );
 });
 
-/** `count` groups, of three nodes each. */
+/** `count` groups of three nodes. */
 const groups = (count: number) =>
   Array.from({ length: count }, (_, at) =>
     ['a', 'b', 'c'].map((host) => `redis://${host}${at}:7000`).join(','),
   ).join(' ; ');
 
-it('lock nodes may be in several groups, each of 3, 5 or 7', () => {
+it('lock nodes may be in several groups of 3, 5 or 7', () => {
   const load = (nodes: string) => loadConfig({ ...inFleet, DIBS_QUORUM_NODES: nodes }).fleet?.lockGroups;
   const sizes = (nodes: string) => load(nodes)?.map((group) => group.length);
   expect(sizes(groups(1))).toEqual([3]);
   expect(sizes(groups(16))).toEqual(Array.from({ length: 16 }, () => 3));
-  // They need not have the same size.
+  // The groups may differ in size.
   expect(sizes(`${groups(1)};redis://d,redis://e,redis://f,redis://g,redis://h`)).toEqual([3, 5]);
   expect(load(groups(2))?.[1]?.map(({ host }) => host)).toEqual(['a1', 'b1', 'c1']);
 });

@@ -10,19 +10,19 @@ function read(env: Record<string, string>) {
 const ENDPOINT = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4317' };
 
 describe("OpenTelemetry's own variables", () => {
-  it('send nothing anywhere unless they name an exporter or an endpoint', () => {
+  it('send nothing unless they name an exporter or an endpoint', () => {
     expect(read({})).toEqual({ config: {}, faults: [] });
     expect(read({ OTEL_SERVICE_NAME: 'cache' }).config).toEqual({});
   });
 
-  it('send traces and metrics to an endpoint, a hundredth of the calls that begin a trace', () => {
+  it('send traces and metrics to an endpoint, with 1 % of the calls that begin a trace', () => {
     expect(read(ENDPOINT).config).toEqual({
       traces: { kind: 'traceidratio', parentBased: true, ratio: 0.01 },
       metrics: { protocol: 'http/protobuf', everyMs: 60_000, timeoutMs: 30_000 },
     });
   });
 
-  it.each(['', 'TRACES_', 'METRICS_'])('have endpoints with a scheme (%s)', (signal) => {
+  it.each(['', 'TRACES_', 'METRICS_'])('need endpoints with a scheme (%s)', (signal) => {
     const name = `OTEL_EXPORTER_OTLP_${signal}ENDPOINT`;
     for (const good of ['http://collector:4317', 'https://collector', 'HTTP://[::1]:4318/v1/traces']) {
       expect(read({ [name]: good }).faults).toEqual([]);
@@ -38,7 +38,7 @@ describe("OpenTelemetry's own variables", () => {
     }
   });
 
-  it('have a port that usually speaks the protocol, or a warning that names both', () => {
+  it('with a port that usually speaks the other protocol lead to a warning with both names', () => {
     const GRPC = { OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' };
     const mismatches = (env: Record<string, string>) => {
       const reader = new EnvironmentReader(env);
@@ -62,7 +62,7 @@ describe("OpenTelemetry's own variables", () => {
   const sentBy = (env: Record<string, string>) =>
     Object.entries(read(env).config).flatMap(([signal, how]) => (how === undefined ? [] : [signal]));
 
-  it('send one of them where only one is wanted', () => {
+  it('can send only one of the signals', () => {
     expect(sentBy({ ...ENDPOINT, OTEL_METRICS_EXPORTER: 'none' })).toEqual(['traces']);
     expect(sentBy({ ...ENDPOINT, OTEL_METRICS_EXPORTER: 'prometheus' })).toEqual(['traces']);
     expect(sentBy({ ...ENDPOINT, OTEL_TRACES_EXPORTER: 'none' })).toEqual(['metrics']);
@@ -71,7 +71,7 @@ describe("OpenTelemetry's own variables", () => {
     expect(sentBy({ OTEL_TRACES_EXPORTER: 'console' })).toEqual(['traces']);
   });
 
-  it('are off as a whole', () => {
+  it('are ignored as a whole with OTEL_SDK_DISABLED', () => {
     expect(read({ ...ENDPOINT, OTEL_SDK_DISABLED: 'true', OTEL_TRACES_SAMPLER: 'x' })).toEqual({
       config: {},
       faults: [],
@@ -85,12 +85,12 @@ describe("OpenTelemetry's own variables", () => {
     ['parentbased_always_on', 'always_on', true],
     ['parentbased_always_off', 'always_off', true],
     ['parentbased_traceidratio', 'traceidratio', true],
-  ] as const)('know the sampler %s', (name, kind, parentBased) => {
+  ] as const)('select the sampler %s', (name, kind, parentBased) => {
     const { config } = read({ ...ENDPOINT, OTEL_TRACES_SAMPLER: name, OTEL_TRACES_SAMPLER_ARG: '0.5' });
     expect(config.traces).toEqual({ kind, parentBased, ratio: 0.5 });
   });
 
-  it('bound the ratio from both sides', () => {
+  it('bound the ratio on both sides', () => {
     for (const ratio of ['0', '1']) expect(read({ OTEL_TRACES_SAMPLER_ARG: ratio }).faults).toEqual([]);
     for (const ratio of ['-0.1', '1.1', 'half']) {
       expect(read({ OTEL_TRACES_SAMPLER_ARG: ratio }).faults).toEqual([
@@ -99,12 +99,12 @@ describe("OpenTelemetry's own variables", () => {
     }
   });
 
-  it('cut the time-out of an export to the interval', () => {
+  it('limit the timeout of an export to the interval', () => {
     const { config } = read({ ...ENDPOINT, OTEL_METRIC_EXPORT_INTERVAL: '500' });
     expect(config.metrics).toMatchObject({ everyMs: 500, timeoutMs: 500 });
   });
 
-  it('name each fault', () => {
+  it('have each fault reported', () => {
     const { faults } = read({
       OTEL_TRACES_EXPORTER: 'zipkin',
       OTEL_METRICS_EXPORTER: 'statsd',

@@ -13,7 +13,7 @@ function read(text: string) {
 const shop = (said: string) => read(`namespaces: { shop: { ${said} } }`);
 
 describe('a policy', () => {
-  it('says what it says, and the default the rest', () => {
+  it('has the values of the file, and defaults for the rest', () => {
     const text = `
       namespaces:
         shop:
@@ -52,7 +52,7 @@ describe('a policy', () => {
     expect(policies.get('unknown')).toBeUndefined();
   });
 
-  it('may say of staleness only whether, or only how long', () => {
+  it('may set for stale values only whether, or only how long', () => {
     const of = (said: string) => shop(said).policies.get('shop');
     expect(of('stale: forbid')).toEqual({ ...base, stale: 'forbid' });
     expect(of('stale: { ms: 5 }')).toEqual({ ...base, staleMs: 5 });
@@ -89,13 +89,13 @@ describe('a policy', () => {
   });
 
   it.each(['stale: maybe', 'on_loss: panic', 'keys_in_traces: yes', 'stale: { serve: maybe }'])(
-    'knows no %s',
+    'cannot have %s',
     (said) => {
       expect(shop(said).faults).toEqual([expect.stringMatching(`^namespaces.shop.${said.split(':')[0]}: `)]);
     },
   );
 
-  it('does not contradict itself', () => {
+  it('may not contradict itself', () => {
     expect(shop('lease_min_ms: 300, lease_max_ms: 300').faults).toEqual([]);
     expect(shop('lease_min_ms: 301, lease_max_ms: 300').faults).toEqual([
       'namespaces.shop.lease_min_ms: 301 is above lease_max_ms, which is 300',
@@ -116,7 +116,7 @@ describe('the file', () => {
     }
   });
 
-  it('has no names that are unknown, nor a namespace that no call could name', () => {
+  it('has no unknown names, and no namespace that a call could not name', () => {
     expect(shop('ttl_jiter: 0').faults.join()).toMatch('ttl_jiter');
     expect(read('namespace: {}').faults.join()).toMatch('namespace');
     expect(read('namespaces: { "a b": {} }').faults.join()).toMatch('a b');
@@ -134,11 +134,11 @@ describe('the file', () => {
     ],
     ['foo: 1', /^foo: not known; known are namespaces$/],
     ['- 1', /^is not a map with `namespaces`$/],
-  ])('says the rule of %j', (text, fault) => {
+  ])('reports the rule for %j', (text, fault) => {
     expect(read(text).faults).toEqual([expect.stringMatching(fault)]);
   });
 
-  it('is YAML, of the right shape, and names nothing twice', () => {
+  it('is YAML of the right shape, without duplicates', () => {
     for (const bad of [
       'namespaces: [',
       'just text',
@@ -150,7 +150,7 @@ describe('the file', () => {
     }
   });
 
-  it('is named by DIBS_CONFIG, and its faults come with the rest', () => {
+  it('is set by DIBS_CONFIG, and its faults are reported with the others', () => {
     const env = { DIBS_CONFIG: '/etc/dibs.yaml', DIBS_LOG_LEVEL: 'loud' };
     const read = (path: string) => `namespaces: { shop: { on_loss: ${path} } }`;
     try {

@@ -19,7 +19,7 @@ beforeEach(() => {
   told.length = 0;
 });
 
-it('renews the certificate, and keeps the old one where the new one is bad', async () => {
+it('the certificate is renewed, and the old one is kept if the new one is bad', async () => {
   const paths = authority.issue();
   const material = { cert: readFileSync(paths.cert, 'utf8'), key: readFileSync(paths.key, 'utf8') };
   const renewed: TlsMaterial[] = [];
@@ -55,7 +55,7 @@ it('renews the certificate, and keeps the old one where the new one is bad', asy
   watch.stop();
 });
 
-it('lets in whom the file names now, and keeps who was in where it has faults', async () => {
+it('the identities are replaced, and the old ones are kept if the file has faults', async () => {
   const path = join(authority.dir, 'auth.yaml');
   const text = 'identities: { one: {} }';
   writeFileSync(path, text);

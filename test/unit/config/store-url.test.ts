@@ -80,7 +80,7 @@ describe('a store URL', () => {
     expect(() => parseStoreUrl(url)).toThrow(reason);
   });
 
-  test('is never repeated in what is said of it, for it may carry a password', () => {
+  test('is never repeated in an error, because it may contain a password', () => {
     for (const url of [
       'redis://me:secret@h:99999',
       'http://me:secret@h',

@@ -20,7 +20,7 @@ function readTlsFiles(paths: TlsPaths, from: typeof read, nowMs: number) {
 const faultsOf = (paths: TlsPaths, nowMs = Date.now()) => readTlsFiles(paths, read, nowMs).faults;
 
 describe('the files of TLS', () => {
-  it('are taken as they are', () => {
+  it('are returned unchanged', () => {
     const { material, faults } = readTlsFiles({ ...good, ca: authority.ca }, read, Date.now());
     expect(faults).toEqual([]);
     expect(material).toEqual({ cert: read(good.cert), key: read(good.key), ca: read(authority.ca) });
@@ -30,7 +30,7 @@ describe('the files of TLS', () => {
     });
   });
 
-  it('may be chains, and bundles of authorities', () => {
+  it('may contain chains and bundles of authorities', () => {
     const another = new TestAuthority('another');
     contents.chain = read(good.cert) + read(authority.ca);
     contents.bundle = `# ours\n${read(authority.ca)}\n# theirs\n${read(another.ca)}`;
@@ -53,24 +53,28 @@ describe('the files of TLS', () => {
     ['no certificate', { cert: 'words', key: good.key }, /^DIBS_TLS_CERT: 'words' is not a PEM certificate/],
     ['an empty certificate', { cert: 'empty', key: good.key }, /^DIBS_TLS_CERT: 'empty' is not a PEM/],
     ['no key', { cert: good.cert, key: 'words' }, /^DIBS_TLS_KEY: 'words' is not a PEM private key without/],
-    ["another one's key", { cert: good.cert, key: other.key }, /^DIBS_TLS_KEY: does not match the cert/],
-    ['an authority that is none', { ...good, ca: 'words' }, /^DIBS_TLS_CA: 'words' has no PEM certificate/],
+    [
+      'the key of another certificate',
+      { cert: good.cert, key: other.key },
+      /^DIBS_TLS_KEY: does not match the cert/,
+    ],
+    ['an invalid authority', { ...good, ca: 'words' }, /^DIBS_TLS_CA: 'words' has no PEM certificate/],
     ['an authority that is not there', { ...good, ca: 'nowhere' }, /^DIBS_TLS_CA: 'nowhere' cannot be read/],
     ['an expired certificate', expired, /^DIBS_TLS_CERT: expired on 20\d\d-.*Z$/],
-  ])('are not taken with %s', (_what, paths, fault) => {
+  ])('are refused with %s', (_what, paths, fault) => {
     const { material, faults } = readTlsFiles(paths, read, Date.now());
     expect(material).toBeUndefined();
     expect(faults).toEqual([expect.stringMatching(fault)]);
   });
 
-  it('count from the one day to the other, on both sides of each', () => {
+  it('are valid between two dates, on both sides of each', () => {
     const nowMs = Date.now();
     expect(faultsOf(good, nowMs + 1.9 * DAY_MS)).toEqual([]);
     expect(faultsOf(good, nowMs + 2.1 * DAY_MS)[0]).toMatch('DIBS_TLS_CERT: expired on');
     expect(faultsOf(good, nowMs - DAY_MS)[0]).toMatch('DIBS_TLS_CERT: is not valid before');
   });
 
-  it('have all their faults named at once, and nothing of the key in them', () => {
+  it('have all their faults reported at once, without any part of the key', () => {
     const faults = faultsOf({ cert: good.key, key: 'words', ca: 'empty' });
     expect(faults.map((fault) => fault.split(':')[0])).toEqual([
       'DIBS_TLS_CERT',

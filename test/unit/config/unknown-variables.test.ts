@@ -16,11 +16,11 @@ it.each([
   expect(unknown({ [variable]: 'x' })).toEqual([{ variable, nearest }]);
 });
 
-it('knows every variable that is read, by the service and by clients', () => {
+it('every variable that the service or a client reads is known', () => {
   const known = [...variablesRead(), ...CLIENT_VARIABLES];
   expect(known.length).toBeGreaterThan(20);
   for (const variable of known) {
-    // One that cannot be 'x' is a fault, which is not what this test is about.
+    // A variable that cannot be 'x' throws, which does not matter here.
     try {
       expect(unknown({ [variable]: 'x' })).toEqual([]);
     } catch (error) {
@@ -29,7 +29,7 @@ it('knows every variable that is read, by the service and by clients', () => {
   }
 });
 
-it('knows what Kubernetes sets for a Service of the name dibs, and that empty means unset', () => {
+it('the variables of a Kubernetes Service named dibs are known, and empty ones count as unset', () => {
   expect(
     unknown({
       DIBS_SERVICE_HOST: '10.0.0.1',

@@ -4,7 +4,7 @@ import { shareOfWorker } from '../../../src/config/worker-share.js';
 
 const FLEET = { DIBS_QUORUM_NODES: 'redis://a,redis://b,redis://c', DIBS_STORE_URL: 'redis://s' };
 
-it('a worker has its share of what memory and connections may be, and all else as it was set', () => {
+it('a worker gets its share of memory and connections, and the rest of the configuration unchanged', () => {
   const whole = loadConfig({
     ...{
       ...FLEET,
@@ -23,7 +23,7 @@ it('a worker has its share of what memory and connections may be, and all else a
   });
 });
 
-it('a near cache that is off stays off', () => {
+it('a disabled near cache stays disabled', () => {
   const whole = loadConfig({ ...FLEET, DIBS_WORKERS: '2', DIBS_NEAR_CACHE_BYTES: '0' });
   expect(shareOfWorker(whole, 1).nearCacheBytes).toBe(0);
 });

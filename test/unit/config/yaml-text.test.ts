@@ -8,7 +8,7 @@ function read(text: string) {
 }
 afterEach(() => vi.restoreAllMocks());
 
-it('reads plain YAML, and an empty text as an empty map', () => {
+it('plain YAML is read, and an empty text is an empty map', () => {
   expect(read('a: [1, two]')).toEqual({ content: { a: [1, 'two'] }, faults: [] });
   expect(read('# nothing')).toEqual({ content: {}, faults: [] });
 });
@@ -20,7 +20,7 @@ it.each([
   ['%secret\n---\na: 1', /BAD_DIRECTIVE at line 1, column 1$/],
   ['a: *secret', /alias/],
   ['a: 1\n---\nb: secret', /MULTIPLE_DOCS at line 2/],
-])('refuses %j, says where, quotes nothing and prints nothing', (text, said) => {
+])('%j is refused with its position, and neither quoted nor printed', (text, said) => {
   const warned = vi.spyOn(process, 'emitWarning');
   const { content, faults } = read(text);
   expect(content).toBeUndefined();

@@ -4,8 +4,8 @@ import { CoordinationError } from '../../../src/coordination/words/errors.js';
 import { keyOf } from '../../../src/coordination/words/key.js';
 import { type Asked, CoordinationTrial, hitOf, leaseOf, textIn } from '../../support/coordination-trial.js';
 
-describe('what is shown of the leases', () => {
-  it('says who waits on the replica that gave it, and ends with the publish', async () => {
+describe('the list of held leases', () => {
+  it('shows a lease with its waiters on the replica that granted it, until its publish', async () => {
     const trial = new CoordinationTrial();
     const there = trial.replica();
     const { token } = await trial.lease({ holder: 'builder' });
@@ -24,7 +24,7 @@ describe('what is shown of the leases', () => {
 });
 
 describe('an invalidation', () => {
-  it('drops the value, and says what it did', async () => {
+  it('deletes the value, and reports how many keys and leases it invalidated', async () => {
     const trial = new CoordinationTrial();
     await trial.publish((await trial.lease()).token);
     const never = keyOf('trial', 'never stored');
@@ -35,7 +35,7 @@ describe('an invalidation', () => {
     expect(leaseOf(await trial.ask()).reason).toBe('invalidated');
   });
 
-  it('that marks stale keeps the value for those who take stale ones', async () => {
+  it('in mode mark_stale keeps the value for callers that accept stale ones', async () => {
     const trial = new CoordinationTrial();
     await trial.publish((await trial.lease()).token, 'old', { staleMs: 5_000 });
     await trial.invalidate('mark_stale');
@@ -44,7 +44,7 @@ describe('an invalidation', () => {
     expect(hitOf(await trial.ask({ intent: 'read' })).freshForMs).toBe(0);
   });
 
-  it('between lease and publish voids the lease: its result is refused, and a waiter gets the next at once', async () => {
+  it('of a leased key voids the lease: its publish is refused, and a waiter gets the next lease at once', async () => {
     const trial = new CoordinationTrial();
     const doomed = await trial.lease();
     const waiter = await trial.ask();
@@ -59,14 +59,14 @@ describe('an invalidation', () => {
     await trial.expectRest();
   });
 
-  it('says INVALIDATED to the publish of a voided lease without a successor', async () => {
+  it('makes the publish of the voided lease return INVALIDATED, even without a later lease', async () => {
     const trial = new CoordinationTrial();
     const doomed = await trial.lease();
     await trial.invalidate();
     expect((await trial.publish(doomed.token)).outcome).toBe('invalidated');
   });
 
-  it('without the store is an error, also when only one key could not be reached', async () => {
+  it('without the store is an error, even if only one of its keys was not reached', async () => {
     const trial = new CoordinationTrial();
     const doomed = await trial.lease();
     const waiter = await trial.ask();
@@ -79,14 +79,14 @@ describe('an invalidation', () => {
     await expect(invalidated).rejects.toMatchObject({ kind: 'unavailable', message: /invalidate again/ });
     trial.store.down = false;
     await trial.settle();
-    // The other key's was acknowledged, and takes its effect.
+    // The second key was invalidated, and that takes effect.
     leaseOf(waiter);
     expect((await trial.publish(doomed.token)).outcome).not.toBe('stored');
   });
 });
 
 describe('two namespaces', () => {
-  it('never see each other', async () => {
+  it('with the same key have separate leases and values', async () => {
     const trial = new CoordinationTrial();
     await trial.publish((await trial.lease()).token);
     const elsewhere = keyOf('elsewhere', trial.key.key);
@@ -97,8 +97,8 @@ describe('two namespaces', () => {
   });
 });
 
-describe('a replica that is closed', () => {
-  it('hears no more wakes', async () => {
+describe('a closed replica', () => {
+  it('ignores wakes', async () => {
     const trial = new CoordinationTrial();
     const there = trial.replica();
     await trial.lease({}, there);
@@ -109,8 +109,8 @@ describe('a replica that is closed', () => {
   });
 });
 
-describe('a replica that cannot keep up', () => {
-  it('refuses callers that would wait, and still serves hits and ends leases', async () => {
+describe('an overloaded replica', () => {
+  it('refuses callers that would have to wait, but serves hits, extends leases and stores publishes', async () => {
     const trial = new CoordinationTrial();
     trial.nearCacheBytes = 100_000;
     const replica = trial.replica();
@@ -131,5 +131,5 @@ describe('a replica that cannot keep up', () => {
 async function refusalOf(ask: () => Promise<Asked>): Promise<CoordinationError> {
   const { error } = await ask();
   if (error instanceof CoordinationError) return error;
-  throw new Error('expected to be refused');
+  throw new Error('expected a refusal');
 }

@@ -9,10 +9,10 @@ import {
   textIn,
 } from '../../support/coordination-trial.js';
 
-// What a namespace chooses while the store, or lock nodes, are late: `on_loss` and `on_late`.
+// The policies `on_loss` and `on_late` while the store or the lock nodes are late.
 
 describe('a namespace', () => {
-  it('with on_loss: fail is told within a second, whether or not it waits', async () => {
+  it('with on_loss: fail returns an error within a second, whether or not the caller waits', async () => {
     const trial = new CoordinationTrial();
     trial.policy = { ...trial.policy, onLoss: 'fail' };
     trial.store.hang();
@@ -21,7 +21,7 @@ describe('a namespace', () => {
     for (const { error } of asked) expect(error).toMatchObject({ kind: 'unavailable' });
   });
 
-  it('with on_loss: fail asks lock nodes again that are only late, and is told within a second', async () => {
+  it('with on_loss: fail retries lock nodes that are only late, and returns an error within a second', async () => {
     const trial = new CoordinationTrial();
     trial.policy = { ...trial.policy, onLoss: 'fail' };
     trial.quorum.lost = true;
@@ -34,7 +34,7 @@ describe('a namespace', () => {
     await trial.pass(300);
     const { token } = leaseOf(asked);
     expect(asked.answer?.degraded).toBe('none');
-    // Nor does a lease end because they are late: it keeps its time.
+    // A lease keeps its time too, although they are late.
     trial.quorum.lost = true;
     expect(await trial.extend(token)).toMatchObject({ outcome: 'extended' });
     await trial.release(token);
@@ -49,7 +49,7 @@ describe('a namespace', () => {
     ['on_loss: fail', { onLoss: 'fail' }],
     ['on_late: degrade', { onLate: 'degrade' }],
   ] as const)(
-    'with %s takes no read or publish that waits for its turn for a late store',
+    'with %s does not treat a read or publish that waits for its turn as late',
     async (_what, policy) => {
       const trial = new CoordinationTrial();
       trial.policy = { ...trial.policy, ...policy };
@@ -73,7 +73,7 @@ describe('a namespace', () => {
   it.each([
     ['on_loss: fail', { onLoss: 'fail' }],
     ['on_late: degrade', { onLate: 'degrade' }],
-  ] as const)('with %s does not wait behind reads of a store that is late', async (_what, policy) => {
+  ] as const)('with %s does not wait behind other reads of a late store', async (_what, policy) => {
     const trial = new CoordinationTrial();
     trial.store.hang();
     const before = await trial.ask();
@@ -87,7 +87,7 @@ describe('a namespace', () => {
     await trial.settle();
   });
 
-  it('with on_late: degrade takes the degradation at the soft timeout', async () => {
+  it('with on_late: degrade goes on without the store at the soft timeout', async () => {
     const trial = new CoordinationTrial();
     trial.policy = { ...trial.policy, onLate: 'degrade' };
     trial.store.hang();
@@ -102,7 +102,7 @@ describe('a namespace', () => {
     expect(textIn(hitOf(waiter))).toBe('a value');
   });
 
-  it('with on_late: degrade does without no lock nodes that are only late', async () => {
+  it('with on_late: degrade does not decide alone while the store is only late, even without the quorum', async () => {
     const trial = new CoordinationTrial();
     trial.policy = { ...trial.policy, onLate: 'degrade' };
     trial.store.hang();

@@ -10,12 +10,13 @@ import {
   textIn,
 } from '../../support/coordination-trial.js';
 
-// Slow is not dead: a store that owes its reply gives no lease, loses none, and costs no second rebuild.
+// A slow store is not a dead one: while its reply is owed, no lease is granted, none is lost and nothing is rebuilt
+// twice.
 
 const { silenceMs: SILENCE_MS } = new CoordinationTrial().limits;
 
 describe('while the store is late', () => {
-  it('callers wait, none gets a lease, and afterwards one does', async () => {
+  it('callers wait without a lease, and one of them gets it afterwards', async () => {
     const trial = new CoordinationTrial();
     trial.store.hang();
     const callers = [await trial.ask(), await trial.ask()];
@@ -33,7 +34,7 @@ describe('while the store is late', () => {
     await trial.expectRest();
   });
 
-  it('nothing that was sent is sent again', async () => {
+  it('nothing is sent a second time', async () => {
     const trial = new CoordinationTrial();
     trial.store.hang();
     await trial.ask();
@@ -43,7 +44,7 @@ describe('while the store is late', () => {
     await trial.settle();
   });
 
-  it('a caller without a wait hears within a second that nothing is decided', async () => {
+  it('a caller that does not wait gets Busy (undecided) within a second', async () => {
     const trial = new CoordinationTrial();
     trial.store.hang();
     const asked = await trial.ask({ waitMs: 0 });
@@ -52,7 +53,7 @@ describe('while the store is late', () => {
     expect(asked.answer?.degraded).toBe('none');
   });
 
-  it('callers that may have a stale value get what the near cache has, also if they come later', async () => {
+  it('callers that accept a stale value get the one in the near cache, and so do later callers', async () => {
     const trial = new CoordinationTrial();
     trial.nearCacheBytes = 100_000;
     const here = trial.replica();
@@ -72,7 +73,7 @@ describe('while the store is late', () => {
     const readers = [await ask({ read: 'store' }), await ask({ intent: 'refresh' }), strict];
     await trial.pass(1_000, 100);
     expect(readers.every(isWaiting)).toBe(true);
-    // What changed meanwhile, as far as this replica has heard, is not served.
+    // A value that has changed, as far as this replica knows, is not served.
     trial.wakes.publish({ id: trial.key.id, kind: 'invalidated', fence: hitOf(later).fence + 1 });
     const afterwards = await ask();
     await trial.pass(1_000, 100);
@@ -81,7 +82,7 @@ describe('while the store is late', () => {
     await trial.settle();
   });
 
-  it('it is told once, and once that it is over', async () => {
+  it('the lateness is reported once, and so is its end', async () => {
     const trial = new CoordinationTrial();
     trial.store.hang();
     await trial.ask();
@@ -95,7 +96,7 @@ describe('while the store is late', () => {
     expect(trial.told('degraded')).toEqual([['none', []]]);
   });
 
-  it('an invalidation waits for it', async () => {
+  it('an invalidation waits for the store', async () => {
     const trial = new CoordinationTrial();
     await trial.publish((await trial.lease()).token);
     trial.store.hang();
@@ -105,7 +106,7 @@ describe('while the store is late', () => {
     expect(await invalidated).toMatchObject({ keysInvalidated: 1 });
   });
 
-  it('a learned lease is four times as long as the longest lateness of the last minute', async () => {
+  it('a learned lease lasts four times the longest lateness of the last minute', async () => {
     const trial = new CoordinationTrial();
     await trial.publish((await trial.lease()).token, 'v', { ttlMs: 1 });
     await trial.pass(10);
@@ -122,8 +123,8 @@ describe('while the store is late', () => {
   });
 });
 
-describe('an arm at a store that is late', () => {
-  it('extends a lease whose arm was late, rather than throw it away', async () => {
+describe('an arm at a late store', () => {
+  it('keeps its lease, which is extended and not thrown away', async () => {
     const trial = new CoordinationTrial();
     const gate = trial.store.holdAfter('arm');
     const asked = trial.send({ leaseMs: 1_000 });
@@ -140,11 +141,11 @@ describe('an arm at a store that is late', () => {
 });
 
 describe('a lease with hardly any time left', () => {
-  it('is not given: its holder would lose it in the middle of its rebuild', async () => {
+  it('is not granted: its holder would lose it during the rebuild', async () => {
     const trial = new CoordinationTrial();
     const gate = trial.store.holdAfter('arm');
     const asked = await trial.ask({ leaseMs: 1_000 });
-    // Neither is its lock kept, nor can it be extended.
+    // Its lock is not kept, and it cannot be extended.
     trial.quorum.undecided = 3;
     await trial.pass(800);
     gate.open();
@@ -156,7 +157,7 @@ describe('a lease with hardly any time left', () => {
   });
 });
 
-describe('a publish to a store that is late', () => {
+describe('a publish to a late store', () => {
   it('is stored when the reply comes, and keeps its locks until then', async () => {
     const trial = new CoordinationTrial();
     const there = trial.replica();
@@ -172,7 +173,7 @@ describe('a publish to a store that is late', () => {
     await trial.expectRest();
   });
 
-  it('answers its caller before its deadline, and counts all the same', async () => {
+  it('is answered before its deadline, and still takes effect when the store replies', async () => {
     const trial = new CoordinationTrial();
     const { token } = await trial.lease();
     const waiter = await trial.ask();
@@ -196,8 +197,8 @@ describe('a publish to a store that is late', () => {
   });
 });
 
-describe('an extension at a store that is late', () => {
-  it('lasts no longer than the store alone keeps the key free, and its holder hears in time', async () => {
+describe('an extension at a late store', () => {
+  it('ends before the store alone could grant the key again, and is answered in time', async () => {
     const trial = new CoordinationTrial();
     const { token, expiresInMs } = await trial.lease({ leaseMs: 10_000 });
     trial.store.hang();
@@ -208,7 +209,7 @@ describe('an extension at a store that is late', () => {
     });
     await trial.pass(3_000, 100);
     expect(said?.outcome).toBe('extended');
-    // By the lock nodes alone it would be nearly 7 s.
+    // The lock nodes alone would allow nearly 7 s.
     const latestMs = expiresInMs - 7_000 + SILENCE_MS;
     expect(said?.expiresInMs).toBeLessThanOrEqual(latestMs);
     expect(said?.expiresInMs).toBeGreaterThan(latestMs - 200);
@@ -217,7 +218,7 @@ describe('an extension at a store that is late', () => {
     expect(await trial.extend(token)).toEqual({ outcome: 'extended', expiresInMs: 9_898 });
   });
 
-  it('leaves no room for a lease by the store alone', async () => {
+  it('never overlaps with a lease that the store alone grants', async () => {
     const trial = new CoordinationTrial();
     const there = trial.replica();
     const { token } = await trial.lease({ leaseMs: 1_000 });
@@ -229,7 +230,7 @@ describe('an extension at a store that is late', () => {
     });
     await trial.pass(400);
     const endsAtMs = trial.clock.nowMs() + (said?.expiresInMs ?? Number.POSITIVE_INFINITY);
-    // The reply is lost, and to another replica the lock nodes are.
+    // The reply is lost, and the other replica has lost the lock nodes.
     trial.store.losesRepliesTo.add('extend');
     trial.store.holdBefore('extend');
     trial.store.resume();
@@ -241,8 +242,8 @@ describe('an extension at a store that is late', () => {
   });
 });
 
-describe('a reply that will not come', () => {
-  it('of a store that answers others gives no lease: it is read again', async () => {
+describe('a missing reply', () => {
+  it('from a store that answers other requests leads to another read, and to no lease', async () => {
     const trial = new CoordinationTrial();
     trial.store.down = true;
     trial.store.missing = 'late';
@@ -257,7 +258,7 @@ describe('a reply that will not come', () => {
     expect(trial.told('degraded')).toEqual([['none', []]]);
   });
 
-  it('of a silent store leads to leases by the quorum', async () => {
+  it('from a silent store leads to leases by the quorum', async () => {
     const trial = new CoordinationTrial();
     trial.store.down = true;
     trial.store.missing = 'silent';
@@ -265,7 +266,7 @@ describe('a reply that will not come', () => {
     expect([leaseOf(asked).fence, asked.answer?.degraded]).toEqual([0, 'store_lost']);
   });
 
-  it('of neither: this replica alone decides only when both are gone', async () => {
+  it('from both authorities lets this replica decide alone only when both are gone', async () => {
     const trial = new CoordinationTrial();
     trial.store.down = true;
     trial.store.missing = 'silent';

@@ -10,7 +10,7 @@ import {
 } from '../../support/coordination-trial.js';
 
 describe('a publish', () => {
-  it('is stored under the fence of its lease, and again it is a duplicate', async () => {
+  it('is stored with the fence of its lease, and its repetition is a duplicate', async () => {
     const trial = new CoordinationTrial();
     const { token, fence } = await trial.lease();
     expect(await trial.publish(token)).toEqual({ outcome: 'stored', fence, counts: true });
@@ -18,7 +18,7 @@ describe('a publish', () => {
     expect(textIn(hitOf(await trial.ask()))).toBe('a value');
   });
 
-  it('stores an empty value and an absent one, which are different', async () => {
+  it('distinguishes an empty value from an absent one', async () => {
     const trial = new CoordinationTrial();
     await trial.publish((await trial.lease()).token, '');
     expect(hitOf(await trial.ask()).payload).toEqual({ kind: 'value', bytes: new Uint8Array() });
@@ -28,7 +28,7 @@ describe('a publish', () => {
     expect(hitOf(await trial.ask()).payload).toEqual({ kind: 'absent' });
   });
 
-  it('after the end of its lease is stored if no later lease was granted, and superseded if one was', async () => {
+  it('after the end of its lease is STORED_LATE, or SUPERSEDED if a later lease was granted', async () => {
     const trial = new CoordinationTrial();
     const late = await trial.lease({ leaseMs: 200 });
     await trial.pass(300);
@@ -58,7 +58,7 @@ describe('a publish', () => {
     expect(textIn(hitOf(waiter))).toBe('in time');
   });
 
-  it('of a lease that the store has forgotten stores nothing', async () => {
+  it('of a lease that the store does not know stores nothing', async () => {
     const trial = new CoordinationTrial();
     const { token } = await trial.lease();
     const { token: foreign } = await new CoordinationTrial().lease();
@@ -67,7 +67,7 @@ describe('a publish', () => {
     expect((await trial.publish(token)).outcome).toBe('stored');
   });
 
-  it('is sent again when its reply is lost, and then says that it was stored', async () => {
+  it('is sent again if its reply is lost, and then reports that it was stored', async () => {
     const trial = new CoordinationTrial();
     const { token, fence } = await trial.lease();
     const gate = trial.store.holdAfter('publish');
@@ -76,13 +76,13 @@ describe('a publish', () => {
     await gate.reached;
     gate.open();
     await Promise.resolve();
-    // The second one's reply arrives.
+    // The reply to the second request arrives.
     queueMicrotask(() => trial.store.losesRepliesTo.clear());
     expect(await published).toEqual({ outcome: 'stored', fence, counts: true });
     expect(trial.store.countOf('publish')).toBe(2);
   });
 
-  it('counts the time of its value from when it was sent: a late reply makes nothing last longer', async () => {
+  it('counts the ttl from when it was sent: a late reply does not extend it', async () => {
     const trial = new CoordinationTrial();
     const { token } = await trial.lease();
     const [waiter, strict] = [await trial.ask(), await trial.ask({ stale: 'forbid' })];
@@ -96,11 +96,11 @@ describe('a publish', () => {
     for (const caller of [waiter, strict]) expect(hitOf(caller)).toMatchObject({ freshForMs: 300 });
   });
 
-  it('of which only the repetition was answered lets the callers read: it may be stored since long ago', async () => {
+  it('whose first reply was lost makes waiters read, because it may have been stored long ago', async () => {
     const trial = new CoordinationTrial();
     const { token } = await trial.lease();
     trial.wakes.silent = true;
-    // An earlier call of the holder stored it, and its answers were lost.
+    // An earlier call of the holder stored the value, and its replies were lost.
     trial.store.losesRepliesTo.add('publish');
     expect((await trial.publish(token, 'v', { ttlMs: 500 })).outcome).toBe('not_stored');
     const gate = trial.store.holdAfter('publish');
@@ -123,7 +123,7 @@ describe('a publish', () => {
     expect(hitOf(waiter).freshForMs).toBeLessThanOrEqual(200);
   });
 
-  /** A replica that has a value in memory, a lease for the next one, and hears of nothing. */
+  /** A replica with an old value in its near cache and a lease to replace it, which receives no wakes. */
   async function replacing() {
     const trial = new CoordinationTrial();
     trial.nearCacheBytes = 100_000;
@@ -136,7 +136,7 @@ describe('a publish', () => {
     return { trial, here, ask, token };
   }
 
-  it('drops what it replaced before it asks whether it counts', async () => {
+  it('drops the replaced value before it asks whether the new one counts', async () => {
     const { trial, here, ask, token } = await replacing();
     trial.wakes.live = false;
     const gate = trial.namespaces.holdBefore('read');
@@ -151,7 +151,7 @@ describe('a publish', () => {
     expect(textIn(hitOf(await ask()))).toBe('new');
   });
 
-  it('drops what it replaced before the namespace is known to last as long', async () => {
+  it('drops the replaced value before it makes the tag clock last as long as the new one', async () => {
     const { trial, here, ask, token } = await replacing();
     const gate = trial.namespaces.holdBefore('begin');
     const published = trial.publish(token, 'new', { ttlMs: 100 * 86_400_000 }, here);
@@ -162,7 +162,7 @@ describe('a publish', () => {
     expect(await published).toMatchObject({ outcome: 'stored' });
   });
 
-  it("of another identity's lease is that of an unknown one, and that lease goes on", async () => {
+  it("of another identity's lease returns UNKNOWN_LEASE, and the lease goes on", async () => {
     const trial = new CoordinationTrial();
     const { token } = leaseOf(await trial.ask({}, new Call('checkout')));
     const publish = (identity: string, said = token) =>
@@ -179,7 +179,7 @@ describe('a publish', () => {
     const unknown = { outcome: 'unknown_lease', fence: 0 };
     expect(await publish('search')).toEqual(unknown);
     expect(await publish('')).toEqual(unknown);
-    // Who writes its own name into it has another nonce, and the store compares all of it.
+    // A caller that writes its own name into the nonce has another nonce, and the store compares all of it.
     expect(
       (await publish('search', { ...token, nonce: token.nonce.replace('.checkout', '.search') })).outcome,
     ).not.toMatch(/stored/);
@@ -187,7 +187,7 @@ describe('a publish', () => {
     expect((await publish('checkout')).outcome).toBe('stored');
   });
 
-  it('without the store is not stored, feeds those who wait here, and is no error', async () => {
+  it('without the store is NOT_STORED and no error, and feeds waiters here', async () => {
     const trial = new CoordinationTrial();
     const { token } = await trial.lease();
     const waiter = await trial.ask();
@@ -197,7 +197,7 @@ describe('a publish', () => {
     await trial.expectRest();
   });
 
-  it('tells why it is not stored, with the size of its value', async () => {
+  it('reports why it was not stored, with the size of its value', async () => {
     const trial = new CoordinationTrial();
     const ask = async () => (await trial.lease()).token;
     const whys = () => trial.told('published').map(([, outcome, , , why]) => [outcome, why]);
@@ -220,7 +220,7 @@ describe('a publish', () => {
     ]);
   });
 
-  it('may be stored if its first reply was lost, also where its second is a refusal', async () => {
+  it('may be stored if its first reply was lost, even if the second is a refusal', async () => {
     const trial = new CoordinationTrial();
     const { token } = await trial.lease();
     trial.store.losesRepliesTo.add('publish');
@@ -234,7 +234,7 @@ describe('a publish', () => {
     expect(trial.told('published')[0]?.[4]).toMatchObject({ cause: 'reply', why: 'the reply was lost' });
   });
 
-  it('without the store of a lease that this replica did not give feeds no caller: it may have been voided', async () => {
+  it('without the store feeds no caller if another replica granted the lease, which may have been voided', async () => {
     const trial = new CoordinationTrial();
     const there = trial.replica();
     const { token } = await trial.lease({ leaseMs: 500 }, there);
@@ -255,7 +255,7 @@ describe('a publish', () => {
     await trial.expectRest();
   });
 
-  it('takes stale_ms from the namespace where it says none', async () => {
+  it('takes stale_ms from the namespace if the request has none', async () => {
     const trial = new CoordinationTrial();
     trial.policy = { ...trial.policy, staleMs: 5_000 };
     await trial.publish((await trial.lease()).token, 'old', { ttlMs: 100 });
@@ -266,7 +266,7 @@ describe('a publish', () => {
     leaseOf(await trial.ask());
   });
 
-  it('tells how long the rebuild took, once, and every outcome', async () => {
+  it('reports every outcome, and once how long the rebuild took', async () => {
     const trial = new CoordinationTrial();
     const { token } = await trial.lease();
     trial.clock.advance(70);
@@ -282,7 +282,7 @@ describe('a publish', () => {
     expect(trial.coordinator.leasesHeld).toBe(0);
   });
 
-  it('on another replica ends the lease on the one that gave it', async () => {
+  it('on another replica ends the lease on the one that granted it', async () => {
     const trial = new CoordinationTrial();
     const there = trial.replica();
     const { token } = await trial.lease({}, there);

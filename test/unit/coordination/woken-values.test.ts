@@ -15,7 +15,7 @@ import {
 
 const JSON_OF_NO_TAGS = '[]'.length;
 
-/** Rebuilds are made `there`; the callers in question are `here`. */
+/** Rebuilds happen at `there`, and the callers are at `here`. */
 function fleet({ nearCacheBytes = 1_000_000 } = {}) {
   const trial = new CoordinationTrial();
   trial.nearCacheBytes = nearCacheBytes;
@@ -25,7 +25,7 @@ function fleet({ nearCacheBytes = 1_000_000 } = {}) {
   const lease = () => trial.lease({}, there);
   const publish = (token: Token, text: string, tags: string[] = []) =>
     trial.publish(token, text, { tags }, there);
-  /** How often the store was read for callers, from now on. */
+  /** Counts the reads of the store from now on. */
   const reads = () => {
     const before = trial.store.countOf('read');
     return () => trial.store.countOf('read') - before;
@@ -43,7 +43,7 @@ function fleet({ nearCacheBytes = 1_000_000 } = {}) {
 const textFor = (asked: Asked) => textIn(hitOf(asked));
 
 describe('a small value in a wake', () => {
-  it('goes to the callers that wait for it on another replica, and to its near cache, without a read', async () => {
+  it('reaches the waiters on another replica, and its near cache, without a read', async () => {
     const { trial, ask, lease, publish, reads } = fleet();
     const { token, fence } = await lease();
     const waiters = [await ask(), await ask({ stale: 'forbid' }), await ask({ intent: 'read' })];
@@ -59,7 +59,7 @@ describe('a small value in a wake', () => {
   it.each([
     ['of the largest size', WAKE_VALUE_BYTES_MAX - JSON_OF_NO_TAGS, 0],
     ['that is larger', WAKE_VALUE_BYTES_MAX - JSON_OF_NO_TAGS + 1, 1],
-  ])('is one %s, by its own bytes and those of its tags', async (_what, bytes, expected) => {
+  ])('%s, by its bytes (%i) and those of its tags, costs %i reads', async (_what, bytes, expected) => {
     const { ask, lease, publish, reads } = fleet();
     const { token } = await lease();
     const waiter = await ask();
@@ -69,7 +69,7 @@ describe('a small value in a wake', () => {
     expect(read()).toBe(expected);
   });
 
-  it('takes the place of an older one in the near cache where no caller waits', async () => {
+  it('replaces an older one in the near cache, even without waiters', async () => {
     const { trial, ask, lease, publish, reads } = fleet();
     await publish((await lease()).token, 'first');
     expect(textFor(await ask())).toBe('first');
@@ -84,40 +84,37 @@ describe('a small value in a wake', () => {
   it.each([
     ['may', 60_100, 0],
     ['must', 60_200, 1],
-  ])(
-    'is voted on beside the read only where it %s have expired at the store',
-    async (_word, ms, expected) => {
-      const { trial, ask, lease, publish } = fleet();
-      await trial.publish((await lease()).token, 'first', { ttlMs: 100 });
-      await ask();
-      trial.clock.advance(100);
-      const { token } = await lease();
-      trial.wakes.hold();
-      await publish(token, 'second');
-      // It is only known that it was stored between then and now.
-      trial.clock.advance(200);
-      trial.wakes.release();
-      await trial.settle();
-      trial.clock.advance(ms - 200);
-      const votes = trial.quorum.countOf('acquire');
-      const reading = trial.store.holdAfter('read');
-      const asking = ask();
-      await reading.reached;
-      await trial.settle();
-      expect(trial.quorum.countOf('acquire') - votes).toBe(expected);
-      reading.open();
-      await trial.pass(100);
-      leaseOf(await asking);
-    },
-  );
+  ])('gets early votes only if it %s have expired at the store', async (_word, ms, expected) => {
+    const { trial, ask, lease, publish } = fleet();
+    await trial.publish((await lease()).token, 'first', { ttlMs: 100 });
+    await ask();
+    trial.clock.advance(100);
+    const { token } = await lease();
+    trial.wakes.hold();
+    await publish(token, 'second');
+    // The replica only knows that it was stored between then and now.
+    trial.clock.advance(200);
+    trial.wakes.release();
+    await trial.settle();
+    trial.clock.advance(ms - 200);
+    const votes = trial.quorum.countOf('acquire');
+    const reading = trial.store.holdAfter('read');
+    const asking = ask();
+    await reading.reached;
+    await trial.settle();
+    expect(trial.quorum.countOf('acquire') - votes).toBe(expected);
+    reading.open();
+    await trial.pass(100);
+    leaseOf(await asking);
+  });
 
-  it('leaves a replica alone that has no use for it', async () => {
+  it('is ignored by a replica that has no use for it', async () => {
     const { here, lease, publish } = fleet();
     await publish((await lease()).token, 'unwanted');
     expect(here.nearCacheBytes).toBe(0);
   });
 
-  it('is no answer for a caller that wants the store to be read', async () => {
+  it('does not answer a READ_STORE caller', async () => {
     const { ask, lease, publish, reads } = fleet();
     const { token } = await lease();
     const [strict, other] = [await ask({ read: 'store' }), await ask()];
@@ -127,7 +124,7 @@ describe('a small value in a wake', () => {
     expect(read()).toBe(1);
   });
 
-  it('is fresh for no longer than the store says, whatever the wake took', async () => {
+  it('stays fresh no longer than at the store, however long the wake took', async () => {
     const { trial, ask, lease, publish, reads } = fleet();
     const { token } = await lease();
     const waiter = await ask();
@@ -143,7 +140,7 @@ describe('a small value in a wake', () => {
     expect(read()).toBe(0);
   });
 
-  it('is read where it may have expired on its way', async () => {
+  it('is read from the store if it may have expired on its way', async () => {
     const { trial, there, ask, lease, reads } = fleet();
     const { token } = await lease();
     const waiter = await ask({ stale: 'forbid' });
@@ -159,9 +156,9 @@ describe('a small value in a wake', () => {
   });
 });
 
-describe('a small value in a wake is not given out', () => {
+describe('a small value in a wake is not passed on', () => {
   it.each(['key', 'tag', 'all'] as const)(
-    'where its %s was invalidated here, and the answer to that came before the wake',
+    'if its %s was invalidated here, with the reply before the wake',
     async (what) => {
       const { trial, here, ask, lease, publish, invalidate } = fleet();
       const { token } = await lease();
@@ -180,13 +177,13 @@ describe('a small value in a wake is not given out', () => {
       expect(isWaiting(late)).toBe(true);
       resuming.open();
       await trial.settle();
-      // The one got the lease, and the other waits for it.
+      // One caller got the lease, and the other waits for it.
       expect([early, late].map(isWaiting)).toEqual([false, true]);
       leaseOf(early);
     },
   );
 
-  it('where its tag was invalidated while it was rebuilt', async () => {
+  it('if its tag was invalidated during the rebuild', async () => {
     const { ask, lease, publish, reads, invalidate } = fleet();
     const { token } = await lease();
     const waiter = await ask();
@@ -197,7 +194,7 @@ describe('a small value in a wake is not given out', () => {
     expect(read()).toBe(1);
   });
 
-  it('where what was invalidated is not known: other wakes were missed', async () => {
+  it('if other wakes were missed, so that invalidations are unknown', async () => {
     const { trial, ask, lease, publish, invalidate } = fleet();
     const { token } = await lease();
     const waiter = await ask();
@@ -211,7 +208,7 @@ describe('a small value in a wake is not given out', () => {
     leaseOf(waiter);
   });
 
-  it('where the channel is not live when it comes', async () => {
+  it('if the channel is not live when it comes', async () => {
     const { trial, ask, lease, publish, reads } = fleet();
     const { token } = await lease();
     const waiter = await ask();
@@ -222,7 +219,7 @@ describe('a small value in a wake is not given out', () => {
     expect(read()).toBe(1);
   });
 
-  it('where the channel was confirmed anew since the last read that came back', async () => {
+  it('if the channel was confirmed again since the last completed read', async () => {
     const { trial, ask, lease, publish } = fleet();
     const { token } = await lease();
     const waiter = await ask();
@@ -240,7 +237,7 @@ describe('a small value in a wake is not given out', () => {
     leaseOf(other);
   });
 
-  it('where a read has shown a later lease: it waits for that', async () => {
+  it('if a read has shown a later lease, for which callers wait', async () => {
     const { trial, ask, lease, publish, invalidate } = fleet();
     const { token } = await lease();
     trial.wakes.hold();
@@ -253,7 +250,7 @@ describe('a small value in a wake is not given out', () => {
     expect(isWaiting(waiter)).toBe(true);
   });
 
-  it('where the near cache has a later one', async () => {
+  it('if the near cache has a later one', async () => {
     const { trial, there, ask, lease, publish } = fleet();
     await publish((await lease()).token, 'first');
     await ask();

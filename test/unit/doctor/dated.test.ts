@@ -10,7 +10,7 @@ it.each([
   [0, 'warning', /^ends in 0 days, on 2026-06-01T00:00:00\.000Z; renew it$/],
   [14 * DAY_MS - 1, 'warning', /^ends in 13 days/],
   [14 * DAY_MS, 'ok', /^valid until 2026-06-15/],
-] as const)('a certificate that ends in %s ms is a matter of %s', (leftMs, result, detail) => {
+] as const)('a certificate that ends in %s ms is rated %s', (leftMs, result, detail) => {
   const findings = new Findings('part');
   dated(findings, 'certificate', NOW_MS + leftMs, NOW_MS);
   expect(findings.all).toEqual([

@@ -11,7 +11,7 @@ const lines = async (env: Record<string, string>) => {
   return [mode, ...findings.map(({ part, check, result }) => `${result} of ${part}: ${check}`)];
 };
 
-it('examines only the configuration of an embedded replica', async () => {
+it('only the configuration of an embedded replica is examined', async () => {
   expect(await lines({})).toEqual([
     'embedded',
     'ok of configuration: environment',
@@ -20,18 +20,18 @@ it('examines only the configuration of an embedded replica', async () => {
   ]);
 });
 
-it('warns of an embedded replica that other machines can reach', async () => {
+it('an embedded replica that other machines can reach leads to a warning', async () => {
   expect(await lines({ DIBS_LISTEN: '0.0.0.0:50051', DIBS_INSECURE: 'true' })).toContain(
     'warning of configuration: mode',
   );
 });
 
-it('connects to no collector that the configuration does not use', async () => {
+it('a collector that the configuration does not use is not contacted', async () => {
   const unused = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1', OTEL_SDK_DISABLED: 'true' };
   expect((await lines(unused)).filter((line) => line.includes('collector'))).toEqual([]);
 });
 
-it('warns of a port of OTLP that usually speaks the other protocol, as the log of a replica does', async () => {
+it("an OTLP port that usually speaks the other protocol leads to a warning, as in a replica's log", async () => {
   const env = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:4317' };
   expect(await lines(env)).toContain('warning of configuration: otlp');
   expect(await lines({ ...env, OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' })).not.toContain(

@@ -8,15 +8,15 @@ const found = (workers: number, sessionGraceMs = 0) => {
   return findings.all.map(({ result, check }) => `${result} ${check}`);
 };
 
-it('says nothing of one process', () => {
+it('one process has no findings', () => {
   expect(found(1, 5_000)).toEqual([]);
 });
 
-it('takes as many workers as there are cores, and warns of more', () => {
+it('more workers than cores lead to a warning', () => {
   expect(found(4)).toEqual(['ok workers']);
   expect(found(5)).toEqual(['warning workers']);
 });
 
-it('warns of a grace that a client may not find again', () => {
+it('a grace with several workers leads to a warning, because a client may reach another worker', () => {
   expect(found(2, 1)).toEqual(['ok workers', 'warning sessions']);
 });

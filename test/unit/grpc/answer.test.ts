@@ -12,7 +12,7 @@ import { someLease } from '../../support/some-lease.js';
 
 const lease = someLease('me');
 
-/** A caller that waits, and whose rights may end meanwhile. */
+/** A waiting caller, whose rights may end meanwhile. */
 function trial() {
   const counted: number[] = [];
   const givenBack: string[] = [];
@@ -65,7 +65,7 @@ it.each([
   ['none', 'permission_denied'],
   ['unknown', 'unauthenticated'],
 ] as const)(
-  'a waiter that has lost its rights (%s) gets nothing, and its lease is given back',
+  'a waiter that has lost its rights (%s) gets an error, and its lease is given back',
   (what, kind) => {
     const { ask, call, answers, givenBack, settleWith, lose } = trial();
     ask(GetOrLockRequest.fromPartial({ key: 'k' }));
@@ -74,7 +74,7 @@ it.each([
     expect(answers).toEqual([expect.objectContaining({ kind })]);
     expect(givenBack).toEqual(['k']);
     expect(call.cancelled).toBe(true);
-    // A further answer, as of one of many keys, is given back without a word.
+    // A further answer, as in GetOrLockMany, is given back silently.
     settleWith({ outcome: lease, degraded: 'none' });
     expect(answers).toHaveLength(1);
     expect(givenBack).toEqual(['k', 'k']);
@@ -89,7 +89,7 @@ it('a waiter that still has its rights gets its answer', () => {
   expect(givenBack).toEqual([]);
 });
 
-it('a call counts as its keys and tags, and a call that cannot be decoded as one', () => {
+it('a call counts as the number of its keys and tags, and one that cannot be decoded counts as one', () => {
   const { ask, edge, call, counted } = trial();
   const invalidate = (keys: string[], tags: string[], all = false) =>
     answer(CALLS.invalidate, InvalidateRequest.fromPartial({ keys, tags, all }), call, edge, () => {});

@@ -46,7 +46,7 @@ const transport = (message: unknown) => ({
   ...{ getDeadline: () => Number.POSITIVE_INFINITY, on: () => {} },
 });
 
-/** How many promises come into being while `work` runs. */
+/** How many promises are created while `work` runs. */
 function promisesIn(work: () => void): number {
   let promises = 0;
   const hook = createHook({
@@ -63,12 +63,12 @@ function promisesIn(work: () => void): number {
   return promises;
 }
 
-describe('a hit in memory costs no promise', () => {
-  it('is seen where there is one', () => {
+describe('a hit in memory creates no promise', () => {
+  it('while any other promise is counted', () => {
     expect(promisesIn(() => void Promise.resolve())).toBe(1);
   });
 
-  it('in a call of its own', () => {
+  it('in a unary call', () => {
     const { handler } = unary(
       CALLS.getOrLock,
       contract.getOrLock as MethodDefinition<unknown, unknown>,
@@ -82,7 +82,7 @@ describe('a hit in memory costs no promise', () => {
     expect(answers).toMatchObject([{ outcome: { $case: 'hit' } }]);
   });
 
-  it('among others in one call', () => {
+  it('in GetOrLockMany', () => {
     const method = contract.getOrLockMany as MethodDefinition<unknown, unknown>;
     const { handler } = many(CALLS.getOrLockMany, method, edge);
     const written: unknown[] = [];

@@ -56,7 +56,7 @@ const tokenOf = (key: string, identity: string) =>
     leaseMs: 1_000,
   });
 
-/** Each with a good request, over which the rows lay what they are about. */
+/** Each call has a valid request. A row overwrites the field that it is about. */
 const calls = {
   getOrLock: (said: object) => decodeGetOrLock(GetOrLockRequest.fromPartial({ key: 'k', ...said }), bounds),
   getOrLockMany: (said: object) =>
@@ -76,7 +76,7 @@ const calls = {
 };
 type CallName = keyof typeof calls;
 
-/** The error's text, or what was decoded if there was none. */
+/** The text of the error, or the decoded request if there was none. */
 function refusal(call: CallName, said: object): unknown {
   try {
     return calls[call](said);
@@ -117,7 +117,7 @@ const numbers: NumberRow[] = [
   { call: 'getOrLock', path: 'read', min: 0, max: 2, said: (read) => ({ read }) },
   { call: 'getOrLockMany', path: 'intent', min: 0, max: 3, said: (intent) => ({ intent }) },
   { call: 'invalidate', path: 'mode', min: 0, max: 2, said: (mode) => ({ mode }) },
-  // Lists are bounded in their length.
+  // Lists are bounded by their length.
   { call: 'getOrLockMany', path: 'keys', min: 1, max: 1000, said: (n) => ({ keys: many(n) }) },
   { call: 'publish', path: 'tags', min: 0, max: 16, said: (n) => ({ tags: many(n) }) },
   { call: 'invalidate', path: 'tags', min: 0, max: 16, said: (n) => ({ tags: many(n) }) },
@@ -139,7 +139,7 @@ describe.each(numbers)('$path of $call', ({ call, path, min, max, said }) => {
 
   // A length is never such a number.
   if (isLength) return;
-  it('refuses what stands for a number beyond 2^53', () => {
+  it('refuses a number beyond 2^53', () => {
     expect(refusal(call, said(Number.NaN))).toMatch(`invalid_argument ${path}: beyond 2^53`);
   });
 });
@@ -174,7 +174,7 @@ describe.each(texts)('$path of $call', ({ call, path, min, max, said }) => {
     for (const good of [min, max]) expect(refusal(call, said(ofBytes(good)))).toBeTypeOf('object');
   });
 
-  it('refuses one byte more, and counts bytes of UTF-8 and not characters', () => {
+  it('refuses one byte more, counting bytes of UTF-8 and not characters', () => {
     const refused = `invalid_argument ${path}: ${max + 1} bytes is outside ${min} to ${max}`;
     expect(refusal(call, said(ofBytes(max + 1)))).toBe(refused);
     expect(refusal(call, said(`€${ofBytes(max - 2)}`))).toBe(refused);
@@ -182,11 +182,11 @@ describe.each(texts)('$path of $call', ({ call, path, min, max, said }) => {
   });
 
   if (min === 0) return;
-  it('refuses emptiness', () => {
+  it('refuses the empty string', () => {
     expect(refusal(call, said(''))).toBe(`invalid_argument ${path}: 0 bytes is outside ${min} to ${max}`);
   });
 
-  it('refuses bytes that were no UTF-8', () => {
+  it('refuses invalid UTF-8', () => {
     expect(refusal(call, said(NOT_UTF8))).toBe(`invalid_argument ${path}: its bytes are not valid UTF-8`);
   });
 });
@@ -194,7 +194,7 @@ describe.each(texts)('$path of $call', ({ call, path, min, max, said }) => {
 describe('namespaces', () => {
   const everyCall = Object.keys(calls) as CallName[];
 
-  it.each(everyCall)('of %s are 64 of [A-Za-z0-9_.-] at most', (call) => {
+  it.each(everyCall)('of %s have at most 64 of [A-Za-z0-9_.-]', (call) => {
     for (const good of ['a', 'Az09_.-', 'n'.repeat(64)]) {
       expect(refusal(call, { namespace: good })).toBeTypeOf('object');
     }
@@ -204,24 +204,24 @@ describe('namespaces', () => {
     }
   });
 
-  it('are the default one where none is named', () => {
+  it('are `default` if none is named', () => {
     expect(calls.getOrLock({}).key.namespace).toBe('default');
     expect(calls.invalidate({}).namespace).toBe('default');
   });
 });
 
 describe('a payload', () => {
-  it('is there', () => {
+  it('is required', () => {
     expect(refusal('publish', { payload: undefined })).toMatch('invalid_argument payload: ');
   });
 
-  it('is true where it is absent', () => {
+  it('of kind absent must be true', () => {
     const absent = (value: boolean) => ({ payload: { $case: 'absent', value } });
     expect(calls.publish(absent(true)).payload).toEqual({ kind: 'absent' });
     expect(refusal('publish', absent(false))).toMatch('invalid_argument absent: ');
   });
 
-  it('may be empty, and as large as the bound, and no larger', () => {
+  it('may be empty or as large as the bound, and no larger', () => {
     const sized = (bytes: number) => ({ payload: { $case: 'value', value: Buffer.alloc(bytes) } });
     expect(calls.publish(sized(0)).payload).toMatchObject({ kind: 'value', bytes: { length: 0 } });
     expect(calls.publish(sized(1000)).payload).toMatchObject({ bytes: { length: 1000 } });
@@ -231,8 +231,8 @@ describe('a payload', () => {
   });
 });
 
-describe('what was not said', () => {
-  it('is absent in the domain too, for the policy to say', () => {
+describe('an omitted field', () => {
+  it('is absent in the domain too, so that the policy applies', () => {
     expect(calls.getOrLock({})).toEqual({
       key: expect.objectContaining({ namespace: 'default', key: 'k' }),
       intent: 'rebuild',
@@ -245,7 +245,7 @@ describe('what was not said', () => {
     expect(calls.invalidate({}).mode).toBe('delete');
   });
 
-  it('is not confused with what was said', () => {
+  it('differs from a field that is set', () => {
     expect(calls.getOrLock({ waitMs: 0, leaseMs: 100, stale: 2, read: 2, intent: 2 })).toMatchObject({
       waitMs: 0,
       leaseMs: 100,
@@ -268,24 +268,24 @@ describe('what was not said', () => {
 });
 
 describe('invalidate', () => {
-  it('wants something to invalidate', () => {
+  it('requires a key, a tag or `all`', () => {
     expect(refusal('invalidate', { keys: [] })).toMatch('invalid_argument keys: ');
     expect(calls.invalidate({ keys: [], tags: ['t'] }).tags).toEqual(['t']);
     expect(calls.invalidate({ keys: [], all: true }).all).toBe(true);
   });
 
-  it('takes everything only alone', () => {
+  it('accepts `all` only alone', () => {
     expect(refusal('invalidate', { all: true })).toMatch('invalid_argument all: ');
     expect(refusal('invalidate', { keys: [], tags: ['t'], all: true })).toMatch('invalid_argument all: ');
   });
 });
 
-it('takes a key that is named twice once', () => {
+it('a repeated key counts once', () => {
   expect(calls.invalidate({ keys: ['a', 'b', 'a'] }).keys.map(({ key }) => key)).toEqual(['a', 'b']);
   expect(calls.getOrLockMany({ keys: ['a', 'b', 'a'] }).map(({ key }) => key.key)).toEqual(['a', 'b']);
 });
 
-it('decodes a token with its key and its identity, and takes any other text for no token at all', () => {
+it('a token is decoded with its key and its identity, and any other text is no token', () => {
   const own = tokenOf('k', 'checkout');
   const others = [tokenOf('k', 'search'), tokenOf('k', ''), tokenOf('another key', 'checkout')];
   for (const name of ['publish', 'release', 'extend'] as const) {

@@ -32,14 +32,14 @@ const hit: Hit = {
   fence: 7,
   rebuilding: false,
 };
-/** As a client reads it off the wire, in the words of the contract. */
+/** The answer as a client decodes it, in the names of the contract. */
 const onWire = (answer: Parameters<typeof encodeGetOrLock>[0]) =>
   GetOrLockResponse.toJSON(
     GetOrLockResponse.decode(GetOrLockResponse.encode(encodeGetOrLock(answer, key)).finish()),
   );
 
 describe('a GetOrLock answer', () => {
-  it('is a fresh hit, a stale one, or the knowledge that there is nothing', () => {
+  it('is a fresh hit, or a stale one, or a known absence', () => {
     expect(onWire({ outcome: hit, degraded: 'none' })).toEqual({
       hit: {
         value: 'dg==',
@@ -64,12 +64,12 @@ describe('a GetOrLock answer', () => {
     });
   });
 
-  it('tells an empty value from none', () => {
+  it('distinguishes an empty value from an absent one', () => {
     const empty: Hit = { ...hit, payload: { kind: 'value', bytes: Buffer.alloc(0) } };
     expect(onWire({ outcome: empty, degraded: 'none' })).toMatchObject({ hit: { value: '' } });
   });
 
-  it('is a lease, its time rounded down, with what may be served meanwhile', () => {
+  it('is a lease with its time rounded down and the previous value', () => {
     const lease = {
       ...someLease(),
       fence: 9,
@@ -89,7 +89,7 @@ describe('a GetOrLock answer', () => {
     expect(onWire({ outcome: lease, degraded: 'local' })).not.toHaveProperty('lease.previous');
   });
 
-  it('is busy or failed, with what is to be waited for rounded up', () => {
+  it('is busy or failed, with times rounded up', () => {
     const busy = { kind: 'busy', retryAfterMs: 10.1, holderAgeMs: 0.5, reason: 'wait_ended' } as const;
     expect(onWire({ outcome: busy, degraded: 'none' })).toMatchObject({
       busy: { retryAfterMs: 11, holderAgeMs: 1, reason: 'BUSY_REASON_WAIT_ENDED' },
@@ -101,8 +101,8 @@ describe('a GetOrLock answer', () => {
   });
 });
 
-// The domain's words are the wire's, so that neither can be swapped unseen.
-describe('the words', () => {
+// The domain's words are those of the contract, so that none of them can be swapped unnoticed.
+describe('the words of the contract', () => {
   it.each([
     'miss',
     'expired',
@@ -110,7 +110,7 @@ describe('the words', () => {
     'invalidated',
     'holder_lost',
     'refresh',
-  ] satisfies LeaseReason[])('of a lease: %s', (reason) => {
+  ] satisfies LeaseReason[])('for a lease: %s', (reason) => {
     const lease = { ...someLease(), reason };
     expect(onWire({ outcome: lease, degraded: 'none' })).toMatchObject({
       lease: { reason: `LEASE_REASON_${reason.toUpperCase()}` },
@@ -124,7 +124,7 @@ describe('the words', () => {
     'budget',
     'draining',
     'no_value',
-  ] satisfies BusyReason[])('of busy: %s', (reason) => {
+  ] satisfies BusyReason[])('for busy: %s', (reason) => {
     const busy = { kind: 'busy', retryAfterMs: 1, holderAgeMs: 1, reason } as const;
     expect(onWire({ outcome: busy, degraded: 'none' })).toMatchObject({
       busy: { reason: `BUSY_REASON_${reason.toUpperCase()}` },
@@ -139,14 +139,14 @@ describe('the words', () => {
     'invalidated',
     'unknown_lease',
     'not_stored',
-  ] satisfies PublishOutcome[])('of a publish: %s', (outcome) => {
+  ] satisfies PublishOutcome[])('for a publish: %s', (outcome) => {
     expect(PublishResponse.toJSON(encodePublish({ outcome, fence: 3 }))).toEqual({
       outcome: `PUBLISH_OUTCOME_${outcome.toUpperCase()}`,
       fence: 3,
     });
   });
 
-  it('of release, extend and invalidate', () => {
+  it('for release, extend and invalidate', () => {
     const released = (outcome: 'released' | 'not_held') => ReleaseResponse.toJSON(encodeRelease(outcome));
     expect(released('released')).toEqual({ outcome: 'RELEASE_OUTCOME_RELEASED' });
     expect(released('not_held')).toEqual({ outcome: 'RELEASE_OUTCOME_NOT_HELD' });

@@ -41,7 +41,7 @@ const reply = (id: number, value: GetOrLockResponse) => ({
   response: { $case: 'getOrLock' as const, value },
 });
 
-/** As grpc-js writes it: behind five bytes. */
+/** Writes the message as grpc-js does: behind five bytes. */
 function sent(message: Buffer | Gathered): Buffer {
   const target = Buffer.alloc(message.byteLength + 5);
   message.copy(target, 5);
@@ -51,7 +51,7 @@ function sent(message: Buffer | Gathered): Buffer {
 const large = Buffer.alloc(300_000, 'large');
 const other = Buffer.alloc(LARGE_BYTES, 'other');
 
-it('writes what the generated code writes', () => {
+it('writes the same bytes as the generated code', () => {
   const values = [Buffer.alloc(0), Buffer.from('small'), Buffer.alloc(LARGE_BYTES - 1, 'x'), other, large];
   for (const value of values) {
     for (const message of [hit(value), lease(value)]) {
@@ -72,9 +72,9 @@ it('writes what the generated code writes', () => {
   expect(sent(encoded(SessionResponse, all)).equals(SessionResponse.encode(all).finish())).toBe(true);
 });
 
-it('copies no large value before it is sent, and gathers nothing for small ones', () => {
+it('copies no large value before it is sent, and gathers no small ones', () => {
   const message = SessionResponse.fromPartial({ replies: [] });
-  // `fromPartial` keeps the bytes that it is given.
+  // `fromPartial` keeps these bytes without a copy.
   message.replies.push(reply(1, hit(large)), reply(2, hit(large)), reply(3, lease(other)));
   const { parts } = encoded(SessionResponse, message) as Gathered;
   expect(parts.filter((part) => part === large)).toHaveLength(2);
@@ -83,7 +83,7 @@ it('copies no large value before it is sent, and gathers nothing for small ones'
   expect(encoded(GetOrLockResponse, hit(other.subarray(1)))).toBeInstanceOf(Buffer);
 });
 
-it('changes nothing of a method but how its answers are written', () => {
+it('changes only how the answers of a method are written', () => {
   const plain = contract.getOrLock as MethodDefinition<unknown, GetOrLockResponse>;
   const { responseSerialize, ...rest } = gathered(plain, GetOrLockResponse);
   expect(rest).toEqual({ ...plain, responseSerialize: undefined });

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { Health } from '../../../src/grpc/health.js';
 import { OpenStreams } from '../../../src/grpc/open-streams.js';
 
-it('does not serve until it is told so, and not again once it is told so', () => {
+it('the health is NOT_SERVING until it is set, and again once it is unset', () => {
   const health = new Health(new OpenStreams());
   const check = (service: string) => {
     let answer: unknown;

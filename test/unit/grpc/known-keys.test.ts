@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { keyOf } from '../../../src/coordination/words/key.js';
 import { KnownKeys } from '../../../src/grpc/known-keys.js';
 
-it('knows a key again, in its own namespace only', () => {
+it('a key is known again, in its own namespace only', () => {
   const keys = new KnownKeys();
   expect(keys.of('a', 'k')).toBeUndefined();
   const key = keys.know(keyOf('a', 'k'));
@@ -12,7 +12,7 @@ it('knows a key again, in its own namespace only', () => {
   expect(keys.of('b', 'k')).toBe(other);
 });
 
-it('keeps what is named, and forgets the rest', () => {
+it('keys that are used are kept, and the rest is forgotten', () => {
   const keys = new KnownKeys();
   const named = keys.know(keyOf('a', 'named'));
   keys.know(keyOf('a', 'once'));
@@ -23,7 +23,7 @@ it('keeps what is named, and forgets the rest', () => {
   expect(keys.of('a', 'once')).toBeUndefined();
 });
 
-it('keeps no long key', () => {
+it('long keys are not kept', () => {
   const keys = new KnownKeys();
   for (const [length, isKept] of [
     [128, true],

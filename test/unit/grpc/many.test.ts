@@ -37,7 +37,7 @@ const hit: GetOrLockAnswer = {
 };
 const lease = someLease();
 
-/** Answers by key: an answer, an error, or a promise of one. */
+/** Answers by key: an answer, an error, or the promise of an answer. */
 function trial(answers: Record<string, GetOrLockAnswer | Error | Promise<GetOrLockAnswer>>) {
   const written: GetOrLockManyResponse[] = [];
   const givenBack: string[] = [];
@@ -127,7 +127,7 @@ function trial(answers: Record<string, GetOrLockAnswer | Error | Promise<GetOrLo
 }
 
 describe('the answers to many keys', () => {
-  it('come as they are known, one for each key, and then the end', async () => {
+  it('are sent as they are known, one for each key, and then the stream ends', async () => {
     let publish = (_answer: GetOrLockAnswer) => {};
     const late = new Promise<GetOrLockAnswer>((resolve) => {
       publish = resolve;
@@ -146,21 +146,21 @@ describe('the answers to many keys', () => {
     );
   });
 
-  it('say of a key what its own call would have ended with, and go on', async () => {
+  it('contain the error of a key as its own call would return it, and go on', async () => {
     const full = new CoordinationError('exhausted', 'key: too many', 250);
-    const { run, written } = trial({ a: full, b: new TypeError('a fault of ours'), c: hit });
+    const { run, written } = trial({ a: full, b: new TypeError('secret'), c: hit });
     run('a', 'b', 'c');
     expect(written.find(({ key }) => key === 'a')?.result).toEqual({
       $case: 'error',
       value: { code: 8, message: 'key: too many', retryAfterMs: 250 },
     });
     expect(written.find(({ key }) => key === 'b')?.result).toMatchObject({
-      value: { code: 13, message: expect.not.stringContaining('fault of ours') },
+      value: { code: 13, message: expect.not.stringContaining('secret') },
     });
     expect(written.find(({ key }) => key === 'c')?.result?.$case).toBe('response');
   });
 
-  it('wait for a reader that is slow', async () => {
+  it('wait for a slow reader', async () => {
     const { run, stream, written, drain } = trial({ a: hit, b: hit });
     stream.full = true;
     run('a', 'b');
@@ -172,7 +172,7 @@ describe('the answers to many keys', () => {
     expect(written).toHaveLength(2);
   });
 
-  it('that were not sent when the reader goes away are given back', async () => {
+  it('that were not sent before the reader left are given back', async () => {
     const { run, stream, written, cancel, calls, givenBack, ended } = trial({
       a: hit,
       b: { outcome: lease, degraded: 'none' },
@@ -188,7 +188,7 @@ describe('the answers to many keys', () => {
     expect(ended()).toBe(true);
   });
 
-  it('are each traced as a call of its own, below the one that asks for them all', async () => {
+  it('are each traced as a call, below the call for all of them', async () => {
     const { run, traces } = trial({ a: hit, b: new CoordinationError('exhausted', 'key: too many', 250) });
     run('a', 'b');
     const [all, ...each] = traces;

@@ -10,7 +10,7 @@ function stream() {
   return { emitter, errors };
 }
 
-it('ends what is open, once, and leaves alone what has closed', () => {
+it('ends open streams once, and leaves closed ones alone', () => {
   const streams = new OpenStreams();
   const [open, closed] = [stream(), stream()];
   streams.add(open.emitter);

@@ -11,7 +11,7 @@ type Answer = Record<string, unknown>;
 
 const [v1] = reflectionServices(new OpenStreams(), undefined);
 
-/** Asks over a stream of its own, as grpc-js would hand it over. */
+/** Asks over a stream of its own, as grpc-js would pass it. */
 function ask(request: object): Answer {
   const stream = Object.assign(new EventEmitter(), {
     answers: [] as Answer[],
@@ -29,7 +29,7 @@ function ask(request: object): Answer {
 const symbol = (fileContainingSymbol: string) =>
   ask({ messageRequest: 'fileContainingSymbol', fileContainingSymbol });
 
-/** The files that an answer carries. */
+/** The files in an answer. */
 function filesOf(answer: Answer) {
   const { fileDescriptorProto } = answer.fileDescriptorResponse as { fileDescriptorProto: Uint8Array[] };
   return fileDescriptorProto.map((bytes) => fromBinary(FileDescriptorProtoSchema, bytes));
@@ -55,7 +55,7 @@ describe('symbols', () => {
     for (const name of symbols) expect(filesOf(symbol(`dibs.v1.${name}`))).toEqual([contract]);
   });
 
-  it('come with the comments of the contract, byte for byte', () => {
+  it('include the comments of the contract, byte for byte', () => {
     const answer = symbol('dibs.v1.CoordinatorService') as {
       fileDescriptorResponse: { fileDescriptorProto: Uint8Array[] };
     };
@@ -67,24 +67,24 @@ describe('symbols', () => {
     expect(comments.some((comment) => comment.includes('GetOrLock returns the value'))).toBe(true);
   });
 
-  it('are found inside of others', () => {
+  it('are found inside other messages', () => {
     const [file] = filesOf(symbol('grpc.health.v1.HealthCheckResponse.ServingStatus'));
     expect(file?.package).toBe('grpc.health.v1');
   });
 
-  it('that are none are not found', () => {
+  it('that do not exist are not found', () => {
     for (const name of ['', 'dibs.v1', 'dibs.v1.Nothing', '.dibs.v1.Hit', '__proto__', 'constructor']) {
       expect(symbol(name).errorResponse).toMatchObject({ errorCode: status.NOT_FOUND });
     }
   });
 });
 
-it('repeats what it was asked, for clients that count on it', () => {
+it('repeats the request, for clients that rely on it', () => {
   const request = { host: 'here', messageRequest: 'listServices' };
   expect(ask(request)).toMatchObject({ validHost: 'here', originalRequest: request });
 });
 
-it('finds no extension, for there is none', () => {
+it('finds no extensions, because there are none', () => {
   for (const allExtensionNumbersOfType of ['dibs.v1.Hit', 'dibs.v1.Nothing', 'constructor']) {
     expect(ask({ messageRequest: 'allExtensionNumbersOfType', allExtensionNumbersOfType })).toMatchObject({
       errorResponse: { errorCode: status.NOT_FOUND },

@@ -23,7 +23,7 @@ const limits = {
 const lease: Lease = { ...someLease(), owner: 4 };
 const leased: GetOrLockAnswer = { outcome: lease, degraded: 'none' };
 
-/** A coordinator that answers what the test says, and takes down what it was asked. */
+/** A coordinator that answers with `getOrLock`, and records what is given back. */
 function serviceOver(getOrLock: (call: Call) => Promise<GetOrLockAnswer>) {
   const givenBack: [string, Lease][] = [];
   const unexpected: unknown[] = [];
@@ -65,7 +65,7 @@ interface Answer {
   value: unknown;
 }
 
-/** As grpc-js calls a unary handler, serializing an answer only if the stream is still there. */
+/** Calls as grpc-js does: an answer is serialized only if the stream is still there. */
 async function callUnary(
   { definition, implementation }: ReturnType<typeof coordinatorService>,
   method: string,
@@ -94,7 +94,7 @@ async function callUnary(
   };
   handler(call, done);
   if (transport.closed !== undefined) cancel();
-  // The coordinator's promise, and the turn before a lease.
+  // One turn for the coordinator's promise, one before a lease.
   for (let turn = 0; turn < 2; turn += 1) await new Promise((resolve) => setImmediate(resolve));
   return { ...answer, cancel };
 }
@@ -102,7 +102,7 @@ async function callUnary(
 const get = { ok: true, message: GetOrLockRequest.fromPartial({ key: 'k' }) };
 
 describe('GetOrLock', () => {
-  it('keeps a lease that was sent, also when the transport says `cancelled` after the answer', async () => {
+  it('keeps a lease that was sent, even if the transport reports `cancelled` after the answer', async () => {
     const { service, givenBack } = serviceOver(async () => leased);
     const { value, cancel } = await callUnary(service, 'getOrLock', get);
     expect(value).toMatchObject({ outcome: { $case: 'lease' } });
@@ -110,20 +110,20 @@ describe('GetOrLock', () => {
     expect(givenBack).toEqual([]);
   });
 
-  it('gives a lease back whose caller has gone before the answer was written', async () => {
+  it('gives a lease back if its caller left before the answer was written', async () => {
     const { service, givenBack } = serviceOver(async () => leased);
     await callUnary(service, 'getOrLock', get, { closed: () => true });
     expect(givenBack).toEqual([['k', lease]]);
   });
 
-  it('has nothing to give back of another answer', async () => {
+  it('gives nothing back of another answer', async () => {
     const busy = { kind: 'busy', retryAfterMs: 1, holderAgeMs: 0, reason: 'no_value' } as const;
     const { service, givenBack } = serviceOver(async () => ({ outcome: busy, degraded: 'none' }));
     await callUnary(service, 'getOrLock', get, { closed: () => true });
     expect(givenBack).toEqual([]);
   });
 
-  it('tells the coordinator when the caller goes', async () => {
+  it('tells the coordinator when the caller leaves', async () => {
     let cancelled = false;
     const { service } = serviceOver(
       (call) =>
@@ -138,7 +138,7 @@ describe('GetOrLock', () => {
     expect(cancelled).toBe(true);
   });
 
-  it('passes on what the deadline leaves and where the caller stands in a trace', async () => {
+  it('passes on the remaining deadline and the traceparent', async () => {
     let seen: Call | undefined;
     const { service } = serviceOver(async (call) => {
       seen = call;
@@ -154,8 +154,8 @@ describe('GetOrLock', () => {
   });
 });
 
-describe('what goes wrong', () => {
-  it('is named where it is the request', async () => {
+describe('an error', () => {
+  it('names the fault of a request', async () => {
     const { service } = serviceOver(async () => leased);
     const broken = { ok: false, fault: 'premature EOF' };
     expect((await callUnary(service, 'getOrLock', broken)).error).toMatchObject({
@@ -169,7 +169,7 @@ describe('what goes wrong', () => {
     });
   });
 
-  it('is INTERNAL where it is a fault of ours, with the cause in the log', async () => {
+  it('is INTERNAL if it is unexpected, with the cause in the log only', async () => {
     const cause = new Error('secret');
     const { service, unexpected } = serviceOver(() => Promise.reject(cause));
     const { error } = await callUnary(service, 'getOrLock', get);

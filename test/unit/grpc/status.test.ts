@@ -20,23 +20,23 @@ describe('the map from errors to statuses', () => {
     expect(statusOf(new CoordinationError(kind, 'why'), never)).toMatchObject({ code, details: 'why' });
   });
 
-  it.each(['exhausted', 'unavailable'] as const)('says when to come back after %s', (kind) => {
+  it.each(['exhausted', 'unavailable'] as const)('adds a retry hint to %s', (kind) => {
     const pushback = (retryAfterMs?: number) =>
       statusOf(new CoordinationError(kind, 'why', retryAfterMs), never).metadata.get(
         'grpc-retry-pushback-ms',
       );
     expect(pushback(0)).toEqual(['0']);
     expect(pushback(12.2)).toEqual(['13']);
-    // A negative one is how gRPC spells "do not retry".
+    // gRPC spells "do not retry" as a negative hint.
     expect(pushback()).toEqual(['-1']);
   });
 
-  it('has no such hint for what will never work', () => {
+  it('adds no retry hint to errors that a retry cannot cure', () => {
     const { metadata } = statusOf(new CoordinationError('invalid_argument', 'why', 5), never);
     expect(metadata.toJSON()).toEqual({});
   });
 
-  it('keeps the cause of anything else from the caller, and tells it the log', () => {
+  it('hides any other cause from the caller, and passes it to the log', () => {
     for (const cause of [new Error('password=secret'), 'secret', undefined, { code: 3, details: 'secret' }]) {
       const told: unknown[] = [];
       const { code, details, metadata } = statusOf(cause, (unexpected) => told.push(unexpected));

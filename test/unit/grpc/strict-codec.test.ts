@@ -7,7 +7,7 @@ import {
 } from '../../../src/grpc/generated/dibs/v1/coordinator.js';
 import { decodeStrictly, NOT_UTF8, strict } from '../../../src/grpc/strict-codec.js';
 
-/** A GetOrLockRequest whose `key` is these bytes. */
+/** A GetOrLockRequest with these bytes as its `key`. */
 const withKey = (...bytes: number[]) => new BinaryWriter().uint32(18).bytes(Uint8Array.from(bytes)).finish();
 const withWait = (waitMs: bigint) => new BinaryWriter().uint32(24).int64(waitMs).finish();
 
@@ -17,39 +17,39 @@ function decoded(bytes: Uint8Array): GetOrLockRequest {
   return result.message;
 }
 
-describe('strings', () => {
+describe('a string', () => {
   it.each([
     ['a lone continuation byte', [0x80]],
     ['a cut sequence', [0xe2, 0x82]],
     ['an overlong slash', [0xc0, 0xaf]],
     ['a surrogate', [0xed, 0xa0, 0x80]],
-    ['a byte that never occurs', [0x61, 0xff]],
+    ['a byte that UTF-8 never has', [0x61, 0xff]],
     ['a long text with one bad byte', [...Array(100).fill(0x61), 0xfe]],
-  ])('mark %s', (_what, bytes) => {
+  ])('is marked if it has %s', (_what, bytes) => {
     expect(decoded(withKey(...bytes)).key).toBe(NOT_UTF8);
   });
 
-  it('are otherwise exactly what was sent', () => {
+  it('is otherwise exactly what was sent', () => {
     for (const key of ['', 'a', 'ä€😀', '\uFEFFwith a byte order mark', '\uFFFD', '\0', 'x'.repeat(2000)]) {
       expect(decoded(withKey(...Buffer.from(key))).key).toBe(key);
     }
   });
 
-  it('never make one key of two broken ones', () => {
+  it('that is broken never becomes the same key as another one', () => {
     const lenient = (bytes: Uint8Array) => GetOrLockRequest.decode(bytes).key;
-    // What the generated code alone would do.
+    // The generated code alone would do that.
     expect(lenient(withKey(0x80))).toBe(lenient(withKey(0x81)));
   });
 });
 
-describe('numbers', () => {
-  it('are exact up to 2^53', () => {
+describe('a number', () => {
+  it('is exact up to 2^53', () => {
     for (const waitMs of [0n, -1n, BigInt(Number.MAX_SAFE_INTEGER), BigInt(Number.MIN_SAFE_INTEGER)]) {
       expect(decoded(withWait(waitMs)).waitMs).toBe(Number(waitMs));
     }
   });
 
-  it('are exact in each of their bits, of either sign', () => {
+  it('is exact in each of its bits, with either sign', () => {
     for (let bit = 0n; bit < 53n; bit += 1n) {
       for (const waitMs of [2n ** bit, 2n ** bit - 1n, -(2n ** bit), -(2n ** bit) + 1n]) {
         if (waitMs > 2n ** 53n - 1n || waitMs < -(2n ** 53n) + 1n) continue;
@@ -58,7 +58,7 @@ describe('numbers', () => {
     }
   });
 
-  it('are not a number beyond', () => {
+  it('is NaN beyond that', () => {
     for (const waitMs of [2n ** 53n, -(2n ** 53n), 2n ** 63n - 1n, -(2n ** 63n)]) {
       expect(decoded(withWait(waitMs)).waitMs).toBeNaN();
     }
@@ -74,12 +74,12 @@ describe('a message', () => {
     const fault = 'more than 4000 tags and lengths';
     expect(decodeStrictly(GetOrLockRequest, of(4_001))).toEqual({ ok: false, fault });
     expect(decodeStrictly(GetOrLockRequest, of(4_001), 4_001).ok).toBe(true);
-    // Also those of a later version, and those in a group.
+    // Fields of a later version and in groups count too.
     const group = Buffer.concat([Buffer.of(0x83, 0x02), of(4_000), Buffer.of(0x84, 0x02)]);
     expect(decodeStrictly(GetOrLockRequest, group)).toEqual({ ok: false, fault });
   });
 
-  it('is a fault where its bytes make no sense', () => {
+  it('is a fault if its bytes cannot be decoded', () => {
     for (const bytes of [
       Uint8Array.of(0x12, 0x05, 0x61),
       Uint8Array.of(0x12),
@@ -93,12 +93,12 @@ describe('a message', () => {
     }
   });
 
-  it('may carry fields of a later version', () => {
+  it('may contain fields of a later version', () => {
     const later = Uint8Array.of(...good, 0xfa, 0x07, 0x01, 0x61);
     expect(decoded(later)).toMatchObject({ key: 'k', waitMs: 5 });
   });
 
-  it('is strict in what it contains too', () => {
+  it('is decoded strictly in its inner messages too', () => {
     const failure = new BinaryWriter().uint32(10).bytes(Uint8Array.of(0xff)).finish();
     const bytes = new BinaryWriter().uint32(34).bytes(failure).finish();
     expect(decodeStrictly(ReleaseRequest, bytes)).toMatchObject({
@@ -107,7 +107,7 @@ describe('a message', () => {
     });
   });
 
-  it('does not throw out of the deserializer, whatever it is', () => {
+  it('never makes the deserializer throw', () => {
     const method = strict(CoordinatorServiceService.getOrLock, (bytes) =>
       decodeStrictly(GetOrLockRequest, bytes),
     );

@@ -13,7 +13,7 @@ const token: Token = {
 };
 
 describe('a token', () => {
-  it.each(['armed', 'quorum', 'local'] as const)('says of a lease by %s what is to be known', (kind) => {
+  it.each(['armed', 'quorum', 'local'] as const)('of a lease by %s is decoded as it was encoded', (kind) => {
     expect(decodeToken('', key, encodeToken(key, { ...token, kind }))).toEqual({ ...token, kind });
   });
 
@@ -23,7 +23,7 @@ describe('a token', () => {
     expect(decodeToken('', key, text)?.fence).toBe(Number.MAX_SAFE_INTEGER);
   });
 
-  it('holds nothing for another key, nor for the same key in another namespace', () => {
+  it('is invalid for another key, and for the same key in another namespace', () => {
     const text = encodeToken(key, token);
     expect(decodeToken('', keyOf('a namespace', 'another'), text)).toBeUndefined();
     expect(decodeToken('', keyOf('another', 'a key'), text)).toBeUndefined();
@@ -33,7 +33,7 @@ describe('a token', () => {
   const chance = { nonce: () => secret };
   const LONGEST = 'x'.repeat(64);
 
-  it('of an identity works for that one only, and one without identity for no caller that has one', () => {
+  it('works only for the identity that it was made for', () => {
     for (const identity of ['', 'checkout', 'check-out_2', LONGEST]) {
       const theirs = { ...token, nonce: mintNonce(chance, identity) };
       const text = encodeToken(key, theirs);
@@ -44,14 +44,14 @@ describe('a token', () => {
     }
   });
 
-  it('with another identity written into it is the token of another nonce', () => {
+  it('with its identity replaced is the token of another nonce', () => {
     const text = encodeToken(key, { ...token, nonce: mintNonce(chance, 'checkout') });
     const rewritten = text.replace('.checkout', '.search');
     expect(decodeToken('search', key, rewritten)?.nonce).toBe(`${secret}.search`);
     expect(decodeToken('', key, text.replace('.checkout', ''))?.nonce).toBe(secret);
   });
 
-  it('is of at most 128 bytes with the longest identity too', () => {
+  it('has at most 128 bytes, even with the longest identity', () => {
     const nonce = mintNonce(chance, LONGEST);
     const text = encodeToken(key, { ...token, nonce, fence: Number.MAX_SAFE_INTEGER, leaseMs: 2 ** 40 });
     expect(text).toMatch(/^[\x21-\x7e]{1,128}$/);
@@ -60,20 +60,20 @@ describe('a token', () => {
 
   const good = encodeToken(key, token);
   it.each([
-    ['nothing', ''],
+    ['an empty text', ''],
     ['words', 'let me in'],
-    ['a later form', good.replace('d1.', 'd2.')],
-    ['a kind that is none', good.replace('.a.', '.b.')],
+    ['a later version', good.replace('d1.', 'd2.')],
+    ['an unknown kind', good.replace('.a.', '.b.')],
     ['a nonce too short', good.slice(0, -1)],
     ['a nonce too long', `${good}A`],
-    ['an identity that is none', `${good}.a b`],
+    ['an invalid identity', `${good}.a b`],
     ['an identity too long', `${good}.${'x'.repeat(65)}`],
     ['two identities', `${good}.a.b`],
     ['an empty identity', `${good}.`],
-    ['a line after it', `${good}\n`],
+    ['a line after the token', `${good}\n`],
     ['no length', good.replace(/^(d1\.a\.\w+)\.\w+\./, '$1.0.')],
-    ['a fence beyond what is exact', good.replace(/^d1\.a\.\w+/, 'd1.a.zzzzzzzzzzz')],
-    ['something before it', ` ${good}`],
+    ['a fence beyond 2^53', good.replace(/^d1\.a\.\w+/, 'd1.a.zzzzzzzzzzz')],
+    ['something before the token', ` ${good}`],
   ])('refuses %s', (_what, text) => {
     expect(text).not.toBe(good);
     expect(decodeToken('', key, text)).toBeUndefined();

@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { Turns } from '../../../src/grpc/turns.js';
 
-/** Work in pieces of this size, which notes each piece by its name. */
+/** Work in pieces of these sizes. `noted` gets the name for each piece. */
 function pieces(name: string, sizes: readonly number[], noted: string[]) {
   const left = [...sizes];
   return {
@@ -14,7 +14,7 @@ function pieces(name: string, sizes: readonly number[], noted: string[]) {
   };
 }
 
-it('does little work at once, and of much only what a turn has room for', async () => {
+it('does little work at once, and of much work only as much as fits into a turn', async () => {
   const noted: string[] = [];
   const turns = new Turns();
   turns.begin(pieces('small', [1, 1, 1], noted));
@@ -25,7 +25,7 @@ it('does little work at once, and of much only what a turn has room for', async 
   expect(noted).toHaveLength(8);
 });
 
-it('lets those with work left take turns, so that a small one waits for one piece of a large one at most', async () => {
+it('alternates between those with work left, so that small work waits for at most one piece of large work', async () => {
   const noted: string[] = [];
   const turns = new Turns();
   turns.begin(pieces('large', Array(50).fill(1_000), noted));

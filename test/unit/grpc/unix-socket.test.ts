@@ -9,7 +9,7 @@ const folder = mkdtempSync(join(tmpdir(), 'dibs-socket-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 const at = (name: string) => join(folder, name);
 
-it('leaves alone what is no socket, and says what it is', async () => {
+it('leaves a file that is not a socket alone, and names it', async () => {
   const file = at('policy.yaml');
   writeFileSync(file, 'namespaces: {}');
   symlinkSync(file, at('link'));
@@ -19,7 +19,7 @@ it('leaves alone what is no socket, and says what it is', async () => {
   expect(readFileSync(file, 'utf8')).toBe('namespaces: {}');
 });
 
-it('leaves alone the socket of a process that listens', async () => {
+it('leaves the socket of a listening process alone', async () => {
   const path = at('living.sock');
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(path, resolve));
@@ -28,7 +28,7 @@ it('leaves alone the socket of a process that listens', async () => {
   server.close();
 });
 
-it('has nothing to do for a path that is free, and names a folder that is missing', async () => {
+it('accepts a free path, and names a missing folder', async () => {
   await freeSocketPath(at('free.sock'));
   await expect(freeSocketPath(at('none/dibs.sock'))).rejects.toThrow(
     `the folder '${at('none')}' does not exist`,

@@ -30,7 +30,7 @@ async function open(localAddress: string): Promise<Socket> {
 const openMany = (count: number, localAddress: string) =>
   Promise.all(Array.from({ length: count }, () => open(localAddress)));
 
-/** The status of a page, asked on this connection. */
+/** The status of a page, requested on this connection. */
 async function get(socket: Socket, path: string): Promise<string> {
   let text = '';
   socket.on('data', (chunk) => {
@@ -41,18 +41,18 @@ async function get(socket: Socket, path: string): Promise<string> {
   return text.slice(9, 12);
 }
 
-it('an address has half of 1,000 connections, and beyond them only probes', async () => {
+it('an address gets half of 1,000 connections, and beyond them only probes', async () => {
   await openMany(500, '127.0.0.2');
   const one = await open('127.0.0.2');
   expect(await get(one, '/metrics')).toBe('503');
   expect(await get(one, '/healthz')).toBe('200');
   expect(await get(await open('127.0.0.2'), '/readyz')).toBe('200');
   expect(await get(await open('127.0.0.3'), '/metrics')).toBe('200');
-  // It is closed, although it does nothing wrong.
+  // The server closes it, although it did nothing wrong.
   await until(() => one.destroyed);
 });
 
-it('connections that say nothing keep no probe out, even if they come in any number', async () => {
+it('any number of silent connections does not keep a probe out', async () => {
   await openMany(700, '127.0.0.2');
   expect(await get(await open('127.0.0.2'), '/healthz')).toBe('200');
   await until(() => opened.filter((socket) => !socket.destroyed).length <= 533);

@@ -10,7 +10,7 @@ import { HTTP_OPTIONS } from '../../support/http-options.js';
 import { runningMs } from '../../support/running-ms.js';
 import { until } from '../../support/until.js';
 
-/** Enough of a state to tell one from the next. */
+/** A state that differs by its number only. */
 const stateOf = (number: number) =>
   ({ atMs: number, held: { leases: [{ key: 'a\nkey' }] } }) as unknown as ConsoleState;
 
@@ -36,7 +36,7 @@ afterEach(() => server.stop());
 
 const get = (path: string, init?: RequestInit) => fetch(`http://${server.address}${path}`, init);
 
-/** A watcher, with every event that came. */
+/** A watcher with all the events that it received. */
 async function watch() {
   const leaving = new AbortController();
   const response = await get('/console/events', { signal: leaving.signal });
@@ -58,7 +58,7 @@ async function watch() {
   return watcher;
 }
 
-/** What the events answer to another address of this machine, which asks only for their head. */
+/** The status of a HEAD request for the events from another address of this machine. */
 function statusFor(localAddress: string): Promise<number | undefined> {
   return new Promise((resolve, reject) => {
     const options = { method: 'HEAD', localAddress, agent: false as const };
@@ -68,8 +68,8 @@ function statusFor(localAddress: string): Promise<number | undefined> {
   });
 }
 
-describe('the page', () => {
-  it('is made of files of this process alone, and of all of them that there are', async () => {
+describe('the console page', () => {
+  it('consists of files of this process only, and all of them are used', async () => {
     const html = await (await get('/')).text();
     const folder = readdirSync('src/http/console');
     const served = folder.filter((name) => name !== 'index.html' && name !== 'tsconfig.json');
@@ -83,12 +83,12 @@ describe('the page', () => {
     }
   });
 
-  it('has no code and no style within its markup', async () => {
+  it('has no inline code or style', async () => {
     const html = await (await get('/')).text();
     expect(html).not.toMatch(/<script(?![^>]*\bsrc=)|<style|\son\w+=|\sstyle=|javascript:/i);
   });
 
-  it('may load nothing but its own files, and is never guessed, framed or kept', async () => {
+  it('may load only its own files, and is never sniffed, framed or cached', async () => {
     for (const path of ['/', '/console/console.js', '/console/events']) {
       const { headers } = await get(path, { method: 'HEAD' });
       const policy = headers.get('content-security-policy') ?? '';
@@ -100,7 +100,7 @@ describe('the page', () => {
     }
   });
 
-  it('names the type of each file', async () => {
+  it('has files with their content types', async () => {
     const typeOf = async (path: string) => (await get(path)).headers.get('content-type');
     expect(await typeOf('/')).toBe('text/html; charset=utf-8');
     expect(await typeOf('/console/console.css')).toBe('text/css; charset=utf-8');
@@ -109,8 +109,8 @@ describe('the page', () => {
   });
 });
 
-describe('the events', () => {
-  it('begin at once, and go on once a second', async () => {
+describe('the console events', () => {
+  it('begin at once, and continue every second', async () => {
     const watcher = await watch();
     expect(watcher.response.headers.get('content-type')).toBe('text/event-stream');
     await until(() => watcher.events.length === 1, 500);
@@ -120,7 +120,7 @@ describe('the events', () => {
     watcher.leave();
   });
 
-  it('are made once for all watchers, and not at all without one', async () => {
+  it('are made once for all watchers, and not without one', async () => {
     await sleep(1_200);
     expect(looks).toBe(0);
     const watchers = await Promise.all(Array.from({ length: 10 }, watch));
@@ -133,14 +133,14 @@ describe('the events', () => {
     const before = looks;
     await sleep(1_200);
     expect(looks).toBe(before);
-    // Who comes after that gets what is true now.
+    // A later watcher gets the current state.
     const late = await watch();
     await until(() => late.events.length === 1);
     expect(late.events[0]?.atMs).toBe(before + 1);
     late.leave();
   });
 
-  it('are for 32 at a time, of which one address has half', async () => {
+  it('have at most 32 watchers, and half of them for one address', async () => {
     const watchers = await Promise.all(Array.from({ length: 16 }, watch));
     const refused = await get('/console/events');
     expect(refused.status).toBe(503);
@@ -152,7 +152,7 @@ describe('the events', () => {
     for (const watcher of watchers) watcher.leave();
   });
 
-  it('are none before there is something to show', async () => {
+  it('are unavailable before there is a state', async () => {
     state = () => undefined;
     const early = await get('/console/events');
     expect(early.status).toBe(503);
@@ -163,7 +163,7 @@ describe('the events', () => {
     watcher.leave();
   });
 
-  it('end with the server, at once', async () => {
+  it('end at once with the server', async () => {
     const watcher = await watch();
     await until(() => watcher.events.length === 1);
     const tookMs = await runningMs(async () => {
@@ -173,8 +173,8 @@ describe('the events', () => {
     expect(tookMs).toBeLessThan(900);
   });
 
-  it('are not kept for who does not read them', async () => {
-    // More than the sockets between the two take.
+  it('are not queued for a watcher that does not read', async () => {
+    // More than the socket buffers hold.
     const large = 'x'.repeat(4 << 20);
     state = () => ({ atMs: looks, large }) as unknown as ConsoleState;
     const [host = '', port] = server.address.split(':');
@@ -194,8 +194,8 @@ describe('the events', () => {
   });
 });
 
-describe('callers that may not see it', () => {
-  it('is asked who it is, for the page, its files and the events', async () => {
+describe('a caller without access', () => {
+  it('is asked for credentials by the page, its files and the events', async () => {
     authorize = () => 401;
     for (const path of ['/', '/console/console.js', '/console/events']) {
       const response = await get(path);
@@ -206,20 +206,20 @@ describe('callers that may not see it', () => {
     expect(looks).toBe(0);
   });
 
-  it('is refused without being asked where it is known', async () => {
+  it('is refused without that request if it is known', async () => {
     authorize = () => 403;
     const response = await get('/console/events');
     expect(response.status).toBe(403);
     expect(response.headers.get('www-authenticate')).toBeNull();
   });
 
-  it('is judged by its own request', async () => {
+  it('is judged by each request', async () => {
     authorize = ({ headers }) => (headers.authorization === 'Basic b2s6b2s=' ? 200 : 401);
     expect((await get('/')).status).toBe(401);
     expect((await get('/', { headers: { authorization: 'Basic b2s6b2s=' } })).status).toBe(200);
   });
 
-  it('hears no more from when that is so', async () => {
+  it('receives no events after its access has ended', async () => {
     const watcher = await watch();
     await until(() => watcher.events.length === 2);
     authorize = () => 403;

@@ -9,7 +9,7 @@ it.each([
   ['evil.example:1', '127.0.0.1', false],
   ['127.0.0.1.evil.example', '127.0.0.1', false],
   ['[::2]', '::1', false],
-  // On another address every name may be right: DNS, a load balancer, a Service.
+  // At other addresses any name may be right: DNS, a load balancer, a Service.
   ['dibs.example', '0.0.0.0', true],
 ])('the header %s, at %s, names this machine: %s', (header, listen, names) => {
   expect(namesThisMachine(header, listen)).toBe(names);

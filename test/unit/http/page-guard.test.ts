@@ -11,7 +11,7 @@ function requestOf(authorization?: string, certified = false): IncomingMessage {
 const tls = { cert: '', key: '' };
 const withCa = { ...tls, ca: '' };
 
-it('shows the metrics to all if there are no identities, and the console if no one can listen', () => {
+it('without identities the metrics are open, and the console is open on private connections', () => {
   const inClear = authorizeBy({ isPrivate: false });
   expect(inClear(requestOf(), 'metrics')).toBe(200);
   expect(inClear(requestOf(), 'console')).toBe(403);
@@ -22,7 +22,7 @@ it('shows the metrics to all if there are no identities, and the console if no o
   }
 });
 
-it('wants a verified certificate where there is an authority for it', () => {
+it('with an authority, a verified certificate is required', () => {
   const authorize = authorizeBy({ isPrivate: true, tls: withCa });
   for (const page of ['metrics', 'console'] as const) {
     expect(authorize(requestOf(), page)).toBe(403);
@@ -30,7 +30,7 @@ it('wants a verified certificate where there is an authority for it', () => {
   }
 });
 
-it('asks access with what is shown, and with no name of a certificate that was not verified', () => {
+it('with identities, the credentials decide, and unverified certificates do not count', () => {
   const shown: [string, string, string][] = [];
   let refusal: Error | undefined;
   const admitToPage = ({ authorization, subjectAltName }: Credentials, page: string) => {
@@ -48,7 +48,7 @@ it('asks access with what is shown, and with no name of a certificate that was n
   expect(authorize(requestOf(), 'metrics')).toBe(401);
   refusal = new CoordinationError('permission_denied', 'no');
   expect(authorize(requestOf(), 'metrics')).toBe(403);
-  refusal = new TypeError('a fault of ours');
+  refusal = new TypeError('internal error');
   expect(() => authorize(requestOf(), 'metrics')).toThrow(TypeError);
   const inClear = authorizeBy({ isPrivate: false, access: { admitToPage: () => {} } });
   expect(inClear(requestOf('Bearer t'), 'console')).toBe(403);

@@ -25,7 +25,7 @@ afterEach(() => server.stop());
 
 const get = (path: string, method = 'GET') => fetch(`http://${server.address}${path}`, { method });
 
-/** What comes back for bytes as they are, until the server ends the connection. */
+/** The response to these raw bytes, until the server ends the connection. */
 function raw(bytes: string): Promise<string> {
   const [host = '', port] = server.address.split(':');
   return new Promise((resolve, reject) => {
@@ -40,13 +40,13 @@ function raw(bytes: string): Promise<string> {
 }
 
 describe('the pages', () => {
-  it('say that the process lives, ready or not', async () => {
+  it('report that the process lives, ready or not', async () => {
     expect((await get('/healthz')).status).toBe(200);
     ready = true;
     expect((await get('/healthz')).status).toBe(200);
   });
 
-  it('say whether it is ready', async () => {
+  it('report whether it is ready', async () => {
     expect((await get('/readyz')).status).toBe(503);
     ready = true;
     expect((await get('/readyz')).status).toBe(200);
@@ -54,7 +54,7 @@ describe('the pages', () => {
     expect((await get('/readyz?verbose')).status).toBe(503);
   });
 
-  it('say whether it has reached something to decide with, ready or not', async () => {
+  it('report whether it has reached its lock nodes or store, ready or not', async () => {
     ready = true;
     expect((await get('/startupz')).status).toBe(503);
     expect(await (await get('/startupz')).text()).toMatch('neither the lock nodes nor the value store');
@@ -63,21 +63,21 @@ describe('the pages', () => {
     expect((await get('/startupz')).status).toBe(200);
   });
 
-  it('show the metrics as Prometheus wants them', async () => {
+  it('show the metrics in the format of Prometheus', async () => {
     const response = await get('/metrics');
     expect(response.status).toBe(200);
     expect(response.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8');
     expect(await response.text()).toBe('dibs_waiters 0\n');
   });
 
-  it('say so when the metrics cannot be read', async () => {
+  it('report that the metrics cannot be read', async () => {
     const before = scrape;
     scrape = () => Promise.reject(new Error('no reader'));
     expect((await get('/metrics')).status).toBe(500);
     scrape = before;
   });
 
-  it('are open to probes, and the others to callers that may see them', async () => {
+  it('are open to probes, and otherwise only to callers with access', async () => {
     ready = true;
     expect((await get('/')).status).toBe(401);
     expect((await get('/metrics')).status).toBe(200);
@@ -90,7 +90,7 @@ describe('the pages', () => {
     }
   });
 
-  it('are no others, and say which there are', async () => {
+  it('do not exist elsewhere, and the error lists them', async () => {
     for (const path of ['/index.html', '/console', '/metrics/', '/healthz2', '/../metrics%00']) {
       const response = await get(path);
       expect(response.status).toBe(404);
@@ -100,14 +100,14 @@ describe('the pages', () => {
 });
 
 describe('requests', () => {
-  it('may ask for the head alone', async () => {
+  it('may be HEAD requests', async () => {
     const response = await get('/healthz', 'HEAD');
     expect(response.status).toBe(200);
     expect(await response.text()).toBe('');
     expect(response.headers.get('content-length')).toBe('3');
   });
 
-  it.each(['POST', 'PUT', 'DELETE', 'OPTIONS'])('may not %s', async (method) => {
+  it.each(['POST', 'PUT', 'DELETE', 'OPTIONS'])('cannot be %s', async (method) => {
     for (const path of ['/metrics', '/', '/console/events']) {
       const response = await get(path, method);
       expect(response.status).toBe(405);
@@ -115,18 +115,18 @@ describe('requests', () => {
     }
   });
 
-  it('are refused when their headers are beyond the bound', async () => {
+  it('are refused if their headers are too large', async () => {
     const head = `GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n`;
     expect(await raw(`${head}X: ${'x'.repeat(4_000)}\r\n\r\n`)).toMatch('HTTP/1.1 200');
     expect(await raw(`${head}X: ${'x'.repeat(9_000)}\r\n\r\n`)).toMatch('HTTP/1.1 431');
   });
 
-  it('that are none end the connection', async () => {
+  it('that are invalid end the connection', async () => {
     expect(await raw('\0\0\0\r\n\r\n')).toMatch('HTTP/1.1 400');
   });
 });
 
-it('cannot listen where another program listens, and says where that is', async () => {
+it('listening at a used address fails with the address', async () => {
   const [host = '', port] = server.address.split(':');
   const again = HttpServer.bind({
     ...HTTP_OPTIONS,
@@ -136,7 +136,7 @@ it('cannot listen where another program listens, and says where that is', async 
   await expect(again).rejects.toThrow(`cannot listen at ${server.address}`);
 });
 
-describe('a page that only this machine may see', () => {
+describe('a page for this machine only', () => {
   const statusFor = async (host: string, path = '/') => {
     const text = await raw(`GET ${path} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
     return Number(/^HTTP\/1\.1 (\d+)/.exec(text)?.[1]);
@@ -145,7 +145,7 @@ describe('a page that only this machine may see', () => {
   it.each(['localhost:9464', 'LOCALHOST', '127.0.0.1:1', '127.9.9.9', '[::1]:9464'])(
     'is served under %s',
     async (host) => {
-      // The trial's console asks for a password.
+      // The console of this test requires a password.
       expect(await statusFor(host)).toBe(401);
     },
   );
@@ -164,7 +164,7 @@ describe('a page that only this machine may see', () => {
   });
 });
 
-it('makes the metrics once for all who ask meanwhile', async () => {
+it('the metrics are made once for all concurrent requests', async () => {
   let made = 0;
   let go = () => {};
   scrape = () => {
@@ -174,7 +174,7 @@ it('makes the metrics once for all who ask meanwhile', async () => {
     });
   };
   const [one, two] = [get('/metrics'), get('/metrics')];
-  // Both have arrived when the probes behind them are answered.
+  // Both requests have arrived when the probes behind them are answered.
   await Promise.all([get('/healthz'), get('/healthz')]);
   await expect.poll(() => made).toBe(1);
   await new Promise((resolve) => setTimeout(resolve, 200));

@@ -46,11 +46,11 @@ const lease = (key: string, waiters: number, ageMs: number) => ({
 });
 type Leases = ConsoleState['held']['leases'];
 
-it('is of the main process, and says how many workers there are', () => {
+it('shows the replica of the main process, with its number of workers', () => {
   expect(whole({}, {}).replica).toEqual({ host: 'h', version: '1', mode: 'quorum', ...OWN });
 });
 
-it('adds what is now', () => {
+it('adds the current numbers', () => {
   const { now } = whole(
     { now: { ...waitsOf(wait('a', 1, 10), wait('b', 5, 20)), sessions: 1, nearCacheBytes: 100 } },
     { now: { ...waitsOf(wait('a', 6, 30)), sessions: 2, nearCacheBytes: 10, undecided: true } },
@@ -59,7 +59,7 @@ it('adds what is now', () => {
   expect(now.waits).toMatchObject({ keys: [wait('a', 7, 30), wait('b', 5, 20)], longestMs: 30 });
 });
 
-it('shows a lease with its waiters at all workers, and at most so many', () => {
+it('shows a lease with its waiters of all workers, and a bounded number of leases', () => {
   const one = { leases: [lease('a', 0, 5), lease('b', 1, 9)] as unknown as Leases, count: 2, waiters: 1 };
   const other = { leases: [lease('c', 2, 1)] as unknown as Leases, count: 1, waiters: 2 };
   const { held } = whole({ held: one }, { held: other, now: waitsOf(wait('a', 3, 1), wait('c', 2, 1)) }, 2);
@@ -70,7 +70,7 @@ it('shows a lease with its waiters at all workers, and at most so many', () => {
   expect(held).toMatchObject({ count: 3, waiters: 6 });
 });
 
-it('adds counts and rates, and takes the percentiles of the slowest', () => {
+it('adds counts and rates, and takes the percentiles of the slowest worker', () => {
   const counted = (count: number) => [{ name: 'hit', count, perSecond: count / 10 }];
   const byEnd = (count: number, p50Ms?: number) => [
     { endedBy: 'publish' as const, count, p50Ms, p99Ms: p50Ms },
@@ -100,7 +100,7 @@ it('adds counts and rates, and takes the percentiles of the slowest', () => {
   expect(recent.waits.seconds).toEqual([second(0, 3, 5), second(1, 1, 1), second(3, 1, 7)]);
 });
 
-it('shows the worst: of the degradation, and of each lock node', () => {
+it('shows the worst degradation, and the worst state of each lock node', () => {
   const node = (state: string, held: number) => ({
     ...{ node: 'a', state, why: state, votes: { for: 1, held, missing: 0 }, p50Ms: held },
   });

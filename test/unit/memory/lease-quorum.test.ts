@@ -12,20 +12,20 @@ describe('the quorum in memory', () => {
     quorum = new MemoryLeaseQuorum({ clock });
   });
 
-  /** The nonce of a lock that must be free. */
+  /** Locks a free key. Returns the nonce. */
   async function locked(id: string, leaseMs = 1000): Promise<string> {
     const ballot = await quorum.acquire(id, freshNonce(), leaseMs);
     if (ballot.kind !== 'granted') throw new Error(`it is ${ballot.kind}`);
     return ballot.nonce;
   }
 
-  test('grants a free lock under the nonce that it is given, valid for less than it lasts by the drift', async () => {
+  test('grants a free lock under the given nonce, valid for its length less the clock drift', async () => {
     const ballot = await quorum.acquire('a', 'n', 1000);
     const validUntilMs = clock.nowMs() + 1000 - driftMs(1000);
     expect(ballot).toEqual({ kind: 'granted', nonce: 'n', validUntilMs });
   });
 
-  test('says held until the very end of the lease, and grants from there on', async () => {
+  test('returns held until the very end of the lease, and grants from then on', async () => {
     await locked('a', 1000);
     clock.advance(999);
     expect(await quorum.acquire('a', freshNonce(), 1000)).toEqual({ kind: 'held' });
@@ -33,12 +33,12 @@ describe('the quorum in memory', () => {
     expect((await quorum.acquire('a', freshNonce(), 1000)).kind).toBe('granted');
   });
 
-  test('grants nothing that has no validity left, and leaves nothing of it', async () => {
+  test('grants nothing without validity left, and then keeps no lock', async () => {
     expect(await quorum.acquire('a', freshNonce(), 2)).toEqual({ kind: 'undecided' });
     expect((await quorum.acquire('a', freshNonce(), 3)).kind).toBe('granted');
   });
 
-  test('is released by its own nonce only', async () => {
+  test('releases a lock only by its own nonce', async () => {
     const nonce = await locked('a');
     await quorum.release('a', 'another');
     expect(await quorum.acquire('a', freshNonce(), 1000)).toEqual({ kind: 'held' });
@@ -47,7 +47,7 @@ describe('the quorum in memory', () => {
     expect((await quorum.acquire('a', freshNonce(), 1000)).kind).toBe('granted');
   });
 
-  test('lets the holder last longer, and never shortens it', async () => {
+  test('extends a lock, and never shortens it', async () => {
     const nonce = await locked('a', 1000);
     expect(await quorum.extend('a', nonce, 5000)).toEqual({
       kind: 'granted',
@@ -59,7 +59,7 @@ describe('the quorum in memory', () => {
     expect(await quorum.acquire('a', freshNonce(), 1000)).toEqual({ kind: 'held' });
   });
 
-  test('extends for no other, and locks again what its holder has lost', async () => {
+  test('extends only for the holder, and locks again what the holder has lost', async () => {
     const nonce = await locked('a', 1000);
     expect(await quorum.extend('a', 'another', 5000)).toEqual({ kind: 'held' });
     clock.advance(2000);

@@ -7,7 +7,7 @@ import { MemoryWakeChannel } from '../../../src/memory/wake-channel.js';
 import { freshNonce } from '../../support/fresh-nonce.js';
 import { ManualClock } from '../../support/manual-clock.js';
 
-test('drops what is over, keeps what is not, and gets round while entries come and go', () => {
+test('a sweep drops expired entries, keeps the others, and gets round while entries come and go', () => {
   const entries = new Map<string, number>();
   const sweep = new Sweep(entries, (endMs, nowMs) => (endMs <= nowMs ? undefined : endMs));
   for (let at = 0; at < 1000; at++) {
@@ -21,7 +21,7 @@ test('drops what is over, keeps what is not, and gets round while entries come a
   expect(entries.size).toBe(100);
 });
 
-test('the memory of store and quorum stays bounded by what lives', async () => {
+test('the memory of store and quorum is bounded by the living entries', async () => {
   const clock = new ManualClock();
   const store = new MemoryValueStore({ clock, wakes: new MemoryWakeChannel() });
   const quorum = new MemoryLeaseQuorum({ clock });
@@ -34,7 +34,7 @@ test('the memory of store and quorum stays bounded by what lives', async () => {
   expect(quorum.size).toBeLessThan(400);
 });
 
-test('a value that is over leaves memory before its record does', () => {
+test('an expired value is dropped before its record', () => {
   const value = {
     payload: { kind: 'value', bytes: new Uint8Array(1_000) },
     ...{ publishedAtMs: 0, freshUntilMs: 10, servableUntilMs: 20, clock: 'c.1', tags: [] },
@@ -47,7 +47,7 @@ test('a value that is over leaves memory before its record does', () => {
   expect(records.get('id')).toEqual({ fence: 1, valueFence: 1, value: undefined, expiresAtMs: 1_000 });
 });
 
-test('looking at keys that are not rebuilt takes no memory', async () => {
+test('reading keys that are not rebuilt takes no memory', async () => {
   const store = new MemoryValueStore({ clock: new ManualClock(), wakes: new MemoryWakeChannel() });
   for (let at = 0; at < 100; at++) await store.read(`id ${at}`);
   expect(store.size).toBe(0);

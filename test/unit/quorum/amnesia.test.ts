@@ -1,13 +1,13 @@
 import { expect, test } from 'vitest';
 import { LEASE_MS_MAX, SimulatedQuorum } from '../../support/simulated-quorum.js';
 
-test('a first start: all nodes blank, one claim, no wait', async () => {
+test('a first start has blank nodes only, one claim and no wait', async () => {
   const simulated = await SimulatedQuorum.voting();
   expect(simulated.states).toEqual(Array(5).fill('voting'));
   expect(simulated.claim.claims).toBe(1);
 });
 
-test('a node with a marker of another run has been part of a quorum: no replica claims', async () => {
+test('a node with a marker of another run was part of a quorum, so no replica claims a first start', async () => {
   const simulated = new SimulatedQuorum();
   simulated.node(3).marker = 'some-old-run';
   simulated.quorum.start();
@@ -18,7 +18,7 @@ test('a node with a marker of another run has been part of a quorum: no replica 
   expect(simulated.states).toEqual(Array(5).fill('voting'));
 });
 
-test('a store that never answers holds up nothing but the first start', async () => {
+test('a store that never answers delays only the first start', async () => {
   const simulated = new SimulatedQuorum(3, 5_000);
   simulated.claim.claimFirstStart = () => new Promise(() => {});
   simulated.quorum.start();
@@ -32,7 +32,7 @@ test('nodes that were blank one after the other, but never together, are not a f
   const simulated = new SimulatedQuorum(3);
   const [node] = simulated.nodes;
   if (node === undefined) throw new Error('no node');
-  // The third node answers its first look late; meanwhile the first one forgets and begins a new wait.
+  // The third node's first reply is late. Meanwhile the first node forgets and begins a new wait.
   const recall = simulated.node(2).recall.bind(simulated.node(2));
   simulated.node(2).recall = async (run, ms) => {
     const memory = await recall(run, ms);
@@ -48,12 +48,12 @@ test('nodes that were blank one after the other, but never together, are not a f
   expect(simulated.states).toEqual(['voting', 'voting', 'voting']);
 });
 
-test('the claim is repeated while nodes vote: a store that was flushed hears of the quorum again', async () => {
+test('the claim is repeated while nodes vote, so that a flushed store knows of the quorum again', async () => {
   const simulated = await SimulatedQuorum.voting(3);
   simulated.claim.taken = false;
   await simulated.pass(10_100, 100);
   expect(simulated.claim.taken).toBe(true);
-  // Losing every node is no first start now.
+  // The loss of all nodes is not a first start now.
   for (const node of simulated.nodes) {
     node.restart();
     node.connect();
@@ -77,7 +77,7 @@ test('a replica that has seen a marker never takes the loss of all nodes for a f
   expect(simulated.claim.claims).toBe(0);
 });
 
-test('the store is told before a node is marked by its age', async () => {
+test('the store gets the claim before a node is marked because of its age', async () => {
   const simulated = new SimulatedQuorum(3, 1_000);
   simulated.node(0).marker = 'an-old-run';
   const steps: string[] = [];
@@ -97,7 +97,7 @@ test('the store is told before a node is marked by its age', async () => {
   expect(steps).toContain('mark');
 });
 
-test('closed in the middle of a first start: nothing goes on', async () => {
+test('after a close during a first start, nothing goes on', async () => {
   const simulated = new SimulatedQuorum(3);
   let answer: (first: boolean) => void = () => {};
   simulated.claim.claimFirstStart = () =>

@@ -35,7 +35,7 @@ function trial(nodes: number) {
     const step = { id, nonce: 'nonce' };
     for (const node of to) commit.free(node, step, () => {});
   };
-  /** The calls of one node: what each does, and to which ids. */
+  /** The calls of one node: what each does, and for which ids. */
   const callsOf = (node: number) =>
     sent
       .filter((one) => one.node === node)
@@ -45,7 +45,7 @@ function trial(nodes: number) {
 
 const turn = () => new Promise<void>((resolve) => process.nextTick(resolve));
 
-test('what one turn asks leaves in one call for each node, in the order in which it came', async () => {
+test('the steps of one turn are sent in one call for each node, in the order of their arrival', async () => {
   const { sent, ask, callsOf } = trial(2);
   ask('acquire', 'a');
   await Promise.resolve();
@@ -60,7 +60,7 @@ test('what one turn asks leaves in one call for each node, in the order in which
   expect(callsOf(1)).toEqual(['take a b c', 'take d']);
 });
 
-test('nodes that are asked for the same steps share one list, and another node has its own', async () => {
+test('nodes with the same steps share one list, and another node has its own', async () => {
   const { sent, ask } = trial(3);
   ask('acquire', 'a');
   ask('acquire', 'b', [0, 2]);
@@ -72,7 +72,7 @@ test('nodes that are asked for the same steps share one list, and another node h
   expect(second?.map(({ id }) => id)).toEqual(['a', 'c']);
 });
 
-test('a node that is asked for the same step twice gets it twice', async () => {
+test('a node gets the same step twice if it was asked twice', async () => {
   const { commit, callsOf } = trial(2);
   const step: TakeStep = { kind: 'extend', id: 'a', nonce: 'n', ttlMs: 1 };
   for (const node of [0, 0, 1]) commit.take(node, step, () => {});
@@ -80,7 +80,7 @@ test('a node that is asked for the same step twice gets it twice', async () => {
   expect([callsOf(0), callsOf(1)]).toEqual([['take a a'], ['take a']]);
 });
 
-test('what frees leaves before what takes, and never in the same call', async () => {
+test('steps that free are sent before steps that take, and never in the same call', async () => {
   const { ask, free, callsOf } = trial(1);
   ask('acquire', 'a');
   free('b');
@@ -104,7 +104,7 @@ test('the steps of one key keep their order', async () => {
   }
 });
 
-test('a call has so many steps, and the next one goes into another', async () => {
+test('a call has a bounded number of steps, and the next step begins another', async () => {
   const { ask, callsOf } = trial(2);
   for (let at = 0; at < CALL_STEPS_MAX; at += 1) ask('acquire', `${at}`);
   await turn();
@@ -115,7 +115,7 @@ test('a call has so many steps, and the next one goes into another', async () =>
   expect(callsOf(1).at(-1)).toBe(`take ${CALL_STEPS_MAX}`);
 });
 
-test('a call has so many bytes, and what does not fit goes into another', async () => {
+test('a call has a bounded number of bytes, and what does not fit begins another', async () => {
   const { ask, callsOf } = trial(1);
   const half = CALL_BYTES_MAX / 2 - 16 - 'nonce'.length;
   ask('acquire', 'a'.repeat(half));
@@ -128,7 +128,7 @@ test('a call has so many bytes, and what does not fit goes into another', async 
   expect(callsOf(0)).toHaveLength(3);
 });
 
-test('says how long ago the first step was asked for', async () => {
+test('a part tells how long ago its first step was requested', async () => {
   const { clock, sent, ask } = trial(1);
   ask('acquire', 'a');
   clock.advance(7);

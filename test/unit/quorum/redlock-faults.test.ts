@@ -9,12 +9,12 @@ import { RedisServer } from '../../support/redis-server.js';
 import { SimulatedQuorum, TIMEOUT_MS } from '../../support/simulated-quorum.js';
 
 // Each known fault of redlock 5.0.0-beta.2: first in the bare package, then that src/quorum/ keeps it from the
-// caller of the port. Where the first half begins to fail, a new version of the package has mended it.
+// caller of the port. If the first half begins to fail, a new version of the package has fixed the fault.
 
 type Client = Redlock['clients'] extends Set<infer C> ? C : never;
 type Reply = (script: 'cached' | 'source', args: string[]) => Promise<number>;
 
-/** The package itself over five clients that answer as told. */
+/** The package itself, over five clients with made-up replies. */
 function bare(reply: Reply, settings = {}): Redlock {
   const clients = Array.from({ length: 5 }, () => ({
     evalsha: (_hash: string, _keys: number, args: string[]) => reply('cached', args),
@@ -39,7 +39,7 @@ describe('returns locks that have already expired (pull request 369, issue 296)'
     expect(lock.expiration).toBeLessThan(Date.now());
   });
 
-  test('the port: late agreement is undecided, and given back', async () => {
+  test('the port: late agreement is undecided, and is given back', async () => {
     const simulated = await SimulatedQuorum.voting();
     for (const node of simulated.nodes) node.replyMs = 90;
     const ballot = simulated.quorum.acquire('a', freshNonce(), 90);
@@ -69,7 +69,7 @@ describe('never settles when nodes hang', () => {
     expect(await Promise.race([settled, later(50).then(() => 'pending')])).toBe('pending');
   });
 
-  test('the port: every method settles with the time-out of a node', async () => {
+  test('the port: every method settles by the timeout of a node', async () => {
     const simulated = await SimulatedQuorum.voting();
     for (const node of simulated.nodes) node.hang();
     const calls = Promise.all([
@@ -98,13 +98,13 @@ describe('reuses one nonce across its own retries', () => {
       { retryCount: 2, retryDelay: 1, retryJitter: 0 },
     );
     await redlock.acquire(['a'], 1_000).catch(() => {});
-    // Three attempts and the release at five nodes, all under one nonce: a late step of the first
-    // attempt is a lock of the last one.
+    // Three attempts and the release at five nodes, all with one nonce: a late step of the first attempt sets a lock
+    // of the last one.
     expect(nonces).toHaveLength(20);
     expect(new Set(nonces).size).toBe(1);
   });
 
-  test('the port: one call is one attempt, under a nonce of its own', async () => {
+  test('the port: one call is one attempt, with its own nonce', async () => {
     const simulated = await SimulatedQuorum.voting();
     const nonces = new Set<string>();
     const [node] = simulated.nodes;
@@ -125,7 +125,7 @@ describe('throws on releasing an expired lock (issue 168)', () => {
     await expect(redlock.release(lock)).rejects.toThrow(ExecutionError);
   });
 
-  test('the port: what has gone is released', async () => {
+  test('the port: releasing a lost lock succeeds', async () => {
     const simulated = await SimulatedQuorum.voting();
     await expect(simulated.quorum.release('a', 'nonce')).resolves.toBeUndefined();
     for (const node of simulated.nodes) node.disconnect();
@@ -168,7 +168,7 @@ describeWithRedis('does not lock emptied nodes again on extension', () => {
   test('the package', async () => {
     const servers = await Promise.all([0, 1, 2].map(() => RedisServer.start()));
     const clients = servers.map(({ url }) => new Redis(url));
-    // It calls evalsha with the keys and arguments in one array, as ioredis allows.
+    // The package calls evalsha with the keys and arguments in one array, which ioredis accepts.
     const redlock = new Redlock(clients as unknown as Client[], { retryCount: 0 });
     const lock = await redlock.acquire(['a'], 5_000);
     await Promise.all(lock.attempts);
@@ -199,7 +199,7 @@ describe('ships no types in `exports` (issue 290)', () => {
     expect(Object.keys(exports['.'])).toEqual(['import', 'require']);
   });
 
-  test('the port: the compiler is told where they are', () => {
+  test('the port: the compiler knows where they are', () => {
     expect(read('tsconfig.json')).toContain('"redlock": ["./node_modules/redlock/dist/index.d.ts"]');
   });
 });
@@ -215,7 +215,7 @@ describe('reads the wall clock', () => {
     await expect(lock.extend(5_000)).rejects.toThrow('already-expired');
   });
 
-  test('the port: neither a jump forward nor one back changes what is granted', async () => {
+  test('the port: a jump of the wall clock, forward or back, changes nothing', async () => {
     const simulated = await SimulatedQuorum.voting();
     const now = Date.now();
     for (const jumpMs of [HOUR_MS, -HOUR_MS]) {
@@ -242,7 +242,7 @@ describe('sends the source of a script that a node does not have', () => {
       return 1;
     });
     await redlock.acquire(['a'], 1_000);
-    // The second one leaves a round trip later, and may be applied after the release.
+    // The second request leaves a round trip later, and may be applied after the release.
     expect(sent.slice(-5)).toEqual(['source', 'source', 'source', 'source', 'source']);
   });
 

@@ -39,7 +39,7 @@ describe('RedlockQuorum', () => {
     expect(() => build(3)).not.toThrow();
   });
 
-  test('no lock lasts longer than what amnesia waits for', async () => {
+  test('no lock lasts longer than the wait after an amnesia', async () => {
     const simulated = await SimulatedQuorum.voting();
     const nowMs = simulated.clock.nowMs();
     const ballot = await simulated.quorum.acquire('a', freshNonce(), LEASE_MS_MAX * 2);
@@ -50,7 +50,7 @@ describe('RedlockQuorum', () => {
     expect(await simulated.quorum.extend('a', nonce, LEASE_MS_MAX * 2)).toMatchObject({ validUntilMs });
   });
 
-  test('tells nothing of its nodes once it is closed', async () => {
+  test('reports nothing about its nodes once it is closed', async () => {
     const simulated = await SimulatedQuorum.voting();
     const told = simulated.changes.length;
     await simulated.quorum.close();
@@ -58,7 +58,7 @@ describe('RedlockQuorum', () => {
     expect(simulated.changes.slice(told)).toEqual([]);
   });
 
-  test('the nodes are asked under the nonce of the port, whatever the package would draw', async () => {
+  test('the nodes get the nonce of the port, not one of the package', async () => {
     const simulated = await SimulatedQuorum.voting();
     const nonce = `${freshNonce()}.checkout`;
     expect(await simulated.quorum.acquire('a', nonce, 1_000)).toMatchObject({ kind: 'granted', nonce });
@@ -71,13 +71,13 @@ describe('RedlockQuorum', () => {
     expect(simulated.node(0).locks.get('a')?.untilMs).toBe(simulated.clock.nowMs() + 1_001);
   });
 
-  test('what makes no sense is refused without asking, and never rejects', async () => {
+  test('invalid lengths are refused without asking, and never reject', async () => {
     const simulated = await SimulatedQuorum.voting();
     expect(await simulated.quorum.acquire('a', freshNonce(), Number.NaN)).toEqual({ kind: 'unavailable' });
     expect(await simulated.quorum.extend('a', 'n', Number.NaN)).toEqual({ kind: 'unavailable' });
   });
 
-  test('is late while nodes that are silent may only be slow, and no longer', async () => {
+  test('is late while silent nodes may only be slow, and no longer', async () => {
     const simulated = await SimulatedQuorum.voting(5);
     const ballotAfter = async (ms: number) => {
       await simulated.pass(ms);
@@ -94,7 +94,7 @@ describe('RedlockQuorum', () => {
     await simulated.quorum.close();
   });
 
-  test('is not late where nodes say that they are gone', async () => {
+  test('is not late if the nodes are known to be gone', async () => {
     const simulated = await SimulatedQuorum.voting(5);
     for (const node of simulated.nodes.slice(0, 3)) node.disconnect('ECONNREFUSED');
     const ballot = simulated.quorum.acquire('a', freshNonce(), 1_000);
@@ -103,7 +103,7 @@ describe('RedlockQuorum', () => {
     await simulated.quorum.close();
   });
 
-  test('a failed attempt is released on every node, also on those that did not answer', async () => {
+  test('a failed attempt is released on every node, including those that did not answer', async () => {
     const simulated = await SimulatedQuorum.voting();
     for (const at of [0, 1, 2]) simulated.node(at).hang();
     for (const node of simulated.nodes) node.sent.length = 0;
@@ -113,13 +113,13 @@ describe('RedlockQuorum', () => {
     for (const node of simulated.nodes) {
       expect(node.sent.filter((step) => step !== 'ping')).toEqual(['acquire', 'release']);
     }
-    // The nodes that hung apply both now, in their order.
+    // The hanging nodes apply both now, in order.
     for (const at of [0, 1, 2]) simulated.node(at).resume();
     expect(simulated.holders('a')).toEqual(Array(5).fill(undefined));
     await simulated.quorum.close();
   });
 
-  test('what many callers ask in one turn is one call for each node', async () => {
+  test('the requests of many callers in one turn are one call for each node', async () => {
     const simulated = await SimulatedQuorum.voting();
     const ids = ['a', 'b', 'c'];
     const nonces = ids.map(() => freshNonce());
@@ -152,19 +152,19 @@ describe('RedlockQuorum', () => {
     await simulated.quorum.close();
   });
 
-  test('of two who ask in one turn, the first has the lock', async () => {
+  test('the first of two callers in one turn gets the lock', async () => {
     const simulated = await SimulatedQuorum.voting();
     const [first, second] = [freshNonce(), freshNonce()];
     const ballots = await Promise.all([
       simulated.quorum.acquire('a', first, 1_000),
-      // It would lock what it finds free.
+      // This extension would lock a free key.
       simulated.quorum.extend('a', second, 1_000),
     ]);
     expect(ballots.map(({ kind }) => kind)).toEqual(['granted', 'held']);
     await simulated.quorum.close();
   });
 
-  test('an error that concerns one lock leaves the other votes of the call alone', async () => {
+  test('an error for one lock does not affect the other votes of the call', async () => {
     const simulated = await SimulatedQuorum.voting();
     for (const node of simulated.nodes) node.errors.set('b', new Error('WRONGTYPE'));
     const ballots = await Promise.all(
@@ -174,7 +174,7 @@ describe('RedlockQuorum', () => {
     await simulated.quorum.close();
   });
 
-  test('a turn that takes long counts for the time-out and for the validity', async () => {
+  test('a long turn counts against the timeout and the validity', async () => {
     const simulated = await SimulatedQuorum.voting();
     for (const node of simulated.nodes) node.replyMs = 30;
     const askedMs = simulated.clock.nowMs();
@@ -190,7 +190,7 @@ describe('RedlockQuorum', () => {
     await simulated.quorum.close();
   });
 
-  test('what was asked for before it closes is written, and settles', async () => {
+  test('requests from before the close are sent, and settle', async () => {
     const simulated = await SimulatedQuorum.voting();
     const nonce = freshNonce();
     await simulated.quorum.acquire('a', nonce, 1_000);
@@ -200,7 +200,7 @@ describe('RedlockQuorum', () => {
     expect(simulated.holders('a')).toEqual(Array(5).fill(undefined));
   });
 
-  test('a connection that is lost in the turn that asks is a missing vote', async () => {
+  test('a connection that is lost in the turn of the request is a missing vote', async () => {
     const simulated = await SimulatedQuorum.voting();
     const ballot = simulated.quorum.acquire('a', freshNonce(), 1_000);
     for (const node of simulated.nodes) node.disconnect();
@@ -209,7 +209,7 @@ describe('RedlockQuorum', () => {
     await simulated.quorum.close();
   });
 
-  test('a failed extension takes nothing away', async () => {
+  test('a failed extension releases nothing', async () => {
     const simulated = await SimulatedQuorum.voting();
     const ballot = await simulated.quorum.acquire('a', freshNonce(), 1_000);
     const nonce = ballot.kind === 'granted' ? ballot.nonce : '';
@@ -244,7 +244,7 @@ describe('RedlockQuorum', () => {
     await simulated.quorum.close();
   });
 
-  test('is ready when a majority votes, when every node has been heard, or when the time is up', async () => {
+  test('is ready when a majority votes, when every node has answered, or when the time is up', async () => {
     const voting = await SimulatedQuorum.voting();
     await voting.quorum.ready(1_000);
 
@@ -266,7 +266,7 @@ describe('RedlockQuorum', () => {
     for (const { quorum } of [voting, evicting, absent]) await quorum.close();
   });
 
-  test('closed while a question is out and a caller waits for it to be ready: all settle', async () => {
+  test('a close settles open requests and callers that wait for readiness', async () => {
     const simulated = await SimulatedQuorum.voting();
     for (const node of simulated.nodes) node.hang();
     const ballot = simulated.quorum.acquire('a', freshNonce(), 1_000);
@@ -286,7 +286,7 @@ describe('RedlockQuorum', () => {
     await ballot;
     await simulated.quorum.close();
     await simulated.settle();
-    // Work without a waiter, such as the release to a silent node, ends with its time-out.
+    // Work without a waiter, such as the release at a silent node, ends with its timeout.
     await simulated.pass(TIMEOUT_MS);
     expect(simulated.clock.timers).toBe(0);
   });

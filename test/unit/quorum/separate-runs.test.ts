@@ -6,7 +6,7 @@ function trial() {
   return { told, runs: new SeparateRuns((node) => told.push(node)) };
 }
 
-it('lets one node speak for each run, and the next one when that has gone', () => {
+it('one node votes for each run, and the next one once that has left', () => {
   const { runs } = trial();
   expect(runs.claim('r1', 'a')).toBeUndefined();
   expect(runs.claim('r1', 'b')).toBe('a');
@@ -15,7 +15,7 @@ it('lets one node speak for each run, and the next one when that has gone', () =
   expect(runs.claim('r1', 'b')).toBeUndefined();
 });
 
-it('tells a value store that is a lock node too, once, whichever is known first', () => {
+it('a value store that is also a lock node is reported once, whichever is known first', () => {
   const { told, runs } = trial();
   runs.claim('r1', 'a');
   runs.storeIs('other');
@@ -27,7 +27,7 @@ it('tells a value store that is a lock node too, once, whichever is known first'
   expect(told).toEqual(['a', 'b']);
 });
 
-it('tells it again after a restart: that is another run', () => {
+it('it is reported again after a restart, which is another run', () => {
   const { told, runs } = trial();
   for (const run of ['r1', 'r2']) {
     runs.storeIs(run);

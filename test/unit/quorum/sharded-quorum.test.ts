@@ -9,7 +9,7 @@ import { LEASE_MS_MAX, SimulatedQuorum } from '../../support/simulated-quorum.js
 
 const NODES = 3;
 
-/** Groups of lock nodes on one clock, which all vote. */
+/** Groups of lock nodes on one clock. All of them vote. */
 async function groupsOf(...prefixes: string[]): Promise<SimulatedQuorum[]> {
   const clock = new ManualClock();
   return Promise.all(
@@ -37,7 +37,7 @@ describe('two groups of lock nodes', () => {
 });
 
 describe('a quorum of several groups', () => {
-  it('asks one group for a key, whatever the order of the groups', async () => {
+  it('uses one group for a key, whatever the order of the groups', async () => {
     const groups = await groupsOf('a', 'b', 'c');
     const sharded = new ShardedQuorum(quorumsOf(groups));
     const turned = new ShardedQuorum(quorumsOf(groups).reverse());
@@ -53,7 +53,7 @@ describe('a quorum of several groups', () => {
     }
   });
 
-  it('has about as many keys for each group, and a new one takes its share from each of the others', async () => {
+  it('spreads keys evenly over the groups, and a new group takes its share from each of the others', async () => {
     const groups = await groupsOf('a', 'b', 'c', 'd');
     const before = new ShardedQuorum(quorumsOf(groups.slice(0, 3)));
     const after = new ShardedQuorum(quorumsOf(groups));
@@ -72,7 +72,7 @@ describe('a quorum of several groups', () => {
     expect([counts.size, moved.size]).toEqual([4, 3]);
   });
 
-  it('loses only the keys of a group that is lost', async () => {
+  it('loses only the keys of a lost group', async () => {
     const groups = await groupsOf('a', 'b');
     const [one] = groups as [SimulatedQuorum];
     const sharded = new ShardedQuorum(quorumsOf(groups));
@@ -89,7 +89,7 @@ describe('a quorum of several groups', () => {
     expect([[...(lost ?? [])], [...(other ?? [])]]).toEqual([['unavailable'], ['granted']]);
   });
 
-  it('extends and releases where it has acquired', async () => {
+  it('extends and releases where it acquired', async () => {
     const groups = await groupsOf('a', 'b');
     const sharded = new ShardedQuorum(quorumsOf(groups));
     const settled = async <T>(what: Promise<T>) => {
@@ -107,7 +107,7 @@ describe('a quorum of several groups', () => {
     }
   });
 
-  it('is refused without a group, and with the same nodes twice', async () => {
+  it('needs at least one group, and groups without the same nodes', async () => {
     const [one] = (await groupsOf('a')) as [SimulatedQuorum];
     expect(() => new ShardedQuorum([])).toThrow(RangeError);
     expect(() => new ShardedQuorum([one.quorum, one.quorum])).toThrow('two groups have the same lock nodes');
@@ -115,7 +115,7 @@ describe('a quorum of several groups', () => {
 });
 
 describe('the name of a group', () => {
-  test('follows from its nodes, in any order and spelling', () => {
+  test('depends on its nodes, in any order and spelling', () => {
     const group = lockGroupOf(['b:1', 'a:1', 'c:1'], 'others');
     expect(lockGroupOf(['c:1', 'A:1', 'b:1'], 'others')).toEqual(group);
     expect(group.label).toBe('a:1');
@@ -123,7 +123,7 @@ describe('the name of a group', () => {
     expect(lockGroupOf(['a:1', 'b:1', 'd:1']).name).not.toBe(group.name);
   });
 
-  test('has no label where there is only one group', () => {
+  test('has no label if there is only one group', () => {
     expect(lockGroupOf(['a:1', 'b:1', 'c:1']).label).toBe('');
   });
 });

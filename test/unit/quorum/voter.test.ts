@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { freshNonce } from '../../support/fresh-nonce.js';
 import { SimulatedQuorum, TIMEOUT_MS } from '../../support/simulated-quorum.js';
 
-test('tells of each state, and why', async () => {
+test('reports each state, and why', async () => {
   const simulated = await SimulatedQuorum.voting(3);
   const node = simulated.node(0);
   const told = () => simulated.changes.filter((change) => change.node === 'n0').splice(0);
@@ -22,7 +22,7 @@ test('tells of each state, and why', async () => {
   await simulated.quorum.close();
 });
 
-test('a node that let a call time out is not asked again until it has answered a ping', async () => {
+test('a node that let a call time out is not asked again until it answers a ping', async () => {
   const simulated = await SimulatedQuorum.voting(3);
   const node = simulated.node(0);
   node.hang();
@@ -33,7 +33,7 @@ test('a node that let a call time out is not asked again until it has answered a
   node.sent.length = 0;
   await simulated.quorum.acquire('b', freshNonce(), 1_000);
   await simulated.pass(5_000);
-  // A ping may be lost, so that there is another one now and then.
+  // A ping may be lost, so it is repeated now and then.
   expect(new Set(node.sent)).toEqual(new Set(['ping']));
   expect(simulated.votes.filter((vote) => vote.node === 'n0').at(-1)).toMatchObject({
     vote: 'missing',
@@ -61,10 +61,10 @@ test('a suspect node still gets every release, and no vote waits for it', async 
   await simulated.quorum.close();
 });
 
-test('a node that is slow but answers is asked again', async () => {
+test('a slow node that answers is asked again', async () => {
   const simulated = await SimulatedQuorum.voting(3);
   simulated.node(0).replyMs = TIMEOUT_MS - 30;
-  // Each call's reply comes in time; with a second one under way the node has been heard meanwhile.
+  // Each reply comes in time, and with a second call under way the node has answered meanwhile.
   const ballots = Promise.all([
     simulated.quorum.acquire('a', freshNonce(), 1_000),
     simulated.quorum.acquire('b', freshNonce(), 1_000),
@@ -75,7 +75,7 @@ test('a node that is slow but answers is asked again', async () => {
   await simulated.quorum.close();
 });
 
-test('a node that answers with errors keeps voting, each vote missing', async () => {
+test('a node that answers with errors keeps its state, and each vote is missing', async () => {
   const simulated = await SimulatedQuorum.voting(3);
   simulated.node(0).error = new Error("OOM command not allowed when used memory > 'maxmemory'.");
   await simulated.quorum.acquire('a', freshNonce(), 1_000);
@@ -100,7 +100,7 @@ test('a node whose scripts are flushed while it waits is prepared again', async 
   await simulated.quorum.close();
 });
 
-test('a node that cannot be looked at says why', async () => {
+test('a node that cannot be inspected reports why', async () => {
   const simulated = new SimulatedQuorum(3);
   simulated.node(0).inspect = () => Promise.reject(new Error('NOPERM no permission for info'));
   simulated.quorum.start();
@@ -112,7 +112,7 @@ test('a node that cannot be looked at says why', async () => {
   await simulated.quorum.close();
 });
 
-test('a connection that is lost while the node is looked at leaves no second look behind', async () => {
+test('a connection that is lost during an inspection leaves no second one behind', async () => {
   const simulated = await SimulatedQuorum.voting(3);
   const node = simulated.node(0);
   node.hang();
@@ -125,13 +125,13 @@ test('a connection that is lost while the node is looked at leaves no second loo
   await simulated.pass(200);
   node.sent.length = 0;
   await simulated.pass(10_000, 50);
-  // One look takes two steps, and they are at least 750 ms apart.
+  // An inspection takes two steps, and they are at least 750 ms apart.
   expect(node.sent.length).toBeLessThan(2 * 15);
   expect(node.sent.length).toBeGreaterThan(2 * 6);
   await simulated.quorum.close();
 });
 
-test('of two names of one Redis, only the first votes, and the other says why', async () => {
+test('of two names of one Redis only the first votes, and the other reports why', async () => {
   const simulated = await SimulatedQuorum.voting(3);
   const [one, other] = [simulated.node(0), simulated.node(1)];
   other.disconnect('ECONNRESET');
@@ -145,14 +145,14 @@ test('of two names of one Redis, only the first votes, and the other says why', 
     to: 'duplicate',
     why: expect.stringMatching('same Redis as n0'),
   });
-  // It would unmark, or mark, the node that votes.
+  // Either step would change the node that votes.
   expect(other.sent.filter((step) => /mark|recall/.test(step))).toEqual([]);
   expect(await simulated.quorum.acquire('a', freshNonce(), 1_000)).toMatchObject({ kind: 'granted' });
   // The name leads to another Redis now.
   Reflect.deleteProperty(other, 'inspect');
   await simulated.pass(1_500);
   expect(simulated.states).toEqual(['voting', 'voting', 'voting']);
-  // And the node that voted for that Redis has gone: the next one may speak for it.
+  // The node that voted for that Redis has left, so the next one may vote for it.
   const { run } = await one.inspect();
   one.disconnect('ECONNRESET');
   other.inspect = async () => ({ run });
@@ -161,7 +161,7 @@ test('of two names of one Redis, only the first votes, and the other says why', 
   await simulated.quorum.close();
 });
 
-test('a node that refuses votes says why, is still asked, and votes again', async () => {
+test('a node that refuses votes reports why, is still asked, and votes again', async () => {
   const simulated = await SimulatedQuorum.voting(3);
   const node = simulated.node(0);
   node.error = Object.assign(new Error('Redis is full'), { name: 'Refused' });
@@ -175,7 +175,7 @@ test('a node that refuses votes says why, is still asked, and votes again', asyn
   expect(simulated.states[0]).toBe('voting');
   node.error = Object.assign(new Error('Redis is full'), { name: 'Refused' });
   await simulated.quorum.acquire('c', freshNonce(), 1_000);
-  // Nothing was asked meanwhile, so nothing says that it still refuses.
+  // Nothing was asked meanwhile, so nothing shows that it still refuses.
   await simulated.pass(12_000);
   expect(simulated.states[0]).toBe('voting');
   await simulated.quorum.close();

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { within } from '../../../src/quorum/within.js';
 import { ManualClock } from '../../support/manual-clock.js';
 
-test('the result, the error, or neither in time', async () => {
+test('returns the result, the error, or the timeout', async () => {
   const clock = new ManualClock();
   expect(await within(clock, 10, async () => 7)).toEqual({ kind: 'done', value: 7 });
   expect(await within(clock, 10, () => Promise.reject(new Error('no')))).toEqual({
@@ -15,14 +15,14 @@ test('the result, the error, or neither in time', async () => {
   expect(clock.timers).toBe(0);
 });
 
-test('a step that throws at once has failed', async () => {
+test('a step that throws synchronously has failed', async () => {
   const thrown = within(new ManualClock(), 10, () => {
     throw new Error('at once');
   });
   expect(await thrown).toEqual({ kind: 'failed', why: 'at once' });
 });
 
-test('a reply that stands in the socket when the timer fires is taken', async () => {
+test('a reply that is in the socket when the timer fires counts', async () => {
   const clock = new ManualClock();
   let reply: (value: string) => void = () => {};
   clock.turn = () => {
@@ -35,12 +35,12 @@ test('a reply that stands in the socket when the timer fires is taken', async ()
   expect(await outcome).toEqual({ kind: 'done', value: 'late, but here' });
 });
 
-test('what comes after the time-out is dropped, an error too', async () => {
+test('what comes after the timeout is dropped, even an error', async () => {
   const clock = new ManualClock();
   let fail: (error: Error) => void = () => {};
   const outcome = within(clock, 10, () => new Promise((_, reject) => (fail = reject)));
   clock.advance(10);
   await outcome;
-  fail(new Error('nobody listens'));
+  fail(new Error('no listener'));
   await new Promise((resolve) => setImmediate(resolve));
 });

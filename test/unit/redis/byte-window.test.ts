@@ -1,14 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { ByteWindow } from '../../../src/redis/byte-window.js';
 
-/** A window, what was sent through it in its order, and what is under way. */
+/** A window, what was sent through it in order, and what is under way. */
 class WindowTrial {
   readonly window = new ByteWindow(100);
   readonly sent: string[] = [];
   readonly #underWay = new Map<string, { resolve(): void; reject(error: Error): void }>();
   readonly errors: unknown[] = [];
 
-  /** `name` begins with its namespace. */
+  /** The first letter of `name` is its namespace. */
   send(name: string, bytes: number): void {
     const sent = () => {
       this.sent.push(name);
@@ -17,7 +17,7 @@ class WindowTrial {
     this.window.run(name.charAt(0), () => bytes, sent).catch((error) => this.errors.push(error));
   }
 
-  /** The reply of one comes, and what that lets pass is sent. */
+  /** The reply to a call arrives, and the calls that fit now are sent. */
   async reply(name: string, error?: Error): Promise<void> {
     const call = this.#underWay.get(name);
     if (error === undefined) call?.resolve();
@@ -27,20 +27,20 @@ class WindowTrial {
 }
 
 describe('a window of bytes', () => {
-  it('sends at once what fits, and the rest in its order as replies come', async () => {
+  it('sends at once what fits, and the rest in order as replies come', async () => {
     const trial = new WindowTrial();
     for (const at of [1, 2, 3, 4]) trial.send(`a${at}`, 50);
     expect(trial.sent).toEqual(['a1', 'a2']);
     await trial.reply('a2');
     expect(trial.sent).toEqual(['a1', 'a2', 'a3']);
-    // What fits does not overtake.
+    // Later calls do not overtake, even if they fit.
     trial.send('a5', 0);
     expect(trial.sent).toHaveLength(3);
     await trial.reply('a1');
     expect(trial.sent).toEqual(['a1', 'a2', 'a3', 'a4', 'a5']);
   });
 
-  it('holds exactly its bytes', () => {
+  it('holds exactly its number of bytes', () => {
     const trial = new WindowTrial();
     trial.send('a1', 99);
     trial.send('a2', 1);
@@ -48,7 +48,7 @@ describe('a window of bytes', () => {
     expect(trial.sent).toEqual(['a1', 'a2']);
   });
 
-  it('lets one larger than itself pass alone', async () => {
+  it('lets a call that is larger than the window pass alone', async () => {
     const trial = new WindowTrial();
     trial.send('a1', 500);
     trial.send('a2', 500);
@@ -57,7 +57,7 @@ describe('a window of bytes', () => {
     expect(trial.sent).toEqual(['a1', 'a2']);
   });
 
-  it('lets one of each namespace pass, and then each in turn', async () => {
+  it('lets one call of each namespace pass, and then the namespaces in turn', async () => {
     const trial = new WindowTrial();
     for (const name of ['a1', 'a2', 'a3', 'b1', 'b2', 'b3', 'c1']) trial.send(name, 60);
     expect(trial.sent).toEqual(['a1', 'b1', 'c1']);
@@ -69,7 +69,7 @@ describe('a window of bytes', () => {
     expect(trial.sent).toEqual(['a1', 'b1', 'c1', 'a2', 'b2', 'a3', 'b3']);
   });
 
-  it('gives the place of a call that failed to the next, and is empty in the end', async () => {
+  it('gives the room of a failed call to the next, and is empty in the end', async () => {
     const trial = new WindowTrial();
     for (let at = 1; at <= 3; at += 1) trial.send(`a${at}`, 100);
     await trial.reply('a1', new Error('no reply'));

@@ -13,7 +13,7 @@ import { RedisServer } from '../../support/redis-server.js';
 import { LONG_MS, StoreTrial } from '../../support/store-trial.js';
 import { until } from '../../support/until.js';
 
-test('tries to connect come further apart, up to a second, and no two replicas in step', () => {
+test('connection attempts come at growing intervals, up to a second, and replicas do not retry in step', () => {
   for (let tries = 1; tries < 50; tries++) {
     const fullMs = Math.min(1000, 50 * 2 ** (tries - 1));
     expect(retryMs(tries)).toBeGreaterThanOrEqual(fullMs / 2);
@@ -30,7 +30,7 @@ function answers(connection: StoreConnection): Promise<boolean> {
   );
 }
 
-/** What the call is rejected with. */
+/** The error that the call is rejected with. */
 function rejection(call: Promise<unknown>): Promise<Error> {
   return call.then(
     () => {
@@ -73,13 +73,13 @@ describeWithRedis('the connection to the store', () => {
     expect(await store.read('a')).toEqual({ fence: 0, valueFence: 0 });
   });
 
-  test('runs a step also after the server has forgotten its scripts', async () => {
+  test('runs a step even after the server has forgotten its scripts', async () => {
     await store.read('a');
     await admin.script('FLUSH');
     expect(await store.read('a')).toEqual({ fence: 0, valueFence: 0 });
   });
 
-  test('rejects steps at once while there is no server, and goes on when it is back', async () => {
+  test('rejects steps at once while there is no server, and works again when it is back', async () => {
     await server.kill();
     await until(() => errors.length > 0);
     const error = await rejection(store.read('a'));
@@ -89,7 +89,7 @@ describeWithRedis('the connection to the store', () => {
     expect(await store.read('a')).toEqual({ fence: 0, valueFence: 0 });
   });
 
-  test('rejects a step whose connection breaks under it, and never sends it again', async () => {
+  test('rejects a step whose connection breaks, and never sends it again', async () => {
     const patientErrors: string[] = [];
     const patient = new StoreConnection(server.address, {
       ...MUCH_PATIENCE,
@@ -104,7 +104,7 @@ describeWithRedis('the connection to the store', () => {
     });
     await until(async () => /dibs-store.*flags=[a-zA-Z]*b/.test(String(await admin.client('LIST'))));
     await server.kill();
-    // A first try to connect again has failed: a caller that keeps the step for later has kept it by now.
+    // A reconnect has failed. A client that keeps the step for later would have kept it by now.
     await until(() => patientErrors.some((why) => why.includes('ECONNREFUSED')));
     expect(settled).toBeInstanceOf(StoreUnavailable);
     await server.restart();
@@ -113,7 +113,7 @@ describeWithRedis('the connection to the store', () => {
     patient.close();
   });
 
-  test('waits for a server that is late, and nothing is sent twice', async () => {
+  test('waits for a late server, and sends nothing twice', async () => {
     server.hang();
     const reads = Promise.all(Array.from({ length: 20 }, () => store.read('a')));
     const invalidated = store.invalidate('late', { mode: 'delete', keepMs: 10_000 });
@@ -122,11 +122,11 @@ describeWithRedis('the connection to the store', () => {
     server.resume();
     expect(await reads).toHaveLength(20);
     const { fence } = await invalidated;
-    // Another one would have raised it.
+    // A second invalidation would have raised it.
     expect((await store.read('late')).fence).toBe(fence);
   });
 
-  test('of a server that hangs costs all callers one silence together', async () => {
+  test('makes all callers of a hanging server wait for one silence together', async () => {
     server.hang();
     const startedMs = performance.now();
     const first = await Promise.all(Array.from({ length: 20 }, () => rejection(store.read('a'))));
@@ -134,13 +134,13 @@ describeWithRedis('the connection to the store', () => {
     for (const error of first) expect(error).toMatchObject({ name: 'StoreUnavailable', how: 'silent' });
     expect(waitedMs).toBeGreaterThan(PATIENCE.silenceMs - 100);
     expect(connection.silent).toBe(true);
-    // A caller that comes now does not have to wait: no timer is in the way, only what is due already.
+    // A new caller does not have to wait: no timer is involved, only what is due already.
     let settled = 0;
     const later = Array.from({ length: 20 }, () => rejection(store.read('a')).then(() => settled++));
     await new Promise((resolve) => setImmediate(resolve));
     expect(settled).toBe(20);
     await Promise.all(later);
-    // After twice the time it is as good as gone.
+    // After twice that time the server counts as gone.
     await until(async () => ((await rejection(store.read('a'))) as { how?: string }).how === 'gone');
     expect(performance.now() - startedMs).toBeGreaterThan(2 * PATIENCE.silenceMs - 200);
 
@@ -150,13 +150,13 @@ describeWithRedis('the connection to the store', () => {
     expect(await store.read('a')).toEqual({ fence: 0, valueFence: 0 });
   });
 
-  test('is not silent while something comes on another connection', async () => {
+  test('is not silent while something arrives on another connection', async () => {
     const brisk = new StoreConnection(server.address, { ...PATIENCE, silenceMs: 300 });
     await until(() => answers(brisk));
     server.hang();
     const read = rejection(new RedisValueStore(brisk).read('a'));
     const wakes = setInterval(() => brisk.heard(), 50);
-    // The connection itself is made anew. That is no word about the store.
+    // The connection is replaced. That does not concern the store.
     expect(await read).toMatchObject({ how: 'late' });
     expect(brisk.silent).toBe(false);
     clearInterval(wakes);
@@ -164,7 +164,7 @@ describeWithRedis('the connection to the store', () => {
     brisk.close();
   });
 
-  test('makes a connection that stays silent anew', async () => {
+  test('replaces a connection that stays silent', async () => {
     const before = await admin.client('LIST');
     const idBefore = /id=(\d+) .*name=dibs-store/.exec(String(before))?.[1];
     server.hang();
@@ -187,7 +187,7 @@ describeWithRedis('the connection to the store', () => {
     brisk.close();
   });
 
-  test('calls a full store unavailable where a step needs room, and still gives back and invalidates', async () => {
+  test('reports a full store as unavailable to steps that need room, and still releases and invalidates', async () => {
     const trial = new StoreTrial({
       store,
       channel: new MemoryWakeChannel(),
@@ -214,7 +214,7 @@ describeWithRedis('the connection to the store', () => {
     expect((await trial.arm('n3')).armed).toBe(true);
   });
 
-  test('calls a replica that refuses writes unavailable', async () => {
+  test('reports a replica that refuses writes as unavailable', async () => {
     await admin.replicaof('127.0.0.1', '1');
     const error = await rejection(store.invalidate('a', { mode: 'delete', keepMs: 1 }));
     await admin.replicaof('NO', 'ONE');
@@ -222,13 +222,13 @@ describeWithRedis('the connection to the store', () => {
     expect(error.message).toContain('READONLY');
   });
 
-  test('calls a server whose snapshots fail unavailable', async () => {
+  test('reports a server whose snapshots fail as unavailable', async () => {
     const failing = await RedisServer.start();
     const failingAdmin = new Redis(failing.url);
     const failingConnection = new StoreConnection(failing.address, PATIENCE);
     await until(() => answers(failingConnection));
     await failingAdmin.config('SET', 'save', '1000 1000');
-    // Nothing can be written into a folder that is gone.
+    // Nothing can be written into a missing folder.
     rmSync(failing.dir, { recursive: true });
     await failingAdmin.bgsave();
     await until(async () =>
@@ -243,7 +243,7 @@ describeWithRedis('the connection to the store', () => {
     expect(error.message).toContain('MISCONF');
   });
 
-  test('looks for the master where a gathered step learns that this server only reads', async () => {
+  test('looks for the master when a gathered step learns that this server is read-only', async () => {
     const readOnly = await RedisServer.start();
     let ready = 0;
     const onReady = () => {
@@ -268,7 +268,7 @@ describeWithRedis('the connection to the store', () => {
     await readOnly.stop();
   });
 
-  test('tells of something foreign under the name of a key, without the command and its secrets', async () => {
+  test('reports a foreign value under the name of a key, without the command and its secrets', async () => {
     await admin.set(recordKey('a'), 'not a hash');
     const error = await rejection(
       store.extend('a', {
@@ -286,7 +286,7 @@ describeWithRedis('the connection to the store', () => {
     expect(JSON.stringify({ ...error })).not.toContain('s3cret');
   });
 
-  test('closed, rejects what waits and what comes, and leaves no connection', async () => {
+  test('rejects waiting and new steps once it is closed, and leaves no connection', async () => {
     server.hang();
     const waiting = rejection(store.read('a'));
     connection.close();

@@ -4,7 +4,7 @@ import { lockTrials, storeTrials } from '../../../src/redis/examination.js';
 
 const PAGE = readFileSync('deploy/operations/redis-acl.md', 'utf8');
 
-/** The commands that the page grants. */
+/** The commands that the page grants to the user. */
 function granted(user: string): string[] {
   const [, rule = ''] = new RegExp(`^user ${user} (.*)$`, 'm').exec(PAGE) ?? [];
   return [...rule.matchAll(/ \+([\w|]+)/g)].map(([, command = '']) => command);
@@ -14,17 +14,17 @@ it.each([
   ['dibs-lock', lockTrials('id'), []],
   // The end-to-end trial subscribes.
   ['dibs-store', storeTrials('id'), ['subscribe']],
-] as const)('tries each command that the page grants to %s, and no other', (user, trials, elsewhere) => {
+] as const)('tries each command that the page grants to %s, and no others', (user, trials, elsewhere) => {
   const tried = trials.map(([right]) => right).filter((right) => !right.startsWith('the key '));
   expect([...tried, ...elsewhere].sort()).toEqual(granted(user).sort());
 });
 
-it('writes nothing that would stay if the trial were cut off', () => {
+it('leaves nothing behind if the trial is interrupted', () => {
   for (const trials of [lockTrials('id'), storeTrials('id')]) {
     const [, ...set] = trials.find(([right]) => right === 'set') ?? [];
     expect(set).toEqual(['set', expect.any(String), 1, 'PX', 10_000]);
     const writes = trials.findIndex(([right]) => right === 'set');
-    // Before the string is there, a hash or a sorted set would be made.
+    // Before the string exists, other commands would create a hash or a sorted set.
     expect(trials.slice(0, writes).map(([right]) => right)).toEqual([
       'ping',
       'info',

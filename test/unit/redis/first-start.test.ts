@@ -26,23 +26,23 @@ describeWithRedis('the claim of a first start', () => {
     await server.stop();
   });
 
-  test('is given once, to one caller', async () => {
+  test('is granted once, to one caller', async () => {
     const claims = connections.map((connection) => new RedisFirstStart(connection, 'a group', true));
     const given = await Promise.all([...claims, ...claims].map((claim) => claim.claimFirstStart()));
     expect(given.filter((first) => first)).toHaveLength(1);
     expect(await claims[0]?.claimFirstStart()).toBe(false);
   });
 
-  test('is one for each group, and each fleet remembers what the other kind would ask for', async () => {
+  test('is separate for each group, and is remembered if a fleet changes between one group and several', async () => {
     const [connection] = connections as [StoreConnection];
     await server.command('FLUSHALL');
     const claim = (group: string, isOnly: boolean) =>
       new RedisFirstStart(connection, group, isOnly).claimFirstStart();
-    // A fleet with one group, which gets another.
+    // A fleet with one group gets another.
     expect(await claim('one', true)).toBe(true);
     expect(await claim('one', false)).toBe(false);
     expect(await claim('other', false)).toBe(true);
-    // And one with two groups, which goes on with one of its own, or with new nodes.
+    // A fleet with two groups continues with one of them, or with new nodes.
     await server.command('FLUSHALL');
     expect(await claim('one', false)).toBe(true);
     expect(await claim('other', false)).toBe(true);
@@ -50,7 +50,7 @@ describeWithRedis('the claim of a first start', () => {
     expect(await claim('new', true)).toBe(false);
   });
 
-  test('rejects when the store is not there', async () => {
+  test('rejects if the store is not there', async () => {
     await server.kill();
     await expect(new RedisFirstStart(connections[0]!, 'a group', true).claimFirstStart()).rejects.toThrow();
   });

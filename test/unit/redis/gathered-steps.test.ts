@@ -5,7 +5,7 @@ import { publishScript, readScript } from '../../../src/redis/value-scripts.js';
 
 const foreign = Object.assign(new Error('WRONGTYPE'), { name: 'ReplyError' });
 
-/** A connection that shows each call as its script and its keys, and answers each step with its key. */
+/** A connection that records each call as its script and its keys, and answers each step with its key. */
 class ShownConnection {
   readonly calls: string[] = [];
   isCluster = false;
@@ -45,7 +45,7 @@ function gathering() {
 const sizes = (calls: readonly string[]) => calls.map((call) => call.split(' ').length - 1);
 
 describe('the steps of a turn', () => {
-  test('leave when it ends, one call for each script, and each gets the reply of its own', async () => {
+  test('are sent at its end, one call for each script, and each step gets its own reply', async () => {
     const { read, publish, calls } = gathering();
     const asked = [read('a'), publish('b'), read('c'), publish('d')];
     await Promise.resolve();
@@ -62,7 +62,7 @@ describe('the steps of a turn', () => {
     expect(calls).toEqual(['read a c', 'publish b', 'publish a', 'read b', 'publish b']);
   });
 
-  test('are sent before what else is sent for their key, and wait beside that of others', async () => {
+  test('are sent before other requests for their key, and wait during requests for other keys', async () => {
     const { steps, read, calls } = gathering();
     const asked = read('a');
     steps.sendBefore('b');
@@ -72,7 +72,7 @@ describe('the steps of a turn', () => {
     expect(await asked).toBe('a');
   });
 
-  test('are each a call of its own on a cluster, sent at once', () => {
+  test('are separate calls on a cluster, sent at once', () => {
     const { connection, read, calls } = gathering();
     connection.isCluster = true;
     void read('a');
@@ -82,7 +82,7 @@ describe('the steps of a turn', () => {
 });
 
 describe('an error', () => {
-  test('of one step is that of this step', async () => {
+  test('of one step affects that step only', async () => {
     const { read } = gathering();
     const [before, failed, behind] = await Promise.allSettled([read('a'), read('foreign'), read('b')]);
     expect(before).toMatchObject({ value: 'a' });
@@ -90,7 +90,7 @@ describe('an error', () => {
     expect(behind).toMatchObject({ value: 'b' });
   });
 
-  test('of the call is that of each step', async () => {
+  test('of the call affects each step', async () => {
     const { connection, read } = gathering();
     connection.failsWith = new Error('gone');
     const settled = await Promise.allSettled([read('a'), read('b')]);
@@ -110,7 +110,7 @@ describe('a call', () => {
     }
   });
 
-  test('has at most 64 KiB, with 512 bytes for each step besides its value', async () => {
+  test('has at most 64 KiB, with 512 bytes for each step plus its value', async () => {
     for (const [last, expected] of [
       [16_384 - 2_048, [4]],
       [16_384 - 2_047, [3, 1]],
@@ -122,7 +122,7 @@ describe('a call', () => {
     }
   });
 
-  test('is not shared by a step of more than 16 KiB, and nothing for its key overtakes it', async () => {
+  test('has no step above 16 KiB together with others, and no step overtakes one for the same key', async () => {
     for (const [bytes, expected] of [
       [16_384, ['publish a b b c']],
       [16_385, ['publish a', 'publish b', 'publish b c']],
@@ -134,7 +134,7 @@ describe('a call', () => {
   });
 });
 
-test('the parts of a gathered script name no keys and no arguments, for they are there once for all steps', () => {
+test('the parts of a gathered script use no keys and no arguments, because they exist once for all steps', () => {
   for (const script of [readScript, publishScript]) {
     const parts = script.source.slice(0, script.source.indexOf('local function step('));
     expect(script).toBeInstanceOf(GatheredScript);

@@ -21,7 +21,7 @@ async function takeOne(
 
 const silent = { connected: () => {}, disconnected: () => {} };
 
-test('is what the quorum calls a lock node, and is named without its password', async () => {
+test('implements LockNode, and its name has no password', async () => {
   const node: LockNode = new RedisLockNode(
     {
       ...{ kind: 'single', tls: false, host: '127.0.0.1', port: 7001, db: 0 },
@@ -33,7 +33,7 @@ test('is what the quorum calls a lock node, and is named without its password', 
   await node.close();
 });
 
-test('says why it cannot connect, again and again, until it is closed', async () => {
+test('reports why it cannot connect, repeatedly, until it is closed', async () => {
   const node = new RedisLockNode(
     {
       ...{ kind: 'single', tls: false, host: '127.0.0.1', port: await freePort(), db: 0 },
@@ -70,13 +70,13 @@ describeWithRedis('a lock node', () => {
       await test(node, run, server);
     });
 
-  test('does not vote for another run than the one that its marker names', () =>
+  test('does not vote for a run other than the one that its marker names', () =>
     withNode(async (node) => {
       await node.prepare();
       const { run } = await node.inspect();
       expect(await takeOne(node, 'acquire', run, 'a', 'n')).toBe('unmarked');
       const memory = await node.recall(run, 60_000);
-      if (memory.kind === 'marked') throw new Error('it is new');
+      if (memory.kind === 'marked') throw new Error('expected a new node');
       expect(await node.mark(run, `${memory.since}0`, true)).toBe(false);
       expect(await node.mark(`${run}x`, memory.since, true)).toBe(false);
       expect(await node.mark(run, memory.since, false)).toBe(false);
@@ -90,40 +90,40 @@ describeWithRedis('a lock node', () => {
       expect(await takeOne(node, 'acquire', run, 'b', 'n')).toBe('unmarked');
     }));
 
-  test('does not take what it waited in another run for its wait: an old snapshot brings that along', () =>
+  test('does not count a wait in another run, which an old snapshot may contain', () =>
     withNode(async (node) => {
       await node.prepare();
       const before = await node.recall('an-old-run', 50);
-      if (before.kind === 'marked') throw new Error('it is new');
+      if (before.kind === 'marked') throw new Error('expected a new node');
       await new Promise((resolve) => setTimeout(resolve, 60));
       const memory = await node.recall('a-new-run', 60_000);
-      if (memory.kind === 'marked') throw new Error('it is new');
+      if (memory.kind === 'marked') throw new Error('expected a new node');
       expect(memory.since).not.toBe(before.since);
       expect(memory.leftMs).toBeGreaterThan(0);
       expect(await node.mark('a-new-run', before.since, false)).toBe(false);
       expect(await node.mark('a-new-run', memory.since, false)).toBe(false);
     }));
 
-  test('does not take a marker of another run for none, not even at a first start', () =>
+  test('does not take a marker of another run for none, even at a first start', () =>
     withNode(async (node) => {
       await node.prepare();
       const { run } = await node.inspect();
       const before = await node.recall('an-old-run', 1);
-      if (before.kind === 'marked') throw new Error('it is new');
+      if (before.kind === 'marked') throw new Error('expected a new node');
       expect(await node.mark('an-old-run', before.since, true)).toBe(true);
       const memory = await node.recall(run, 60_000);
       expect(memory).toMatchObject({ kind: 'waiting', blank: false });
       if (memory.kind === 'waiting') expect(await node.mark(run, memory.since, true)).toBe(false);
     }));
 
-  test('says that it is unprepared instead of taking the source', () =>
+  test('reports that it is unprepared instead of accepting the source', () =>
     withNode(async (node) => {
       expect(await takeOne(node, 'acquire', 'run', 'a', 'n')).toBe('unprepared');
       expect(await takeOne(node, 'extend', 'run', 'a', 'n')).toBe('unprepared');
       await expect(node.free([{ id: 'a', nonce: 'n' }])).resolves.toBeUndefined();
     }));
 
-  test('an error is that of its step, and says why', () =>
+  test('an error belongs to its step, and tells why', () =>
     withMarked(async (node, run, server) => {
       const other = new Redis(server.url);
       await other.lpush('dibs:lock:b', 'foreign');
@@ -136,14 +136,14 @@ describeWithRedis('a lock node', () => {
       other.disconnect();
     }));
 
-  test('takes the steps of a call in their order', () =>
+  test('applies the steps of a call in order', () =>
     withMarked(async (node, run) => {
       const step = (kind: TakeStep['kind'], nonce: string) => ({ kind, id: 'a', nonce, ttlMs: 60_000 });
       const steps = [step('acquire', 'n'), step('extend', 'm'), step('acquire', 'm'), step('extend', 'n')];
       expect(await node.take(run, steps)).toEqual(['done', 'held', 'held', 'done']);
     }));
 
-  test('a full node refuses what takes, with its reason, and frees', () =>
+  test('a full node refuses to take locks, with its reason, and still frees them', () =>
     withMarked(async (node, run, server) => {
       const other = new Redis(server.url);
       await takeOne(node, 'acquire', run, 'a', 'n');
@@ -158,7 +158,7 @@ describeWithRedis('a lock node', () => {
       other.disconnect();
     }));
 
-  test('keys as long as they may be, and as many as a call has', () =>
+  test('accepts keys of the greatest length, and as many as a call may have', () =>
     withMarked(async (node, run) => {
       const steps = Array.from({ length: 128 }, (_, at) => ({
         kind: 'acquire' as const,
@@ -170,7 +170,7 @@ describeWithRedis('a lock node', () => {
       expect(await node.take(run, steps)).toEqual(Array(128).fill('held'));
     }));
 
-  test('writes what was sent before it closes', async () => {
+  test('sends its requests before it closes', async () => {
     const server = await RedisServer.start();
     const [node, other] = [
       new RedisLockNode(server.address, PATIENCE),

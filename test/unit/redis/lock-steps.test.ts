@@ -19,11 +19,11 @@ test('each step has its own reply, and each error its own text', () => {
     'unmarked',
     expect.objectContaining({ name: 'Refused', message: expect.stringContaining('OOM of the first') }),
     expect.objectContaining({ name: 'Refused', message: expect.stringContaining('READONLY of the second') }),
-    // Its meaning is unknown, so it is no vote, and no refusal either.
+    // Its meaning is unknown, so it is neither a vote nor a refusal.
     expect.objectContaining({ name: 'Error' }),
   ]);
 });
 
-test('a reply that is too short leaves no step without an answer', () => {
+test('a reply that is too short still gives each step an answer', () => {
   expect(readTakes(Buffer.from('1'), 2)).toEqual(['done', expect.any(Error)]);
 });

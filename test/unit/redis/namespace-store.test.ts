@@ -2,13 +2,13 @@ import { describe, expect, it } from 'vitest';
 import { RedisNamespaceStore } from '../../../src/redis/namespace-store.js';
 import { parseNamespaceWake } from '../../../src/redis/wake-channel.js';
 
-/** A store over replies that the test makes up. */
+/** A store over a made-up reply. */
 function over(reply: unknown) {
   const sent: unknown[][] = [];
   const client = {
     callBuffer: async (_command: string, args: unknown[]) => {
       sent.push(args);
-      // Of one step.
+      // The replies of one step.
       return [reply];
     },
   };
@@ -19,13 +19,13 @@ function over(reply: unknown) {
 const text = (value: string) => Buffer.from(value);
 
 describe('a namespace on Redis', () => {
-  it('is one hash, whose name nothing that a user writes can break out of', async () => {
+  it('is one hash, and no name that a user chooses can break out of its key', async () => {
     const { store, sent } = over([text('id'), text('3'), null, null, 1_000, 50, 0, text('')]);
     await store.read('a.b', []);
     expect(sent[0]?.slice(1)).toEqual([1, 'dibs:{YS5i}', '[]', '']);
   });
 
-  it('makes nothing last longer by a clock that was set back', async () => {
+  it('prolongs nothing if the clock was set back', async () => {
     const { store } = over([
       text('id'),
       text('3'),
@@ -54,7 +54,7 @@ describe('a namespace on Redis', () => {
 });
 
 describe('the wake of a namespace', () => {
-  it('names it, and what happened', () => {
+  it('names the namespace and what happened', () => {
     expect(parseNamespaceWake('tags:17:YS5i')).toEqual({ kind: 'tags', namespace: 'a.b' });
     expect(parseNamespaceWake('room:0:YS5i')).toEqual({ kind: 'room', namespace: 'a.b' });
   });

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { ReadSizes } from '../../../src/redis/read-sizes.js';
 
-it('takes an unknown namespace for one of small values, and then follows what came', () => {
+it('an unknown namespace counts as one of small values, and then follows the sizes that came', () => {
   const sizes = new ReadSizes();
   expect(sizes.expected('n')).toBe(512);
   sizes.came('n', 1_000);
@@ -9,7 +9,7 @@ it('takes an unknown namespace for one of small values, and then follows what ca
   expect(sizes.expected('another')).toBe(512);
 });
 
-it('rises at once, and falls slowly', () => {
+it('the expected size rises at once and falls slowly', () => {
   const sizes = new ReadSizes();
   sizes.came('n', 1_000);
   sizes.came('n', 9_000);
@@ -18,7 +18,7 @@ it('rises at once, and falls slowly', () => {
   expect(sizes.expected('n')).toBe(8_000);
 });
 
-it('learns nothing from a read without a value', () => {
+it('a read without a value changes nothing', () => {
   const sizes = new ReadSizes();
   sizes.came('n', undefined);
   expect(sizes.expected('n')).toBe(512);
@@ -27,7 +27,7 @@ it('learns nothing from a read without a value', () => {
   expect(sizes.expected('n')).toBe(1_000_000);
 });
 
-it('remembers 256 namespaces, those that were read last', () => {
+it('the 256 namespaces that were read last are remembered', () => {
   const sizes = new ReadSizes();
   for (let at = 0; at < 256; at += 1) sizes.came(`n${at}`, 1);
   sizes.came('n0', 1);

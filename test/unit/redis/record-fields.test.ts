@@ -16,7 +16,7 @@ describe('the fields of a record', () => {
     expect(readFileSync(new URL('value-arm.lua', scripts), 'utf8')).toContain('fields_of(KEYS[1])');
   });
 
-  test('are explained by the page of what is in the store', () => {
+  test('are explained on the page about the layout of the store', () => {
     const page = readFileSync(new URL('../layout.md', scripts), 'utf8');
     const explained = new Set([...page.matchAll(/^\| `(\w+)` \|/gm)].map((match) => match[1]));
     expect([...explained].sort()).toEqual(
@@ -39,7 +39,7 @@ describe('the fields of a record', () => {
       '\u0000',
       '<html>',
     ],
-  ])('of a lease and of its tags are JSON, whatever a caller calls itself: %j', (text) => {
+  ])('of a lease and its tags are JSON, whatever text a caller sends: %j', (text) => {
     for (const name of ['holder', 'traceparent', 'requestKey']) {
       const plain = {
         leaseMs: 1_234.5,
@@ -55,7 +55,7 @@ describe('the fields of a record', () => {
     expect(encodeTags([])).toBe('[]');
   });
 
-  test('decode to a value that keeps no more memory than its own', () => {
+  test('are decoded to a value that keeps no memory except its own bytes', () => {
     const socketRead = Buffer.alloc(65_536, 'x');
     const reply: (Buffer | number | null)[] = RECORD_FIELDS.map(() => null);
     reply[RECORD_FIELDS.indexOf('servable_until')] = Buffer.from('2000');

@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis';
 import { expect, it } from 'vitest';
 import { ReplyWatch } from '../../../src/redis/reply-watch.js';
 
-/** What the watch sees of an ioredis client. */
+/** What the watch uses of an ioredis client. */
 function trial() {
   const stream = Object.assign(new EventEmitter(), { destroy: (why: Error) => broken.push(why.message) });
   const broken: string[] = [];
@@ -24,7 +24,7 @@ function trial() {
   return { watch, queue, arrive, broken, heard: () => heard };
 }
 
-it('counts only while a reply is owed, and anew for each reply', () => {
+it('counts only while a reply is owed, and starts again with each reply', () => {
   const { watch, queue } = trial();
   expect([watch.passed(50), watch.owes]).toEqual([0, false]);
   queue.push({});
@@ -39,7 +39,7 @@ it('counts only while a reply is owed, and anew for each reply', () => {
   expect(watch.passed(50)).toBe(0);
 });
 
-it('lets a large reply take as long as it needs, at 64 KiB a second and no less', () => {
+it('allows a large reply the time that it needs at 64 KiB a second, and no more', () => {
   const steady = trial();
   steady.queue.push({});
   for (let ms = 0; ms < 60_000; ms += 100) {

@@ -6,7 +6,7 @@ const keys = { record: 'a key' };
 const args = { group: 'g', hold_ms: 9, keep_ms: 4, alone: 3, expires_in_ms: 2, nonce: 'one' };
 const ordered = [1, 'a key', 'one', 2, 3, 4, 9, 'g'];
 
-/** A client that answers each call with the next of `answers`, and remembers what it was asked. */
+/** A client that answers each call with the next of `answers`, and records the calls. */
 class ScriptedClient implements ScriptClient {
   readonly asked: [string, ScriptArgument[]][] = [];
   constructor(private readonly answers: unknown[]) {}
@@ -22,13 +22,13 @@ class ScriptedClient implements ScriptClient {
 const noScript = new Error('NOSCRIPT No matching script.');
 
 describe('a script', () => {
-  test('gives its keys and arguments in the order of its header, whatever the order of the caller', async () => {
+  test('passes its keys and arguments in the order of its header, whatever the order of the caller', async () => {
     const client = new ScriptedClient(['reply']);
     expect(await extendScript.run(client, keys, args)).toBe('reply');
     expect(client.asked).toEqual([['evalsha', [extendScript.sha1, ...ordered]]]);
   });
 
-  test('sends its source along where the node does not have it, once', async () => {
+  test('sends its source if the node does not have it, once', async () => {
     const client = new ScriptedClient([noScript, 'reply']);
     expect(await extendScript.run(client, keys, args)).toBe('reply');
     expect(client.asked).toEqual([
@@ -51,7 +51,7 @@ describe('a script', () => {
     expect(client.asked).toHaveLength(1);
   });
 
-  test('tells a missing script from other errors', () => {
+  test('distinguishes a missing script from other errors', () => {
     expect(isNoScript(noScript)).toBe(true);
     expect(isNoScript(new Error('ERR NOSCRIPT'))).toBe(false);
     expect(isNoScript('NOSCRIPT')).toBe(false);

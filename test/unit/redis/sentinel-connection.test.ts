@@ -8,7 +8,7 @@ import { RedisServer } from '../../support/redis-server.js';
 import { until } from '../../support/until.js';
 
 describeWithRedis('a store behind sentinels', () => {
-  it('is found again after a failover that was told while the connection was being made anew', async () => {
+  it('is found again after a failover that is announced during a reconnect', async () => {
     const server = await RedisServer.start();
     const sentinel = await FakeSentinel.start(server.port);
     const connection = new StoreConnection(parseStoreUrl(sentinel.url), PATIENCE);
@@ -19,7 +19,7 @@ describeWithRedis('a store behind sentinels', () => {
       );
     await until(answers);
     await until(() => sentinel.subscribers > 0);
-    // The next connection asks for the master, and hears of the failover before it has the answer.
+    // The next connection asks for the master, and learns of the failover before it has the answer.
     sentinel.delayMs = 200;
     const asked = sentinel.asked;
     await server.command('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');

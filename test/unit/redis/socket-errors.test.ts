@@ -4,7 +4,7 @@ import { describeWithRedis } from '../../support/describe-with-redis.js';
 import { RedisServer } from '../../support/redis-server.js';
 
 describeWithRedis('a socket to Redis', () => {
-  it('may have two errors, as one with TLS has whose handshake is given up', async () => {
+  it('may report two errors, as with TLS when a handshake is abandoned', async () => {
     const server = await RedisServer.start();
     const client = singleClient(server.address, 0, 'test');
     const heard: string[] = [];

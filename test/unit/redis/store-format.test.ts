@@ -36,14 +36,14 @@ describeWithRedis('the format of a store', () => {
     await claimStoreFormat(connection);
   });
 
-  test.each(['2', '10', '1.5', 'one', ''])('%j is not ours', async (mark) => {
+  test.each(['2', '10', '1.5', 'one', ''])('%j belongs to another version', async (mark) => {
     await admin.set('dibs:format', mark);
     await expect(claimStoreFormat(connection)).rejects.toThrow(NewerStore);
     await expect(claimStoreFormat(connection)).rejects.toThrow(`'${mark}', and this version knows only 1: `);
     expect(await admin.get('dibs:format')).toBe(mark);
   });
 
-  test('is looked at again where another version may have marked it in between', async () => {
+  test('is read again in case another version has marked it in between', async () => {
     const calls: Promise<unknown>[] = [];
     const between = {
       call: (send: Parameters<StoreConnection['call']>[0]) => {
@@ -55,7 +55,7 @@ describeWithRedis('the format of a store', () => {
     await expect(claimStoreFormat(between)).rejects.toThrow(NewerStore);
   });
 
-  test('is taken as ours where the store is too full for a mark', async () => {
+  test('is accepted without a mark if the store is too full for one', async () => {
     await admin.config('SET', 'maxmemory', '1');
     try {
       await claimStoreFormat(connection);

@@ -23,12 +23,12 @@ it.each([
     /set DIBS_SENTINEL_USERNAME and DIBS_SENTINEL_PASSWORD/,
   ],
   ['ERR something else', /^ERR something else$/],
-])('says of %j why, and what to do', (message, said) => {
+])('%j is explained, with what to do', (message, said) => {
   expect(troubleOf(reply(message))).toMatch(said);
   expect(troubleOf(reply(message))).not.toMatch('secret');
 });
 
-it('tells a cluster by the error of its last node, and a refused SELECT by its command', () => {
+it('a cluster is explained by the error of its last node, and a refused SELECT by its command', () => {
   const failed = Object.assign(new Error('Failed to refresh slots cache.'), {
     lastNodeError: reply('NOAUTH x'),
   });
@@ -54,11 +54,11 @@ it.each([
   ],
   ["ERR unknown command 'evalsha'", false, false],
   ['NEWERROR of a later version', false, false],
-])('%j: a foreign key %s, a fault of a script %s', (message, foreign, ours) => {
+])('%j is a foreign key: %s, a fault of a script: %s', (message, foreign, ours) => {
   expect([isForeignKey(message), isFaultOfScript(message)]).toEqual([foreign, ours]);
 });
 
-it('tells a refusal of Redis from a connection that broke, and from scripts that are missing', () => {
+it('a refusal of Redis differs from a broken connection and from a missing script', () => {
   const told = (error: unknown) => {
     try {
       return throwTold(error);

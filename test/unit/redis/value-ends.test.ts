@@ -11,7 +11,7 @@ describe('the end of a large value', () => {
   beforeEach(() => void vi.useFakeTimers());
   afterEach(() => void vi.useRealTimers());
 
-  it('is a second after it may no longer be served', async () => {
+  it('comes a second after it may no longer be served', async () => {
     const forgotten: unknown[] = [];
     const ends = new ValueEnds(async (...what) => forgotten.push(what) - forgotten.length);
     ends.stored('a', 5, 2_000);
@@ -22,7 +22,7 @@ describe('the end of a large value', () => {
     expect(ends.size).toBe(0);
   });
 
-  it('is that of the last value of its key', async () => {
+  it('belongs to the last value of its key', async () => {
     const forgotten: unknown[] = [];
     const ends = new ValueEnds(async (...what) => forgotten.push(what) - forgotten.length);
     ends.stored('a', 5, 1_000);
@@ -31,7 +31,7 @@ describe('the end of a large value', () => {
     expect(forgotten).toEqual([['a', 6]]);
   });
 
-  it('is asked for again where the store has more time left, and not where it does not answer', async () => {
+  it('is requested again if the store has more time left, but not if it does not answer', async () => {
     const left = [500, 0];
     const asked: string[] = [];
     const ends = new ValueEnds(async (id) => {
@@ -45,7 +45,7 @@ describe('the end of a large value', () => {
     expect(asked).toEqual(['a', 'b', 'a']);
   });
 
-  it('is not waited for beyond 24 days, nor for more than 100,000 values', () => {
+  it('is not awaited beyond 24 days, or for more than 100,000 values', () => {
     const ends = new ValueEnds(async () => 0);
     ends.stored('a', 5, 2 ** 31 - 1_001);
     ends.stored('b', 5, 2 ** 31 - 1_000);
@@ -55,8 +55,8 @@ describe('the end of a large value', () => {
   });
 });
 
-describeWithRedis('a value that is over, on Redis', () => {
-  it('leaves the store, and only if it is over and still the one that was stored', async () => {
+describeWithRedis('an expired value on Redis', () => {
+  it('is removed from the store only if it has expired and is still the stored one', async () => {
     const under = await startRedisStore();
     const redis = new Redis(under.server.url);
     try {
@@ -81,7 +81,7 @@ describeWithRedis('a value that is over, on Redis', () => {
     }
   });
 
-  it('leaves it by itself, if it is large', async () => {
+  it('is removed by the replica if it is large', async () => {
     const under = await startRedisStore();
     const redis = new Redis(under.server.url);
     try {

@@ -18,7 +18,9 @@ describeWithRedis('one call of value-read', () => {
     await server.stop();
   });
 
-  /** Reads values of these sizes by one call. What each step brought: the size of bytes, or the number itself as text. */
+  /**
+   * Reads values of these sizes in one call. Returns for each step the number of bytes, or the reported size as text.
+   */
   async function brought(sizes: readonly number[], bytesMax: number | ''): Promise<unknown[]> {
     await client.flushall();
     const keys = sizes.map((_, at) => recordKey(`k${at}`));
@@ -35,13 +37,13 @@ describeWithRedis('one call of value-read', () => {
     return last.map((value) => (Buffer.isBuffer(value) ? value.length : `${value}`));
   }
 
-  test('moves no value larger than asked for, and tells its size', async () => {
+  test('transfers no value larger than asked for, and reports its size', async () => {
     const sizes = [10, STEP_BYTES_MAX, STEP_BYTES_MAX + 1, 20];
     expect(await brought(sizes, STEP_BYTES_MAX)).toEqual([10, STEP_BYTES_MAX, `${STEP_BYTES_MAX + 1}`, 20]);
     expect(await brought([STEP_BYTES_MAX + 1], '')).toEqual([STEP_BYTES_MAX + 1]);
   });
 
-  test('reads no value behind the first 64 KiB', async () => {
+  test('reads no further value after the first 64 KiB', async () => {
     const full = [STEP_BYTES_MAX, STEP_BYTES_MAX, STEP_BYTES_MAX, STEP_BYTES_MAX];
     expect(await brought([...full, 1, 1], STEP_BYTES_MAX)).toEqual([...full, 1, '0']);
     expect(await brought([65_537, 1, 1], STEP_BYTES_MAX)).toEqual(['65537', '0', '0']);

@@ -7,17 +7,17 @@ import { RedisValueStore } from '../../../src/redis/value-store.js';
 const VALUE = Buffer.alloc(1_048_576);
 
 interface HeldCall {
-  /** For each step: a larger value is not moved; NaN for any. */
+  /** For each step: a larger value is not transferred. NaN means no limit. */
   readonly bytesMax: readonly number[];
   readonly resolve: (replies: readonly RecordReply[]) => void;
 }
 
-/** A connection for reads whose replies come call by call, when the test says so. */
+/** A connection for reads whose replies come call by call, when the test wants them. */
 class HeldConnection {
   readonly #owed: HeldCall[] = [];
-  /** How many steps each call had that was ever sent. */
+  /** How many steps each call had, for all calls sent. */
   readonly calls: number[] = [];
-  /** So many bytes of values were under way at a time: nothing else bounds them where they are not small. */
+  /** The greatest number of values under way at a time that nothing else bounds. */
   most = 0;
   moved = 0;
 
@@ -29,7 +29,7 @@ class HeldConnection {
     const callBuffer = (_command: string, [, count, ...rest]: [string, number, ...unknown[]]) =>
       new Promise((resolve) => {
         const args = rest.slice(count);
-        // Of value-read: known_fence, bytes_max.
+        // The arguments of value-read: known_fence, bytes_max.
         const bytesMax = Array.from({ length: count }, (_, at) => Number(args[at * 2 + 1] || NaN));
         this.#owed.push({ bytesMax, resolve });
         this.calls.push(count);
@@ -39,7 +39,7 @@ class HeldConnection {
     return send({ callBuffer });
   }
 
-  /** As value-read answers, for a store with this value under each key. */
+  /** Replies as value-read does, for a store with this value under each key. */
   async reply(value: Buffer | number): Promise<void> {
     const fields = RECORD_FIELDS.map((name) => (name === 'servable_until' ? Buffer.from('2000') : null));
     const bytes = typeof value === 'number' ? 0 : value.length;
@@ -66,13 +66,13 @@ function storeOn(connection: HeldConnection): RedisValueStore {
 }
 
 describe('a burst of reads', () => {
-  it('of large values moves them through a window of bytes, each once, and says once when each is sent', async () => {
+  it('of large values transfers each once through a window of bytes, and reports once when each is sent', async () => {
     const connection = new HeldConnection();
     const store = storeOn(connection);
     const sent: number[] = [];
     const reads = Array.from({ length: 50 }, (_, at) => store.read(idOf(at), { sent: () => sent.push(at) }));
     await turn();
-    // All at once, for values that are small; the first one shows that they are not.
+    // All at once, as for small values. The first reply shows that they are large.
     expect(connection.calls).toEqual([50]);
     expect(sent).toHaveLength(50);
     while (connection.underWay > 0) await connection.reply(VALUE);
@@ -84,7 +84,7 @@ describe('a burst of reads', () => {
     expect(sent).toEqual(Array.from({ length: 50 }, (_, at) => at));
   });
 
-  it('of large values is known for one in its namespace, and asks for each only once', async () => {
+  it('of large values is recognized by its namespace, and requests each value only once', async () => {
     const connection = new HeldConnection();
     const store = storeOn(connection);
     const first = store.read(idOf(0));
@@ -100,7 +100,7 @@ describe('a burst of reads', () => {
     expect(connection.calls).toHaveLength(2 + 50);
   });
 
-  it('of large values does not lead to many at once in a namespace of which nothing is known', async () => {
+  it('of large values has few under way in a namespace of unknown sizes', async () => {
     const connection = new HeldConnection();
     const store = storeOn(connection);
     const others = (at: number) => keyOf(`namespace ${at % 2}`, `key ${at}`).id;
@@ -124,7 +124,7 @@ describe('a burst of reads', () => {
     expect(connection.calls).toHaveLength(8);
   });
 
-  it('of values of 4 KiB goes in calls that bring what is asked of them', async () => {
+  it('of values of 4 KiB uses calls that return all their values', async () => {
     const connection = new HeldConnection();
     const store = storeOn(connection);
     const first = store.read(idOf(0));
@@ -141,7 +141,7 @@ describe('a burst of reads', () => {
   it.each([
     [16_384, 1],
     [16_385, 2],
-  ])('of one value of %i bytes is answered by call %i', async (bytes, calls) => {
+  ])('of one value of %i bytes takes %i calls', async (bytes, calls) => {
     const connection = new HeldConnection();
     const read = storeOn(connection).read(idOf(0));
     await turn();
@@ -150,7 +150,7 @@ describe('a burst of reads', () => {
     expect(connection.calls).toHaveLength(calls);
   });
 
-  it('of values that the replica has counts as one of small replies', async () => {
+  it('of values that the replica has counts as small replies', async () => {
     const connection = new HeldConnection();
     const store = storeOn(connection);
     const known = { fence: 5, payload: { kind: 'value', bytes: VALUE } as const };

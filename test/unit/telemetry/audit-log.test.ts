@@ -12,7 +12,7 @@ function trial() {
   return { audit, lines };
 }
 
-it('writes a line for each denial: who, what, where and for want of what', () => {
+it('a denial is logged with the identity, the method, the namespace and the missing permission', () => {
   const { audit, lines } = trial();
   audit.denied('search', 'Publish', 'catalog', 'publish');
   audit.denied('', 'GetOrLock', '', '');
@@ -26,7 +26,7 @@ it('writes a line for each denial: who, what, where and for want of what', () =>
   ]);
 });
 
-it('writes how much was invalidated, and no key', () => {
+it('an invalidation is logged with its counts, but without keys', () => {
   const { audit, lines } = trial();
   const keys = [keyOf('catalog', 'alice@example.com'), keyOf('catalog', 'bob')];
   audit.invalidated('checkout', { namespace: 'catalog', keys, tags: ['t'], all: false, mode: 'mark_stale' });

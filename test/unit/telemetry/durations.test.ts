@@ -2,11 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { Durations, RecentDurations } from '../../../src/telemetry/durations.js';
 import { percentile } from '../../support/percentile.js';
 
-/** How far a percentile may be off, as a share of the true one. */
+/** The error of a percentile, as a share of the true one, is below this. */
 const EXACT_TO = 0.05;
 
 describe('durations', () => {
-  it('tell percentiles to a twentieth, from a tenth of a millisecond to an hour', () => {
+  it('return percentiles within a twentieth, from a tenth of a millisecond to an hour', () => {
     for (const scaleMs of [0.1, 1, 30, 1_000, 60_000, 3_000_000]) {
       const durations = new Durations();
       const exact = Array.from({ length: 1_000 }, (_, n) => scaleMs * (1 + (n % 37) / 100));
@@ -19,7 +19,7 @@ describe('durations', () => {
     }
   });
 
-  it('say nothing of nothing', () => {
+  it('return nothing if there are none', () => {
     const durations = new Durations();
     expect(durations.percentileMs(0.5)).toBeUndefined();
     durations.add(5);
@@ -28,7 +28,7 @@ describe('durations', () => {
     expect(durations.count).toBe(0);
   });
 
-  it('take what is beyond their ends for the ends', () => {
+  it('count values beyond their range as its ends', () => {
     const durations = new Durations();
     durations.add(0);
     expect(durations.percentileMs(1)).toBeCloseTo(0.05, 1);

@@ -4,7 +4,7 @@ import { logLibraryOutput } from '../../../src/telemetry/library-output.js';
 let end = () => {};
 afterEach(() => end());
 
-it('logs what libraries print, with the texts of Node alone', () => {
+it('the output of libraries is logged, with the texts of Node only', () => {
   const warn = vi.fn();
   const printed = vi.spyOn(process.stderr, 'write');
   end = logLibraryOutput({ warn });
@@ -24,7 +24,7 @@ it('logs what libraries print, with the texts of Node alone', () => {
   printed.mockRestore();
 });
 
-it('restores what was there', () => {
+it('the previous output is restored', () => {
   const [before, listeners] = [console.error, process.listeners('warning')];
   logLibraryOutput({ warn: () => {} })();
   expect(console.error).toBe(before);

@@ -10,7 +10,7 @@ function limitedLog(level: LogLevel = 'debug') {
   return { log, lines, clock };
 }
 
-it('says the same ten times in ten seconds, and then how often it did not', async () => {
+it('logs the same message ten times in ten seconds, and then the number of suppressed lines', async () => {
   const { log, lines, clock } = limitedLog();
   for (let at = 0; at < 25; at += 1) log.warn({ at }, 'again');
   expect(lines).toHaveLength(10);
@@ -24,7 +24,7 @@ it('says the same ten times in ten seconds, and then how often it did not', asyn
   expect(lines.at(-1)).not.toHaveProperty('suppressed');
 });
 
-it('counts each message for itself, and nothing that is not written', () => {
+it('counts each message separately, and only those that are written', () => {
   const { log, lines } = limitedLog('warn');
   for (let at = 0; at < 20; at += 1) log.info({}, 'not written');
   for (let at = 0; at < 10; at += 1) log.error({}, 'one');
@@ -32,13 +32,13 @@ it('counts each message for itself, and nothing that is not written', () => {
   expect(lines.map(({ msg }) => msg)).toEqual([...Array(10).fill('one'), 'another']);
 });
 
-it('leaves debug alone', () => {
+it('does not limit debug', () => {
   const { log, lines } = limitedLog();
   for (let at = 0; at < 25; at += 1) log.debug({}, 'all of it');
   expect(lines).toHaveLength(25);
 });
 
-it('has a bound for each identity and namespace, so that no identity hides behind a flood', () => {
+it('limits each identity and namespace separately, so that none can hide behind a flood', () => {
   const { log, lines } = limitedLog();
   for (let n = 0; n < 20; n += 1) log.info({ identity: 'one', namespace: 'a', all: false }, 'audit');
   expect(lines).toHaveLength(10);
@@ -54,7 +54,7 @@ it('has a bound for each identity and namespace, so that no identity hides behin
   expect(lines).toHaveLength(33);
 });
 
-it('remembers a bounded number of them', async () => {
+it('remembers a bounded number of messages', async () => {
   const { log, lines, clock } = limitedLog();
   for (let n = 0; n < 3_000; n += 1) log.warn({ identity: 'one', namespace: `n${n}` }, 'audit');
   const first = lines.length;

@@ -10,7 +10,7 @@ function logAt(level: LogLevel) {
 }
 
 describe('the log of decisions', () => {
-  it('has one line a decision at debug', () => {
+  it('has one line for each decision at debug', () => {
     const { log, lines } = logAt('debug');
     const observer = observeWith(decisionLog(log, new Reasons()));
     observer.answered('shop', 'lease', 'none');
@@ -25,7 +25,7 @@ describe('the log of decisions', () => {
     ]);
   });
 
-  it('has each step on the ladder once, down and up, where everybody sees it', () => {
+  it('has each step of the degradation once, down and up, at warn or info', () => {
     const { log, lines } = logAt('info');
     const reasons = new Reasons();
     const observer = observeWith(decisionLog(log, reasons));
@@ -47,7 +47,7 @@ describe('the log of decisions', () => {
     ]);
   });
 
-  it('names the groups of lock nodes that are lost, with each that is added and each that is back', () => {
+  it('names the lost groups of lock nodes, whenever one is added or is back', () => {
     const { log, lines } = logAt('info');
     const observer = observeWith(decisionLog(log, new Reasons()));
     observer.degraded('quorum_lost', ['a:1']);
@@ -63,7 +63,7 @@ describe('the log of decisions', () => {
     ]);
   });
 
-  it('warns of what an operator would ask about, with the trace that it belongs to', () => {
+  it('warns of unusual outcomes, with the trace that they belong to', () => {
     const { log, lines } = logAt('info');
     const observer = observeWith(decisionLog(log, new Reasons()));
     const [traceId, spanId] = ['4bf92f3577b34da6a3ce929d0e0e4736', '00f067aa0ba902b7'];
@@ -97,7 +97,7 @@ describe('the log of decisions', () => {
     expect(lines.filter((line) => 'trace_id' in line)).toHaveLength(3);
   });
 
-  it('tells that nothing is decided, why, and when that is over', () => {
+  it('reports indecision, its reason and its end', () => {
     const { log, lines } = logAt('info');
     const observer = observeWith(decisionLog(log, new Reasons()));
     observer.undecided(true, 10_000, 'unknown_lock');
@@ -108,19 +108,19 @@ describe('the log of decisions', () => {
     ]);
   });
 
-  it('does not listen to hits unless it is to write them', () => {
+  it('listens to hits only if it writes them', () => {
     expect(decisionLog(logAt('info').log, new Reasons()).answered).toBeUndefined();
     expect(decisionLog(logAt('debug').log, new Reasons()).answered).toBeDefined();
   });
 
-  it('is silent where it is told to be', () => {
+  it('is silent at the level silent', () => {
     const { log, lines } = logAt('silent');
     log.error({}, 'nothing');
     expect(lines).toEqual([]);
   });
 });
 
-it('tells every listener everything', () => {
+it('every listener gets every event', () => {
   const heard: string[] = [];
   const hear = (name: string, what: string, told: unknown[]) =>
     heard.push(`${name} ${what} ${told.filter((it) => it !== undefined)}`);

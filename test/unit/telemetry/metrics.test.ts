@@ -5,7 +5,7 @@ import { LABELS, METRICS } from '../../../src/telemetry/names.js';
 import { NamespaceSeries } from '../../../src/telemetry/namespace-series.js';
 import { ManualClock } from '../../support/manual-clock.js';
 
-/** What Prometheus would read: the samples, by name and labels, and the type of each metric. */
+/** Parses what Prometheus would read: the samples by name and labels, and the type of each metric. */
 function parse(text: string) {
   const samples = new Map<string, number>();
   const types = new Map<string, string>();
@@ -58,13 +58,13 @@ function busyMetrics(): Metrics {
   return metrics;
 }
 
-describe('what is printed', () => {
-  it('has exactly the names that dashboards rely on', async () => {
+describe('the scraped metrics', () => {
+  it('have exactly the names that dashboards rely on', async () => {
     const { types } = parse(await busyMetrics().scrape());
     expect([...types.keys()].sort()).toEqual(Object.values(METRICS).sort());
   });
 
-  it('is of the type that each name says', async () => {
+  it('have the type that their name says', async () => {
     const { types } = parse(await busyMetrics().scrape());
     for (const [name, type] of types) {
       const isNow = name === METRICS.longestWait || !name.endsWith('_seconds');
@@ -73,15 +73,15 @@ describe('what is printed', () => {
     }
   });
 
-  it('has no labels but its own', async () => {
+  it('have only known labels', async () => {
     const text = await busyMetrics().scrape();
     const labels = new Set([...text.matchAll(/([a-z_]+)="/g)].map((match) => match[1]));
-    // Where there is one group of lock nodes, it has no label.
+    // A single group of lock nodes has no label.
     const { group: _, ...others } = LABELS;
     expect([...labels].sort()).toEqual([...Object.values(others), 'le'].sort());
   });
 
-  it('says what was told', async () => {
+  it('contain what was observed', async () => {
     const { samples } = parse(await busyMetrics().scrape());
     expect(Object.fromEntries([...samples].filter(([name]) => !name.includes('_bucket')))).toEqual({
       'dibs_get_or_lock_total{namespace="shop",outcome="hit"}': 2,
@@ -127,7 +127,7 @@ describe('what is printed', () => {
     });
   });
 
-  it('counts the lock nodes of each group, where there are several', async () => {
+  it('count the lock nodes of each group if there are several', async () => {
     const metrics = new Metrics(new NamespaceSeries(new ManualClock()));
     const nodeGroups = () =>
       new Map([
@@ -148,7 +148,7 @@ describe('what is printed', () => {
     });
   });
 
-  it('has no mode of decisions before the first one', async () => {
+  it('have an unknown mode before the first decision', async () => {
     const idle = new Metrics(new NamespaceSeries(new ManualClock()));
     idle.watch(GAUGES);
     const { samples } = parse(await idle.scrape());
@@ -156,14 +156,14 @@ describe('what is printed', () => {
     expect(samples.get('dibs_degraded{mode="none"}')).toBe(0);
   });
 
-  it('has buckets from a tenth of a millisecond to a minute', async () => {
+  it('have buckets from a tenth of a millisecond to a minute', async () => {
     const text = await busyMetrics().scrape();
     const bounds = [...text.matchAll(/dibs_wait_seconds_bucket\{.*le="([^"]+)"/g)].map((match) => match[1]);
     expect(bounds.at(0)).toBe('0.0001');
     expect(bounds.slice(-2)).toEqual(['60', '+Inf']);
   });
 
-  it('tells a bounded number of namespaces apart', async () => {
+  it('distinguish a bounded number of namespaces', async () => {
     const metrics = new Metrics(new NamespaceSeries(new ManualClock()));
     for (let n = 0; n < 5_000; n += 1) metrics.answered(`ns-${n}`, 'hit');
     metrics.answered('ns-0', 'hit');
@@ -178,7 +178,7 @@ describe('what is printed', () => {
 it.each([
   ['hangs', () => new Promise<void>(() => {})],
   ['refuses', () => Promise.reject(new Error('refused'))],
-])('stops in time when its collector %s', async (_how, shutdown) => {
+])('stops in time if its collector %s', async (_how, shutdown) => {
   const reader = new PrometheusExporter({ preventServerStart: true });
   reader.shutdown = shutdown;
   await new Metrics(new NamespaceSeries(new ManualClock()), [reader]).stop(50);

@@ -18,7 +18,7 @@ function trial(temporality = AggregationTemporality.CUMULATIVE) {
     const { resourceMetrics } = await producer.collect();
     return resourceMetrics.scopeMetrics.flatMap(({ metrics }) => metrics);
   }
-  /** Calls by namespace. */
+  /** The calls by namespace. */
   async function calls(): Promise<Record<string, unknown>> {
     const points = (await collected()).find(({ descriptor }) => descriptor.name === CALLS.name)?.dataPoints;
     return Object.fromEntries((points ?? []).map(({ attributes, value }) => [attributes.namespace, value]));
@@ -38,7 +38,7 @@ describe('namespaces', () => {
     expect(counted[OTHER_NAMESPACES]).toBe(2);
   });
 
-  it('end when they are idle for the bound, and not before', async () => {
+  it('end when they have been idle for the bound, and not before', async () => {
     const { clock, call, calls } = trial();
     call('nightly');
     call('once');
@@ -53,7 +53,7 @@ describe('namespaces', () => {
     expect(await calls()).toEqual({ nightly: 2, once: 1 });
   });
 
-  it('do not end before their last figures have been read', async () => {
+  it('do not end before their last counts have been read', async () => {
     const { clock, call, calls } = trial();
     call('space');
     await calls();
@@ -63,7 +63,7 @@ describe('namespaces', () => {
     expect(await calls()).toEqual({ space: 2 });
   });
 
-  it('give their place to others', async () => {
+  it('make room for others', async () => {
     const { clock, call, calls } = trial();
     for (let n = 0; n < NAMESPACES_MAX; n += 1) call(`space ${n}`);
     call('late');
@@ -75,8 +75,8 @@ describe('namespaces', () => {
   });
 });
 
-describe('what is no namespace', () => {
-  it('has series under its own label, which never end and take no place', async () => {
+describe('other labels', () => {
+  it('have series that never end and take no room', async () => {
     const { clock, series, call, collected } = trial();
     const VOTES = { ...TOOK, of: 'node', label: 'vote' };
     for (let n = 0; n < NAMESPACES_MAX; n += 1) call(`space ${n}`);
@@ -102,7 +102,7 @@ describe('what is no namespace', () => {
 });
 
 describe('a reader', () => {
-  it('reads all since the start', async () => {
+  it('gets all counts since the start', async () => {
     const { series, collected } = trial();
     for (const seconds of [0.1, 0.2, 5]) series.record(TOOK, 'space', '', seconds);
     const [took] = await collected();
@@ -119,7 +119,7 @@ describe('a reader', () => {
     });
   });
 
-  it('reads what is new, if its exporter wants differences', async () => {
+  it('gets the new counts if its exporter wants deltas', async () => {
     const { call, series, collected } = trial(AggregationTemporality.DELTA);
     call('space', 5);
     series.record(TOOK, 'space', '', 0.5);

@@ -18,7 +18,7 @@ afterAll(() => {
   receiver.stop();
 });
 
-it('sends what has gathered when it stops, named as the environment says', async () => {
+it('a stop sends the collected spans, with the names of the environment', async () => {
   vi.stubEnv('OTEL_SERVICE_NAME', 'the cache of shop');
   const { tracer, stop } = await startOpenTelemetry('1.2.3', log);
   tracer.startSpan('one').end();
@@ -28,7 +28,7 @@ it('sends what has gathered when it stops, named as the environment says', async
   ]);
 });
 
-it('counts what was sent, what the collector did not take, and what was too much to keep', async () => {
+it('spans are counted as sent, failed or dropped', async () => {
   vi.stubEnv('OTEL_BSP_MAX_QUEUE_SIZE', '4');
   vi.stubEnv('OTEL_BSP_MAX_EXPORT_BATCH_SIZE', '4');
   const few = await startOpenTelemetry('1.2.3', log);
@@ -46,17 +46,20 @@ it('counts what was sent, what the collector did not take, and what was too much
   await many.stop();
 });
 
-it('keeps no context across calls: an ambient one would belong to no call', async () => {
+it('no context is kept across calls, because it would belong to none of them', async () => {
   const { stop } = await startOpenTelemetry('1.2.3', log);
   const inside = context.with(ROOT_CONTEXT.setValue(Symbol('mine'), 1), () => context.active());
   expect(inside).toBe(ROOT_CONTEXT);
   await stop();
 });
 
-it.each(['grpc', 'http/protobuf', 'http/json'] as const)('has a reader that speaks %s', async (protocol) => {
-  const reader = await otlpMetricReader(
-    { protocol, everyMs: 60_000, timeoutMs: 1_000 },
-    new NamespaceSeries(new ManualClock()),
-  );
-  expect(reader.selectAggregationTemporality).toBeTypeOf('function');
-});
+it.each(['grpc', 'http/protobuf', 'http/json'] as const)(
+  'there is a metric reader for %s',
+  async (protocol) => {
+    const reader = await otlpMetricReader(
+      { protocol, everyMs: 60_000, timeoutMs: 1_000 },
+      new NamespaceSeries(new ManualClock()),
+    );
+    expect(reader.selectAggregationTemporality).toBeTypeOf('function');
+  },
+);

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { RecentCounts } from '../../../src/telemetry/recent-counts.js';
 
-it('counts by the second, for as long as it was made', () => {
+it('counts by the second, for the number of seconds that it was made for', () => {
   const counts = new RecentCounts(['good', 'bad'], 5);
   for (const good of [1, 2, 3]) {
     counts.add('good', good);
@@ -15,7 +15,7 @@ it('counts by the second, for as long as it was made', () => {
   expect(counts.total('good')).toBe(106);
 });
 
-it('forgets what is older', () => {
+it('forgets older seconds', () => {
   const counts = new RecentCounts(['good'], 5);
   for (let second = 1; second <= 23; second += 1) {
     counts.add('good', second);
@@ -26,7 +26,7 @@ it('forgets what is older', () => {
   expect(counts.over('good', 50)).toBe(counts.over('good', 5));
 });
 
-it('tells a rate over no longer than there has been', () => {
+it('returns a rate over the seconds since its start at most', () => {
   const counts = new RecentCounts(['good'], 5);
   expect(counts.perSecond('good', 4)).toBe(0);
   counts.add('good', 10);

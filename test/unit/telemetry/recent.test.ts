@@ -12,7 +12,7 @@ function trial() {
 }
 
 describe('counts', () => {
-  it('are of five minutes, and rates of ten seconds', () => {
+  it('cover five minutes, and rates ten seconds', () => {
     const { clock, recent, named } = trial();
     for (let second = 0; second < 20; second += 1) {
       for (let hit = 0; hit < 6; hit += 1) recent.answered('space', 'hit');
@@ -28,7 +28,7 @@ describe('counts', () => {
     expect(named('answers', 'hit')).toEqual({ name: 'hit', count: 0, perSecond: 0 });
   });
 
-  it('tell publishes, ends of leases and rebuilds that were saved apart', () => {
+  it('distinguish publishes, ends of leases and saved rebuilds', () => {
     const { clock, recent, shown, named } = trial();
     recent.published('space', 'stored');
     recent.published('space', 'superseded');
@@ -45,7 +45,7 @@ describe('counts', () => {
 });
 
 describe('waits', () => {
-  it('stand in the second in which they ended, with their percentiles', () => {
+  it('are in the second in which they ended, with their percentiles', () => {
     const { clock, recent, shown } = trial();
     clock.advance(5_000);
     for (let n = 0; n < 99; n += 1) recent.waited('space', 'publish', 100);
@@ -75,7 +75,7 @@ describe('waits', () => {
     expect(shown().waits.byEnd[0]).toMatchObject({ count: 0, p50Ms: undefined });
   });
 
-  it('stay in their seconds when this process stood still', () => {
+  it('stay in their seconds if this process was blocked', () => {
     const { clock, recent, shown } = trial();
     recent.waited('space', 'publish', 100);
     clock.nowMs = () => 1_004_500;
@@ -84,8 +84,8 @@ describe('waits', () => {
   });
 });
 
-describe('the ladder', () => {
-  it('is told with its last twenty steps, newest first', () => {
+describe('the degradation', () => {
+  it('is shown with its last twenty steps, newest first', () => {
     const { clock, recent, shown } = trial();
     expect(shown().degraded).toEqual({ mode: 'unknown', steps: [] });
     recent.degraded('none');
@@ -108,7 +108,7 @@ describe('the ladder', () => {
 });
 
 describe('lock nodes', () => {
-  it('are told with their state, their last vote and how fast they answered', () => {
+  it('are shown with their state, their last vote and their speed', () => {
     const { clock, recent } = trial();
     recent.stateChanged('one', 'marked');
     clock.advance(1_000);
@@ -125,7 +125,7 @@ describe('lock nodes', () => {
       lastVote: { vote: 'missing', why: 'timed out', agoMs: 1_500 },
       votes: { for: 9, held: 1, missing: 1 },
     });
-    // The time-out of a missing vote is none of its speed.
+    // The timeout of a missing vote does not count as speed.
     expect(Math.round(one?.p99Ms ?? 0)).toBe(2);
     expect(two).toEqual({
       ...{ node: 'two', state: 'connecting', why: '', stateForMs: undefined, lastVote: undefined },

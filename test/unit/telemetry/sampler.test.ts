@@ -7,7 +7,7 @@ const traceparent = (flags: string, traceId = randomBytes(16).toString('hex')) =
 const [NEVER, HALF, ALWAYS] = [0, 0.5, 1];
 
 describe('sampling', () => {
-  it('follows the caller where it is based on the parent, whatever the ratio', () => {
+  it('follows the caller if it is parent-based, whatever the ratio', () => {
     for (const ratio of [NEVER, HALF, ALWAYS]) {
       const sampled = samplerOf({ kind: 'traceidratio', parentBased: true, ratio });
       expect(['01', '03', 'ff'].map((flags) => sampled(traceparent(flags)))).toEqual([true, true, true]);
@@ -25,7 +25,7 @@ describe('sampling', () => {
     draw.mockRestore();
   });
 
-  it('knows the kinds that ask for no ratio', () => {
+  it('supports the kinds without a ratio', () => {
     for (const parentBased of [true, false]) {
       expect(samplerOf({ kind: 'always_on', parentBased, ratio: NEVER })('')).toBe(true);
       expect(samplerOf({ kind: 'always_off', parentBased, ratio: ALWAYS })('')).toBe(false);
@@ -36,7 +36,7 @@ describe('sampling', () => {
     );
   });
 
-  it('decides by the trace where the parent does not count, so that all services keep the same ones', () => {
+  it('decides by the trace id if the parent does not count, so that all services keep the same traces', () => {
     const sampled = samplerOf({ kind: 'traceidratio', parentBased: false, ratio: 0.5 });
     expect(sampled(traceparent('00', `${'0'.repeat(18)}8${'0'.repeat(13)}`))).toBe(true);
     expect(sampled(traceparent('01', `${'f'.repeat(18)}7${'e'.repeat(13)}`))).toBe(false);

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { createLogger } from '../../../src/telemetry/logger.js';
 
-it('shows the type, text, code, stack and causes of an error, and nothing that a library hangs on it', () => {
+it('an error is shown with type, text, code, stack and causes, and without the fields of libraries', () => {
   const lines: string[] = [];
   const log = createLogger('debug', { write: (line) => lines.push(line) });
   const command = { name: 'auth', args: ['me', 'secret-password'] };
@@ -25,7 +25,7 @@ it('shows the type, text, code, stack and causes of an error, and nothing that a
   expect(lines[2]).toMatch('"err":"a text"');
 });
 
-it('ends with an error that is its own cause', () => {
+it('an error that is its own cause is shown once', () => {
   const lines: string[] = [];
   const err = new Error('round');
   err.cause = err;

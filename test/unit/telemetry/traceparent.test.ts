@@ -3,14 +3,14 @@ import { readTraceparent, writeTraceparent } from '../../../src/telemetry/tracep
 
 const [TRACE, SPAN] = ['4bf92f3577b34da6a3ce929d0e0e4736', '00f067aa0ba902b7'];
 
-it('reads what it writes', () => {
+it('what is written can be read', () => {
   for (const flags of ['00', '01']) {
     const text = `00-${TRACE}-${SPAN}-${flags}`;
     expect(writeTraceparent(readTraceparent(text)!)).toBe(text);
   }
 });
 
-it('keeps of the flags what it knows, and takes later versions that look the same', () => {
+it('known flags are kept, and later versions of the same form are accepted', () => {
   expect(readTraceparent(`cc-${TRACE}-${SPAN}-ff`)).toMatchObject({
     traceId: TRACE,
     spanId: SPAN,
@@ -18,7 +18,7 @@ it('keeps of the flags what it knows, and takes later versions that look the sam
   });
 });
 
-it('takes nothing else', () => {
+it('nothing else is accepted', () => {
   const wrong = [
     '',
     'x',

@@ -23,13 +23,13 @@ function tracingIn(options: { sampled?: boolean; clear?: string } = {}) {
   return { tracing, spans: () => exporter.getFinishedSpans() };
 }
 
-it('makes nothing for a call that is not recorded', () => {
+it('a call that is not sampled creates nothing', () => {
   const { tracing, spans } = tracingIn({ sampled: false });
   expect(tracing.call(METHOD, PARENT)).toBeUndefined();
   expect(spans()).toEqual([]);
 });
 
-it('ends a call once, with its status: a fault of the server is an error, an answer that was asked for is none', () => {
+it('a call ends once with its status, which is an error for faults of the server only', () => {
   const { tracing, spans } = tracingIn();
   const ended = [
     status.OK,
@@ -54,7 +54,7 @@ it('ends a call once, with its status: a fault of the server is an error, an ans
   ]);
 });
 
-it('stands below its caller, or begins a trace', () => {
+it('a call is a child of its caller, or begins a trace', () => {
   const { tracing, spans } = tracingIn();
   const [below, first] = [tracing.call(METHOD, PARENT), tracing.call(METHOD, '')];
   expect(below?.traceparent).toMatch(new RegExp(`^00-${TRACE}-(?!${SPAN})[0-9a-f]{16}-01$`));
@@ -63,7 +63,7 @@ it('stands below its caller, or begins a trace', () => {
   expect(spans().map(({ parentSpanContext }) => parentSpanContext?.spanId)).toEqual([SPAN, undefined]);
 });
 
-it('tells keys apart, and shows them where their namespace allows it; its steps know them too', () => {
+it('keys are distinguishable, and readable if their namespace allows it, in calls and steps', () => {
   const { tracing, spans } = tracingIn({ clear: 'public' });
   const about = (namespace: string, key: string) => {
     const call = tracing.call(METHOD, PARENT);
@@ -84,7 +84,7 @@ it('tells keys apart, and shows them where their namespace allows it; its steps 
   expect(about('other', 'a')?.['dibs.key.hash']).not.toBe(secret?.['dibs.key.hash']);
 });
 
-it('shows steps with what is known of them, their parts with how long they took, and what they point to', () => {
+it('steps have their attributes, their parts with durations, and their links', () => {
   const { tracing, spans } = tracingIn();
   const call = tracing.call(METHOD, PARENT);
   const acquire = call?.begin('acquire');
@@ -106,7 +106,7 @@ it('shows steps with what is known of them, their parts with how long they took,
   expect(waited?.links.map(({ context }) => context.spanId)).toEqual([SPAN]);
 });
 
-it('has no step outside its call, and ends a step when it ended', () => {
+it('steps lie within their call, and end at the given time', () => {
   const { tracing, spans } = tracingIn();
   const msOf = ([seconds, nanos]: readonly [number, number]) => seconds * 1e3 + nanos / 1e6;
   for (let round = 0; round < 200; round += 1) {

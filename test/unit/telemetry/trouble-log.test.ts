@@ -25,7 +25,7 @@ const refused = { kind: 'refused', why: 'full', error: new Error('OOM') } as con
 const unreachable = { kind: 'unreachable', why: 'connection refused', error: new Error('x') } as const;
 const foreign = { kind: 'foreign_key', why: 'WRONGTYPE', error: new Error('x') } as const;
 
-it('has a line for each reason, once a minute', () => {
+it('each reason is logged once a minute', () => {
   const { lines, log, pass } = trial();
   for (const trouble of [unreachable, refused, foreign, unreachable, refused]) log.heard(trouble);
   const each = [
@@ -42,7 +42,7 @@ it('has a line for each reason, once a minute', () => {
   expect(lines).toHaveLength(4);
 });
 
-it('tells of a connection that breaks again at once, and of the same refusal only later', () => {
+it('a connection that breaks again is logged at once, and the same refusal only later', () => {
   const { lines, log } = trial();
   for (const trouble of [unreachable, refused]) log.heard(trouble);
   log.over();
@@ -50,7 +50,7 @@ it('tells of a connection that breaks again at once, and of the same refusal onl
   expect(lines.map((line) => line.split(' ')[0])).toEqual(['warn', 'error', 'warn']);
 });
 
-it('keeps the reason of the store for the line about the degradation, until it serves', () => {
+it("the store's reason is kept for the line about the degradation, until the store answers", () => {
   const { log, reasons } = trial();
   log.heard(refused);
   log.heard(foreign);

@@ -14,7 +14,7 @@ const linesOf = (text: string) => text.split('\n').filter((line) => line !== '' 
 const merged = (...texts: string[]) =>
   linesOf(new WholeMetrics().merged(texts.map((text, at) => part(`worker ${at}`, text))));
 
-it('adds counters, by their labels, and says each once what they are', () => {
+it('adds counters by their labels, and describes each once', () => {
   const text = new WholeMetrics().merged([
     part('1', counted({ a: 1, b: 2 })),
     part('2', counted({ b: 3, c: 4 })),
@@ -22,7 +22,7 @@ it('adds counters, by their labels, and says each once what they are', () => {
   expect(text).toBe(counted({ a: 1, b: 5, c: 4 }));
 });
 
-it('adds histograms, bucket by bucket', () => {
+it('adds histograms bucket by bucket', () => {
   const histogram = (one: number, all: number, sum: number) =>
     `# HELP dibs_wait_seconds waits\n# TYPE dibs_wait_seconds histogram\n` +
     `dibs_wait_seconds_bucket{le="0.1"} ${one}\ndibs_wait_seconds_bucket{le="+Inf"} ${all}\n` +
@@ -32,24 +32,24 @@ it('adds histograms, bucket by bucket', () => {
   expect(linesOf(whole.merged(parts)).sort()).toEqual(linesOf(histogram(4, 6, 0.75)).sort());
 });
 
-it('keeps what a process had counted that is started again, before and after', () => {
+it('keeps the counts of a process from before its restart', () => {
   const whole = new WholeMetrics();
   const other = part('2', counted({ a: 5 }));
   whole.merged([part('1', counted({ a: 10 })), other]);
-  // It has ended, and then it starts.
+  // The process has ended, and then it starts.
   expect(linesOf(whole.merged([part('1', undefined), other]))).toEqual([
     'dibs_publish_total{namespace="a"} 15',
   ]);
   expect(linesOf(whole.merged([part('1', COUNTERS, 2), other]))).toEqual([
     'dibs_publish_total{namespace="a"} 15',
   ]);
-  // It may have counted more than before already.
+  // The new process has already counted more than the old one.
   expect(linesOf(whole.merged([part('1', counted({ a: 12 }), 2), other]))).toEqual([
     'dibs_publish_total{namespace="a"} 27',
   ]);
 });
 
-it('keeps what a process had counted, also if it has counted more since it was started again', () => {
+it('keeps the counts from before a restart even if the new process has counted more', () => {
   const whole = new WholeMetrics();
   whole.merged([part('1', counted({ a: 10 }))]);
   expect(linesOf(whole.merged([part('1', counted({ a: 12 }), 2)]))).toEqual([
@@ -57,13 +57,13 @@ it('keeps what a process had counted, also if it has counted more since it was s
   ]);
 });
 
-it('keeps what an idle series had, while another process has that series', () => {
+it('keeps the counts of a process whose series ended while another process has that series', () => {
   const whole = new WholeMetrics();
   whole.merged([part('1', counted({ a: 10 })), part('2', counted({ a: 5 }))]);
   expect(linesOf(whole.merged([part('1', COUNTERS), part('2', counted({ a: 6 }))]))).toEqual([
     'dibs_publish_total{namespace="a"} 16',
   ]);
-  // Then nobody has it: it ends, and begins at zero if it comes back.
+  // Now no process has it, so it ends, and begins at zero when it returns.
   expect(linesOf(whole.merged([part('1', COUNTERS), part('2', COUNTERS)]))).toEqual([]);
   expect(linesOf(whole.merged([part('1', counted({ a: 1 })), part('2', COUNTERS)]))).toEqual([
     'dibs_publish_total{namespace="a"} 1',
@@ -84,12 +84,12 @@ it.each(['dibs_longest_wait_seconds', 'dibs_undecided', 'dibs_store_late'])(
   },
 );
 
-it('is one replica with one mode and version', () => {
+it('shows one replica with one mode and version', () => {
   const info = gauge('dibs_info', '{mode="quorum"} 1');
   expect(merged(info, info)).toEqual(['dibs_info{mode="quorum"} 1']);
 });
 
-it('shows the lock nodes as the process does that sees the fewest vote', () => {
+it('shows the lock nodes of the process that sees the fewest of them vote', () => {
   const nodes = (voting: number) =>
     gauge('dibs_quorum_nodes', `{state="voting"} ${voting}`, `{state="connecting"} ${3 - voting}`) +
     gauge('dibs_quorum_node_state', `{node="a",state="voting"} ${voting === 3 ? 1 : 0}`);
@@ -113,7 +113,7 @@ it('shows the worst degradation', () => {
   }
 });
 
-it('takes labels with spaces and braces in them', () => {
+it('accepts labels with spaces and braces', () => {
   const text = `${COUNTERS}dibs_publish_total{namespace="a } b"} 1\n`;
   expect(merged(text, text)).toEqual(['dibs_publish_total{namespace="a } b"} 2']);
 });

@@ -31,7 +31,7 @@ function connected(to: { port: number; host: string } | { path: string }): Socke
   return socket;
 }
 
-it('listens at each address, and names the one that a connection came to', async () => {
+it('listens at each address, and passes on the address of a connection', async () => {
   const path = join(folder, 'a.sock');
   const listen = ['127.0.0.1:0', '[::1]:0', `unix://${path}`];
   const { listeners, accepted } = await opened(listen);
@@ -46,7 +46,7 @@ it('listens at each address, and names the one that a connection came to', async
   expect(accepted.map(({ address }) => address)).toEqual(listen);
 });
 
-it('reads nothing of a connection', async () => {
+it('reads nothing from a connection', async () => {
   const { listeners, accepted } = await opened(['127.0.0.1:0']);
   const client = connected({ host: '127.0.0.1', port: Number(listeners.addresses[0]?.split(':')[1]) });
   client.write('first bytes');
@@ -55,21 +55,21 @@ it('reads nothing of a connection', async () => {
   expect(accepted[0]?.socket.bytesRead).toBe(0);
 });
 
-it('has one port for all addresses of a name', async () => {
+it('uses one port for all addresses of a name', async () => {
   const { listeners } = await opened(['localhost:0']);
   expect(listeners.addresses).toEqual([expect.stringMatching(/^localhost:[1-9]\d*$/)]);
 });
 
-it('leaves nothing open if an address is taken, and says which', async () => {
+it('leaves nothing open if an address is taken, and names that address', async () => {
   const taken = await opened(['127.0.0.1:0']);
   const [address = ''] = taken.listeners.addresses;
   const path = join(folder, 'b.sock');
   await expect(opened([`unix://${path}`, address])).rejects.toThrow(`cannot listen at ${address}: `);
-  // Free again.
+  // The path is free again.
   await opened([`unix://${path}`]);
 });
 
-it('listens no longer once it is closed', async () => {
+it('no longer listens once it is closed', async () => {
   const { listeners, accepted } = await opened(['127.0.0.1:0']);
   listeners.close();
   const client = connected({ host: '127.0.0.1', port: Number(listeners.addresses[0]?.split(':')[1]) });

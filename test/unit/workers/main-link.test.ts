@@ -37,7 +37,7 @@ beforeEach(() => {
 
 const connection = { kind: 'connection', address: 'unix:///a' } as const;
 
-it('answers what it is asked, and says nothing where there is no answer', async () => {
+it('answers questions, with an empty answer if there is none', async () => {
   channel.says({ kind: 'ask', id: 1, what: 'metrics' });
   link.answerBy(async (what) => {
     if (what === 'console') throw new Error('no');
@@ -55,7 +55,7 @@ it('answers what it is asked, and says nothing where there is no answer', async 
   );
 });
 
-it('passes on a connection in the event itself, and says when it has ended', async () => {
+it('passes on a connection within the event, and reports its end', async () => {
   const taken: unknown[] = [];
   link.passTo((socket, address) => taken.push([socket, address]));
   const socket = new PassThrough() as unknown as Socket;
@@ -67,11 +67,11 @@ it('passes on a connection in the event itself, and says when it has ended', asy
   expect(channel.sent).toEqual([{ kind: 'closed' }]);
 });
 
-it('closes a connection that comes too early or too late, and counts one that has ended on its way', async () => {
+it('closes a connection that comes too early or too late, and counts one that ended on its way', async () => {
   const early = new PassThrough();
   channel.says(connection, early);
   link.passTo(() => {
-    throw new Error('none may come');
+    throw new Error('no connection expected');
   });
   link.enough();
   const late = new PassThrough();
@@ -82,7 +82,7 @@ it('closes a connection that comes too early or too late, and counts one that ha
   expect(channel.sent.filter(({ kind }) => kind === 'closed')).toHaveLength(3);
 });
 
-it('is told what the main process wants, and answers its pings', () => {
+it('passes on the orders of the main process, and answers its pings', () => {
   channel.says({ kind: 'reload' });
   channel.says({ kind: 'stop' });
   channel.says({ kind: 'ping' });
@@ -91,13 +91,13 @@ it('is told what the main process wants, and answers its pings', () => {
   expect(channel.sent).toEqual([{ kind: 'pong' }, { kind: 'serving' }]);
 });
 
-it('knows that the main process is gone, also if it went before there was a link', () => {
+it('notices that the main process is gone, even if it went before the link existed', () => {
   channel.connected = false;
   channel.emit('disconnect');
   expect(heard).toEqual(['orphaned']);
   linkOf();
   expect(heard).toEqual(['orphaned', 'orphaned']);
-  // Nobody would receive it.
+  // No process would receive it.
   link.serving();
   expect(channel.sent).toEqual([]);
 });

@@ -7,7 +7,7 @@ import type { ToMain, ToWorker } from '../../../src/workers/messages.js';
 import { PINGS_MISSED_MAX, START_PINGS_MISSED_MAX } from '../../../src/workers/worker.js';
 import { PAUSE_MS_FIRST, PAUSE_MS_MAX, STEADY_MS, WorkerPool } from '../../../src/workers/worker-pool.js';
 
-/** A worker's process that does only what the test says. */
+/** A worker's process that does only what the test tells it. */
 class FakeChild extends EventEmitter {
   readonly pid = 1;
   connected = true;
@@ -76,7 +76,7 @@ async function started(): Promise<void> {
   await starting;
 }
 
-/** Time passes, and these workers answer their pings. */
+/** Lets time pass while these workers answer their pings. */
 async function advance(ms: number, ...alive: number[]): Promise<void> {
   for (let at = 0; at < ms; at += 1_000) {
     for (const worker of alive) last(worker).says({ kind: 'pong' });
@@ -87,7 +87,7 @@ async function advance(ms: number, ...alive: number[]): Promise<void> {
 const socketOf = () => new PassThrough() as unknown as Socket;
 
 describe('a start', () => {
-  it('is over when all serve', async () => {
+  it('ends when all workers serve', async () => {
     let over = false;
     const starting = pool.start().then(() => {
       over = true;
@@ -100,7 +100,7 @@ describe('a start', () => {
     expect(told).toEqual([]);
   });
 
-  it('fails with the first that ends, and ends the others', async () => {
+  it('fails with the first worker that ends, and ends the others', async () => {
     const starting = pool.start();
     last(1).says({ kind: 'serving' });
     last(2).ends(1);
@@ -114,7 +114,7 @@ describe('a start', () => {
 });
 
 describe('a connection', () => {
-  it('goes to the worker with the fewest', async () => {
+  it('goes to the worker with the fewest connections', async () => {
     await started();
     for (let at = 0; at < 4; at += 1) pool.pass(socketOf(), '127.0.0.1:0');
     expect([last(1).sockets.length, last(2).sockets.length]).toEqual([2, 2]);
@@ -135,7 +135,7 @@ describe('a connection', () => {
     expect(socket.destroyed).toBe(true);
   });
 
-  it('is closed and not counted if its worker ends before it has it', async () => {
+  it('is closed and not counted if its worker ends before receiving it', async () => {
     await started();
     last(1).broken = new Error('closed');
     const socket = socketOf();
@@ -148,7 +148,7 @@ describe('a connection', () => {
 });
 
 describe('a worker that ends', () => {
-  it('is started again after a pause that doubles up to its bound, and is first again after steady service', async () => {
+  it('is restarted after a pause that doubles up to a bound, and is short again after steady service', async () => {
     await started();
     const pauses: number[] = [];
     for (let at = 0; at < 11; at += 1) {
@@ -175,7 +175,7 @@ describe('a worker that ends', () => {
     expect(await serveFor(STEADY_MS)).toBe(PAUSE_MS_FIRST);
   });
 
-  it('is told of, and so is its return', async () => {
+  it('is reported, and so is its return', async () => {
     await started();
     last(2).ends(3);
     expect(told).toEqual([['ended', 2, { code: 3, signal: null }, PAUSE_MS_FIRST]]);
@@ -186,7 +186,7 @@ describe('a worker that ends', () => {
     expect(pool.serving).toBe(2);
   });
 
-  it('answers no question that is open, and none of its last run', async () => {
+  it('leaves open questions unanswered, even in its next run', async () => {
     await started();
     const asked = pool.askAll('metrics', 1_000);
     const [first] = [last(1)];
@@ -207,8 +207,8 @@ describe('a worker that ends', () => {
   });
 });
 
-describe('a worker whose event loop stands still', () => {
-  it('is killed after so many pings without an answer, and not before', async () => {
+describe('a worker with a blocked event loop', () => {
+  it('is killed after a number of missed pings, and not before', async () => {
     await started();
     await advance(PINGS_MISSED_MAX * 1_000, 2);
     expect(told).toEqual([]);
@@ -220,8 +220,8 @@ describe('a worker whose event loop stands still', () => {
   });
 });
 
-describe('a worker that is not heard of since its start', () => {
-  it('has longer, because a busy machine loads its code slowly', async () => {
+describe('a worker that has not been heard since its start', () => {
+  it('is killed later, because a busy machine loads its code slowly', async () => {
     await started();
     last(1).ends(null, 'SIGKILL');
     await vi.advanceTimersByTimeAsync(PAUSE_MS_FIRST);
@@ -233,7 +233,7 @@ describe('a worker that is not heard of since its start', () => {
 });
 
 describe('a stop', () => {
-  it('is over when all have ended, and says when none takes connections any more', async () => {
+  it('ends when all workers have ended, and reports when no worker takes connections any more', async () => {
     await started();
     let drained = 0;
     const stopping = pool.stop(10_000, () => {
@@ -250,7 +250,7 @@ describe('a stop', () => {
     expect([drained, told]).toEqual([1, []]);
   });
 
-  it('names those that had a fault or had to be killed', async () => {
+  it('names the workers that failed or had to be killed', async () => {
     await started();
     const stopping = pool.stop(10_000);
     last(1).ends(1);
@@ -260,7 +260,7 @@ describe('a stop', () => {
     expect(await stopping).toEqual([1, 2]);
   });
 
-  it('starts nothing again', async () => {
+  it('restarts no worker', async () => {
     await started();
     last(1).ends(null, 'SIGKILL');
     const stopping = pool.stop(10_000);

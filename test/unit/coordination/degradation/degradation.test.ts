@@ -42,7 +42,7 @@ function trial() {
 }
 
 describe('the degradation', () => {
-  it('goes down with each authority that does not answer, and back up, and tells its beginning and each step once', async () => {
+  it('descends when an authority stops answering, ascends when it answers again, and reports each step once', async () => {
     const { degradation, told, chaos, store, vote } = trial();
     const read = () => store.read(id).catch(() => {});
     await read();
@@ -58,14 +58,14 @@ describe('the degradation', () => {
     expect(told).toEqual(['none', 'quorum_lost', 'local', 'store_lost', 'none']);
   });
 
-  it.each<Ballot>([{ kind: 'held' }, { kind: 'undecided' }])('takes $kind for an answer', async (ballot) => {
+  it.each<Ballot>([{ kind: 'held' }, { kind: 'undecided' }])('counts $kind as an answer', async (ballot) => {
     const { degradation, vote } = trial();
     await vote({ kind: 'unavailable' });
     await vote(ballot);
     expect(degradation.mode).toBe('none');
   });
 
-  it('has a hit degraded by the store alone: no lock node is asked for it', async () => {
+  it('of a hit depends on the store alone, because a hit asks no lock node', async () => {
     const { degradation, chaos, store, vote } = trial();
     await vote({ kind: 'unavailable' });
     expect([degradation.mode, degradation.modeOfHit]).toEqual(['quorum_lost', 'none']);
@@ -74,7 +74,7 @@ describe('the degradation', () => {
     expect([degradation.mode, degradation.modeOfHit]).toEqual(['local', 'store_lost']);
   });
 
-  it('notes an extension as it notes an acquisition', async () => {
+  it('counts the ballot of an extension like that of an acquisition', async () => {
     const { degradation, quorum, vote } = trial();
     await vote({ kind: 'unavailable' });
     await quorum.extend(id, 'n', 1_000);
@@ -90,24 +90,27 @@ describe('the degradation', () => {
     ['extend', [id, { nonce: 'n', keepMs: 1 }]],
     ['invalidate', [id, { mode: 'delete', keepMs: 1 }]],
   ];
-  it.each(steps)('hears of the store from %s, and changes neither reply nor error', async (step, args) => {
-    const { degradation, chaos, store, steps } = trial();
-    const call = () => (store[step] as (...args: unknown[]) => Promise<unknown>)(...args);
-    chaos.down = true;
-    await expect(call()).rejects.toThrow('the store is down');
-    expect(degradation.mode).toBe('store_lost');
-    chaos.down = false;
-    await call();
-    expect(degradation.mode).toBe('none');
-    chaos.down = true;
-    chaos.missing = 'late';
-    await expect(call()).rejects.toThrow();
-    expect(degradation.mode).toBe('none');
-    expect(chaos.asked).toEqual([step, step, step]);
-    expect(steps).toEqual([`${step} failed`, `${step} done`, `${step} late`]);
-  });
+  it.each(steps)(
+    'follows the store by the replies to %s, and passes replies and errors on unchanged',
+    async (step, args) => {
+      const { degradation, chaos, store, steps } = trial();
+      const call = () => (store[step] as (...args: unknown[]) => Promise<unknown>)(...args);
+      chaos.down = true;
+      await expect(call()).rejects.toThrow('the store is down');
+      expect(degradation.mode).toBe('store_lost');
+      chaos.down = false;
+      await call();
+      expect(degradation.mode).toBe('none');
+      chaos.down = true;
+      chaos.missing = 'late';
+      await expect(call()).rejects.toThrow();
+      expect(degradation.mode).toBe('none');
+      expect(chaos.asked).toEqual([step, step, step]);
+      expect(steps).toEqual([`${step} failed`, `${step} done`, `${step} late`]);
+    },
+  );
 
-  it('does not take a fault of ours for a loss', async () => {
+  it('does not count an internal error as a loss', async () => {
     const { degradation } = trial();
     const store = degradation.watchedStore({
       read: () => Promise.reject(new TypeError('ours')),
@@ -116,7 +119,7 @@ describe('the degradation', () => {
     expect(degradation.mode).toBe('none');
   });
 
-  it('has each group of lock nodes on a rung of its own, and tells the lowest, with the groups that are lost', async () => {
+  it('has its own mode for each group of lock nodes, and reports the lowest mode and the lost groups', async () => {
     const told: (readonly [Degraded, readonly string[]])[] = [];
     const clock = new ManualClock();
     const lateness = new Lateness({ clock, observer: NO_OBSERVER, limits: LIMITS });
@@ -139,7 +142,7 @@ describe('the degradation', () => {
     };
     await ask('a', 'held');
     await ask('b', 'unavailable');
-    // The other group goes on, and its ballots change nothing.
+    // The other group keeps its mode, and its ballots change nothing.
     await ask('a', 'held');
     expect([degradation.modeOf('a'), degradation.modeOf('b'), degradation.mode]).toEqual([
       'none',

@@ -17,7 +17,7 @@ function trial() {
   const clock = new ManualClock();
   const told: unknown[][] = [];
   const indecision = new Indecision(clock, { undecided: (...it) => told.push(it) });
-  /** Attempts over a time, the first at once and the last at its end. */
+  /** Undecided attempts, the first one now and the last one `overMs` later. */
   const fail = (attempts: number, overMs: number, id = 'k') => {
     for (let at = 0; at < attempts; at += 1) {
       if (at > 0) clock.advance(overMs / (attempts - 1));
@@ -32,14 +32,14 @@ describe('a replica that decides nothing', () => {
     [ATTEMPTS_MIN, UNDECIDED_MS_MIN, true],
     [ATTEMPTS_MIN - 1, UNDECIDED_MS_MIN, false],
     [ATTEMPTS_MIN, UNDECIDED_MS_MIN - 5, false],
-  ])('tells it after %i attempts within %i ms: %s', (attempts, overMs, isTold) => {
+  ])('reports it after %i attempts within %i ms: %s', (attempts, overMs, isTold) => {
     const { told, indecision, fail } = trial();
     fail(attempts, overMs);
     expect(told).toEqual(isTold ? [[true, UNDECIDED_MS_MIN, 'votes']] : []);
     expect(indecision.lasts).toBe(isTold);
   });
 
-  it('counts the attempts of all keys together, and tells it once', () => {
+  it('counts the attempts for all keys together, and reports it once', () => {
     const { told, indecision, fail, clock } = trial();
     for (let at = 0; at < 200; at += 1) {
       fail(1, 0, `k${at}`);
@@ -50,7 +50,7 @@ describe('a replica that decides nothing', () => {
   });
 
   it.each<AttemptEnd>([{ kind: 'held' }, { kind: 'read_again' }, { kind: 'granted' }])(
-    'has decided with an attempt that is $kind',
+    'has decided when an attempt ends as $kind',
     (attempt) => {
       const { told, indecision, fail } = trial();
       fail(ATTEMPTS_MIN, UNDECIDED_MS_MIN);
@@ -63,7 +63,7 @@ describe('a replica that decides nothing', () => {
   );
 
   it.each<AttemptEnd>([{ kind: 'abandoned' }, { kind: 'held_back' }])(
-    'has decided nothing with one that is $kind',
+    'has decided nothing when an attempt ends as $kind',
     (attempt) => {
       const { indecision, fail } = trial();
       fail(ATTEMPTS_MIN, UNDECIDED_MS_MIN);
@@ -72,7 +72,7 @@ describe('a replica that decides nothing', () => {
     },
   );
 
-  it('has decided when the same key shows a lease of another replica, and not when nothing is new', () => {
+  it('has decided when a later lease of the same key appears, and only then', () => {
     const { indecision, fail } = trial();
     fail(ATTEMPTS_MIN, UNDECIDED_MS_MIN);
     indecision.seen('k', FENCE);
@@ -82,7 +82,7 @@ describe('a replica that decides nothing', () => {
     expect(indecision.lasts).toBe(false);
   });
 
-  it('knows nothing more when no caller asks any longer', () => {
+  it('no longer reports it a minute after the last attempt', () => {
     const { told, clock, indecision, fail } = trial();
     fail(ATTEMPTS_MIN, UNDECIDED_MS_MIN);
     clock.advance(KNOWN_MS_MAX - 1);
@@ -94,7 +94,7 @@ describe('a replica that decides nothing', () => {
     expect(told).toHaveLength(1);
   });
 
-  it('is not made of single attempts that are far apart', () => {
+  it('does not add up single attempts that are far apart', () => {
     const { told, clock, fail } = trial();
     for (let at = 0; at < 20; at += 1) {
       fail(1, 0);
@@ -104,7 +104,7 @@ describe('a replica that decides nothing', () => {
   });
 });
 
-it('is told by a replica whose votes never have a winner, and ends with the first lease', async () => {
+it('a replica whose votes never have a winner reports indecision until the first lease', async () => {
   const trial = new CoordinationTrial();
   trial.quorum.undecided = Number.POSITIVE_INFINITY;
   for (let at = 0; at < 30; at += 1) {
@@ -118,7 +118,7 @@ it('is told by a replica whose votes never have a winner, and ends with the firs
   expect(trial.told('undecided').at(-1)).toEqual([false, expect.any(Number)]);
 });
 
-it('is not told by a replica whose keys are always given by another one', async () => {
+it('a replica whose keys are always leased by another one does not report indecision', async () => {
   const trial = new CoordinationTrial();
   const there = trial.replica();
   for (let at = 0; at < 12; at += 1) {

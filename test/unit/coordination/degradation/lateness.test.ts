@@ -19,7 +19,7 @@ function trial() {
   return { clock, told, lateness, pass };
 }
 
-it('begins when a reply is owed for the soft timeout, not before, and ends with the reply', async () => {
+it('the store is late once a reply is owed for the soft timeout, until the reply comes', async () => {
   const { clock, told, lateness, pass } = trial();
   let began = 0;
   lateness.onLate(() => {
@@ -40,7 +40,7 @@ it('begins when a reply is owed for the soft timeout, not before, and ends with 
   expect(clock.timers).toBe(0);
 });
 
-it('says since when a reply is owed', async () => {
+it('owedSinceMs is when the oldest request without a reply was sent', async () => {
   const { clock, lateness, pass } = trial();
   expect(lateness.owedSinceMs).toBeUndefined();
   const beganMs = clock.nowMs();
@@ -54,7 +54,7 @@ it('says since when a reply is owed', async () => {
   expect(lateness.owedSinceMs).toBeUndefined();
 });
 
-it('is that of the oldest reply: many that come in time are never late', async () => {
+it('many overlapping replies in time never make the store late', async () => {
   const { told, lateness, pass } = trial();
   for (let sent = 0; sent < 20; sent += 1) {
     const [first, second] = [lateness.begin(), lateness.begin()];
@@ -68,7 +68,7 @@ it('is that of the oldest reply: many that come in time are never late', async (
   expect(told).toEqual([]);
 });
 
-it('goes on with the next reply that is late too', async () => {
+it('the store stays late if the next reply is late too', async () => {
   const { told, lateness, pass } = trial();
   const first = lateness.begin();
   await pass(100);
@@ -80,7 +80,7 @@ it('goes on with the next reply that is late too', async () => {
   expect(told.map(([late]) => late)).toEqual([true, false]);
 });
 
-it('does not count a reply that stands unread behind the timer', async () => {
+it('a reply that waits unread behind the timer is not late', async () => {
   const { clock, told, lateness } = trial();
   const gate = clock.holdTurn();
   const owed = lateness.begin();
@@ -91,7 +91,7 @@ it('does not count a reply that stands unread behind the timer', async () => {
   expect(told).toEqual([]);
 });
 
-it('remembers the longest lateness of a minute, and no longer', async () => {
+it('the longest lateness is forgotten after a minute', async () => {
   const { lateness, pass } = trial();
   expect(lateness.longestMs).toBe(0);
   const inTime = lateness.begin();

@@ -10,9 +10,13 @@ const POLICY = defaultPolicy(LIMITS);
 describe('the patience with a late store', () => {
   it.each([
     { what: 'has no end by default', policy: {}, patienceMs: undefined },
-    { what: 'ends at the soft timeout by on_late: degrade', policy: { onLate: 'degrade' }, patienceMs: 300 },
-    { what: 'ends within a second by on_loss: fail', policy: { onLoss: 'fail' }, patienceMs: 900 },
-    { what: 'ends with the first of both', policy: { onLate: 'degrade', onLoss: 'fail' }, patienceMs: 300 },
+    {
+      what: 'ends at the soft timeout with on_late: degrade',
+      policy: { onLate: 'degrade' },
+      patienceMs: 300,
+    },
+    { what: 'ends within a second with on_loss: fail', policy: { onLoss: 'fail' }, patienceMs: 900 },
+    { what: 'ends at the earlier of both', policy: { onLate: 'degrade', onLoss: 'fail' }, patienceMs: 300 },
   ] as const)('$what', async ({ policy, patienceMs }) => {
     const clock = new ManualClock();
     let error: unknown;
@@ -30,7 +34,7 @@ describe('the patience with a late store', () => {
     else expect(error).toMatchObject({ name: 'StoreUnavailable', how: 'late' });
   });
 
-  it('begins when the request is sent, or with what is owed before it', async () => {
+  it('begins only when the request is sent', async () => {
     const clock = new ManualClock();
     const parts = { clock, limits: LIMITS, policyOf: () => ({ ...POLICY, onLoss: 'fail' as const }) };
     let sinceMs: number | undefined;
@@ -53,7 +57,7 @@ describe('the patience with a late store', () => {
     expect(clock.timers).toBe(0);
   });
 
-  it('is not needed for a reply in time, and leaves no timer', async () => {
+  it('passes on a reply or an error in time, and leaves no timer', async () => {
     const clock = new ManualClock();
     const parts = { clock, limits: LIMITS, policyOf: () => ({ ...POLICY, onLoss: 'fail' as const }) };
     expect(await inPatience(parts, 'n', Promise.resolve('a reply'))).toBe('a reply');
@@ -63,12 +67,12 @@ describe('the patience with a late store', () => {
   });
 });
 
-describe('lost', () => {
-  it.each(['gone', 'silent'] as const)('is a store that is %s', (how) => {
+describe('isLost', () => {
+  it.each(['gone', 'silent'] as const)('counts a %s store as lost', (how) => {
     expect(isLost(new StoreUnavailable('why', { how }), POLICY)).toBe(true);
   });
 
-  it('is a store that is late only by on_late: degrade', () => {
+  it('counts a late store as lost only with on_late: degrade', () => {
     const late = new StoreUnavailable('why', { how: 'late' });
     expect(isLost(late, POLICY)).toBe(false);
     expect(isLost(late, { ...POLICY, onLate: 'degrade' })).toBe(true);

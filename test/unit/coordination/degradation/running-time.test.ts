@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { RunningTime } from '../../../../src/coordination/degradation/running-time.js';
 import { ManualClock } from '../../../support/manual-clock.js';
 
-/** A clock whose timers all fire when it has been moved: the event loop stood still meanwhile. */
+/** A clock that can stall: all its timers fire after the jump, as when the event loop was blocked. */
 class StallingClock extends ManualClock {
   readonly #timers = new Set<() => void>();
 
@@ -32,7 +32,7 @@ function counted() {
   return { ...trial, time, of: trial };
 }
 
-it('passes as the clock does, from the start on', () => {
+it('running time follows the clock from its start', () => {
   const { clock, time, of } = counted();
   clock.advance(500);
   time.start();
@@ -41,18 +41,18 @@ it('passes as the clock does, from the start on', () => {
   expect(of.passedMs).toBe(2_000);
 });
 
-it('stands still while the event loop does', () => {
+it('running time leaves out the time in which the event loop is blocked', () => {
   const { clock, time, of } = counted();
   clock.stalls = true;
   time.start();
   clock.stall(5_000);
-  // One tick counts, and a tick that is a little late.
+  // Each stall counts as two ticks at most.
   expect(of.passedMs).toBeLessThanOrEqual(100);
   clock.stall(5_000);
   expect(of.passedMs).toBeLessThanOrEqual(200);
 });
 
-it('ends when it is no longer wanted, and leaves no timer', () => {
+it('running time stops when its callback returns false, and leaves no timer', () => {
   const { clock, time, of } = counted();
   time.start();
   clock.advance(100);

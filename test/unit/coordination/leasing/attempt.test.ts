@@ -7,7 +7,7 @@ const read = { record: { fence: 7, valueFence: 5 } } as Snapshot;
 const found = (of: Partial<RecordFacts>, expiresInMs: number) =>
   ({ fence: 7, valueFence: 5, lease: { expiresInMs }, ...of }) as RecordFacts;
 
-test('an arm that was refused is tried again after a pause, if the record is as it was and its lease is over', () => {
+test('a refused arm is retried after a pause if the record is unchanged and its lease has ended', () => {
   const keptBack = { kind: 'undecided', by: 'other_lock_nodes' };
   expect(unarmed(read, found({}, 0))).toEqual(keptBack);
   expect(unarmed(read, found({}, -1_000))).toEqual(keptBack);

@@ -20,7 +20,7 @@ function trial() {
 }
 
 describe('deadlines', () => {
-  it('are told once, never early, and no more than a tick late', () => {
+  it('fire once, never early, and at most a tick late', () => {
     const { clock, deadlines, told } = trial();
     const delays = [0, 0.5, 99, 100, 103, 104, 1_000.25];
     for (const delayMs of delays) deadlines.set({ name: `${delayMs}` }, delayMs);
@@ -52,7 +52,7 @@ describe('deadlines', () => {
     expect(told).toEqual([]);
   });
 
-  it('that are told may cancel others of their tick, and set new ones', () => {
+  it('may cancel others of the same tick and set new ones when they fire', () => {
     const { clock, deadlines, told } = trial();
     const other = { name: 'other' };
     let cancelOther = () => {};
@@ -76,7 +76,7 @@ describe('deadlines', () => {
     expect(clock.timers).toBe(0);
   });
 
-  it('that fall together leave the event loop its turns', async () => {
+  it('of the same tick give the event loop its turns', async () => {
     const { clock, deadlines, told } = trial();
     let turns = 0;
     clock.turn = async () => {

@@ -24,7 +24,7 @@ const snapshot = (record: object, readAtMs = 0): Snapshot => ({
 });
 
 describe('the forecast', () => {
-  it('goes by the age of the lease, and by the time since it was read', () => {
+  it('counts the age of the lease and the time since it was read', () => {
     expect(forecast(snapshot({ lease: running, rebuild }), 0)).toEqual({ earliestMs: 200, usuallyMs: 350 });
     expect(forecast(snapshot({ lease: running, rebuild }, -150), 0)).toEqual({
       earliestMs: 50,
@@ -36,7 +36,7 @@ describe('the forecast', () => {
     });
   });
 
-  it('is none where nothing runs, nothing was learned, or it took longer than usual already', () => {
+  it('is undefined if no lease runs, nothing was learned, or the rebuild has already taken longer than usual', () => {
     expect(forecast(snapshot({ rebuild }), 0)).toBeUndefined();
     expect(forecast(snapshot({ lease: running }), 0)).toBeUndefined();
     expect(forecast(snapshot({ lease: { ...running, expiresInMs: 0 }, rebuild }), 0)).toBeUndefined();
@@ -51,11 +51,11 @@ describe('a learned lease', () => {
     { meanMs: 2_000, deviationMs: 100, leaseMs: 4_800 },
     { meanMs: 5, deviationMs: 1, leaseMs: 3_000 },
     { meanMs: 20_000, deviationMs: 1_000, leaseMs: 30_000 },
-  ])('after rebuilds of $meanMs ms ± $deviationMs ms is $leaseMs ms long', ({ leaseMs, ...times }) => {
+  ])('after rebuilds of $meanMs ms ± $deviationMs ms lasts $leaseMs ms', ({ leaseMs, ...times }) => {
     expect(learnedLeaseMs(times, policy)).toBe(leaseMs);
   });
 
-  it('keeps to the bounds of its namespace', () => {
+  it('stays within the bounds of its namespace', () => {
     const short = { meanMs: 5, deviationMs: 1 };
     expect(learnedLeaseMs(short, { ...policy, leaseMsMin: 4_000 })).toBe(4_000);
     expect(learnedLeaseMs(short, { ...policy, leaseMsMax: 500 })).toBe(500);
@@ -67,7 +67,7 @@ describe('early refresh', () => {
     expect(refreshDraw(0, 0.999_999)).toBe(0);
   });
 
-  it('draws one caller with the probability of the paper: exp(-left / (beta * delta))', () => {
+  it('draws a caller with the probability of the paper: exp(-left / (beta * delta))', () => {
     const random = new SeededRandom(2015);
     const draws = 200_000;
     for (const [freshForMs, meanMs, beta] of [

@@ -30,7 +30,7 @@ function trial(atEnd?: (lease: HeldLease) => void) {
 }
 
 describe('held leases', () => {
-  it('tell how long a lease was held and how it ended, once', () => {
+  it('report how long a lease was held and how it ended, once', () => {
     const { clock, held, ended, add } = trial();
     add('n');
     clock.advance(250);
@@ -40,7 +40,7 @@ describe('held leases', () => {
     expect(held.count).toBe(0);
   });
 
-  it('say nothing of a lease that is taken out by code that reports it itself', () => {
+  it('do not report the end of a lease that was removed', () => {
     const { held, ended, add } = trial();
     add('n');
     expect(held.remove('n')?.nonce).toBe('n');
@@ -48,7 +48,7 @@ describe('held leases', () => {
     expect(ended).toEqual([]);
   });
 
-  it('count one whose time is over no more, and tell that it expired with its time', () => {
+  it('stop counting a lease when its time is up, and report that it expired then', () => {
     const { clock, held, ended, add } = trial();
     add('n');
     clock.advance(999);
@@ -58,7 +58,7 @@ describe('held leases', () => {
     expect(ended).toEqual([['space', 'expired', 1_000, '']]);
   });
 
-  it('hear from the store that a lease ended on another replica, but not of an older one', () => {
+  it('learn from the store that a lease ended on another replica, and ignore the end of an older one', () => {
     const { held, ended, add, id } = trial();
     add('n', { fence: 7 });
     held.endedAt(id, 6, 'released');
@@ -68,14 +68,14 @@ describe('held leases', () => {
     expect(ended).toEqual([['space', 'published', 0, '']]);
   });
 
-  it('leave a lease that no store knows alone, whatever a wake says', () => {
+  it('keep a lease that the store does not know, whatever a wake says', () => {
     const { held, add, id } = trial();
     add('n', { kind: 'local', fence: 0 });
     held.endedAt(id, 9, 'published');
     expect(held.count).toBe(1);
   });
 
-  it('show the lease of a key as long as it runs, as a record would', () => {
+  it('return the running lease of a key in the form of a record', () => {
     const { clock, held, add, id } = trial();
     expect(held.running(id)).toBeUndefined();
     add('n', { owner: 3 });
@@ -85,7 +85,7 @@ describe('held leases', () => {
     expect(held.running(id)).toBeUndefined();
   });
 
-  it('keep the later lease of a key when the earlier one ends after it was given', () => {
+  it('keep the later lease of a key when the earlier one ends after it was granted', () => {
     const { held, add, id } = trial();
     add('earlier');
     add('later', { fence: 8 });
@@ -93,7 +93,7 @@ describe('held leases', () => {
     expect(held.running(id)?.nonce).toBe('later');
   });
 
-  it('ask what became of a lease at the end of its time, and not before, also when it was extended', () => {
+  it('ask how a lease ended when its time is up, and not before, even if it was extended', () => {
     const asked: string[] = [];
     const { clock, held, add } = trial(({ nonce }) => asked.push(nonce));
     add('n');
@@ -122,7 +122,7 @@ describe('held leases', () => {
     expect(clock.timers).toBe(0);
   });
 
-  it('are expired, and not published, where the store tells of a later lease of the key', () => {
+  it('count as expired, not as published, when the store reports a later lease of the key', () => {
     const { held, ended, add, id } = trial();
     add('n', { fence: 7 });
     held.endedAt(id, 9, 'published');
@@ -131,7 +131,7 @@ describe('held leases', () => {
     expect(ended.map(([, end]) => end)).toEqual(['expired', 'invalidated']);
   });
 
-  it('feed those who wait while their time runs, and neither their key has changed nor another was given', () => {
+  it('feed waiters while their time runs, unless the key has changed or another lease of it was granted', () => {
     const { clock, held, add, id } = trial();
     expect(held.feeds('n')).toBe(false);
     add('n', { kind: 'quorum', fence: 0 });
@@ -146,10 +146,10 @@ describe('held leases', () => {
   });
 });
 
-describe('what is shown of held leases', () => {
+describe('the shown leases', () => {
   const keysOf = ({ leases }: ReturnType<HeldLeases['shown']>) => leases.map(({ key }) => key);
 
-  it('is what a person may see: no nonce, no token, nothing of who asked how', () => {
+  it('contain no nonce and no request key', () => {
     const { clock, held, add } = trial();
     add('n', { requestKey: 'secret', traceparent: 'trace' });
     clock.advance(300);
@@ -164,24 +164,24 @@ describe('what is shown of held leases', () => {
     });
   });
 
-  it('begins with the most waited for, then the longest held, and is bounded', () => {
+  it('begin with the most waiters, then the longest held, and are at most `max`', () => {
     const { clock, held, add } = trial();
     const waiters = new Map<string, number>();
-    for (const [name, count] of Object.entries({ old: 0, waiterLimits: 9, older: 2, younger: 2, young: 0 })) {
+    for (const [name, count] of Object.entries({ old: 0, busy: 9, older: 2, younger: 2, young: 0 })) {
       add(name, { key: keyOf('space', name) });
       waiters.set(keyOf('space', name).id, count);
       clock.advance(10);
     }
     const waitersOf = (id: string) => waiters.get(id) ?? 0;
-    expect(keysOf(held.shown(9, waitersOf))).toEqual(['waiterLimits', 'older', 'younger', 'old', 'young']);
+    expect(keysOf(held.shown(9, waitersOf))).toEqual(['busy', 'older', 'younger', 'old', 'young']);
     for (const max of [0, 1, 2, 3, 4, 5]) {
       const shown = held.shown(max, waitersOf);
-      expect(keysOf(shown)).toEqual(['waiterLimits', 'older', 'younger', 'old', 'young'].slice(0, max));
+      expect(keysOf(shown)).toEqual(['busy', 'older', 'younger', 'old', 'young'].slice(0, max));
       expect(shown).toMatchObject({ count: 5, waiters: 13 });
     }
   });
 
-  it('is none whose time is over', () => {
+  it('leave out a lease whose time is up', () => {
     const { clock, held, ended, add } = trial();
     add('n');
     clock.advance(1_001);

@@ -3,7 +3,7 @@ import { keepingLock } from '../../../../src/coordination/leasing/kept-lock.js';
 import { MemoryLeaseQuorum } from '../../../../src/memory/lease-quorum.js';
 import { ManualClock } from '../../../support/manual-clock.js';
 
-it('keeps the lock as long as the reply takes, and no longer', async () => {
+it('the lock is kept until the reply comes, and no longer', async () => {
   const clock = new ManualClock();
   const quorum = new MemoryLeaseQuorum({ clock });
   await quorum.acquire('a', 'n1', 300);
@@ -24,7 +24,7 @@ it('keeps the lock as long as the reply takes, and no longer', async () => {
   expect((await quorum.acquire('a', 'n2', 300)).kind).toBe('granted');
 });
 
-it('asks no lock node where the reply comes soon, and passes its failure on', async () => {
+it('no lock node is asked if the reply comes soon, and an error is passed on', async () => {
   const clock = new ManualClock();
   let extended = 0;
   const quorum = {

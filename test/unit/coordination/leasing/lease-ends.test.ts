@@ -4,7 +4,7 @@ import type { LeaseEnd } from '../../../../src/coordination/words/outcome.js';
 import { CoordinationTrial, isWaiting, leaseOf } from '../../../support/coordination-trial.js';
 import { ToldTrace } from '../../../support/told-trace.js';
 
-/** A lease of one second that a session at the first of two replicas watches. */
+/** A lease of one second, granted by the first of two replicas and watched by a session there. */
 async function watched() {
   const trial = new CoordinationTrial();
   const other = trial.replica();
@@ -19,8 +19,8 @@ async function watched() {
   return { trial, other, lease, heard, extendAt };
 }
 
-describe('the end of a lease, as the replica that gave it knows it', () => {
-  it('is not told of one that was extended at another replica', async () => {
+describe('the end of a lease, at the replica that granted it', () => {
+  it('is not reported while an extension on another replica lasts', async () => {
     const { trial, heard, extendAt } = await watched();
     await extendAt();
     await trial.pass(2_000, 100);
@@ -30,7 +30,7 @@ describe('the end of a lease, as the replica that gave it knows it', () => {
     expect(trial.told('leaseEnded')).toEqual([['trial', 'expired', expect.closeTo(4_950, -2), '']]);
   });
 
-  it('is not told of one that another session has taken over, which it does not give back either', async () => {
+  it('is not reported after a session of another replica took the lease over, and nothing is given back', async () => {
     const { trial, other, lease, heard, extendAt } = await watched();
     const { request, answer } = await extendAt();
     const taken = await other.takeOver(request, answer.expiresInMs);
@@ -45,11 +45,11 @@ describe('the end of a lease, as the replica that gave it knows it', () => {
     if (taken !== undefined) await other.giveBack(trial.key, taken, 'session_lost');
     await trial.settle();
     expect(leaseOf(next).reason).toBe('holder_lost');
-    // By its holder's own doing, so that there is nothing to tell it.
+    // The holder itself moved the lease, so it needs no notice.
     expect(heard).toEqual([undefined]);
   });
 
-  it('is not told by the time alone, for the publish may still be stored', async () => {
+  it('is not reported when only the time is up, because the publish may still be stored', async () => {
     const { trial, lease, heard } = await watched();
     await trial.pass(1_500, 100);
     expect(heard).toEqual([]);
@@ -57,7 +57,7 @@ describe('the end of a lease, as the replica that gave it knows it', () => {
     expect((await trial.publish(lease.token)).outcome).toBe('stored_late');
   });
 
-  it('is told as it was, where no wake told it', async () => {
+  it('is reported with its cause even if its wake was lost', async () => {
     const { trial, other, heard } = await watched();
     trial.wakes.silent = true;
     const request = { namespace: 'trial', keys: [trial.key], tags: [], all: false, mode: 'delete' as const };
@@ -67,7 +67,7 @@ describe('the end of a lease, as the replica that gave it knows it', () => {
     expect(heard).toEqual(['invalidated']);
   });
 
-  it('is told of one that others were given, as expired', async () => {
+  it('is reported as expired if another caller got a lease since', async () => {
     const { trial, other, heard } = await watched();
     await trial.pass(1_050, 50);
     await trial.lease({ leaseMs: 9_000 }, other);
@@ -75,7 +75,7 @@ describe('the end of a lease, as the replica that gave it knows it', () => {
     expect(heard).toEqual(['expired']);
   });
 
-  it('is asked for until the lease can be extended no more, and then forgotten without a word', async () => {
+  it('is looked up until the lease can no longer be extended, and then forgotten without a report', async () => {
     // A value keeps the record, and no other caller asks for the key.
     const trial = new CoordinationTrial();
     trial.policy = { ...trial.policy, leaseHoldMsMax: 150_000 };
@@ -87,14 +87,14 @@ describe('the end of a lease, as the replica that gave it knows it', () => {
     expect([heard, trial.clock.timers]).toEqual([[], 1]);
     await trial.pass(2_000, 1_000);
     expect([heard, trial.clock.timers]).toEqual([[undefined], 0]);
-    // At its end, the moment after it by the store's clock, and twice a minute later, and when the hold was over.
+    // At its end, a moment after it by the store's clock, twice a minute after that, and when the hold was over.
     expect(trial.store.countOf('explain')).toBeLessThanOrEqual(6);
     await trial.pass(600_000, 10_000);
     expect(trial.store.countOf('explain')).toBeLessThanOrEqual(6);
     expect((await trial.publish(lease.token)).outcome).toBe('stored_late');
   });
 
-  it('is asked again while the store does not answer', async () => {
+  it('is looked up again while the store does not answer', async () => {
     const { trial, other, heard } = await watched();
     trial.wakes.silent = true;
     const request = { namespace: 'trial', keys: [trial.key], tags: [], all: false, mode: 'delete' as const };
@@ -109,8 +109,8 @@ describe('the end of a lease, as the replica that gave it knows it', () => {
   });
 });
 
-describe('what a trace and the figures say of an end that this replica hears of late', () => {
-  /** A lease of one second, given at 0, that is in a trace. The record's ending is not heard when it happens. */
+describe('the end of a lease in traces and metrics, learned late', () => {
+  /** A lease of one second, granted at 0 and traced. The wake of its end is lost. */
   async function deaf() {
     const trial = new CoordinationTrial();
     const trace = new ToldTrace('the holder');
@@ -118,12 +118,12 @@ describe('what a trace and the figures say of an end that this replica hears of 
     const { token } = leaseOf(await trial.ask({ leaseMs: 1_000 }, call));
     trial.wakes.silent = true;
     const startedMs = trial.clock.nowMs();
-    /** How long after the beginning the span ended, as it says. */
+    /** How long after its start the span ended, by its own times. */
     const spanMs = (toldMs: number) => toldMs - startedMs - trace.step('lease').endedAgoMs;
     return { trial, trace, token, spanMs };
   }
 
-  it('is when it was over by its time, where the store was away', async () => {
+  it('is dated to the end of its time if the store was away', async () => {
     const { trial, trace, spanMs } = await deaf();
     trial.store.down = true;
     await trial.pass(2_500, 100);
@@ -140,7 +140,7 @@ describe('what a trace and the figures say of an end that this replica hears of 
     ]);
   });
 
-  it('is when it ended at another replica', async () => {
+  it('is dated to its end on another replica', async () => {
     const { trial, trace, spanMs } = await deaf();
     await trial.pass(400, 100);
     const request = { namespace: 'trial', keys: [trial.key], tags: [], all: false, mode: 'delete' as const };
@@ -158,8 +158,8 @@ describe('what a trace and the figures say of an end that this replica hears of 
   });
 });
 
-describe('how long a lease may be extended in all', () => {
-  it('is bounded by the namespace, also for one that no store knows', async () => {
+describe('the total time of a lease with its extensions', () => {
+  it('is bounded by the namespace, also for a lease that the store does not know', async () => {
     for (const down of [false, true]) {
       const trial = new CoordinationTrial();
       trial.policy = { ...trial.policy, leaseHoldMsMax: 3_000 };

@@ -10,7 +10,7 @@ import {
 } from '../../../support/coordination-trial.js';
 
 describe('an attempt', () => {
-  it('gives a lease with time left, less the drift of clocks, and a fence', async () => {
+  it('grants a lease with a fence, whose time is reduced by the clock drift', async () => {
     const trial = new CoordinationTrial();
     const asked = await trial.ask({ leaseMs: 1_000 });
     expect(asked.answer?.degraded).toBe('none');
@@ -22,15 +22,15 @@ describe('an attempt', () => {
 
   it.each([
     { what: '10 s', leaseMsMin: 100, leaseMsMax: 60_000, leaseMs: 10_000 },
-    { what: 'no more than the most', leaseMsMin: 100, leaseMsMax: 9_999, leaseMs: 9_999 },
-    { what: 'no less than the least', leaseMsMin: 10_001, leaseMsMax: 60_000, leaseMs: 10_001 },
-  ])('that names no length gives $what of its namespace', async ({ leaseMsMin, leaseMsMax, leaseMs }) => {
+    { what: 'no more than lease_max_ms', leaseMsMin: 100, leaseMsMax: 9_999, leaseMs: 9_999 },
+    { what: 'no less than lease_min_ms', leaseMsMin: 10_001, leaseMsMax: 60_000, leaseMs: 10_001 },
+  ])('for no particular length grants $what', async ({ leaseMsMin, leaseMsMax, leaseMs }) => {
     const trial = new CoordinationTrial();
     trial.policy = { ...trial.policy, leaseMsMin, leaseMsMax };
     expect((await trial.lease()).token.leaseMs).toBe(leaseMs);
   });
 
-  it('finds the value that was published since it looked, and gives the lock back', async () => {
+  it('finds a value that was published since its read, and gives the lock back', async () => {
     const trial = new CoordinationTrial();
     const there = trial.replica();
     const gate = trial.quorum.holdBefore('acquire');
@@ -46,13 +46,13 @@ describe('an attempt', () => {
     await trial.expectRest();
   });
 
-  it('does not supersede a lease that was armed after it looked', async () => {
+  it('does not supersede a lease that was armed since its read', async () => {
     const trial = new CoordinationTrial();
     const there = trial.replica();
     const gate = trial.store.holdBefore('arm');
     const late = trial.send({ leaseMs: 200 });
     await gate.reached;
-    // Its lock is not kept: the lock nodes come to no decision.
+    // Its lock is lost because the lock nodes stay undecided.
     trial.quorum.undecided = 4;
     await trial.pass(300);
     trial.quorum.undecided = 0;
@@ -65,7 +65,7 @@ describe('an attempt', () => {
     await trial.expectRest();
   });
 
-  it('gives no lease whose time ran out while it was armed, and which could not be extended', async () => {
+  it('grants no lease whose time ran out during the arm and that could not be extended', async () => {
     const trial = new CoordinationTrial();
     const gate = trial.store.holdAfter('arm');
     const asked = trial.send({ leaseMs: 200 });
@@ -75,16 +75,16 @@ describe('an attempt', () => {
     gate.open();
     await trial.settle();
     await trial.pass(20, 5);
-    // The next attempt's.
+    // The lease of the next attempt.
     expect(leaseOf(asked).expiresInMs).toBe(196);
     expect(trial.store.countOf('arm')).toBe(2);
     await trial.expectRest();
   });
 
-  it('breaks the lock of a lease that an invalidation voided, also if another should have done so', async () => {
+  it('breaks the lock of a lease that an invalidation voided, even if another replica should have done so', async () => {
     const trial = new CoordinationTrial();
     await trial.lease();
-    // Done at the store by a replica that died before it could break the lock.
+    // The invalidation was stored by a replica that died before it could break the lock.
     await trial.store.invalidate(trial.key.id, { mode: 'delete', keepMs: 60_000 });
     const asked = await trial.ask();
     await trial.pass(50, 5);
@@ -94,7 +94,7 @@ describe('an attempt', () => {
 });
 
 describe('a retry of the same call', () => {
-  it('gets the same lease again, on any replica, as long as it runs', async () => {
+  it('gets the same lease, on any replica, while it runs', async () => {
     const trial = new CoordinationTrial();
     const first = await trial.lease({ requestId: 'r' });
     const again = leaseOf(await trial.ask({ requestId: 'r' }, new Call(), trial.replica()));
@@ -105,7 +105,7 @@ describe('a retry of the same call', () => {
     await trial.expectRest();
   });
 
-  it('is told where the store does not know how long its lease lasts now', async () => {
+  it('reports store_lost if the store does not confirm how long its lease lasts', async () => {
     const trial = new CoordinationTrial();
     await trial.lease({ requestId: 'r' });
     const gate = trial.store.holdAfter('adopt');
@@ -118,7 +118,7 @@ describe('a retry of the same call', () => {
     expect(again.answer?.degraded).toBe('store_lost');
   });
 
-  it('whose lease takes longer than it waits has the value meanwhile', async () => {
+  it('gets the value if resuming its lease takes longer than it waits', async () => {
     const trial = new CoordinationTrial();
     await trial.publish((await trial.lease()).token, 'old');
     await trial.lease({ intent: 'refresh', requestId: 'r' });
@@ -131,10 +131,10 @@ describe('a retry of the same call', () => {
     await trial.expectRest();
   });
 
-  it('of another identity, or without an id, gets nothing of it', async () => {
+  it('is not recognized by another identity or without a request id', async () => {
     const trial = new CoordinationTrial();
     await trial.lease({ requestId: 'r' });
-    const other = await trial.ask({ requestId: 'r' }, new Call('somebody else'));
+    const other = await trial.ask({ requestId: 'r' }, new Call('another'));
     const nameless = await trial.ask();
     expect([other, nameless].map(isWaiting)).toEqual([true, true]);
     other.call.cancel();
@@ -142,7 +142,7 @@ describe('a retry of the same call', () => {
     await trial.expectRest();
   });
 
-  it('keeps the lease when the first attempt is given back after it', async () => {
+  it('keeps the lease although the first call gives it back afterwards', async () => {
     const trial = new CoordinationTrial();
     const first = await trial.lease({ requestId: 'r' });
     const again = await trial.lease({ requestId: 'r' });
@@ -151,7 +151,7 @@ describe('a retry of the same call', () => {
     await trial.expectRest();
   });
 
-  it('that goes in its turn gives the lease back', async () => {
+  it('gives the lease back if it is cancelled too', async () => {
     const trial = new CoordinationTrial();
     await trial.lease({ requestId: 'r' });
     const gate = trial.store.holdAfter('extend');
@@ -164,7 +164,7 @@ describe('a retry of the same call', () => {
     await trial.expectRest();
   });
 
-  it('waits where the lock nodes cannot say how long the lease lasts', async () => {
+  it('waits if the lock nodes cannot say how long the lease lasts', async () => {
     const trial = new CoordinationTrial();
     await trial.lease({ requestId: 'r', leaseMs: 1_000 });
     trial.quorum.undecided = 1_000;
@@ -177,7 +177,7 @@ describe('a retry of the same call', () => {
 });
 
 describe('the degradation', () => {
-  it('without the quorum gives a lease from the store alone, one at a time over all replicas', async () => {
+  it('without the quorum grants leases from the store alone, one at a time over all replicas', async () => {
     const trial = new CoordinationTrial();
     const there = trial.replica();
     trial.quorum.lost = true;
@@ -190,7 +190,7 @@ describe('the degradation', () => {
     await trial.expectRest();
   });
 
-  it('does not arm with the quorum over a lease that was given without it', async () => {
+  it('does not arm a lease by the quorum while one from the store alone runs', async () => {
     const trial = new CoordinationTrial();
     trial.quorum.lost = true;
     const alone = await trial.lease({ leaseMs: 1_000 });
@@ -203,7 +203,7 @@ describe('the degradation', () => {
     await trial.expectRest();
   });
 
-  it('without the store gives a lease by the quorum, whose result feeds those who wait here and is never stored', async () => {
+  it('without the store grants a lease by the quorum, whose result feeds waiters here and is never stored', async () => {
     const trial = new CoordinationTrial();
     const there = trial.replica();
     trial.store.down = true;
@@ -217,14 +217,14 @@ describe('the degradation', () => {
     expect((await trial.publish(leaseOf(asked).token)).outcome).toBe('not_stored');
     expect(textIn(hitOf(here))).toBe('a value');
     await trial.pass(1_100);
-    // The store holds nothing, so that the other replica's caller rebuilds, now for all.
+    // The store holds nothing, so the caller on the other replica rebuilds, now for all replicas.
     const lease = leaseOf(yonder);
     expect(yonder.answer?.degraded).toBe('none');
     expect((await trial.publish(lease.token, 'b', {}, there)).outcome).toBe('stored');
     await trial.expectRest();
   });
 
-  it('without the store gives READ_STORE a lease and never a value', async () => {
+  it('without the store grants READ_STORE callers a lease and never a value', async () => {
     const trial = new CoordinationTrial();
     trial.store.down = true;
     const first = await trial.lease();
@@ -235,7 +235,7 @@ describe('the degradation', () => {
     await trial.expectRest();
   });
 
-  it('without either gives one lease at a time on each replica', async () => {
+  it('without both grants one lease at a time on each replica', async () => {
     const trial = new CoordinationTrial();
     trial.store.down = true;
     trial.quorum.lost = true;
@@ -249,7 +249,7 @@ describe('the degradation', () => {
     await trial.expectRest();
   });
 
-  it('without either gives no second lease beside one of its own that the store had armed', async () => {
+  it('without both grants no second lease while one runs that the store had armed', async () => {
     const trial = new CoordinationTrial();
     const lease = await trial.lease({ leaseMs: 1_000 });
     trial.store.down = true;
@@ -261,7 +261,7 @@ describe('the degradation', () => {
     await trial.expectRest();
   });
 
-  it('hands a lease that no store knows out again to a retry', async () => {
+  it('grants the same unstored lease again to a retry', async () => {
     const trial = new CoordinationTrial();
     trial.store.down = true;
     const first = await trial.lease({ requestId: 'r' });
@@ -274,7 +274,7 @@ describe('the degradation', () => {
     await trial.expectRest();
   });
 
-  it('leaves nothing armed where the reply of the arming was lost', async () => {
+  it('leaves nothing armed if the reply to the arm was lost', async () => {
     const trial = new CoordinationTrial();
     trial.store.losesRepliesTo.add('arm');
     const asked = await trial.ask();
@@ -299,12 +299,12 @@ describe('the degradation', () => {
       },
     ],
     [
-      'the store between look and arming',
+      'the store between read and arm',
       (trial: CoordinationTrial) => {
         trial.store.losesRepliesTo.add('arm');
       },
     ],
-  ])('is refused by a namespace that rather fails when %s is lost', async (_what, lose) => {
+  ])('is refused by a namespace with on_loss: fail when %s is lost', async (_what, lose) => {
     const trial = new CoordinationTrial();
     trial.policy = { ...trial.policy, onLoss: 'fail' };
     lose(trial);
@@ -317,7 +317,7 @@ describe('the degradation', () => {
     await trial.expectRest();
   });
 
-  it('serves hits to such a namespace as long as the store has them', async () => {
+  it('serves hits to a namespace with on_loss: fail while the store has them', async () => {
     const trial = new CoordinationTrial();
     trial.policy = { ...trial.policy, onLoss: 'fail' };
     await trial.publish((await trial.lease()).token);
@@ -326,7 +326,7 @@ describe('the degradation', () => {
     await trial.expectRest();
   });
 
-  it('tells each of its steps', async () => {
+  it('reports each of its steps', async () => {
     const trial = new CoordinationTrial();
     trial.quorum.lost = true;
     await trial.release((await trial.lease()).token);

@@ -11,7 +11,7 @@ import {
   receivedToken,
 } from '../../../support/coordination-trial.js';
 
-/** What the edge makes of garbage. */
+/** What an invalid token is decoded to. */
 const GARBAGE = undefined;
 const STRANGER = { kind: 'armed', nonce: 'x'.repeat(22), fence: 1, leaseMs: 1_000 } as const;
 
@@ -26,7 +26,7 @@ describe('a release', () => {
     expect(trial.told('leaseEnded')).toEqual([['trial', 'released', 0, '']]);
   });
 
-  it('touches no other lease', async () => {
+  it('of an unknown token touches no lease', async () => {
     const trial = new CoordinationTrial();
     const { token } = await trial.lease();
     expect(await trial.release(STRANGER)).toBe('not_held');
@@ -62,7 +62,7 @@ describe('a release', () => {
     ).toBe('released');
   });
 
-  it('with a failure doubles the back-off with each in a row, and a publish clears it', async () => {
+  it('with a failure doubles the back-off for each failure in a row, and a publish resets it', async () => {
     const trial = new CoordinationTrial();
     const message = 'no database';
     const failing = async () => {
@@ -84,7 +84,7 @@ describe('a release', () => {
     expect(await failing()).toBeLessThanOrEqual(1_250);
   });
 
-  it('with a failure of a lease that no store knows is heard by those who wait here', async () => {
+  it('with a failure of an unstored lease passes the failure on to waiters here', async () => {
     const trial = new CoordinationTrial();
     trial.store.down = true;
     const { token } = await trial.lease();
@@ -94,7 +94,7 @@ describe('a release', () => {
     await trial.expectRest();
   });
 
-  it('without the store is an error that says that it may be repeated, and breaks the lock', async () => {
+  it('without the store is an error that allows a retry, and still breaks the lock', async () => {
     const trial = new CoordinationTrial();
     const { token } = await trial.lease();
     trial.store.down = true;
@@ -109,7 +109,7 @@ describe('a release', () => {
 });
 
 describe('an extension', () => {
-  it("of another identity's lease is that of a lost one, and leaves it as it is", async () => {
+  it("of another identity's lease returns LOST, and leaves the lease alone", async () => {
     const trial = new CoordinationTrial();
     const { token } = leaseOf(await trial.ask({ leaseMs: 1_000 }, new Call('checkout')));
     const { key } = trial;
@@ -129,7 +129,7 @@ describe('an extension', () => {
     expect(extended.outcome).toBe('extended');
   });
 
-  it('lets the lease last its length from now on', async () => {
+  it('lets the lease last its full length from now on', async () => {
     const trial = new CoordinationTrial();
     const { token } = await trial.lease({ leaseMs: 1_000 });
     trial.clock.advance(600);
@@ -142,7 +142,7 @@ describe('an extension', () => {
     await trial.expectRest();
   });
 
-  it('never shortens it', async () => {
+  it('never shortens the lease', async () => {
     const trial = new CoordinationTrial();
     const { token } = await trial.lease({ leaseMs: 10_000 });
     const waiter = await trial.ask();
@@ -153,7 +153,7 @@ describe('an extension', () => {
     await trial.expectRest();
   });
 
-  it('works on another replica than the one that gave it', async () => {
+  it('works on a replica other than the one that granted the lease', async () => {
     const trial = new CoordinationTrial();
     const { token } = await trial.lease({ leaseMs: 1_000 });
     expect(await trial.extend(token, 5_000, trial.replica())).toMatchObject({ outcome: 'extended' });
@@ -175,21 +175,21 @@ describe('an extension', () => {
       },
     ],
     [
-      'of a lease that is done',
+      'of a lease that was published',
       async (trial: CoordinationTrial, token: Token) => {
         await trial.publish(token);
         return token;
       },
     ],
     [
-      'of a lease that was never given',
+      'of a lease that was never granted',
       async (trial: CoordinationTrial) => {
         await trial.invalidate();
         return STRANGER;
       },
     ],
-    ['with garbage', async () => GARBAGE],
-  ])('%s is lost, and leaves no lock behind', async (_what, end) => {
+    ['with an invalid token', async () => GARBAGE],
+  ])('%s returns LOST, and leaves no lock behind', async (_what, end) => {
     const trial = new CoordinationTrial();
     const token = await end(trial, (await trial.lease()).token);
     expect(await trial.extend(token)).toEqual({ outcome: 'lost', expiresInMs: 0 });
@@ -198,7 +198,7 @@ describe('an extension', () => {
     leaseOf(await trial.ask({ waitMs: 0 }));
   });
 
-  it('that comes after another got the lease is lost, and does not take it away', async () => {
+  it('after another caller got the lease returns LOST, and does not affect that lease', async () => {
     const trial = new CoordinationTrial();
     const late = await trial.lease({ leaseMs: 200 });
     await trial.pass(200);
@@ -207,7 +207,7 @@ describe('an extension', () => {
     expect((await trial.publish(now.token)).outcome).toBe('stored');
   });
 
-  it('without a decision keeps the old end, which only the replica that gave it knows', async () => {
+  it('with undecided votes keeps the old end, which only the granting replica knows', async () => {
     const trial = new CoordinationTrial();
     const { token } = await trial.lease({ leaseMs: 1_000 });
     trial.clock.advance(400);
@@ -219,7 +219,7 @@ describe('an extension', () => {
     });
   });
 
-  it('without the quorum goes on by the store alone, which then bars all others', async () => {
+  it('without the quorum is made at the store alone, and then excludes all others', async () => {
     const trial = new CoordinationTrial();
     const { token } = await trial.lease({ leaseMs: 1_000 });
     trial.quorum.lost = true;
@@ -233,7 +233,7 @@ describe('an extension', () => {
     await trial.expectRest();
   });
 
-  it('without the quorum also bars callers that had read before, and has the vote of the lock nodes since', async () => {
+  it('without the quorum also excludes callers with an older read, even if the lock nodes vote again', async () => {
     const trial = new CoordinationTrial();
     const { token } = await trial.lease({ leaseMs: 1_000 });
     trial.clock.advance(1_001);
@@ -251,14 +251,14 @@ describe('an extension', () => {
     await trial.expectRest();
   });
 
-  it('without the store goes on by the quorum', async () => {
+  it('without the store is made by the quorum', async () => {
     const trial = new CoordinationTrial();
     const { token } = await trial.lease({ leaseMs: 1_000 });
     trial.store.down = true;
     expect((await trial.extend(token)).outcome).toBe('extended');
   });
 
-  it('without either is an error that says that it may be repeated', async () => {
+  it('without both is an error that allows a retry', async () => {
     const trial = new CoordinationTrial();
     const { token } = await trial.lease();
     trial.store.down = true;
@@ -269,7 +269,7 @@ describe('an extension', () => {
     });
   });
 
-  it('of a lease that no store knows goes by the quorum, or by the replica that gave it', async () => {
+  it('of an unstored lease is made by the quorum, or by the replica that granted it', async () => {
     const trial = new CoordinationTrial();
     trial.store.down = true;
     const byQuorum = await trial.lease({ leaseMs: 1_000 });

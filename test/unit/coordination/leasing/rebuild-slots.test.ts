@@ -27,8 +27,8 @@ function trialOf(maxRebuilds: number) {
   return { trial, ask, publish, leased };
 }
 
-describe('an origin budget', () => {
-  it('lets so many rebuilds run at once, over all keys and replicas, and then one for each that ends', async () => {
+describe('max_rebuilds', () => {
+  it('lets that many rebuilds run at once, over all keys and replicas, and another whenever one ends', async () => {
     const { trial, ask, publish } = trialOf(2);
     const there = trial.replica();
     const all: Asked[] = [];
@@ -45,13 +45,13 @@ describe('an origin budget', () => {
     await trial.expectRest();
   });
 
-  it('is asked for by the first in line only', async () => {
+  it('lets only the first waiter in line ask for a slot', async () => {
     const { trial, ask } = trialOf(1);
     await ask(0);
     for (let at = 1; at < 6; at += 1) await ask(at);
     const before = trial.namespaces.countOf('enter');
     await trial.pass(3_000, 50);
-    // Its poll, between four times a second and once; the others do not ask.
+    // The first waiter polls one to four times a second. The others do not ask.
     expect(trial.namespaces.countOf('enter') - before).toBeLessThanOrEqual(12);
   });
 
@@ -63,7 +63,7 @@ describe('an origin budget', () => {
     expect(hitOf(await ask(0))).toMatchObject({ freshForMs: 0 });
   });
 
-  it('is why a caller that does not wait, or waits no longer, is sent away', async () => {
+  it('answers Busy (budget) to a caller that does not wait or whose wait ends', async () => {
     const { trial, ask } = trialOf(1);
     await ask(0);
     expect(busyOf(await ask(1, { waitMs: 0 })).reason).toBe('budget');
@@ -72,7 +72,7 @@ describe('an origin budget', () => {
     expect(busyOf(waiter).reason).toBe('budget');
   });
 
-  it('passes a slot on when those who stood first in line have gone', async () => {
+  it('passes a slot on when the first in line has left', async () => {
     const { ask, publish } = trialOf(1);
     const holder = await ask(0);
     const first = await ask(1);
@@ -85,7 +85,7 @@ describe('an origin budget', () => {
   it.each([
     ['released', (trial: CoordinationTrial, token: Token) => trial.release(token)],
     ['invalidated', (trial: CoordinationTrial) => trial.invalidate()],
-  ])('gives back the slot of a lease that is %s', async (_how, end) => {
+  ])('frees the slot of a lease that is %s', async (_how, end) => {
     const { trial, ask } = trialOf(1);
     const { token } = await trial.lease();
     const waiter = await ask(1);
@@ -94,7 +94,7 @@ describe('an origin budget', () => {
     leaseOf(waiter);
   });
 
-  it('gives back the slot of a holder that died with its lease', async () => {
+  it('frees the slot of a dead holder when its lease ends', async () => {
     const { trial, ask } = trialOf(1);
     await ask(0, { leaseMs: 500 });
     const waiter = await ask(1);
@@ -102,7 +102,7 @@ describe('an origin budget', () => {
     leaseOf(waiter);
   });
 
-  it('lets a slot last as long as its lease is extended', async () => {
+  it('keeps a slot taken while its lease is extended', async () => {
     const { trial, ask } = trialOf(1);
     const { token } = await trial.lease({ leaseMs: 500 });
     const waiter = await ask(1);
@@ -113,14 +113,14 @@ describe('an origin budget', () => {
     expect(isWaiting(waiter)).toBe(true);
   });
 
-  it('gives back the slot of an attempt that came to nothing', async () => {
+  it('frees the slot of an attempt without a lease', async () => {
     const { trial, ask } = trialOf(1);
     trial.quorum.undecided = 1;
     expect(busyOf(await ask(0, { waitMs: 0 })).reason).toBe('undecided');
     leaseOf(await ask(1));
   });
 
-  it('without the store holds on each replica', async () => {
+  it('without the store applies to each replica', async () => {
     const { trial, ask, leased } = trialOf(2);
     trial.store.down = true;
     const all: Asked[] = [];
@@ -128,7 +128,7 @@ describe('an origin budget', () => {
     expect(leased(all)).toBe(2);
   });
 
-  it('costs nothing where there is none', async () => {
+  it('of 0 asks for no slots', async () => {
     const { trial, ask, publish } = trialOf(0);
     await publish(await ask(0), 0);
     expect(trial.namespaces.asked).not.toContain('enter');

@@ -17,7 +17,7 @@ test('alarms of the same tick share one timer, and leave none behind', () => {
 });
 
 test.each([0, 1, 99, 100, 103, 1_000])(
-  'an alarm in %i ms is never early, and no more than a tick late',
+  'an alarm in %i ms is never early, and at most a tick late',
   (delayMs) => {
     const clock = new ManualClock();
     const shared = new SharedTimers(clock);
@@ -34,7 +34,7 @@ test.each([0, 1, 99, 100, 103, 1_000])(
   },
 );
 
-test('one alarm may set and cancel others', () => {
+test('an alarm may set and cancel others', () => {
   const clock = new ManualClock();
   const shared = new SharedTimers(clock);
   const told: string[] = [];

@@ -10,7 +10,7 @@ import { ManualClock } from '../../../support/manual-clock.js';
 
 const TTL_MS = 1_000;
 
-/** A replica that has read a value, which has expired since, and what is asked for from now on. */
+/** A replica that has read a value that has expired since. `votes` and `arms` count from now on. */
 async function afterAValue({ passMs = TTL_MS + 100, leaseMs = 10_000 } = {}) {
   const trial = new CoordinationTrial();
   trial.nearCacheBytes = 1_000_000;
@@ -30,7 +30,7 @@ async function afterAValue({ passMs = TTL_MS + 100, leaseMs = 10_000 } = {}) {
 }
 
 describe('the votes for a key whose value has expired', () => {
-  it('are asked for beside the read, and the lease is armed when both are known', async () => {
+  it('are requested together with the read, and the lease is armed when both have replied', async () => {
     const { trial, send, votes, arms } = await afterAValue();
     const reading = trial.store.holdAfter('read');
     const first = send();
@@ -45,7 +45,7 @@ describe('the votes for a key whose value has expired', () => {
     await trial.expectRest();
   });
 
-  it('keep the lease from being armed until they are known', async () => {
+  it('delay the arm until they are known', async () => {
     const { trial, send, votes, arms } = await afterAValue();
     const voting = trial.quorum.holdAfter('acquire');
     const first = send();
@@ -60,8 +60,8 @@ describe('the votes for a key whose value has expired', () => {
   it.each<[string, Partial<GetOrLock>]>([
     ['reads the store', { read: 'store' }],
     ['only reads', { intent: 'read' }],
-    ['wants another value than the fresh one', { intent: 'refresh' }],
-  ])('are not asked for a caller that %s', async (_what, request) => {
+    ['refreshes a fresh value', { intent: 'refresh' }],
+  ])('are not requested for a caller that %s', async (_what, request) => {
     const { trial, send, votes } = await afterAValue();
     const reading = trial.store.holdAfter('read');
     send(request);
@@ -73,14 +73,14 @@ describe('the votes for a key whose value has expired', () => {
   });
 
   it.each<[string, (trial: CoordinationTrial) => void]>([
-    ['changes go unheard', (trial) => trial.wakes.lose()],
+    ['the wake channel is down', (trial) => trial.wakes.lose()],
     [
       'a rebuild needs a slot',
       (trial) => {
         trial.policy = { ...trial.policy, maxRebuilds: 1 };
       },
     ],
-  ])('are not asked for where %s', async (_where, change) => {
+  ])('are not requested if %s', async (_where, change) => {
     const { trial, send, votes } = await afterAValue();
     change(trial);
     const reading = trial.store.holdAfter('read');
@@ -92,7 +92,7 @@ describe('the votes for a key whose value has expired', () => {
     await trial.settle();
   });
 
-  it('are not asked for before the value has expired', async () => {
+  it('are not requested before the value has expired', async () => {
     const { trial, send, votes } = await afterAValue({ passMs: TTL_MS - 100 });
     expect(textIn(hitOf(await trial.ask({ read: 'store' })))).toBe('old');
     const hit = send();
@@ -101,7 +101,7 @@ describe('the votes for a key whose value has expired', () => {
     expect(votes()).toBe(0);
   });
 
-  it('are given back where the read has a value', async () => {
+  it('are given back if the read returns a fresh value', async () => {
     const { trial, send, votes, arms } = await afterAValue();
     trial.wakes.silent = true;
     await trial.publish((await trial.lease()).token, 'new');
@@ -110,13 +110,13 @@ describe('the votes for a key whose value has expired', () => {
     expect(textIn(hitOf(hit))).toBe('new');
     expect([votes(), arms()]).toEqual([2, 1]);
     await trial.expectRest();
-    // Another caller is not told that the key is locked.
+    // Another caller finds the key unlocked.
     await trial.invalidate();
     leaseOf(await trial.ask({ waitMs: 0 }));
   });
 });
 
-/** Votes for a lease of 900 ms of `one`, and the nonces that were given back. */
+/** Votes for a lease of 900 ms by the identity `one`, and the nonces that were released. */
 function early(ballot: Ballot = { kind: 'granted', nonce: 'n', validUntilMs: 0 }) {
   const clock = new ManualClock();
   const released: string[] = [];
@@ -149,15 +149,15 @@ describe('early votes', () => {
   it.each<[string, boolean, Candidate, number, number]>([
     ['of another identity', false, candidate({}, 'another'), 900, 0],
     ['that reads the store', false, candidate({ read: 'store' }), 900, 0],
-    ['whose learned length is half as long again', true, candidate(), 1_350, 0],
+    ['whose learned length is 1.5 times as long', true, candidate(), 1_350, 0],
     ['whose learned length is longer than that', false, candidate(), 1_351, 0],
-    ['whose learned length is two thirds', true, candidate(), 600, 0],
+    ['whose learned length is two thirds as long', true, candidate(), 600, 0],
     ['whose learned length is shorter than that', false, candidate(), 599, 0],
-    ['that asks for this length', true, candidate({ leaseMs: 900 }), 900, 0],
+    ['that asks for the same length', true, candidate({ leaseMs: 900 }), 900, 0],
     ['that asks for another length', false, candidate({ leaseMs: 901 }), 901, 0],
     ['whose read took just below a quarter of the lease', true, candidate(), 900, 224],
     ['whose read took a quarter of the lease', false, candidate(), 900, 225],
-  ])('for a caller %s are taken: %s', async (_what, isTaken, waiter, wantedMs, passedMs) => {
+  ])('for a caller %s are used: %s', async (_what, isTaken, waiter, wantedMs, passedMs) => {
     const { clock, votes, released } = early();
     clock.advance(passedMs);
     expect(votes.take(waiter, wantedMs) !== undefined).toBe(isTaken);
@@ -165,7 +165,7 @@ describe('early votes', () => {
     expect(released).toEqual(isTaken ? [] : ['n']);
   });
 
-  it('that were not granted have been taken back already', async () => {
+  it('that were not granted need no release', async () => {
     const { votes, released } = early({ kind: 'held' });
     votes.giveUp();
     await settled();

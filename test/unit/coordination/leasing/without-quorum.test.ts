@@ -17,11 +17,14 @@ describe('a namespace', () => {
   const degrades = defaultPolicy(LIMITS);
   const fails = { ...degrades, onLoss: 'fail' as const };
 
-  it.each([undefined, nowMs, nowMs - 60_000])('that degrades does without them, late since %s', (sinceMs) => {
-    expect(doesWithoutQuorum(degrades, sinceMs, nowMs)).toBe(true);
-  });
+  it.each([undefined, nowMs, nowMs - 60_000])(
+    'with on_loss: degrade goes on without the lock nodes, late since %s',
+    (sinceMs) => {
+      expect(doesWithoutQuorum(degrades, sinceMs, nowMs)).toBe(true);
+    },
+  );
 
-  it('that rather fails asks them again for 900 ms while they are late, and not where they are lost', () => {
+  it('with on_loss: fail retries late lock nodes for 900 ms, and fails at once if they are lost', () => {
     expect(doesWithoutQuorum(fails, nowMs - 899, nowMs)).toBe(false);
     expect(() => doesWithoutQuorum(fails, nowMs - 900, nowMs)).toThrow(/on_loss is fail/);
     expect(() => doesWithoutQuorum(fails, undefined, nowMs)).toThrow(/on_loss is fail/);
@@ -41,7 +44,7 @@ describe('this replica alone', () => {
     { missing: 'gone', isLate: true, may: false },
     { missing: 'silent', isLate: false, may: false },
     { missing: 'late', isLate: false, may: false },
-  ] as const)('with a store that is $missing, and lock nodes late: $isLate, may: $may', (it) => {
+  ] as const)('may grant a lease if the store is $missing and the lock nodes late ($isLate): $may', (it) => {
     expect(mayDoWithoutQuorum(nowhere(it.missing), it.isLate, nowMs, SILENCE_MS)).toBe(it.may);
   });
 });
@@ -59,12 +62,12 @@ describe('the store alone', () => {
     },
   });
 
-  it('may at once where no lease is armed, also while lock nodes are only late', () => {
+  it('may grant a lease at once if none is armed, even while lock nodes are only late', () => {
     const snapshot: Snapshot = { ...common, from: 'store', record: NO_RECORD };
     expect(mayDoWithoutQuorum(snapshot, true, nowMs, SILENCE_MS)).toBe(true);
   });
 
-  it('may S after the end of the armed lease, and not before', () => {
+  it('may grant a lease S after the end of the armed one, and not before', () => {
     for (const isLate of [true, false]) {
       expect(mayDoWithoutQuorum(withLease(1), isLate, nowMs, SILENCE_MS)).toBe(false);
       expect(mayDoWithoutQuorum(withLease(-SILENCE_MS + 1), isLate, nowMs, SILENCE_MS)).toBe(false);

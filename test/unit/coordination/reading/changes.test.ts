@@ -13,7 +13,7 @@ const wake = (time: number, ...tags: string[]): TagWake => ({
 
 function trial() {
   const changes = new Changes();
-  /** As a caller of a key of which no change was heard. */
+  /** A caller that arrives now, for a key without a known change. */
   const comes = (over: Partial<Arrival> = {}): Arrival => ({
     at: changes.count,
     keyAt: 0,
@@ -28,7 +28,7 @@ function trial() {
     tags: ['red'],
     ...over,
   });
-  /** The namespace's clock is known, as by a look. */
+  /** The tag clock of the namespace is known, as after a read. */
   const listening = (clock = 'c.1') => {
     changes.listenTo(NAMESPACE);
     changes.clockRead(NAMESPACE, clock, changes.count);
@@ -38,7 +38,7 @@ function trial() {
 }
 
 describe('a copy', () => {
-  it('may be given to who came before the change, and not to who came after', () => {
+  it('may serve callers from before a change, and none that came after it', () => {
     const { changes, comes, copy } = trial();
     const read = copy();
     const before = comes();
@@ -48,15 +48,15 @@ describe('a copy', () => {
     expect(changes.allow(NAMESPACE, copy(), after)).toBe(true);
   });
 
-  it('counts from when it was sent, whenever its reply came', () => {
+  it('counts from when its read was sent, not from its reply', () => {
     const { changes, comes, copy } = trial();
     const sent = copy();
     const caller = comes({ keyAt: changes.keyChanged() });
-    // The reply comes now, and the caller was there before it.
+    // The reply comes now, after the caller.
     expect(changes.allow(NAMESPACE, sent, caller)).toBe(false);
   });
 
-  it('that has the fence of the last change, or a later one, is what the change was about', () => {
+  it('with the fence of the last change or a higher one may serve later callers', () => {
     const { changes, comes, copy, listening } = trial();
     listening();
     const read = copy({ fence: 7 });
@@ -66,7 +66,7 @@ describe('a copy', () => {
     expect(changes.allow(NAMESPACE, read, comes({ keyAt }))).toBe(false);
   });
 
-  it('is over for newcomers once one of its tags, or the namespace, was invalidated after its clock', () => {
+  it('serves no newcomer once one of its tags, or the namespace, was invalidated after its clock', () => {
     const { changes, comes, copy, listening, heard } = trial();
     listening();
     const read = copy();
@@ -79,7 +79,7 @@ describe('a copy', () => {
     expect(changes.allow(NAMESPACE, copy({ clock: 'c.3', sentAt: 0, tags: [] }), comes())).toBe(false);
   });
 
-  it('of another clock, or from before a gap in the times, is over for newcomers', () => {
+  it('of another clock, or from before a gap in the times, serves no newcomer', () => {
     for (const odd of [{ ...wake(3, 'blue'), clockId: 'other' }, wake(9, 'blue'), undefined]) {
       const { changes, comes, copy, listening, heard } = trial();
       listening();
@@ -91,7 +91,7 @@ describe('a copy', () => {
     }
   });
 
-  it('is over for newcomers when the channel was lost, and when it was confirmed anew', () => {
+  it('serves no newcomer once the channel was lost or confirmed again', () => {
     for (const happens of ['channelDisconnected', 'channelConfirmed'] as const) {
       const { changes, comes, copy, listening } = trial();
       listening();
@@ -103,22 +103,22 @@ describe('a copy', () => {
     }
   });
 
-  it('is over for newcomers once this replica itself has invalidated its tag, before any wake came', () => {
+  it('serves no newcomer once this replica has invalidated its tag, before any wake', () => {
     const { changes, comes, copy, listening, heard } = trial();
     listening();
     const read = copy();
     changes.invalidatedHere(NAMESPACE, wake(2, 'red'));
     expect(changes.allow(NAMESPACE, read, comes())).toBe(false);
-    // Its wake comes late, and is no gap.
+    // Its wake comes late, and is not a gap.
     expect(heard(wake(2, 'red'))).toBe(true);
     expect(heard(wake(3, 'blue'))).toBe(true);
-    // Where no reply came, anything may have been done.
+    // Without a reply, anything may have been done.
     const other = copy({ clock: 'c.3', tags: ['blue'] });
     changes.invalidatedHere(NAMESPACE, undefined);
     expect(changes.allow(NAMESPACE, other, comes())).toBe(false);
   });
 
-  it('is not known to stand by more changes than are remembered', () => {
+  it('is not known to be unchanged after more changes than are remembered', () => {
     const { changes, copy, listening, heard } = trial();
     listening();
     for (let time = 2; time <= 129; time += 1) heard(wake(time, 'blue'));
@@ -133,19 +133,19 @@ describe('a copy', () => {
     expect(many.changes.stands(NAMESPACE, copy())).toBeUndefined();
   });
 
-  it('of a namespace that was not listened to since before its read is not known to stand', () => {
+  it('is not known to be unchanged if the tag clock was read before a gap', () => {
     const { changes, copy, heard } = trial();
     changes.listenTo(NAMESPACE);
     const sentAt = changes.count;
     heard(undefined);
-    // Sent before the gap: what it says of the clock does not cover what was missed.
+    // It was sent before the gap, so the clock that it reports does not cover what was missed.
     changes.clockRead(NAMESPACE, 'c.1', sentAt);
     expect(changes.stands(NAMESPACE, copy())).toBeUndefined();
   });
 });
 
-describe('a lease that no store knows', () => {
-  it('is untouched as long as no tag of it was invalidated, nor its namespace, since it was given', () => {
+describe('an unstored lease', () => {
+  it('is untouched while neither its tags nor its namespace were invalidated since its grant', () => {
     const { changes, listening, heard } = trial();
     listening();
     heard(wake(2, 'red'));
@@ -159,7 +159,7 @@ describe('a lease that no store knows', () => {
     expect(changes.untouchedSince(NAMESPACE, [], givenAt)).toBe(false);
   });
 
-  it('is not, once the channel was confirmed anew', () => {
+  it('counts as touched once the channel was confirmed again', () => {
     const { changes, listening } = trial();
     listening();
     const givenAt = changes.count;
@@ -167,7 +167,7 @@ describe('a lease that no store knows', () => {
     expect(changes.untouchedSince(NAMESPACE, [], givenAt)).toBe(false);
   });
 
-  it('is not, once more was invalidated than is remembered', () => {
+  it('counts as touched after more invalidations than are remembered', () => {
     const { changes, listening, heard } = trial();
     listening();
     const givenAt = changes.count;
@@ -176,7 +176,7 @@ describe('a lease that no store knows', () => {
   });
 });
 
-it('forgets the namespaces that it has listened to for longest', () => {
+it('at most 256 namespaces are listened to, and the oldest is forgotten', () => {
   const { changes, copy, listening } = trial();
   listening();
   for (let at = 0; at < 256; at += 1) changes.listenTo(`other-${at}`);

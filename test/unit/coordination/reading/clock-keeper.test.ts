@@ -14,7 +14,7 @@ describe('the tag clock of a namespace', () => {
   const begun = () => trial.namespaces.countOf('begin');
   const clock = async () => (await trial.namespaces.read('trial', [])).clock;
 
-  test('is begun by the first lease, and not by a read', async () => {
+  test('is created by the first lease, not by a read', async () => {
     expect(busyOf(await trial.ask({ intent: 'read' })).reason).toBe('no_value');
     expect(await clock()).toBe('');
     await trial.lease();
@@ -23,7 +23,7 @@ describe('the tag clock of a namespace', () => {
     expect(begun()).toBe(1);
   });
 
-  test('outlasts a value, however long that lives, and is not asked for by each', async () => {
+  test('outlasts a value, however long that lives, without a request for each value', async () => {
     const other = keyOf('trial', 'another');
     const lease = await trial.lease();
     await trial.publish(lease.token, 'long', { ttlMs: 25 * HOUR_MS });
@@ -35,7 +35,7 @@ describe('the tag clock of a namespace', () => {
     expect(textIn(hitOf(await trial.ask()))).toBe('long');
   });
 
-  test('outlasts a lease that is extended for as long as may be', async () => {
+  test('outlasts a lease that is extended as long as allowed', async () => {
     trial.limits = { ...trial.limits, leaseMsMax: 600_000 };
     const { token } = await trial.lease({ leaseMs: 100_000 });
     for (let minute = 0; minute < 9; minute++) {
@@ -46,7 +46,7 @@ describe('the tag clock of a namespace', () => {
     expect(textIn(hitOf(await trial.ask()))).toBe('late');
   });
 
-  test('is followed by another one when its values are over', async () => {
+  test('expires with its values, and the next lease creates another', async () => {
     const { token } = await trial.lease();
     await trial.publish(token, 'a value', { ttlMs: 1_000 });
     const first = await clock();
@@ -56,18 +56,18 @@ describe('the tag clock of a namespace', () => {
     expect((await clock()).split('.')[0]).not.toBe(first.split('.')[0]);
   });
 
-  test('that is lost takes its values along, and the next lease begins one', async () => {
+  test('invalidates its values when it is lost, and the next lease creates another', async () => {
     const { token } = await trial.lease();
     await trial.publish(token, 'a value', { ttlMs: 100 * HOUR_MS });
     const real = trial.namespaces.read;
-    // As where it was evicted: this replica knew it as one that lasts for days.
+    // As after an eviction: this replica knew a clock that lasts for days.
     Object.assign(trial.namespaces, { read: async () => ({ clock: '', keptForMs: 0, stamps: [] }) });
     expect(leaseOf(await trial.ask()).reason).toBe('invalidated');
     expect(begun()).toBe(3);
     Object.assign(trial.namespaces, { read: real });
   });
 
-  test('without an answer of the store is the one that was read', async () => {
+  test('stays as it was read if the store does not answer', async () => {
     trial.store.down = true;
     const { clock: time, namespaces } = trial;
     const parts = { namespaces, clock: time, policyOf: () => trial.policy };
@@ -75,7 +75,7 @@ describe('the tag clock of a namespace', () => {
     expect(await keeper.forLease('trial', 'id.3')).toBe('id.3');
     expect(await keeper.forLease('trial', '')).toBe('');
     await keeper.forValue('trial', 1_000);
-    // A namespace that is read again is known again.
+    // After a read of the namespace, its clock is known again.
     keeper.read('trial', 2 * trial.policy.leaseHoldMsMax, time.nowMs());
     const asked = begun();
     expect(await keeper.forLease('trial', 'id.4')).toBe('id.4');

@@ -12,41 +12,41 @@ const value: StoredValue = {
 const stamp = (over: Partial<Stamp> = {}): Stamp => ({ deletedAt: 0, marks: [], ...over });
 
 describe('a tag clock', () => {
-  it('is what it says, whatever its id', () => {
+  it('is decoded as it was encoded, whatever its id', () => {
     expect(decodeTagClock(encodeTagClock({ id: 'a.b', at: 12 }))).toEqual({ id: 'a.b', at: 12 });
   });
 });
 
 describe('a value', () => {
-  it('counts as it is while nothing was invalidated', () => {
+  it('counts unchanged while nothing was invalidated', () => {
     expect(counted(value, 'id.7', [])).toBe(value);
   });
 
-  it('counts if what was invalidated later was something else', () => {
+  it('counts if only something else was invalidated since', () => {
     expect(counted(value, 'id.9', [stamp(), stamp({ deletedAt: 7, marks: [{ at: 7, agoMs: 0 }] })])).toEqual(
       value,
     );
   });
 
-  it('counts for nothing once one of its tags was deleted after its lease was given', () => {
+  it('does not count once one of its tags was deleted after its lease was granted', () => {
     expect(counted(value, 'id.9', [stamp(), stamp({ deletedAt: 8 })])).toBeUndefined();
     expect(counted(value, 'id.9', [stamp({ deletedAt: 8 }), stamp()])).toBeUndefined();
   });
 
-  it('counts for nothing by another clock: the one that it knew was lost with all its stamps', () => {
+  it('does not count under another clock: its own was lost with all stamps', () => {
     expect(counted(value, 'other.1', [stamp()])).toBeUndefined();
     expect(counted({ ...value, clock: '' }, 'id.1', [stamp()])).toBeUndefined();
     expect(counted(value, '', [])).toBeUndefined();
     expect(counted({ ...value, clock: '' }, '', [])).toBeUndefined();
   });
 
-  it('is stale from its mark on, for what its stale_ms leaves', () => {
+  it('is stale from its mark on, for the rest of its stale_ms', () => {
     const marked = counted(value, 'id.9', [stamp(), stamp({ marks: [{ at: 8, agoMs: 500 }] })]);
     expect(marked).toMatchObject({ freshForMs: 0, servableForMs: 1_500 });
     expect(counted(value, 'id.9', [stamp({ marks: [{ at: 8, agoMs: 2_000 }] })])).toBeUndefined();
   });
 
-  it('is not served for longer by a mark that is repeated, but counts from the first mark after its lease', () => {
+  it('is not served longer when the mark is repeated: the first mark after its lease counts', () => {
     const marks = [
       { at: 6, agoMs: 9_000 },
       { at: 8, agoMs: 500 },
@@ -55,14 +55,14 @@ describe('a value', () => {
     expect(counted(value, 'id.9', [stamp({ marks })])).toMatchObject({ freshForMs: 0, servableForMs: 1_500 });
   });
 
-  it('that was stale already is served no longer by a mark', () => {
+  it('that was already stale is not served longer by a mark', () => {
     const stale = { ...value, freshForMs: 0, servableForMs: 300 };
     expect(counted(stale, 'id.9', [stamp({ marks: [{ at: 8, agoMs: 500 }] })])).toMatchObject({
       servableForMs: 300,
     });
   });
 
-  it('is not served by a mark what a deletion has taken', () => {
+  it('that was deleted is not served because of a later mark', () => {
     expect(counted(value, 'id.9', [stamp({ deletedAt: 8, marks: [{ at: 9, agoMs: 0 }] })])).toBeUndefined();
   });
 });
@@ -75,7 +75,7 @@ describe('a back-off', () => {
     expect(withBackOff(failure, 'id.9', [stamp({ deletedAt: 7 }), stamp({ deletedAt: 9 })])).toBe(failure);
   });
 
-  it('ends with an invalidation of the whole namespace, which keeps the number of failures', () => {
+  it('ends when the whole namespace is invalidated, and keeps the number of failures', () => {
     expect(withBackOff(failure, 'id.9', [stamp({ deletedAt: 8 })])).toEqual(over);
     const marks = [
       { at: 6, agoMs: 9_000 },
@@ -84,12 +84,12 @@ describe('a back-off', () => {
     expect(withBackOff(failure, 'id.9', [stamp({ marks })])).toEqual(over);
   });
 
-  it('ends where the clock was lost, for it is not known what was invalidated', () => {
+  it('ends if the clock was lost, because invalidations are unknown then', () => {
     expect(withBackOff(failure, 'other.1', [stamp()])).toEqual(over);
     expect(withBackOff(failure, '', [])).toEqual(over);
   });
 
-  it('without a clock, as the release before writes it, runs to its end', () => {
+  it('without a clock, as the previous release writes it, runs to its end', () => {
     const older = { ...failure, clock: '' };
     expect(withBackOff(older, 'id.9', [stamp({ deletedAt: 8 })])).toBe(older);
   });

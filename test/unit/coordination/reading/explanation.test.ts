@@ -4,13 +4,13 @@ import { CoordinationTrial } from '../../../support/coordination-trial.js';
 const explain = (trial: CoordinationTrial) => trial.coordinator.explain(trial.key);
 
 describe('an explanation', () => {
-  it('of an unknown key has nothing to say', async () => {
+  it('of an unknown key is empty', async () => {
     expect(await explain(new CoordinationTrial())).toEqual({
       ...{ waiters: 0, fence: 0, past: [], degraded: 'none' },
     });
   });
 
-  it('says who holds, since when, until when, and who waits, without its secret', async () => {
+  it('shows the holder, its times and the number of waiters, but not the token', async () => {
     const trial = new CoordinationTrial();
     const { fence, token } = await trial.lease({ holder: 'pod-7', leaseMs: 1_000 });
     await trial.ask();
@@ -24,7 +24,7 @@ describe('an explanation', () => {
     expect(JSON.stringify(said)).not.toContain(token.nonce);
   });
 
-  it('says what is known of the value, without the value', async () => {
+  it('shows what is known of the value, but not the value', async () => {
     const trial = new CoordinationTrial();
     const { token, fence } = await trial.lease();
     await trial.publish(token, 'secret', { ttlMs: 1_000, staleMs: 5_000, tags: ['t'] });
@@ -38,7 +38,7 @@ describe('an explanation', () => {
     expect((await explain(trial)).value).toMatchObject({ freshForMs: 0, staleForMs: 4_600 });
   });
 
-  it('says how the last leases ended, newest first, and no more than sixteen', async () => {
+  it('shows how the last leases ended, newest first, at most sixteen', async () => {
     const trial = new CoordinationTrial();
     await trial.publish((await trial.lease({ holder: 'a' })).token, 'v', { ttlMs: 10 });
     trial.clock.advance(10);
@@ -66,7 +66,7 @@ describe('an explanation', () => {
     expect((await explain(trial)).past).toHaveLength(16);
   });
 
-  it('says that a lease expired as soon as it has, and not twice', async () => {
+  it('shows an expired lease as soon as it has expired, and only once', async () => {
     const trial = new CoordinationTrial();
     await trial.lease({ holder: 'dead', leaseMs: 100 });
     await trial.pass(300);
@@ -75,13 +75,13 @@ describe('an explanation', () => {
     expect((await explain(trial)).past).toMatchObject([{ holder: 'dead', end: 'expired' }]);
   });
 
-  it('says which failure is backed off from', async () => {
+  it('shows the failure whose back-off runs', async () => {
     const trial = new CoordinationTrial();
     await trial.release((await trial.lease()).token, { message: 'no database' });
     expect((await explain(trial)).failed).toMatchObject({ message: 'no database', retryAfterMs: 1_000 });
   });
 
-  it('without the store says what this replica knows, and how degraded the fleet is', async () => {
+  it('without the store shows what this replica knows and the degradation, unless on_loss is fail', async () => {
     const trial = new CoordinationTrial();
     await trial.lease({ holder: 'pod-7' });
     trial.store.down = true;

@@ -19,7 +19,7 @@ const snapshotOf = (bytes: number, fence = 5): Snapshot => ({
 const [a, b, c, other] = [keyOf('s', 'a'), keyOf('s', 'b'), keyOf('s', 'c'), keyOf('t', 'a')];
 
 describe('the near cache', () => {
-  it('keeps as many bytes as it may, and drops what was not used for longest', () => {
+  it('keeps values up to its bound in bytes, and drops the least recently used first', () => {
     const near = new NearCache(6_500);
     for (const key of [a, b]) near.fill(key, snapshotOf(1_000));
     near.get(a.id);
@@ -33,7 +33,7 @@ describe('the near cache', () => {
     expect(near.get(a.id)).toBeDefined();
   });
 
-  it('keeps nothing of how the key came to its value, which is not counted', () => {
+  it('keeps no failure, voided nonce or last end of a record, because it does not count their bytes', () => {
     const near = new NearCache(100_000);
     const { record, ...rest } = snapshotOf(1);
     const failure = {
@@ -48,13 +48,13 @@ describe('the near cache', () => {
     expect(near.get(a.id)?.record).toEqual(record);
   });
 
-  it('of no bytes keeps nothing', () => {
+  it('of 0 bytes keeps nothing', () => {
     const near = new NearCache(0);
     near.fill(a, snapshotOf(0));
     expect([near.get(a.id), near.bytes]).toEqual([undefined, 0]);
   });
 
-  it('gives back the bytes of what it drops', () => {
+  it('frees the bytes of what it drops', () => {
     const near = new NearCache(100_000);
     near.fill(a, snapshotOf(100));
     near.fill(a, snapshotOf(200));
@@ -69,7 +69,7 @@ describe('the near cache', () => {
     expect(near.bytes).toBe(0);
   });
 
-  it('keeps the value that a wake tells of, and drops an older one', () => {
+  it('keeps the value that a wake announces, and drops an older one', () => {
     const near = new NearCache(100_000);
     near.fill(a, snapshotOf(1, 5));
     near.changed(a.id, 5);
@@ -78,7 +78,7 @@ describe('the near cache', () => {
     expect(near.get(a.id)).toBeUndefined();
   });
 
-  it('drops what has one of the tags that were invalidated, in that namespace, and keeps the rest', () => {
+  it('drops values with an invalidated tag in that namespace, and keeps the rest', () => {
     const near = new NearCache(100_000);
     const tagged = (...tags: string[]): Snapshot => {
       const snapshot = snapshotOf(1);
@@ -97,7 +97,7 @@ describe('the near cache', () => {
     expect(near.bytes).toBe(0);
   });
 
-  it('has the rest of a value to serve stale', () => {
+  it('returns a value as stale for the rest of its time', () => {
     const near = new NearCache(100_000);
     near.fill(a, snapshotOf(1));
     expect(near.stale(a.id, 2_000)).toMatchObject({ freshForMs: 0, servableForMs: 1_000 });
@@ -107,7 +107,7 @@ describe('the near cache', () => {
 });
 
 describe('a replica with a near cache', () => {
-  /** With a value that is in its near cache. */
+  /** With a value in its near cache. */
   async function filled(staleMs = 0) {
     const trial = new CoordinationTrial();
     trial.nearCacheBytes = 100_000;
@@ -118,22 +118,22 @@ describe('a replica with a near cache', () => {
     await trial.settle();
     const ask = (request = {}) => trial.ask(request, new Call(), replica);
     hitOf(await ask());
-    const looks = () => trial.store.countOf('read');
-    return { trial, replica, ask, looks };
+    const reads = () => trial.store.countOf('read');
+    return { trial, replica, ask, reads };
   }
 
-  it('answers hits without asking anybody', async () => {
-    const { trial, ask, looks } = await filled();
-    const before = [looks(), trial.namespaces.asked.length];
+  it('serves hits without any request', async () => {
+    const { trial, ask, reads } = await filled();
+    const before = [reads(), trial.namespaces.asked.length];
     trial.clock.advance(10_000);
     expect(hitOf(await ask())).toMatchObject({ freshForMs: 50_000, rebuilding: false });
-    expect([looks(), trial.namespaces.asked.length]).toEqual(before);
+    expect([reads(), trial.namespaces.asked.length]).toEqual(before);
     expect(trial.told('answered').at(-1)).toEqual(['trial', 'hit', 'none']);
   });
 
-  it('asks the store for nothing while another tag is invalidated twenty times a second', async () => {
-    const { trial, replica, ask, looks } = await filled();
-    const before = [looks(), trial.namespaces.countOf('read')];
+  it('sends the store nothing while another tag is invalidated twenty times a second', async () => {
+    const { trial, replica, ask, reads } = await filled();
+    const before = [reads(), trial.namespaces.countOf('read')];
     const hot = { namespace: 'trial', keys: [], tags: ['hot'], all: false, mode: 'delete' } as const;
     for (let at = 0; at < 20 * 30; at++) {
       // By another replica, and by this one.
@@ -141,24 +141,24 @@ describe('a replica with a near cache', () => {
       trial.clock.advance(50);
       if (at % 10 === 0) expect(textIn(hitOf(await ask()))).toBe('old');
     }
-    expect([looks(), trial.namespaces.countOf('read')]).toEqual(before);
+    expect([reads(), trial.namespaces.countOf('read')]).toEqual(before);
   });
 
-  it('asks the store for a caller that wants its answer, and refreshes for one that wants that', async () => {
-    const { ask, looks } = await filled();
-    const before = looks();
+  it('reads the store for READ_STORE, and grants a lease for a refresh', async () => {
+    const { ask, reads } = await filled();
+    const before = reads();
     expect(textIn(hitOf(await ask({ read: 'store' })))).toBe('old');
-    expect(looks()).toBe(before + 1);
+    expect(reads()).toBe(before + 1);
     leaseOf(await ask({ intent: 'refresh' }));
   });
 
-  it('has no value that is over', async () => {
+  it('serves no value that has expired', async () => {
     const { trial, ask } = await filled();
     trial.clock.advance(60_000);
     leaseOf(await ask());
   });
 
-  it('drops what is published or invalidated elsewhere, with its wake', async () => {
+  it('drops a value that is published or invalidated elsewhere, when its wake comes', async () => {
     const { trial, ask } = await filled();
     const { token } = await trial.lease({ intent: 'refresh' });
     await trial.publish(token, 'new');
@@ -167,7 +167,7 @@ describe('a replica with a near cache', () => {
     leaseOf(await ask());
   });
 
-  it('does not keep what it read before the key changed', async () => {
+  it('does not keep what was read before a change of the key', async () => {
     const { trial, ask, replica } = await filled();
     await trial.invalidate();
     await trial.publish((await trial.lease()).token, 'second');
@@ -177,12 +177,12 @@ describe('a replica with a near cache', () => {
     await trial.invalidate();
     gate.open();
     await trial.settle();
-    // It asked before the invalidation, and may have what was there; no later caller may.
+    // It was sent before the invalidation, so it may get the old value. No later caller may.
     hitOf(early);
     leaseOf(await ask());
   });
 
-  it('serves what it has as stale when the store is lost, but to no caller that forbids that', async () => {
+  it('serves its values as stale while the store is lost, except to callers that forbid that', async () => {
     const { trial, ask } = await filled();
     trial.wakes.live = false;
     trial.store.down = true;
@@ -190,29 +190,29 @@ describe('a replica with a near cache', () => {
     expect(leaseOf(first).fence).toBe(0);
     expect(hitOf(await ask())).toMatchObject({ freshForMs: 0, rebuilding: true });
     const forbids = await ask({ stale: 'forbid' });
-    const reads = await ask({ read: 'store' });
-    expect([isWaiting(forbids), isWaiting(reads)]).toEqual([true, true]);
+    const strict = await ask({ read: 'store' });
+    expect([isWaiting(forbids), isWaiting(strict)]).toEqual([true, true]);
   });
 
-  it('asks the store while changes could not be heard of', async () => {
-    const { trial, ask, looks } = await filled();
+  it('reads the store while the wake channel is down', async () => {
+    const { trial, ask, reads } = await filled();
     trial.wakes.live = false;
-    const before = looks();
+    const before = reads();
     hitOf(await ask());
-    expect(looks()).toBe(before + 1);
+    expect(reads()).toBe(before + 1);
   });
 
-  it('gives a caller that is drawn to refresh early the lease', async () => {
+  it('grants the lease to a caller that is drawn for an early refresh', async () => {
     const { trial, ask } = await filled();
     trial.policy = { ...trial.policy, earlyRefreshBeta: 1e12 };
     trial.clock.advance(59_000);
     expect(leaseOf(await ask()).reason).toBe('early_refresh');
   });
 
-  it('draws once for each caller, so that it is asked to refresh as often as the formula says', async () => {
+  it('draws once for each caller, so that refreshes are as frequent as the formula says', async () => {
     const { trial, ask } = await filled();
     trial.policy = { ...trial.policy, earlyRefreshBeta: 1 };
-    // Rebuilds take 100 ms: with ln 2 of that left, every other caller is drawn.
+    // Rebuilds take 100 ms. With ln 2 of that left, every second caller is drawn.
     trial.clock.advance(60_000 - 100 * Math.LN2);
     let drawn = 0;
     for (let at = 0; at < 400; at += 1) {
@@ -222,7 +222,7 @@ describe('a replica with a near cache', () => {
       drawn += 1;
       await trial.release(leaseOf(asked).token);
     }
-    // Five standard deviations to each side; drawn twice it would be a quarter.
+    // Five standard deviations to each side. Two draws for each caller would give a quarter.
     expect(drawn / 400).toBeGreaterThan(0.375);
     expect(drawn / 400).toBeLessThan(0.625);
   });

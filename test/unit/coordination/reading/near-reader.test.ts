@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { Call } from '../../../../src/coordination/words/call.js';
 import { CoordinationTrial, hitOf, isWaiting, leaseOf, textIn } from '../../../support/coordination-trial.js';
 
-describe('a look that an invalidation overtakes', () => {
-  it('serves callers that came before, and none that came after', async () => {
+describe('a read that an invalidation overtakes', () => {
+  it('serves callers that came before the invalidation, and none that came after', async () => {
     const trial = new CoordinationTrial();
     const { token } = await trial.lease();
     await trial.publish(token, 'old');
@@ -25,7 +25,7 @@ describe('a look that an invalidation overtakes', () => {
 });
 
 describe('a value that this replica has', () => {
-  it('is not moved again for READ_STORE, while the near cache has it', async () => {
+  it('is not transferred again for READ_STORE while the near cache has it', async () => {
     const trial = new CoordinationTrial();
     trial.nearCacheBytes = 1_000_000;
     const replica = trial.replica();
@@ -38,7 +38,7 @@ describe('a value that this replica has', () => {
     }
   });
 
-  it('is not moved again for callers that wait beside it, until there is another', async () => {
+  it('is not transferred again for waiters until there is another', async () => {
     const trial = new CoordinationTrial();
     const { token } = await trial.lease();
     const { fence } = await trial.publish(token, 'old', { ttlMs: 1, staleMs: 60_000 });
@@ -55,7 +55,7 @@ describe('a value that this replica has', () => {
     expect(textIn(hitOf(waiting))).toBe('new');
   });
 
-  it('and that was invalidated by its tag is not moved again for callers that wait beside it', async () => {
+  it('and whose tag was invalidated is not transferred again for waiters', async () => {
     const trial = new CoordinationTrial();
     const { token } = await trial.lease();
     const { fence } = await trial.publish(token, 'old', { tags: ['a tag'] });

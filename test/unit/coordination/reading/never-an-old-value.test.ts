@@ -12,7 +12,7 @@ import {
   textIn,
 } from '../../../support/coordination-trial.js';
 
-/** A fleet of two; callers are at `here`, the invalidations mostly at `there`. */
+/** A fleet of two replicas. The callers are at `here`, the invalidations mostly at `there`. */
 function fleet(nearCacheBytes = 0) {
   const trial = new CoordinationTrial();
   trial.nearCacheBytes = nearCacheBytes;
@@ -43,8 +43,8 @@ function fleet(nearCacheBytes = 0) {
 
 const WAYS = ['key', 'tag', 'all', 'stale'] as const;
 
-describe('a lease that no store knows', () => {
-  /** Given while the store was lost; it is back. */
+describe('an unstored lease', () => {
+  /** A lease that was granted while the store was lost. The store is back. */
   async function given(over: Partial<GetOrLock> = {}) {
     const it = fleet();
     it.trial.store.down = true;
@@ -54,7 +54,7 @@ describe('a lease that no store knows', () => {
     return { ...it, token: lease.token };
   }
 
-  it('feeds who waits while the fleet is as it was, with a value that no client may keep', async () => {
+  it('feeds waiters while nothing has changed, with a value that clients may not keep', async () => {
     const { trial, ask, publish, token } = await given();
     trial.store.down = true;
     const waiter = await ask({ waitMs: 5_000 });
@@ -69,14 +69,14 @@ describe('a lease that no store knows', () => {
     const late = await ask({ waitMs: 5_000 });
     const answer = await publish(token, 'old', ['red']);
     expect(answer).toMatchObject({ outcome: 'not_stored', maybeStored: false });
-    // The store is back, and no caller holds the key there.
+    // The store is back, and has no lease of the key.
     leaseOf(late);
   });
 
   it.each(['tag', 'all'] as const)(
-    'is also one that is handed out again after its %s was invalidated',
+    'feeds no caller if a retry got it after its %s was invalidated',
     async (what) => {
-      // There it was given, here it is given again: its holder may have read its source before.
+      // `there` granted it, `here` grants it again, and its holder may have read its source before the invalidation.
       const { trial, here, there, ask, publish, invalidate } = fleet();
       const first = await trial.lease({ requestId: 'r' }, there);
       await invalidate(what);
@@ -89,7 +89,7 @@ describe('a lease that no store knows', () => {
     },
   );
 
-  it('feeds who came before the wake channel was lost, and not who came after', async () => {
+  it('feeds callers from before the loss of the wake channel, and none that came after', async () => {
     const { trial, ask, publish, token } = await given();
     trial.store.down = true;
     const before = await ask({ waitMs: 5_000 });
@@ -100,7 +100,7 @@ describe('a lease that no store knows', () => {
     expect(after.answer?.outcome.kind).not.toBe('hit');
   });
 
-  it('feeds no caller after its time, nor after another lease of the key', async () => {
+  it('feeds no caller after its time, or after another lease of the key', async () => {
     const { trial, ask, publish, token } = await given({ leaseMs: 500 });
     await trial.pass(600);
     const next = leaseOf(await ask());
@@ -111,7 +111,7 @@ describe('a lease that no store knows', () => {
     expect(textIn(hitOf(waiter))).toBe('new');
   });
 
-  it('feeds no caller after its time, though the process was stopped and no timer has fired yet', async () => {
+  it('feeds no caller after its time, even if the process was paused and no timer has fired yet', async () => {
     const { trial, ask, publish, token } = await given({ leaseMs: 500 });
     trial.store.down = true;
     const waiter = await ask({ waitMs: 5_000 });
@@ -120,7 +120,7 @@ describe('a lease that no store knows', () => {
     expect(waiter.answer?.outcome.kind).not.toBe('hit');
   });
 
-  it('tells its failure to no caller once its key was invalidated', async () => {
+  it('passes its failure on to no caller that came after its key was invalidated', async () => {
     const { trial, here, ask, token } = await given();
     trial.store.down = true;
     const before = await ask({ waitMs: 5_000 });
@@ -141,29 +141,32 @@ describe('a lease that no store knows', () => {
   });
 });
 
-describe('a stored publish whose reply is late', () => {
-  it.each(WAYS)('feeds who came before the invalidation by %s, and not who came after', async (what) => {
-    const { trial, ask, lease, publish, invalidate } = fleet();
-    const { token } = await lease();
-    const before = await ask({ waitMs: 5_000, stale: 'forbid' });
-    const gate = trial.store.holdAfter('publish');
-    const publishing = publish(token, 'old', ['red']);
-    await gate.reached;
-    await invalidate(what);
-    const looking = trial.store.holdBefore('read');
-    const after = await ask({ waitMs: 5_000, stale: 'forbid' });
-    gate.open();
-    const answer = await publishing;
-    expect(answer.outcome).toBe('stored');
-    looking.open();
-    await trial.settle();
-    expect(after.answer?.outcome.kind === 'hit' && textIn(hitOf(after))).toBe(false);
-    expect(
-      isWaiting(before) || before.answer?.outcome.kind === 'lease' || textIn(hitOf(before)) === 'old',
-    ).toBe(true);
-  });
+describe('a stored publish with a late reply', () => {
+  it.each(WAYS)(
+    'feeds callers from before the invalidation by %s, and none that came after',
+    async (what) => {
+      const { trial, ask, lease, publish, invalidate } = fleet();
+      const { token } = await lease();
+      const before = await ask({ waitMs: 5_000, stale: 'forbid' });
+      const gate = trial.store.holdAfter('publish');
+      const publishing = publish(token, 'old', ['red']);
+      await gate.reached;
+      await invalidate(what);
+      const reading = trial.store.holdBefore('read');
+      const after = await ask({ waitMs: 5_000, stale: 'forbid' });
+      gate.open();
+      const answer = await publishing;
+      expect(answer.outcome).toBe('stored');
+      reading.open();
+      await trial.settle();
+      expect(after.answer?.outcome.kind === 'hit' && textIn(hitOf(after))).toBe(false);
+      expect(
+        isWaiting(before) || before.answer?.outcome.kind === 'lease' || textIn(hitOf(before)) === 'old',
+      ).toBe(true);
+    },
+  );
 
-  it('feeds the value for the time that it has left, not for its whole ttl', async () => {
+  it('feeds the value for the rest of its ttl only', async () => {
     const { trial, ask, lease, publish } = fleet();
     const { token } = await lease();
     const waiter = await ask({ waitMs: 5_000 });
@@ -178,7 +181,7 @@ describe('a stored publish whose reply is late', () => {
     expect(hitOf(waiter)).toMatchObject({ fresh: true, freshForMs: 60_000 - 50 });
   });
 
-  it('says that it does not count where its tag was invalidated since its lease', async () => {
+  it('reports that it does not count if its tag was invalidated since its lease', async () => {
     const { trial, lease, publish, invalidate } = fleet();
     const { token } = await lease();
     await invalidate('tag');
@@ -186,11 +189,11 @@ describe('a stored publish whose reply is late', () => {
     const other = await lease();
     const asked = trial.namespaces.asked.length;
     expect(await publish(other.token, 'new', ['red'])).toMatchObject({ outcome: 'stored', counts: true });
-    // It can tell without asking the store again.
+    // The replica knows this without asking the store again.
     expect(trial.namespaces.asked).toHaveLength(asked);
   });
 
-  it('feeds no caller, also none that came before its tag was invalidated', async () => {
+  it('feeds no caller if its tag was invalidated, even if the caller came before', async () => {
     const { trial, ask, lease, publish, invalidate } = fleet();
     const { token } = await lease();
     const waiter = await ask({ waitMs: 5_000 });
@@ -200,7 +203,7 @@ describe('a stored publish whose reply is late', () => {
     expect(isWaiting(waiter) || waiter.answer?.outcome.kind === 'lease').toBe(true);
   });
 
-  it('asks the store whether it counts where the replica may have missed a change', async () => {
+  it('asks the store whether it counts if the replica may have missed a change', async () => {
     const { trial, lease, publish, invalidate } = fleet();
     const { token } = await lease();
     trial.wakes.live = false;
@@ -212,22 +215,19 @@ describe('a stored publish whose reply is late', () => {
 });
 
 describe("a replica's own invalidation", () => {
-  it.each(WAYS)(
-    'by %s is heard by its near cache before it is answered, whatever the wakes do',
-    async (what) => {
-      const { trial, here, ask, lease, publish, invalidate } = fleet(100_000);
-      await publish((await lease()).token, 'old', ['red']);
-      hitOf(await ask());
-      trial.wakes.silent = true;
-      await invalidate(what, here);
-      trial.wakes.silent = false;
-      const next = await ask({ stale: 'forbid' });
-      expect(next.answer?.outcome.kind).not.toBe('hit');
-    },
-  );
+  it.each(WAYS)('by %s reaches its near cache before it is answered, whatever the wakes do', async (what) => {
+    const { trial, here, ask, lease, publish, invalidate } = fleet(100_000);
+    await publish((await lease()).token, 'old', ['red']);
+    hitOf(await ask());
+    trial.wakes.silent = true;
+    await invalidate(what, here);
+    trial.wakes.silent = false;
+    const next = await ask({ stale: 'forbid' });
+    expect(next.answer?.outcome.kind).not.toBe('hit');
+  });
 
   it.each(['a key', 'a tag'] as const)(
-    'of %s is heard when the store has answered that, whatever it still owes',
+    'of %s takes effect when the store has confirmed it, even while other replies are owed',
     async (what) => {
       const { trial, here, ask, lease, publish } = fleet(100_000);
       await publish((await lease()).token, 'old', ['red']);
@@ -246,7 +246,7 @@ describe("a replica's own invalidation", () => {
     },
   );
 
-  it('drops what was near also where the store did not answer, for it may have been done', async () => {
+  it('drops near entries even if the store does not answer, because it may have been done', async () => {
     const { trial, here, ask, lease, publish } = fleet(100_000);
     await publish((await lease()).token, 'old', ['red']);
     hitOf(await ask());
@@ -259,37 +259,37 @@ describe("a replica's own invalidation", () => {
 });
 
 describe('a near cache', () => {
-  it('has nothing fresh once the replica knows that the store is lost', async () => {
+  it('has no fresh values once the replica knows that the store is lost', async () => {
     const { trial, ask, lease, publish } = fleet(100_000);
     await publish((await lease()).token, 'old');
     hitOf(await ask());
     trial.store.down = true;
-    // Another key's call finds that out.
+    // This call finds that out.
     await ask({ read: 'store', waitMs: 0 });
     const forbids = await ask({ stale: 'forbid', waitMs: 0 });
     expect(forbids.answer?.outcome.kind).not.toBe('hit');
     expect(hitOf(await ask({ waitMs: 0 }))).toMatchObject({ fresh: false });
   });
 
-  it('keeps what has none of the tags that were invalidated', async () => {
+  it('keeps values without an invalidated tag', async () => {
     const { trial, ask, lease, publish, there } = fleet(100_000);
     await publish((await lease()).token, 'kept', ['blue']);
     hitOf(await ask());
-    const looks = trial.store.countOf('read');
+    const reads = trial.store.countOf('read');
     const request = { namespace: 'trial', keys: [], tags: ['red'], all: false, mode: 'delete' as const };
     await there.invalidate(request, new Call());
     await trial.settle();
     expect(textIn(hitOf(await ask()))).toBe('kept');
-    expect(trial.store.countOf('read')).toBe(looks);
+    expect(trial.store.countOf('read')).toBe(reads);
   });
 });
 
-describe('a long serving, which takes turns', () => {
-  it('serves no caller that came in one of them after a wake by what was read before', async () => {
+describe('an answer to many callers, which takes turns', () => {
+  it('does not serve a caller that came in between, after a wake, from the earlier read', async () => {
     const { trial, here, lease, publish, invalidate } = fleet();
     await publish((await lease()).token, 'old');
     const gate = trial.store.holdAfter('read');
-    const waiterLimits = Array.from({ length: 300 }, () => trial.send({ waitMs: 500 }, new Call(), here));
+    const waiters = Array.from({ length: 300 }, () => trial.send({ waitMs: 500 }, new Call(), here));
     await gate.reached;
     const turn = trial.clock.holdTurn();
     gate.open();
@@ -298,14 +298,14 @@ describe('a long serving, which takes turns', () => {
     const late = trial.send({ waitMs: 500 }, new Call(), here);
     turn.open();
     await trial.settle();
-    expect(textIn(hitOf(waiterLimits[0] ?? late))).toBe('old');
-    expect(textIn(hitOf(waiterLimits[299] ?? late))).toBe('old');
+    expect(textIn(hitOf(waiters[0] ?? late))).toBe('old');
+    expect(textIn(hitOf(waiters[299] ?? late))).toBe('old');
     leaseOf(late);
   });
 });
 
 describe('a hit that is held ready during an attempt', () => {
-  it('is given as old as it is when the wait ends', async () => {
+  it('is given with its age at the end of the wait', async () => {
     const { trial, here, lease, publish } = fleet();
     trial.policy = { ...trial.policy, earlyRefreshBeta: 1e12 };
     const first = await lease();
@@ -324,7 +324,7 @@ describe('a hit that is held ready during an attempt', () => {
 });
 
 describe('an early refresh that ends undecided', () => {
-  it('serves its own caller by what it had read, and no caller that came after a wake', async () => {
+  it('serves its own caller from the earlier read, and no caller that came after a wake', async () => {
     const { trial, here, lease, publish, invalidate } = fleet();
     trial.policy = { ...trial.policy, earlyRefreshBeta: 1e12 };
     const first = await lease();

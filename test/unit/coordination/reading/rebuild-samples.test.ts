@@ -4,7 +4,7 @@ import { RebuildSamples } from '../../../../src/coordination/reading/rebuild-sam
 import { keyOf } from '../../../../src/coordination/words/key.js';
 import { CoordinationTrial } from '../../../support/coordination-trial.js';
 
-it('the last rebuild of a namespace is given out once', () => {
+it('the last rebuild of a namespace is returned once', () => {
   const samples = new RebuildSamples();
   samples.add('a', 100);
   samples.add('a', 200);
@@ -15,17 +15,17 @@ it('the last rebuild of a namespace is given out once', () => {
   ]);
 });
 
-it('samples that no read takes along stay within bounds', () => {
+it('samples that no read takes are bounded in number', () => {
   const samples = new RebuildSamples();
   for (let at = 0; at < 2_000; at += 1) samples.add(`space-${at}`, 100);
   const kept = Array.from({ length: 2_000 }, (_, at) => samples.remove(`space-${at}`));
-  // Those that came last: the others belong to namespaces that are not read.
+  // The latest are kept. The others belong to namespaces that are not read.
   expect(kept.map((tookMs) => tookMs !== undefined)).toEqual(
     Array.from({ length: 2_000 }, (_, at) => at >= 2_000 - 1_024),
   );
 });
 
-it('a publish makes no request for it: the next read takes it along, and the first lease of a new key has its length', async () => {
+it('the next read carries the sample of a publish, without a request for it, and new leases get its length', async () => {
   const trial = new CoordinationTrial();
   const { token } = await trial.lease();
   await trial.pass(2_000);
@@ -34,6 +34,6 @@ it('a publish makes no request for it: the next read takes it along, and the fir
   expect(trial.namespaces.asked).toHaveLength(asked);
   const other = await trial.lease({ key: keyOf('trial', 'another key') });
   expect(trial.namespaces.asked.slice(asked)).toEqual(['read']);
-  // Twice the mean of 2 s and four deviations of 1 s, less the drift of clocks.
+  // Twice the sum of the mean of 2 s and four deviations of 1 s, less the clock drift.
   expect(other.expiresInMs).toBe(12_000 - driftMs(12_000));
 });

@@ -9,7 +9,7 @@ class Item implements Used {
   constructor(readonly name: number) {}
 }
 
-/** From the least recently used on; takes all. */
+/** From the least recently used on. Removes all. */
 function drained(order: Recency<Item>): number[] {
   const names: number[] = [];
   for (let item = order.oldest; item !== undefined; item = order.oldest) {
@@ -19,7 +19,7 @@ function drained(order: Recency<Item>): number[] {
   return names;
 }
 
-it('has the order of use, whatever is added, used and removed', () => {
+it('the order is that of use, whatever is added, used and removed', () => {
   const random = new SeededRandom(3_894);
   for (let run = 0; run < 300; run += 1) {
     const order = new Recency<Item>();
@@ -45,7 +45,7 @@ it('has the order of use, whatever is added, used and removed', () => {
   }
 });
 
-it('has nothing when it was cleared', () => {
+it('clear removes everything', () => {
   const order = new Recency<Item>();
   order.add(new Item(1));
   order.clear();

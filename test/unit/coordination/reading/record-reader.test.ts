@@ -21,7 +21,7 @@ async function trialWith(tags: string[], staleMs = 60_000) {
 }
 
 describe('an invalidation by tag', () => {
-  it('reaches every value with one of its tags, and no other', async () => {
+  it('applies to all values with one of its tags, and to no others', async () => {
     const { trial, invalidate } = await trialWith(['a', 'b']);
     await invalidate({ tags: ['c'] });
     expect(textIn(hitOf(await trial.ask({ read: 'store' })))).toBe('old');
@@ -32,13 +32,13 @@ describe('an invalidation by tag', () => {
     expect(textIn(hitOf(await trial.ask({ read: 'store' })))).toBe('new');
   });
 
-  it('of the whole namespace reaches values without tags too', async () => {
+  it('of the whole namespace also applies to values without tags', async () => {
     const { trial, invalidate } = await trialWith([]);
     await invalidate({ all: true });
     leaseOf(await trial.ask());
   });
 
-  it('that marks stale keeps the value for those who take stale ones', async () => {
+  it('in mode mark_stale keeps the value for callers that accept stale ones', async () => {
     const { trial, invalidate } = await trialWith(['a']);
     await invalidate({ tags: ['a'], mode: 'mark_stale' });
     const lease = leaseOf(await trial.ask());
@@ -47,13 +47,13 @@ describe('an invalidation by tag', () => {
     expect(isWaiting(await trial.ask({ stale: 'forbid' }))).toBe(true);
   });
 
-  it('during a rebuild lets its result be stored, and served to nobody', async () => {
+  it('during a rebuild lets its result be stored, but no caller gets it', async () => {
     const { trial, invalidate } = await trialWith(['a']);
     const { token } = await trial.lease({ intent: 'refresh' });
     const waiter = await trial.ask({ intent: 'refresh' });
     await invalidate({ tags: ['a'] });
     expect((await trial.publish(token, 'from before', { tags: ['a'] })).outcome).toBe('stored');
-    // Its waiters read again, finds that it does not count, and rebuilds.
+    // Its waiter reads again, finds that the value does not count, and rebuilds.
     const next = leaseOf(waiter);
     const reader = await trial.ask({ read: 'store', stale: 'forbid' });
     expect(isWaiting(reader)).toBe(true);
@@ -62,7 +62,7 @@ describe('an invalidation by tag', () => {
     await trial.expectRest();
   });
 
-  it('during an attempt counts for callers that come after it', async () => {
+  it('during an attempt applies to callers that come after it', async () => {
     const { trial, invalidate } = await trialWith(['a']);
     const gate = trial.quorum.holdBefore('acquire');
     const refreshing = trial.send({ intent: 'refresh' });
@@ -72,14 +72,14 @@ describe('an invalidation by tag', () => {
     gate.open();
     await trial.settle();
     expect(isWaiting(reader)).toBe(true);
-    // The lease is from before the invalidation too, so that the next one goes to the reader.
+    // The lease is from before the invalidation too, so the reader gets the next one.
     await trial.publish(leaseOf(refreshing).token, 'from before', { tags: ['a'] });
     await trial.publish(leaseOf(reader).token, 'from after', { tags: ['a'] });
     expect(textIn(hitOf(await trial.ask({ read: 'store' })))).toBe('from after');
     await trial.expectRest();
   });
 
-  it('counts also where the clock was lost: nothing that was invalidated comes back', async () => {
+  it('applies even if the clock was lost: no invalidated value returns', async () => {
     const { trial } = await trialWith(['a']);
     const real = trial.namespaces.read;
     Object.assign(trial.namespaces, {
@@ -88,7 +88,7 @@ describe('an invalidation by tag', () => {
     leaseOf(await trial.ask());
   });
 
-  it('costs a look nothing while nothing is invalidated, and one more after that', async () => {
+  it('adds no request to a read while nothing is invalidated, and one afterwards', async () => {
     const { trial, invalidate } = await trialWith(['a']);
     const asked = () => trial.namespaces.countOf('read');
     const before = asked();
@@ -99,13 +99,13 @@ describe('an invalidation by tag', () => {
     expect(asked() - before).toBe(3);
   });
 
-  it('without the store is an error, and may be repeated', async () => {
+  it('without the store is UNAVAILABLE', async () => {
     const { trial, invalidate } = await trialWith(['a']);
     trial.store.down = true;
     await expect(invalidate({ tags: ['a'] })).rejects.toMatchObject({ kind: 'unavailable' });
   });
 
-  it('takes the namespace for callers of one turn together', async () => {
+  it('is checked by one read of the namespace for all callers of a turn', async () => {
     const { trial } = await trialWith(['a']);
     const before = trial.namespaces.countOf('read');
     const keys = ['x', 'y', 'z'].map((key) => ({ ...trial.key, key, id: key }));
@@ -116,16 +116,16 @@ describe('an invalidation by tag', () => {
   });
 });
 
-describe('a look whose reply is late', () => {
-  it('takes no lease for over that still runs: the reply says how long it runs, counted by the store', async () => {
+describe('a read whose reply is late', () => {
+  it('does not mistake a running lease for an ended one, because the store counts the time left', async () => {
     const trial = new CoordinationTrial();
     const { token } = await trial.lease({ leaseMs: 400 });
     const gate = trial.store.holdBefore('read');
     const waiter = trial.send({}, new Call(), trial.replica());
     await gate.reached;
-    // The request is held up on its way: what it reads is of the time when it arrives.
+    // The request is delayed on its way. It reads what is there when it arrives.
     trial.clock.advance(250);
-    // A lock node has forgotten, so that the votes would not hold anybody back.
+    // A lock node has forgotten the lock, so the votes alone would not prevent a second lease.
     await trial.quorum.release(trial.key.id, token.nonce);
     gate.open();
     await trial.settle();

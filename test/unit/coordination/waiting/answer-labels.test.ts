@@ -14,10 +14,10 @@ const hit = (freshForMs: number): Hit => ({
 const busy: Busy = { kind: 'busy', retryAfterMs: 1, holderAgeMs: 0, reason: 'budget' };
 const failed = { kind: 'failed' as const, message: 'm', retryAfterMs: 1 };
 
-it('counts an answer as what it is, a hit by its freshness and a busy one by its reason', () => {
+it('the label of an answer is its kind, of a hit its freshness, of a Busy its reason', () => {
   expect([hit(1), hit(0), busy, failed].map(labelOf)).toEqual(['hit', 'stale', 'budget', 'failed']);
 });
 
-it('says what ended a wait', () => {
+it('the end of a wait is named after its answer', () => {
   expect([hit(1), busy, failed].map(endOf)).toEqual(['publish', 'timeout', 'failure']);
 });

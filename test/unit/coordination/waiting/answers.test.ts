@@ -49,7 +49,7 @@ function trial() {
   return { answers, room, waiter, settled, told, left };
 }
 
-it('gives the first answer, and only that', () => {
+it('only the first answer is given', () => {
   const { answers, room, waiter, settled, left } = trial();
   expect(answers.give(room, waiter, HIT, 'publish')).toBe(true);
   expect(answers.give(room, waiter, answers.busy(room, 'draining'), 'drain')).toBe(false);
@@ -58,7 +58,7 @@ it('gives the first answer, and only that', () => {
   expect([left, room.size]).toEqual([['checkout'], 0]);
 });
 
-it('tells what was missing: by the ladder, unless the answer has its own', () => {
+it('an answer reports the degradation of the replica unless it carries its own', () => {
   const own = trial();
   own.answers.give(own.room, own.waiter, HIT, 'publish', 'store_lost');
   expect(own.told).toContainEqual(['answered', 'space', 'hit', 'store_lost']);
@@ -67,14 +67,14 @@ it('tells what was missing: by the ladder, unless the answer has its own', () =>
   expect(busy.told).toEqual([['answered', 'space', 'undecided', 'quorum_lost']]);
 });
 
-it('counts a rebuild as saved for a caller that was served beside one', () => {
+it('a caller that is served during a rebuild counts as a saved rebuild', () => {
   const { answers, room, waiter, told } = trial();
   answers.give(room, waiter, HIT, 'publish');
   expect(told).toContainEqual(['saved', 'space', 1]);
   expect(room.served).toBe(1);
 });
 
-it('answers a caller whose time is up with what is held ready for it, else with why there is nothing', () => {
+it('a caller whose time is up gets the value held ready for it, or the reason why there is none', () => {
   const ready = trial();
   ready.waiter.meanwhile = () => ({ hit: HIT, degraded: undefined });
   ready.answers.timeOut(ready.room, ready.waiter);

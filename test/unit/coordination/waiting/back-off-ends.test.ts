@@ -34,7 +34,7 @@ describe('a back-off', () => {
     failedOf(await trial.ask());
   });
 
-  test('is ended by a refresh, for one attempt a second, on whatever replica', async () => {
+  test('lets refreshes make one attempt a second, over all replicas', async () => {
     const other = trial.replica();
     const refused = failedOf(await trial.ask({ intent: 'refresh' }));
     expect(refused.retryAfterMs).toBeLessThanOrEqual(1_250);
@@ -47,7 +47,7 @@ describe('a back-off', () => {
     await trial.lease({ intent: 'refresh' }, other);
   });
 
-  test('of which a refresh is under way lets callers wait, who hear its failure, and goes on', async () => {
+  test('lets callers wait while a refresh runs, passes its failure on to them, and goes on', async () => {
     await trial.pass(1_000);
     const { token } = await trial.lease({ intent: 'refresh' });
     const waiting = [await trial.ask(), await trial.ask({ intent: 'refresh' })];
@@ -58,7 +58,7 @@ describe('a back-off', () => {
     expect(failedOf(await trial.ask()).message).toBe('still none');
   });
 
-  test('is no longer than the policy says', async () => {
+  test('is at most as long as the policy allows', async () => {
     trial.policy = { ...trial.policy, failureBackoffMs: 400, failureBackoffMsMax: 500 };
     await invalidate({ keys: [trial.key] });
     const { token } = await trial.lease();

@@ -11,13 +11,13 @@ import {
   textIn,
 } from '../../../support/coordination-trial.js';
 
-describe('a caller that goes', () => {
+describe('a caller that leaves', () => {
   it.each([
     ['before the vote', (trial: CoordinationTrial) => trial.quorum.holdBefore('acquire')],
     ['after the vote', (trial: CoordinationTrial) => trial.quorum.holdAfter('acquire')],
-    ['before the arming', (trial: CoordinationTrial) => trial.store.holdBefore('arm')],
-    ['after the arming', (trial: CoordinationTrial) => trial.store.holdAfter('arm')],
-  ])('%s leaves nothing behind, and the next gets the lease at once', async (_when, hold) => {
+    ['before the arm', (trial: CoordinationTrial) => trial.store.holdBefore('arm')],
+    ['after the arm', (trial: CoordinationTrial) => trial.store.holdAfter('arm')],
+  ])('%s leaves nothing behind, and the next caller gets the lease at once', async (_when, hold) => {
     const trial = new CoordinationTrial();
     const gate = hold(trial);
     const gone = trial.send();
@@ -34,9 +34,9 @@ describe('a caller that goes', () => {
 
   it.each([
     ['after the vote', (trial: CoordinationTrial) => trial.quorum.holdAfter('acquire')],
-    ['before the arming', (trial: CoordinationTrial) => trial.store.holdBefore('arm')],
-    ['after the arming', (trial: CoordinationTrial) => trial.store.holdAfter('arm')],
-  ])('%s leaves its lease to the next: no other vote, and nothing is given back', async (_when, hold) => {
+    ['before the arm', (trial: CoordinationTrial) => trial.store.holdBefore('arm')],
+    ['after the arm', (trial: CoordinationTrial) => trial.store.holdAfter('arm')],
+  ])('%s leaves its lease to the next caller, without another vote or a release', async (_when, hold) => {
     const trial = new CoordinationTrial();
     const gate = hold(trial);
     const gone = trial.send({ requestId: 'gone' });
@@ -50,7 +50,7 @@ describe('a caller that goes', () => {
     expect([trial.quorum.countOf('acquire'), trial.quorum.released.length]).toEqual([1, 0]);
     expect([trial.store.countOf('arm'), trial.store.countOf('release')]).toEqual([1, 0]);
     expect((await trial.coordinator.explain(trial.key)).lease?.holder).toBe('the next');
-    // The call of the one that went, once more: the lease is not its own any longer.
+    // A retry of the call that left: the lease is no longer its own.
     const again = await trial.ask({ requestId: 'gone' });
     expect([last, again].every(isWaiting)).toBe(true);
     await trial.publish(lease.token);
@@ -58,7 +58,7 @@ describe('a caller that goes', () => {
     await trial.expectRest();
   });
 
-  it('with others that go too leaves its lease to the first that stays', async () => {
+  it('together with others leaves its lease to the first that stays', async () => {
     const trial = new CoordinationTrial();
     const arming = trial.store.holdAfter('arm');
     const first = trial.send();
@@ -80,7 +80,7 @@ describe('a caller that goes', () => {
     ['of another identity', {}, new Call('another')],
     ['that asks for another length', { leaseMs: 5_000 }, new Call()],
     ['that only reads', { intent: 'read', waitMs: 0 }, new Call()],
-  ])('leaves its lease to no caller %s', async (_whom, request, call) => {
+  ])('does not leave its lease to a caller %s', async (_whom, request, call) => {
     const trial = new CoordinationTrial();
     const gate = trial.store.holdAfter('arm');
     const gone = trial.send();
@@ -96,7 +96,7 @@ describe('a caller that goes', () => {
     await trial.expectRest();
   });
 
-  it('and comes again elsewhere keeps the lease that it was given there', async () => {
+  it('but retries on another replica keeps the lease that it got there', async () => {
     const trial = new CoordinationTrial();
     const gate = trial.store.holdAfter('arm');
     const gone = trial.send({ requestId: 'once' });
@@ -115,7 +115,7 @@ describe('a caller that goes', () => {
     await trial.expectRest();
   });
 
-  it('leaves its lease to no caller where the store does not answer any more', async () => {
+  it('leaves its lease to no caller if the store no longer answers', async () => {
     const trial = new CoordinationTrial();
     const gate = trial.store.holdAfter('arm');
     const gone = trial.send({ leaseMs: 500 });
@@ -130,13 +130,13 @@ describe('a caller that goes', () => {
     await trial.settle();
     trial.store.down = false;
     expect(isWaiting(next)).toBe(true);
-    // It ends with its time.
+    // The lease ends with its time.
     await trial.pass(1_500, 50);
     await trial.publish(leaseOf(next).token);
     await trial.expectRest();
   });
 
-  it('at any turn between its grant and its answer leaves no lease behind', async () => {
+  it('at any turn between grant and answer leaves no lease behind', async () => {
     let left = 0;
     for (let turns = 0; turns < 60; turns += 1) {
       const trial = new CoordinationTrial();
@@ -148,7 +148,7 @@ describe('a caller that goes', () => {
       gone.call.cancel();
       await trial.settle();
       if (gone.answer?.outcome.kind === 'lease') {
-        // It has left this room, and its sender reads once more.
+        // The answer has left the room, and its sender checks the call once more.
         await trial.coordinator.giveBack(trial.key, leaseOf(gone));
       } else left += 1;
       leaseOf(await trial.ask({ waitMs: 0 }));
@@ -158,7 +158,7 @@ describe('a caller that goes', () => {
     expect(left).toBeLessThan(60);
   });
 
-  it('before the answer is sent has its lease given back, and the next is woken', async () => {
+  it('before the answer is sent has its lease given back, and the next caller is woken', async () => {
     const trial = new CoordinationTrial();
     const lease = await trial.lease();
     const next = await trial.ask();

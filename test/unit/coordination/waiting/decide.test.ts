@@ -68,54 +68,49 @@ const forbids: Ask = { ...caller, staleAllowed: false };
 
 const rebuild = { meanMs: 400, deviationMs: 50 };
 
-describe('what a caller gets for what the store holds', () => {
+describe('a caller', () => {
   it.each<[string, Partial<KeyRecord>, Ask, object]>([
     ['nothing: an attempt', {}, caller, { act: 'attempt', reason: 'miss' }],
     [
-      'a fresh value: it',
+      'a fresh value: that value',
       { value: fresh },
       caller,
       { act: 'answer', outcome: { kind: 'hit', freshForMs: 1_000, rebuilding: false } },
     ],
     [
-      'a fresh value under a running lease: it, and that a rebuild runs',
+      'a fresh value and a running lease: the value, with a rebuild under way',
       { value: fresh, lease: lease(1) },
       caller,
       { act: 'answer', outcome: { kind: 'hit', rebuilding: true } },
     ],
     [
-      'a stale value: an attempt, and the value for all but one',
+      'a stale value: an attempt, and the value for all other callers',
       { value: stale, lastEnd: 'published' },
       caller,
       { act: 'attempt', reason: 'expired', meanwhile: { kind: 'hit', freshForMs: 0, rebuilding: true } },
     ],
     [
-      'a stale value that it forbids: an attempt and nothing else',
+      'a stale value that it forbids: only an attempt',
       { value: stale, lastEnd: 'published' },
       forbids,
       { act: 'attempt', reason: 'expired' },
     ],
     [
-      'a stale value under a running lease: the value',
+      'a stale value and a running lease: the value',
       { value: stale, lease: lease(1) },
       caller,
       { act: 'answer', outcome: { kind: 'hit', freshForMs: 0, rebuilding: true } },
     ],
     [
-      'a stale value that it forbids, under a running lease: a wait',
+      'a stale value that it forbids, and a running lease: a wait',
       { value: stale, lease: lease(1) },
       forbids,
       { act: 'wait' },
     ],
     ['a running lease: a wait', { lease: lease(1) }, caller, { act: 'wait' }],
+    ['an expired lease: an attempt', { lease: lease(0) }, caller, { act: 'attempt', reason: 'holder_lost' }],
     [
-      'a lease that ran out: an attempt',
-      { lease: lease(0) },
-      caller,
-      { act: 'attempt', reason: 'holder_lost' },
-    ],
-    [
-      'a lease that was given up: an attempt',
+      'a released lease: an attempt',
       { lastEnd: 'released' },
       caller,
       { act: 'attempt', reason: 'holder_lost' },
@@ -127,7 +122,7 @@ describe('what a caller gets for what the store holds', () => {
       { act: 'attempt', reason: 'invalidated' },
     ],
     [
-      'a failure in its back-off: it',
+      'a failure in its back-off: the failure',
       { failure: failure(500), lastEnd: 'failed' },
       caller,
       { act: 'answer', outcome: { kind: 'failed', message: 'the source is down', retryAfterMs: 500 } },
@@ -151,19 +146,19 @@ describe('what a caller gets for what the store holds', () => {
       { act: 'attempt', reason: 'holder_lost' },
     ],
     [
-      'the failure of the lease that it waited for, without any back-off: it',
+      'the failure of the lease that it waited for, without a back-off: the failure',
       { failure: failure(0), lastEnd: 'failed' },
       { ...caller, waitsForFence: 9 },
       { act: 'answer', outcome: { kind: 'failed', retryAfterMs: 0 } },
     ],
     [
-      'nothing, and only reads: that there is no value',
+      'nothing, and only reads: Busy (no_value)',
       {},
       { ...caller, intent: 'read' },
       { act: 'answer', outcome: { kind: 'busy', reason: 'no_value' } },
     ],
     [
-      'a stale value, and only reads: it',
+      'a stale value, and only reads: the value',
       { value: stale },
       { ...caller, intent: 'read' },
       { act: 'answer', outcome: { kind: 'hit', freshForMs: 0 } },
@@ -175,7 +170,7 @@ describe('what a caller gets for what the store holds', () => {
       { act: 'wait' },
     ],
     [
-      'a fresh value, and wants a newer: an attempt',
+      'a fresh value, and wants a newer one: an attempt',
       { value: fresh },
       { ...caller, intent: 'refresh' },
       { act: 'attempt', reason: 'refresh' },
@@ -187,13 +182,13 @@ describe('what a caller gets for what the store holds', () => {
       { act: 'wait' },
     ],
     [
-      'a failure in its back-off, just tried, and wants a newer value: the failure, until a second is over',
+      'a failure in its back-off, just tried, and wants a newer value: the failure, for the rest of a second',
       { value: fresh, failure: failure(5_000, 9, 999) },
       { ...caller, intent: 'refresh' },
       { act: 'answer', outcome: { kind: 'failed', retryAfterMs: 1 } },
     ],
     [
-      'a failure near the end of its back-off, and wants a newer value: the failure, until then',
+      'a failure near the end of its back-off, and wants a newer value: the failure, for the rest of it',
       { value: fresh, failure: failure(500) },
       { ...caller, intent: 'refresh' },
       { act: 'answer', outcome: { kind: 'failed', retryAfterMs: 500 } },
@@ -205,13 +200,13 @@ describe('what a caller gets for what the store holds', () => {
       { act: 'attempt', reason: 'refresh' },
     ],
     [
-      'the failure of the refresh that it waited for: it, however long ago',
+      'the failure of the refresh that it waited for: the failure, however old',
       { value: fresh, failure: failure(5_000, 9, 2_000) },
       { ...caller, intent: 'refresh', waitsForFence: 9 },
       { act: 'answer', outcome: { kind: 'failed' } },
     ],
     [
-      'a failure in its back-off, and a lease that runs in spite of it: a wait',
+      'a failure in its back-off, and a lease that runs nevertheless: a wait',
       { failure: failure(5_000, 8), lease: lease(1) },
       caller,
       { act: 'wait' },
@@ -223,7 +218,7 @@ describe('what a caller gets for what the store holds', () => {
       { act: 'answer', outcome: { kind: 'failed' } },
     ],
     [
-      'a rebuild that ends too late for it: that, at once',
+      'a rebuild that ends too late for it: Busy at once',
       { lease: lease(5_000), rebuild },
       { ...caller, waitsUntilMs: NOW_MS + 299 },
       { act: 'answer', outcome: { kind: 'busy', reason: 'deadline_too_short' } },
@@ -241,31 +236,31 @@ describe('what a caller gets for what the store holds', () => {
       { act: 'answer', outcome: { kind: 'hit' } },
     ],
     [
-      'a fresh value near its end, and is drawn: one early attempt, with the value for all others',
+      'a fresh value near its end, and is drawn: an early attempt, and the value for all others',
       { value: value(799, 2_000), rebuild },
       { ...caller, refreshDraw: 2 },
       { act: 'attempt', reason: 'early_refresh', meanwhile: { kind: 'hit', rebuilding: false } },
     ],
     [
-      'a fresh value far from its end: it, although drawn',
+      'a fresh value far from its end: the value, although drawn',
       { value: value(801, 2_000), rebuild },
       { ...caller, refreshDraw: 2 },
       { act: 'answer', outcome: { kind: 'hit' } },
     ],
     [
-      'a fresh value near its end that is being rebuilt: it, although drawn',
+      'a fresh value near its end that is being rebuilt: the value, although drawn',
       { value: value(1, 2_000), rebuild, lease: lease(1) },
       { ...caller, refreshDraw: 2 },
       { act: 'answer', outcome: { kind: 'hit', rebuilding: true } },
     ],
     [
-      'a fresh value near its end, in the back-off of a failure: it, although drawn',
+      'a fresh value near its end, in the back-off of a failure: the value, although drawn',
       { value: value(1, 2_000), rebuild, failure: failure(500) },
       { ...caller, refreshDraw: 2 },
       { act: 'answer', outcome: { kind: 'hit' } },
     ],
     [
-      'a fresh value near its end, and only reads: it, although drawn',
+      'a fresh value near its end, and only reads: the value, although drawn',
       { value: value(1, 2_000), rebuild },
       { ...caller, refreshDraw: 2, intent: 'read' },
       { act: 'answer', outcome: { kind: 'hit' } },
@@ -277,37 +272,37 @@ describe('what a caller gets for what the store holds', () => {
       { act: 'adopt' },
     ],
     [
-      'the running lease of its own earlier attempt, and a value: that lease, and the value if it takes too long',
+      'the running lease of its own earlier attempt, and a value: that lease, or the value if that takes too long',
       { lease: lease(1, { requestKey: 'me\n1' }), value: value(1_000, 2_000) },
       { ...caller, requestKey: 'me\n1' },
       { act: 'adopt', meanwhile: { kind: 'hit', freshForMs: 1_000 } },
     ],
     [
-      "the running lease of another identity's call of the same id: a wait",
+      "the running lease of another identity's call with the same id: a wait",
       { lease: lease(1, { requestKey: 'you\n1' }) },
       { ...caller, requestKey: 'me\n1' },
       { act: 'wait' },
     ],
     [
-      'the lease of its own earlier attempt, run out: an attempt',
+      'the expired lease of its own earlier attempt: an attempt',
       { lease: lease(0, { requestKey: 'me\n1' }) },
       { ...caller, requestKey: 'me\n1' },
       { act: 'attempt' },
     ],
-  ])('who finds %s', (_what, record, ask, expected) => {
+  ])('that finds %s', (_what, record, ask, expected) => {
     expect(decide(snapshot(record), ask, NOW_MS)).toMatchObject(expected);
   });
 
-  it('offers a stale value meanwhile to no caller that forbids it', () => {
+  it('that forbids stale values gets none meanwhile', () => {
     expect(decide(snapshot({ value: stale }), forbids, NOW_MS)).not.toHaveProperty('meanwhile');
     const own = { value: stale, lease: lease(1, { requestKey: 'me\n1' }) };
     const retry = { ...forbids, requestKey: 'me\n1' };
     expect(decide(snapshot(own), retry, NOW_MS)).toEqual({ act: 'adopt' });
   });
 
-  it('counts the time since the snapshot was read', () => {
+  it('gets a decision that counts the time since the snapshot was read', () => {
     const old = snapshot({ value: value(1_000, 2_000), lease: lease(1_500) }, { readAtMs: NOW_MS - 999.5 });
-    // Half a millisecond of freshness is none: an answer says whole ones, rounded down.
+    // Half a millisecond of freshness is none, because answers round down to whole milliseconds.
     expect(decide(old, forbids, NOW_MS)).toEqual({ act: 'wait' });
     expect(decide(old, caller, NOW_MS)).toMatchObject({ outcome: { freshForMs: 0 } });
     expect(decide(old, forbids, NOW_MS - 0.5)).toMatchObject({ outcome: { freshForMs: 1 } });
@@ -316,7 +311,7 @@ describe('what a caller gets for what the store holds', () => {
     expect(decide(old, caller, NOW_MS + 1_001)).toMatchObject({ act: 'attempt', reason: 'holder_lost' });
   });
 
-  it('serves no caller that came after the change by what was read before it', () => {
+  it('that came after a change gets nothing that was read before it', () => {
     const late = { ...caller, allows: () => false };
     const before = snapshot({ value: fresh }, { arrivals: 3 });
     expect(decide(before, late, NOW_MS)).toEqual({ act: 'read_again' });
@@ -329,12 +324,12 @@ describe('what a caller gets for what the store holds', () => {
     }
   });
 
-  it('lets no client keep what no store has, though it is fresh', () => {
+  it('gets an unstored value as fresh, but for 0 ms, so that no client keeps it', () => {
     const news = snapshot({ value: fresh }, { from: 'publish', arrivals: 0, degraded: 'store_lost' });
     expect(decide(news, forbids, NOW_MS)).toMatchObject({ outcome: { fresh: true, freshForMs: 0 } });
   });
 
-  it('answers READ_STORE from no snapshot that was read before it came, nor from what another passed on', () => {
+  it('with READ_STORE gets no snapshot from before its arrival, and none from a publish', () => {
     const storeOnly = { ...caller, storeOnly: true };
     expect(decide(snapshot({ value: fresh }), { ...storeOnly, arrival: 3 }, NOW_MS).act).toBe('answer');
     expect(decide(snapshot({ value: fresh }), { ...storeOnly, arrival: 4 }, NOW_MS).act).toBe('read_again');

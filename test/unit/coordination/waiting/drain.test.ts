@@ -3,7 +3,7 @@ import { Call } from '../../../../src/coordination/words/call.js';
 import { busyOf, CoordinationTrial, hitOf, leaseOf, textIn } from '../../../support/coordination-trial.js';
 
 describe('a drain', () => {
-  it('tells all waiters to ask elsewhere at once, and later callers too', async () => {
+  it('tells all waiters, and later callers, at once to ask another replica', async () => {
     const trial = new CoordinationTrial();
     await trial.lease();
     const waiter = await trial.ask();
@@ -14,7 +14,7 @@ describe('a drain', () => {
     await trial.expectRest();
   });
 
-  it('gives no lease for a free key either', async () => {
+  it('grants no lease, even for a free key', async () => {
     const trial = new CoordinationTrial();
     trial.coordinator.drain();
     expect(busyOf(await trial.ask()).reason).toBe('draining');
@@ -22,7 +22,7 @@ describe('a drain', () => {
     await trial.expectRest();
   });
 
-  it('gives back the lease that was granted in its midst', async () => {
+  it('gives back a lease that was granted when it began', async () => {
     const trial = new CoordinationTrial();
     const gate = trial.store.holdAfter('arm');
     const asked = trial.send();
@@ -35,7 +35,7 @@ describe('a drain', () => {
     await trial.expectRest();
   });
 
-  it('goes on answering hits, and lets running leases be published', async () => {
+  it('keeps serving hits, and stores publishes of running leases', async () => {
     const trial = new CoordinationTrial();
     const holder = await trial.lease();
     trial.coordinator.drain();

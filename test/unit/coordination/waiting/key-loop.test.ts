@@ -11,7 +11,9 @@ import {
   textIn,
 } from '../../../support/coordination-trial.js';
 
-/** A value that is fresh for another 60 ms and may be served stale for a second more, whose callers refresh it early. */
+/**
+ * A value that stays fresh for 60 ms and then stale for a second, in a namespace where every caller refreshes early.
+ */
 async function nearItsEnd() {
   const trial = new CoordinationTrial();
   const { token } = await trial.lease();
@@ -22,7 +24,7 @@ async function nearItsEnd() {
   return trial;
 }
 
-/** A fresh value, refreshed under a lease that the store does not hand out again. */
+/** A fresh value and its refresh, whose lease the store does not hand out again. */
 async function refreshing() {
   const trial = new CoordinationTrial();
   await trial.publish((await trial.lease()).token, 'old');
@@ -31,8 +33,8 @@ async function refreshing() {
   return trial;
 }
 
-describe('what is held ready for a caller while an attempt runs', () => {
-  it('grows older meanwhile: it is given with what is left of its time', async () => {
+describe('the value held ready for a caller during an attempt', () => {
+  it('ages meanwhile, and is given with the rest of its time', async () => {
     const trial = await nearItsEnd();
     const voting = trial.quorum.holdBefore('acquire');
     const drawn = trial.send({ waitMs: 40 });
@@ -42,7 +44,7 @@ describe('what is held ready for a caller while an attempt runs', () => {
     voting.open();
   });
 
-  it('is stale by then, for a caller that takes stale values, and nothing for one that does not', async () => {
+  it('may become stale meanwhile: only a caller that accepts stale values gets it then', async () => {
     for (const [stale, kind] of [
       ['allow', 'hit'],
       ['forbid', 'busy'],
@@ -58,7 +60,7 @@ describe('what is held ready for a caller while an attempt runs', () => {
     }
   });
 
-  it('serves a caller whose rebuild found no slot, if it is still there', async () => {
+  it('serves a caller whose rebuild found no slot', async () => {
     const trial = await nearItsEnd();
     trial.policy = { ...trial.policy, maxRebuilds: 1 };
     const holder = leaseOf(await trial.ask({ intent: 'refresh' }));
@@ -67,7 +69,7 @@ describe('what is held ready for a caller while an attempt runs', () => {
     await trial.publish(holder.token, 'new');
   });
 
-  it('serves a caller whose own lease could not be had again, also between one attempt and the next', async () => {
+  it('serves a caller that could not resume its own lease, even between two attempts', async () => {
     const trial = await refreshing();
     const again = await trial.ask({ requestId: 'r', waitMs: 300 });
     const reading = trial.store.holdBefore('read');
@@ -78,7 +80,7 @@ describe('what is held ready for a caller while an attempt runs', () => {
     await trial.expectRest();
   });
 
-  it('is said to be missing from the store, although the store answers by now', async () => {
+  it('reports store_lost if the store does not have it, even if the store answers again', async () => {
     const trial = new CoordinationTrial();
     const { token } = await trial.lease();
     const strict = await trial.ask({ waitMs: 400, stale: 'forbid' });
@@ -104,13 +106,13 @@ describe('what is held ready for a caller while an attempt runs', () => {
     }
   });
 
-  it('serves such a caller also if it does not wait', async () => {
+  it('serves a caller that could not resume its own lease and does not wait', async () => {
     const trial = await refreshing();
     expect(textIn(hitOf(await trial.ask({ requestId: 'r', waitMs: 0 })))).toBe('old');
     await trial.expectRest();
   });
 
-  it('serves such a caller no more when the next look finds no value', async () => {
+  it('no longer serves such a caller once a read finds no value', async () => {
     const trial = await refreshing();
     const again = await trial.ask({ requestId: 'r', waitMs: 3_000 });
     const other = trial.replica();
@@ -123,8 +125,8 @@ describe('what is held ready for a caller while an attempt runs', () => {
   });
 });
 
-describe('what a loop is fed', () => {
-  it('serves every caller that was there, in the order of their coming, and leaves none behind', async () => {
+describe('a publish that feeds the loop', () => {
+  it('serves all waiters in the order of their arrival, and leaves none behind', async () => {
     const trial = new CoordinationTrial();
     const { token } = await trial.lease();
     const waiting = [
@@ -140,7 +142,7 @@ describe('what a loop is fed', () => {
   it.each([
     { bytes: 4_080, inOneTurn: 256 },
     { bytes: 1_048_576, inOneTurn: 4 },
-  ])('is given to $inOneTurn callers in one go, if it has $bytes bytes', async ({ bytes, inOneTurn }) => {
+  ])('serves $inOneTurn callers in one turn if its value has $bytes bytes', async ({ bytes, inOneTurn }) => {
     const trial = new CoordinationTrial();
     trial.limits = { ...trial.limits, waitersPerKeyMax: 1_000, waitersMax: 1_000 };
     const here = trial.replica();

@@ -13,7 +13,7 @@ import {
 } from '../../../support/coordination-trial.js';
 
 describe('a wait', () => {
-  it('ends when its time is over, with what the caller wants to know', async () => {
+  it('ends when its time is up, with the reason and the age of the holder', async () => {
     const trial = new CoordinationTrial();
     await trial.lease();
     const waiter = await trial.ask({ waitMs: 500 });
@@ -26,19 +26,19 @@ describe('a wait', () => {
     await trial.expectRest();
   });
 
-  it('ends before the deadline of its call, so that the answer can still arrive', async () => {
+  it('ends before the deadline of its call, so that the answer arrives in time', async () => {
     const trial = new CoordinationTrial();
     await trial.lease();
     const waiter = await trial.ask({ waitMs: 5_000 }, new Call('', 1_000));
     await trial.pass(949, 1);
     expect(isWaiting(waiter)).toBe(true);
-    // And a tick of the deadlines.
+    // Plus a tick of the deadlines.
     await trial.pass(5, 1);
     expect(busyOf(waiter).reason).toBe('wait_ended');
     await trial.expectRest();
   });
 
-  it('keeps no more of a short deadline than a tenth for the way back', async () => {
+  it('reserves at most a tenth of a short deadline for the way back', async () => {
     const trial = new CoordinationTrial();
     await trial.lease();
     const waiter = await trial.ask({}, new Call('', 20));
@@ -49,7 +49,7 @@ describe('a wait', () => {
     await trial.expectRest();
   });
 
-  it('is never longer than the service allows', async () => {
+  it('is at most as long as the service allows', async () => {
     const trial = new CoordinationTrial();
     const holder = await trial.lease({ leaseMs: 60_000 });
     const waiter = await trial.ask();
@@ -59,7 +59,7 @@ describe('a wait', () => {
     await trial.expectRest();
   });
 
-  it('that must fail is refused at once, with the time when the rebuild usually has ended', async () => {
+  it('that cannot succeed is refused at once, with the usual end of the rebuild as its retry hint', async () => {
     const trial = new CoordinationTrial();
     for (let at = 0; at < 20; at += 1) {
       const { token } = await trial.lease({ intent: 'refresh' });
@@ -70,7 +70,7 @@ describe('a wait', () => {
     const holder = await trial.lease();
     const refused = busyOf(await trial.ask({ waitMs: 500 }));
     expect(refused.reason).toBe('deadline_too_short');
-    // 800 ms, a deviation that has become small, and at most a quarter more, so that they come back apart.
+    // 800 ms, plus a deviation that has become small, plus at most a quarter so that callers do not return together.
     expect(refused.retryAfterMs).toBeGreaterThanOrEqual(800);
     expect(refused.retryAfterMs).toBeLessThanOrEqual(1_010);
     const patient = await trial.ask({ waitMs: 2_000 });
@@ -80,7 +80,7 @@ describe('a wait', () => {
     await trial.expectRest();
   });
 
-  it('of 0 is none: a lease if there is one to get, else busy at once', async () => {
+  it('of 0 gets a lease if one is free, else Busy at once', async () => {
     const trial = new CoordinationTrial();
     const holder = leaseOf(await trial.ask({ waitMs: 0 }));
     expect(busyOf(await trial.ask({ waitMs: 0 }))).toMatchObject({ reason: 'wait_ended' });
@@ -89,7 +89,7 @@ describe('a wait', () => {
     await trial.expectRest();
   });
 
-  it('of 0 that comes while another attempt is under way is answered by a look of its own', async () => {
+  it('of 0 during another attempt is answered by a later read', async () => {
     const trial = new CoordinationTrial();
     const gate = trial.quorum.holdBefore('acquire');
     const first = trial.send();
@@ -102,7 +102,7 @@ describe('a wait', () => {
     await trial.expectRest();
   });
 
-  it('of 0 through votes without a winner is busy after one attempt', async () => {
+  it('of 0 is Busy after one attempt without a winner', async () => {
     const trial = new CoordinationTrial();
     trial.quorum.undecided = 1;
     expect(busyOf(await trial.ask({ waitMs: 0 })).reason).toBe('undecided');
@@ -110,19 +110,19 @@ describe('a wait', () => {
     await trial.expectRest();
   });
 
-  it('goes on through votes without a winner, with pauses that grow and end', async () => {
+  it('lasts through votes without a winner, with pauses that grow up to a bound', async () => {
     const trial = new CoordinationTrial();
     trial.quorum.undecided = 10;
     const asked = await trial.ask();
     expect(isWaiting(asked)).toBe(true);
-    // Full jitter over 8, 16, … 250 ms: ten pauses are never longer than all those ranges together.
+    // Full jitter over 8, 16, … 250 ms: ten pauses never exceed the sum of those ranges.
     await trial.pass(1_600, 5);
     leaseOf(asked);
     expect(trial.quorum.countOf('acquire')).toBe(11);
     await trial.expectRest();
   });
 
-  it('ends with the lease of a holder that died, no later than a poll and the jitter after its end', async () => {
+  it('ends after the lease of a dead holder, at most a poll and the jitter later', async () => {
     const trial = new CoordinationTrial();
     await trial.lease({ leaseMs: 2_000 });
     const waiter = await trial.ask();
@@ -133,7 +133,7 @@ describe('a wait', () => {
     await trial.expectRest();
   });
 
-  it('is ended by the poll when no wake arrives', async () => {
+  it('is ended by the poll if no wake arrives', async () => {
     const trial = new CoordinationTrial();
     const there = trial.replica();
     const holder = await trial.lease();
@@ -156,7 +156,7 @@ describe('a wait', () => {
     await trial.expectRest();
   });
 
-  it('is ended by a new subscription, for what was woken before it is lost', async () => {
+  it('is ended by a new subscription, because earlier wakes may be lost', async () => {
     const trial = new CoordinationTrial();
     // Its channel delivers nothing.
     const listen = vi.spyOn(trial.wakes, 'listen').mockReturnValue(() => {});
@@ -172,13 +172,13 @@ describe('a wait', () => {
     await trial.expectRest();
   });
 
-  it('is not begun on the word of a look that was sent before the caller came', async () => {
+  it('does not begin because of a read that was sent before the caller came', async () => {
     const trial = new CoordinationTrial();
     const there = trial.replica();
     const holder = await trial.lease();
     const early = await trial.ask({}, new Call(), there);
     there.close();
-    // Its wake is lost: those who wait will hear of it from their poll, and a caller that comes now reads.
+    // The wake is lost. Waiters learn of the publish by their poll, and a new caller reads at once.
     await trial.publish(holder.token);
     expect(isWaiting(early)).toBe(true);
     expect(textIn(hitOf(await trial.ask({ waitMs: 10 }, new Call(), there)))).toBe('a value');
@@ -186,7 +186,7 @@ describe('a wait', () => {
     await trial.expectRest();
   });
 
-  it('is refused, where none is worth it, only by a look that was sent after the caller came', async () => {
+  it('is refused only by a read that was sent after the caller came', async () => {
     const trial = new CoordinationTrial();
     const there = trial.replica();
     // The wake of the publish is lost.
@@ -203,7 +203,7 @@ describe('a wait', () => {
     await trial.expectRest();
   });
 
-  it('is not lengthened by an attempt of others that takes long', async () => {
+  it('is not prolonged by a long attempt of another caller', async () => {
     const trial = new CoordinationTrial();
     const there = trial.replica();
     const gate = trial.quorum.holdBefore('acquire');
@@ -217,7 +217,7 @@ describe('a wait', () => {
     await trial.expectRest();
   });
 
-  it('that an attempt has ended without a lease goes on by what came meanwhile', async () => {
+  it('whose attempt ended without a lease gets what was read meanwhile', async () => {
     const trial = new CoordinationTrial();
     await trial.publish((await trial.lease()).token);
     // A refresh runs, and the value is fresh.
@@ -236,7 +236,7 @@ describe('a wait', () => {
     expect(textIn(hitOf(early))).toBe('a value');
   });
 
-  it('of those who come after the last has left does not wait for what that one began', async () => {
+  it("after the last caller has left does not depend on that caller's attempt", async () => {
     const trial = new CoordinationTrial();
     const there = trial.replica();
     const gate = trial.quorum.holdBefore('acquire');
@@ -261,7 +261,7 @@ describe('a wait', () => {
     await trial.expectRest();
   });
 
-  it('looks again if the wake comes between the look and the sleep', async () => {
+  it('reads again if a wake comes between the read and the sleep', async () => {
     const trial = new CoordinationTrial();
     const there = trial.replica();
     const holder = await trial.lease();
@@ -275,7 +275,7 @@ describe('a wait', () => {
     await trial.expectRest();
   });
 
-  it('ends at once when its caller goes', async () => {
+  it('ends at once when its caller leaves', async () => {
     const trial = new CoordinationTrial();
     await trial.lease();
     const waiter = await trial.ask();
@@ -286,7 +286,7 @@ describe('a wait', () => {
     await trial.expectRest();
   });
 
-  it('gives the lease to the next when the oldest has gone', async () => {
+  it('passes the lease to the next caller when the oldest has left', async () => {
     const trial = new CoordinationTrial();
     const holder = await trial.lease();
     const [gone, next] = [await trial.ask(), await trial.ask()];
@@ -297,8 +297,8 @@ describe('a wait', () => {
   });
 });
 
-describe('the bounds of waiting', () => {
-  it('refuse the newcomer at a key that has as many as it may, and no other', async () => {
+describe('the limits of waiters', () => {
+  it('refuse a newcomer at a full key, and keep the waiters there', async () => {
     const trial = new CoordinationTrial();
     const holder = await trial.lease();
     const waiting = Array.from({ length: LIMITS.waitersPerKeyMax }, () => trial.send());
@@ -310,7 +310,7 @@ describe('the bounds of waiting', () => {
     await trial.expectRest();
   });
 
-  it('refuse the newcomer on a replica that has as many as it may, and have room again when some leave', async () => {
+  it('refuse a newcomer on a full replica, until a waiter leaves', async () => {
     const trial = new CoordinationTrial();
     const at = (key: string) => ({ key: keyOf('trial', key) });
     await trial.lease(at('one'));

@@ -11,7 +11,7 @@ import {
 } from '../../../support/coordination-trial.js';
 
 describe('the callers of one key', () => {
-  it('share one attempt, however many come while it is under way', async () => {
+  it('share one attempt, however many come during it', async () => {
     const trial = new CoordinationTrial();
     const gate = trial.quorum.holdBefore('acquire');
     const all = [trial.send(), trial.send(), trial.send()];
@@ -28,7 +28,7 @@ describe('the callers of one key', () => {
     await trial.expectRest();
   });
 
-  it('get the lease in the order of their coming, one after the other', async () => {
+  it('get the lease one after the other, in the order of their arrival', async () => {
     const trial = new CoordinationTrial();
     const [a, b, c] = [trial.send(), trial.send(), trial.send()];
     await trial.settle();
@@ -41,7 +41,7 @@ describe('the callers of one key', () => {
     await trial.expectRest();
   });
 
-  it('wait on each replica, and one of each tries when the holder gives up', async () => {
+  it('wait on each replica, and one of each replica tries when the holder releases', async () => {
     const trial = new CoordinationTrial();
     const there = trial.replica();
     const holder = await trial.lease();
@@ -62,7 +62,7 @@ describe('the callers of one key', () => {
     await trial.expectRest();
   });
 
-  it('are answered by a publish on their own replica before anything is looked up', async () => {
+  it('are answered by a publish on their own replica before any read', async () => {
     const trial = new CoordinationTrial();
     const holder = await trial.lease();
     const waiter = await trial.ask();
@@ -73,23 +73,23 @@ describe('the callers of one key', () => {
     await trial.expectRest();
   });
 
-  it('who read the store look again themselves, after the publish that woke them', async () => {
+  it('with READ_STORE are answered by a read after the publish that woke them', async () => {
     const trial = new CoordinationTrial();
     const holder = await trial.lease();
     const waiter = await trial.ask({ read: 'store' });
-    const looks = trial.store.countOf('read');
+    const reads = trial.store.countOf('read');
     await trial.publish(holder.token);
     expect(textIn(hitOf(waiter))).toBe('a value');
-    expect(trial.store.countOf('read')).toBeGreaterThan(looks);
+    expect(trial.store.countOf('read')).toBeGreaterThan(reads);
     await trial.expectRest();
   });
 
-  it('share one read if they come before it is sent, those that read the store too', async () => {
+  it('share one read if they come before it is sent, with READ_STORE too', async () => {
     const trial = new CoordinationTrial();
     const turn = trial.clock.holdTurn();
     const all = [trial.send()];
     await turn.reached;
-    // One joins in each of the next turns.
+    // One more joins in each of the next turns.
     const next = trial.clock.holdTurn();
     all.push(trial.send({ read: 'store' }));
     turn.open();
@@ -106,7 +106,7 @@ describe('the callers of one key', () => {
     await trial.expectRest();
   });
 
-  it('do not hold up the read for ever, however many come', async () => {
+  it('do not delay the read forever, however many come', async () => {
     const trial = new CoordinationTrial();
     let held = trial.clock.holdTurn();
     const first = trial.send();
@@ -121,7 +121,7 @@ describe('the callers of one key', () => {
     expect(leaseOf(first).reason).toBe('miss');
   });
 
-  it('who read the store share no read that was sent before they came', async () => {
+  it('with READ_STORE share no read that was sent before they came', async () => {
     const trial = new CoordinationTrial();
     const gate = trial.store.holdAfter('read');
     const first = trial.send();
@@ -135,10 +135,10 @@ describe('the callers of one key', () => {
     await trial.expectRest();
   });
 
-  it('take the look that is under way when they come, unless they read the store', async () => {
+  it('share a read that is under way when they come, except with READ_STORE', async () => {
     const trial = new CoordinationTrial();
     await trial.publish((await trial.lease()).token);
-    const looks = trial.store.countOf('read');
+    const reads = trial.store.countOf('read');
     const gate = trial.store.holdAfter('read');
     const first = trial.send();
     await gate.reached;
@@ -146,11 +146,11 @@ describe('the callers of one key', () => {
     gate.open();
     await trial.settle();
     expect([textIn(hitOf(first)), textIn(hitOf(second))]).toEqual(['a value', 'a value']);
-    expect(trial.store.countOf('read') - looks).toBe(1);
+    expect(trial.store.countOf('read') - reads).toBe(1);
     await trial.expectRest();
   });
 
-  it('take the stale value at once while one of them rebuilds, which has it as the previous one', async () => {
+  it('get the stale value at once while one of them rebuilds, which gets it as the previous value', async () => {
     const trial = new CoordinationTrial();
     await trial.publish((await trial.lease()).token, 'old', { ttlMs: 1_000, staleMs: 60_000 });
     trial.clock.advance(1_001);
@@ -167,13 +167,13 @@ describe('the callers of one key', () => {
     await trial.expectRest();
   });
 
-  it('hear the failure that they waited for, and callers that come in its back-off do too', async () => {
+  it('get the failure that they waited for, and so do callers during its back-off', async () => {
     const trial = new CoordinationTrial();
     const holder = await trial.lease();
     const waiter = await trial.ask();
     await trial.release(holder.token, { message: 'no database' });
     expect(failedOf(waiter)).toMatchObject({ message: 'no database' });
-    // Spread upwards by at most a quarter, so that they do not come back together or too early.
+    // Increased by at most a quarter, so that they do not return together or too early.
     expect(failedOf(waiter).retryAfterMs).toBeGreaterThanOrEqual(trial.policy.failureBackoffMs);
     expect(failedOf(waiter).retryAfterMs).toBeLessThanOrEqual(trial.policy.failureBackoffMs * 1.25);
     failedOf(await trial.ask());
@@ -182,7 +182,7 @@ describe('the callers of one key', () => {
     await trial.expectRest();
   });
 
-  it('hear the failure that they waited for also when the holder asks for no back-off', async () => {
+  it('get the failure that they waited for even if the holder asks for no back-off', async () => {
     const trial = new CoordinationTrial();
     const holder = await trial.lease();
     const waiter = await trial.ask();
@@ -194,7 +194,7 @@ describe('the callers of one key', () => {
 });
 
 describe('early refresh', () => {
-  /** A value that is fresh for another 60 ms, and took 100 ms to rebuild. */
+  /** A value that stays fresh for 60 ms and took 100 ms to rebuild. */
   async function nearItsEnd(): Promise<CoordinationTrial> {
     const trial = new CoordinationTrial();
     const { token } = await trial.lease();
@@ -206,7 +206,7 @@ describe('early refresh', () => {
     return trial;
   }
 
-  it('gives one caller the lease, with the value, and the value to all others', async () => {
+  it('grants the lease with the value to one caller, and gives the value to all others', async () => {
     const trial = await nearItsEnd();
     const [one, ...others] = [trial.send(), trial.send(), trial.send()];
     await trial.settle();
@@ -220,7 +220,7 @@ describe('early refresh', () => {
     await trial.expectRest();
   });
 
-  it('costs no caller the value when the attempt takes longer than the caller waits', async () => {
+  it('still gives the value to a caller whose wait ends during the attempt', async () => {
     const trial = await nearItsEnd();
     const gate = trial.quorum.holdBefore('acquire');
     const drawn = trial.send({ waitMs: 20 });
@@ -231,7 +231,7 @@ describe('early refresh', () => {
     await trial.expectRest();
   });
 
-  it('is tried by one at a time: who is drawn meanwhile has the value at once', async () => {
+  it('is attempted by one caller at a time: others that are drawn get the value at once', async () => {
     const trial = await nearItsEnd();
     const gate = trial.quorum.holdBefore('acquire');
     const first = trial.send();
@@ -243,7 +243,7 @@ describe('early refresh', () => {
     await trial.expectRest();
   });
 
-  it('costs no caller a wait when the vote has no winner', async () => {
+  it('gives the value without a wait if the vote has no winner', async () => {
     const trial = await nearItsEnd();
     trial.quorum.undecided = 1;
     expect(textIn(hitOf(await trial.ask()))).toBe('old');
@@ -251,7 +251,7 @@ describe('early refresh', () => {
     await trial.expectRest();
   });
 
-  it('costs no caller the value where a namespace rather fails than degrades', async () => {
+  it('gives the value if the quorum is lost in a namespace with on_loss: fail', async () => {
     const trial = await nearItsEnd();
     trial.policy = { ...trial.policy, onLoss: 'fail' };
     trial.quorum.lost = true;
@@ -259,7 +259,7 @@ describe('early refresh', () => {
     await trial.expectRest();
   });
 
-  it('is left to others by a replica that drains', async () => {
+  it('is not attempted by a draining replica', async () => {
     const trial = await nearItsEnd();
     trial.coordinator.drain();
     expect(textIn(hitOf(await trial.ask()))).toBe('old');
@@ -267,8 +267,8 @@ describe('early refresh', () => {
   });
 });
 
-describe('what is told of the callers', () => {
-  it('counts callers that got the rebuild of another as saved, and no others', async () => {
+describe('the key loops', () => {
+  it('count only callers that got the rebuild of another one as saved', async () => {
     const trial = new CoordinationTrial();
     const holder = await trial.lease();
     const waiters = [await trial.ask(), await trial.ask()];
@@ -282,10 +282,10 @@ describe('what is told of the callers', () => {
     expect(trial.told('answered').map(([, outcome]) => outcome)).toEqual(['lease', 'hit', 'hit', 'hit']);
   });
 
-  it('says that nothing is wrong with them when something is wrong with us', async () => {
+  it('pass an internal error on as it is, not as a CoordinationError', async () => {
     const trial = new CoordinationTrial();
     const broken = trial.replica();
-    Object.assign(trial.store, { read: () => Promise.reject(new TypeError('a fault of ours')) });
+    Object.assign(trial.store, { read: () => Promise.reject(new TypeError('internal error')) });
     const asked = await trial.ask({}, new Call(), broken);
     expect(asked.error).toBeInstanceOf(TypeError);
     await trial.expectRest();

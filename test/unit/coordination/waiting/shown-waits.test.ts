@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { keyOf } from '../../../../src/coordination/words/key.js';
 import { CoordinationTrial } from '../../../support/coordination-trial.js';
 
-it('shows a person what callers wait for, and how long already: the most callers first, and a bounded list', async () => {
+it('the shown waits are the keys with their waiters and longest wait, most waiters first, in a bounded list', async () => {
   const trial = new CoordinationTrial();
   const [few, many, old] = [keyOf('trial', 'few'), keyOf('trial', 'many'), keyOf('trial', 'old')];
   for (const key of [few, many, old]) await trial.lease({ key });

@@ -4,7 +4,7 @@ import { LIMITS } from '../../../support/coordination-trial.js';
 
 const { waitersPerKeyMax, waitersMax } = LIMITS;
 
-it('takes as many as may wait for a key, and refuses one more, naming the bound', () => {
+it('a key takes as many waiters as allowed, and the refusal of one more names the limit', () => {
   const waiterLimits = new WaiterLimits({ limits: LIMITS });
   expect(() => waiterLimits.refuseIfFull('', waitersPerKeyMax - 1)).not.toThrow();
   expect(() => waiterLimits.refuseIfFull('', waitersPerKeyMax)).toThrow(
@@ -12,7 +12,7 @@ it('takes as many as may wait for a key, and refuses one more, naming the bound'
   );
 });
 
-it('takes as many as may wait on the replica, and refuses one more, naming the bound', () => {
+it('a replica takes as many waiters as allowed, and the refusal of one more names the limit', () => {
   const waiterLimits = new WaiterLimits({ limits: LIMITS });
   for (let at = 0; at < waitersMax; at += 1) {
     expect(() => waiterLimits.refuseIfFull('', 0)).not.toThrow();
@@ -26,7 +26,7 @@ it('takes as many as may wait on the replica, and refuses one more, naming the b
   expect(waiterLimits.size).toBe(waitersMax - 1);
 });
 
-it('takes as many of one identity as may wait, and refuses one more of it, but no other', () => {
+it('an identity takes as many waiters as allowed, and one more is refused, but not of another identity', () => {
   const bounds = new Map([['checkout', 2]]);
   const waitersMaxOf = (identity: string) => bounds.get(identity) ?? Number.POSITIVE_INFINITY;
   const waiterLimits = new WaiterLimits({ limits: LIMITS, waitersMaxOf });
@@ -47,7 +47,7 @@ it('takes as many of one identity as may wait, and refuses one more of it, but n
   expect(() => waiterLimits.refuseIfFull('checkout', 0)).toThrow();
   waiterLimits.leave('checkout');
   expect(() => waiterLimits.refuseIfFull('checkout', 0)).not.toThrow();
-  // A bound that is lowered lets no waiter go, and none in.
+  // Lowering the limit neither evicts waiters nor admits new ones.
   bounds.set('checkout', 1);
   expect(() => waiterLimits.refuseIfFull('checkout', 0)).toThrow('1 callers');
 });

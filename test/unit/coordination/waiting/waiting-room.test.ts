@@ -45,7 +45,7 @@ function trial() {
 }
 
 describe('a waiting room', () => {
-  it('keeps the order of coming, also while some leave', () => {
+  it('keeps the order of arrival, even while some leave', () => {
     const { room, enter } = trial();
     const all = [0, 1, 2, 3].map((at) => enter(at));
     const seen: number[] = [];
@@ -56,7 +56,7 @@ describe('a waiting room', () => {
     expect(seen).toEqual([0, 1, 3]);
   });
 
-  it('tells each when its own time is up, and no one who has left', () => {
+  it('reports each waiter whose time is up, and none that has left', () => {
     const { clock, room, enter, expired } = trial();
     enter(0, 300);
     enter(1, 100);
@@ -74,7 +74,7 @@ describe('a waiting room', () => {
     expect(room.leave(one)).toBe(false);
   });
 
-  it('sleeps until its time is over', async () => {
+  it('sleeps until its time is up', async () => {
     const { clock, enter, slept } = trial();
     enter(0);
     const nap = await slept(50);
@@ -85,7 +85,7 @@ describe('a waiting room', () => {
     await nap.sleep;
   });
 
-  it('sleeps until it is woken, and takes its timer along', async () => {
+  it('sleeps until it is woken, and cancels its timer', async () => {
     const { clock, room, enter, slept } = trial();
     const one = enter(0);
     const nap = await slept(50);
@@ -95,18 +95,18 @@ describe('a waiting room', () => {
     expect(clock.timers).toBe(0);
   });
 
-  it('does not sleep if a wake came since the look began', async () => {
+  it('does not sleep if a wake came since the read began', async () => {
     const { room, enter, slept } = trial();
     enter(0);
     room.beginRead();
     room.wake();
     await (await slept(50)).sleep;
-    // The next look may see what the wake was about.
+    // The next read may include what the wake was about.
     room.beginRead();
     expect((await slept(50)).isOver()).toBe(false);
   });
 
-  it('wakes when the last one leaves', async () => {
+  it('wakes when the last waiter leaves', async () => {
     const { clock, room, enter, slept } = trial();
     const one = enter(0);
     const nap = await slept(50);
@@ -115,7 +115,7 @@ describe('a waiting room', () => {
     expect(clock.timers).toBe(0);
   });
 
-  it('knows the holder from what was read, and forgets it when a result is passed on', () => {
+  it('knows the holder from a read, and forgets it when a result is passed on', () => {
     const { clock, room } = trial();
     const nowMs = clock.nowMs();
     const lease = {

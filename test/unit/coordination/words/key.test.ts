@@ -3,7 +3,7 @@ import { keyFromId, keyOf, namespaceFromId } from '../../../../src/coordination/
 
 describe('a key', () => {
   it.each(['a', 'mit Leerzeichen', '{braces}', 'zwei\nZeilen', '💚', '*', 'a:b', '\u0000'])(
-    'of %j has an id that nothing breaks out of, and comes back from it',
+    'of %j has an id without special characters, from which it can be decoded',
     (key) => {
       const { id } = keyOf('a.name-space_1', key);
       expect(id).toMatch(/^[A-Za-z0-9_-]+$/);
@@ -11,7 +11,7 @@ describe('a key', () => {
     },
   );
 
-  it('has an id of its own in each namespace', () => {
+  it('has a different id in each namespace', () => {
     expect(keyOf('a', 'b').id).not.toBe(keyOf('ab', '').id);
     expect(keyOf('a', 'b').id).not.toBe(keyOf('default', 'b').id);
   });

@@ -3,8 +3,8 @@ import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
 import { PassingMap } from '../../../../src/coordination/words/passing-map.js';
 
-describe('a map of what passes through', () => {
-  test('has what was set and not deleted, in the order in which it came', () => {
+describe('a map of short-lived entries', () => {
+  test('has what was set and not deleted, in the order of insertion', () => {
     const map = new PassingMap<string, string>();
     for (const key of ['a', 'b', 'c', 'd']) map.set(key, key);
     expect(map.delete('b')).toBe(true);
@@ -17,7 +17,7 @@ describe('a map of what passes through', () => {
     ]);
   });
 
-  test.each([0, 1, 100, 1_000])('keeps %i that stay, and their order, while thousands pass', (stay) => {
+  test.each([0, 1, 100, 1_000])('keeps %i that stay, in order, while thousands pass', (stay) => {
     const map = new PassingMap<number, number>();
     for (let at = -stay; at < 5_000; at += 1) {
       map.set(at, at);
@@ -27,7 +27,7 @@ describe('a map of what passes through', () => {
     expect([map.oldest, map.size]).toEqual([stay === 0 ? undefined : -stay, stay]);
   });
 
-  test('makes nothing old that has passed, as a Map does', () => {
+  test('promotes no entry that has passed to the old generation, unlike a Map', () => {
     expect(madeOld(new Map())).toBeGreaterThan(8_000_000);
     expect(madeOld(new PassingMap())).toBeLessThan(4_000_000);
   });
@@ -38,7 +38,7 @@ interface Passing {
   delete(key: string): unknown;
 }
 
-/** How many bytes the old generation grows by while values of 40 MB pass, 64 at a time. */
+/** Bytes by which the old generation grows while values of 40 MB in total pass, 64 at a time. */
 function madeOld(map: Passing): number {
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as (options?: { type: 'minor' }) => void;

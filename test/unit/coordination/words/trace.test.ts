@@ -9,8 +9,8 @@ const traced = (name: string, traceparent = '') => {
   return { trace, call: new Call('', FOREVER, traceparent, trace) };
 };
 
-describe('what a trace is told', () => {
-  it('is how a lease was got, and that what was begun has ended', async () => {
+describe('a trace', () => {
+  it('shows how a lease was granted, and the end of each step', async () => {
     const trial = new CoordinationTrial();
     const { trace, call } = traced('the holder');
     const lease = leaseOf(await trial.ask({}, call));
@@ -24,7 +24,7 @@ describe('what a trace is told', () => {
     await trial.expectRest();
   });
 
-  it('is how long a call waited, for whose rebuild, at which slot in the line, and what ended it', async () => {
+  it('shows how long a call waited, for whose rebuild, at which position, and what ended the wait', async () => {
     const trial = new CoordinationTrial();
     const holder = traced('the holder');
     const { token, fence } = leaseOf(await trial.ask({}, holder.call));
@@ -44,7 +44,7 @@ describe('what a trace is told', () => {
     await trial.expectRest();
   });
 
-  it('points a wait to each of the rebuilds that it waited for', async () => {
+  it('links a wait to each rebuild that it waited for', async () => {
     const trial = new CoordinationTrial();
     const [holder, next] = [traced('the holder'), traced('the next')];
     const first = leaseOf(await trial.ask({}, holder.call));
@@ -62,7 +62,7 @@ describe('what a trace is told', () => {
     await trial.expectRest();
   });
 
-  it('is the traceparent of the caller where the caller alone is traced, and none of the lease', async () => {
+  it('links a wait to the traceparent that the holder sent, if the replica does not trace the holder', async () => {
     const trial = new CoordinationTrial();
     leaseOf(await trial.ask({}, new Call('', FOREVER, 'sent by the caller')));
     const { trace, call } = traced('the waiter');
@@ -72,14 +72,14 @@ describe('what a trace is told', () => {
     expect(trace.step('wait').facts.endedBy).toBe('cancelled');
   });
 
-  it('is an arming that failed, and the lease that was given without the store', async () => {
+  it('shows an arm that failed, and the lease that was granted without the store', async () => {
     const trial = new CoordinationTrial();
     trial.store.losesRepliesTo.add('arm');
     const { trace, call } = traced('the holder');
     const { token } = leaseOf(await trial.ask({}, call));
     const { armed } = trace.step('arm').facts;
     expect([trace.step('arm').ended, armed]).toEqual([true, undefined]);
-    // The one that the arming would have shown is never ended, and so never shown.
+    // The lease of the failed arm is never ended, so it is never shown.
     expect(trace.steps.filter(({ name }) => name === 'lease').map(({ ended }) => ended)).toEqual([
       false,
       false,
@@ -91,7 +91,7 @@ describe('what a trace is told', () => {
     ]);
   });
 
-  it('is shared by the reads of a room: the oldest caller that is traced and still there shows them', async () => {
+  it('contains the reads of a room if it belongs to the oldest traced caller there', async () => {
     const trial = new CoordinationTrial();
     await trial.lease();
     await trial.ask();

@@ -17,7 +17,7 @@ const message = (...calls: SessionCall[]) =>
 const TEXTS = ['', 'a', 'key', 'k'.repeat(64), 'k'.repeat(65), 'ä€😀', '\0', '\uFEFF', 'x'.repeat(2_000)];
 const NUMBERS = [0, 1, -1, 127, 128, 32_000, 2 ** 31, 2 ** 32, 2 ** 48, 2 ** 49 - 1, 2 ** 49, 2 ** 53 - 1];
 
-/** A message of some of what there is. */
+/** A message with some of the possible parts. */
 function someMessage(random: SeededRandom): SessionRequest {
   const text = () => random.pick(TEXTS);
   const number = () => random.pick(NUMBERS);
@@ -50,8 +50,8 @@ function someMessage(random: SeededRandom): SessionRequest {
   };
 }
 
-describe('the messages of sessions are decoded', () => {
-  it('as the generated code does, whatever they have', () => {
+describe('session requests are decoded', () => {
+  it('as by the generated code, whatever they contain', () => {
     const random = new SeededRandom(3_891);
     for (let at = 0; at < 1_500; at += 1) {
       const bytes = SessionRequest.encode(someMessage(random)).finish();
@@ -59,7 +59,7 @@ describe('the messages of sessions are decoded', () => {
     }
   });
 
-  it('as the generated code does, also when some of their bytes were changed, added or cut', () => {
+  it('as by the generated code, even if some of their bytes were changed, added or cut', () => {
     const random = new SeededRandom(3_892);
     let broken = 0;
     for (let at = 0; at < 4_000; at += 1) {
@@ -78,7 +78,7 @@ describe('the messages of sessions are decoded', () => {
     expect(broken).toBeGreaterThan(200);
   });
 
-  it('each field from the last time that it stands there', () => {
+  it('with the last occurrence of each field', () => {
     const inner = new BinaryWriter().uint32(18).string('first').uint32(72).int32(1).uint32(18).string('last');
     const call = new BinaryWriter().uint32(8).int64(1).uint32(34).bytes(inner.finish()).uint32(8).int64(2);
     const bytes = new BinaryWriter().uint32(18).bytes(call.finish()).finish();
@@ -87,7 +87,7 @@ describe('the messages of sessions are decoded', () => {
     expect(decoded).toMatchObject({ message: { calls: [{ id: 2, request: { value: { key: 'last' } } }] } });
   });
 
-  it('with a broken key marked, and each key of its own, although most were seen before', () => {
+  it('with a broken key marked and all other keys distinct, even if most were seen before', () => {
     const keys = ['a', 'b', 'ab', 'ba', 'a', 'ä', 'a'.repeat(64), 'a'.repeat(65)];
     const decoded = decodeSession(message(...keys.map((key, at) => hitCall(at + 1, key))));
     const read = decoded.ok
@@ -103,8 +103,8 @@ describe('the messages of sessions are decoded', () => {
     }
   });
 
-  it('up to as many tags and lengths as may be, in any message', () => {
-    // Two in each: a tag and a length.
+  it('with a bounded number of tags and lengths, in any message', () => {
+    // Each call has two: a tag and a length.
     const empty = (calls: number) => Buffer.alloc(2 * calls, Buffer.from([18, 0]));
     expect(decodeSession(empty(SESSION_PARTS_MAX / 2))).toMatchObject({ ok: true });
     expect(decodeSession(empty(SESSION_PARTS_MAX / 2 + 1))).toMatchObject({ ok: false });

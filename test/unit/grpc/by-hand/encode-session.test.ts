@@ -8,7 +8,7 @@ type Reply = SessionResponse['replies'][number];
 const NUMBERS = [0, 1, 127, 128, 16_383, 16_384, 2 ** 31 - 1, 2 ** 31, 2 ** 32, 2 ** 50, 2 ** 53 - 1];
 const SIZES = [0, 1, 127, 128, 300, 20_000];
 
-/** As grpc-js writes it: behind five bytes. */
+/** Writes the message as grpc-js does: behind five bytes. */
 function sent(message: SessionResponse): Buffer {
   const written = encodeSession(message);
   const target = Buffer.alloc(written.byteLength + 5, 0xee);
@@ -69,8 +69,8 @@ function someReply(random: SeededRandom): Reply {
   ])();
 }
 
-describe('the messages of sessions are encoded', () => {
-  it('as the generated code does, whatever they have', () => {
+describe('session responses are encoded', () => {
+  it('as by the generated code, whatever they contain', () => {
     const random = new SeededRandom(3_893);
     for (let at = 0; at < 2_000; at += 1) {
       const message: SessionResponse = {
@@ -82,7 +82,7 @@ describe('the messages of sessions are encoded', () => {
     }
   });
 
-  it('with hits written once, straight into what is sent', () => {
+  it('with hits written once, straight into the bytes to send', () => {
     const random = new SeededRandom(1);
     const replies = [someReply(random), someReply(random)];
     expect(encodeSession({ welcome: undefined, replies, events: [] })).toBeInstanceOf(EncodedReplies);

@@ -45,7 +45,7 @@ it('a connection that holds more than what is left receives one request at a tim
   expect([first.reads, second.reads]).toEqual([true, false]);
   third.receive(1);
   expect(third.reads).toBe(false);
-  // Others are not held up.
+  // Other connections are not delayed.
   const another = begin(other);
   another.receive(300);
   expect(another.reads).toBe(true);
@@ -59,7 +59,7 @@ it('a connection that holds more than what is left receives one request at a tim
   expect(arrivals.bytes).toBe(0);
 });
 
-it('beyond the whole bound, only the oldest request of all is received', () => {
+it('beyond the bound of all connections, only the oldest request is received', () => {
   const { begin } = trial(100);
   const of = Array.from({ length: 3 }, () => begin(new ConnectionArrivals()));
   for (const one of of) one.receive(60);
@@ -68,7 +68,7 @@ it('beyond the whole bound, only the oldest request of all is received', () => {
   expect(of.map(({ reads }) => reads)).toEqual([true, true, false]);
 });
 
-it('a request has ten seconds, and what its bytes take at 64 KB a second', () => {
+it('a request has ten seconds plus the time for its bytes at 64 KB a second', () => {
   const { begin, pass } = trial(1_000_000);
   const of = new ConnectionArrivals();
   const [idle, steady] = [begin(of), begin(of)];
@@ -83,7 +83,7 @@ it('a request has ten seconds, and what its bytes take at 64 KB a second', () =>
   expect(steady.late).toBe(1);
 });
 
-it('the time in which it is not received does not count', () => {
+it('the time in which a request is not received does not count', () => {
   const { begin, pass } = trial(100);
   const of = new ConnectionArrivals();
   const first = begin(of);
@@ -101,7 +101,7 @@ it('the time in which it is not received does not count', () => {
   expect(waits.late).toBe(1);
 });
 
-it('the time in which this process stood still does not count: what came meanwhile is not read yet', () => {
+it('the time in which this process was blocked does not count, because what came meanwhile is not read yet', () => {
   const { begin, pass, standStill } = trial();
   const request = begin(new ConnectionArrivals());
   standStill(60_000);
@@ -111,7 +111,7 @@ it('the time in which this process stood still does not count: what came meanwhi
   expect(request.late).toBe(1);
 });
 
-it('is full for a connection whose waiting requests could hold twice the bound', () => {
+it('a connection is full if its waiting requests could hold twice the bound', () => {
   const { arrivals, begin } = trial(100_000);
   const of = new ConnectionArrivals();
   begin(of).receive(60_000);

@@ -21,7 +21,7 @@ function trial() {
     calls.add(connection, { stream, begin: () => begun.push(name) });
     return stream;
   };
-  /** Ends a turn of the event loop, and says what began in it. */
+  /** Ends a turn of the event loop. Returns the calls that began in it. */
   const turn = () => {
     begun.length = 0;
     for (const end of turns.splice(0)) end();
@@ -31,7 +31,7 @@ function trial() {
 }
 
 describe('calls of an untrusted connection', () => {
-  it('begin at the end of the turn, 32 in each, and the connections take turns', () => {
+  it('begin at the end of the turn, 32 in each, and connections alternate', () => {
     const { connect, come, turn } = trial();
     const [many, few] = [connect(), connect()];
     for (let at = 0; at < 40; at += 1) come(many, `many ${at}`);
@@ -43,7 +43,7 @@ describe('calls of an untrusted connection', () => {
     expect(turn()).toEqual([]);
   });
 
-  it('never begin if they were reset by then, and each of them counts', () => {
+  it('never begin if they were reset by then, and each reset counts', () => {
     const { connect, come, reset, turn } = trial();
     const connection = connect();
     const streams = Array.from({ length: 3 }, (_, at) => come(connection, `${at}`));
@@ -52,7 +52,7 @@ describe('calls of an untrusted connection', () => {
     expect(reset).toEqual([connection, connection]);
   });
 
-  it('that were reset are dropped in the turn in which they came, once a hundred wait', () => {
+  it('that were reset are dropped in the turn in which they came once a hundred wait', () => {
     const { connect, come, reset } = trial();
     const connection = connect();
     for (let at = 0; at < 100; at += 1) come(connection, `${at}`).closed = true;
@@ -61,7 +61,7 @@ describe('calls of an untrusted connection', () => {
     expect(reset).toHaveLength(100);
   });
 
-  it('that is cut meanwhile never begin', () => {
+  it('never begin if the connection is cut meanwhile', () => {
     const { connect, come, turn } = trial();
     const [cut, other] = [connect(), connect()];
     come(cut, 'of the one that is cut');
@@ -77,7 +77,7 @@ describe('calls of a trusted connection', () => {
     return connection;
   };
 
-  it('begin at once, 256 in a turn of all of them, and the rest in the next', () => {
+  it('begin at once, 256 in a turn over all connections, and the rest in the next', () => {
     const { calls, connect, come, turn } = trial();
     const [many, other] = [trust(connect()), trust(connect())];
     for (let at = 0; at < 256; at += 1) expect(calls.take(many)).toBe(true);
@@ -87,7 +87,7 @@ describe('calls of a trusted connection', () => {
     const next = turn();
     expect(next).toHaveLength(256);
     expect(next.slice(0, 3)).toEqual(['many 0', 'other', 'many 1']);
-    // What comes now comes after those that wait, also where there is room.
+    // New calls come after the waiting ones, even if there is room.
     expect([many, other].map((connection) => calls.take(connection))).toEqual([false, false]);
     expect(turn()).toHaveLength(45);
     expect([many, other].map((connection) => calls.take(connection))).toEqual([true, true]);
@@ -95,7 +95,7 @@ describe('calls of a trusted connection', () => {
     for (let at = 0; at < 256; at += 1) expect(calls.take(other)).toBe(true);
   });
 
-  it('are dropped if they were cancelled while they waited, which is no fault', () => {
+  it('are dropped if they were cancelled while they waited, and that does not count', () => {
     const { connect, come, reset, turn } = trial();
     const connection = trust(connect());
     for (let at = 0; at < 200; at += 1) come(connection, `${at}`).closed = true;
@@ -104,7 +104,7 @@ describe('calls of a trusted connection', () => {
     expect(reset).toEqual([]);
   });
 
-  it('wait behind those that came before it was trusted, and again once one was refused', () => {
+  it('wait behind calls from before the trust, and wait again once one was refused', () => {
     const { calls, connect, come, turn } = trial();
     const connection = connect();
     expect(calls.take(connection)).toBe(false);

@@ -20,7 +20,7 @@ function trial() {
 }
 const afterReceiving = () => new Promise((resolve) => setImmediate(resolve));
 
-it('is cut after what HTTP/2 is receiving, not within, and once', async () => {
+it('a connection is cut once, and after HTTP/2 has handled what it received', async () => {
   const { connection, told } = trial();
   connection.cut();
   connection.cut();
@@ -29,11 +29,11 @@ it('is cut after what HTTP/2 is receiving, not within, and once', async () => {
   expect(told).toEqual([]);
   await afterReceiving();
   const code = constants.NGHTTP2_ENHANCE_YOUR_CALM;
-  // The GOAWAY first: a client in Node then ends its side at once.
+  // The GOAWAY comes first: a client in Node then ends its side at once.
   expect(told).toEqual([`goaway ${code}`, `destroy ${code}`]);
 });
 
-it('is not cut if it has ended by then', async () => {
+it('a connection that has ended by then is not cut', async () => {
   const { connection, session, told } = trial();
   connection.cut();
   session.destroyed = true;
@@ -41,7 +41,7 @@ it('is not cut if it has ended by then', async () => {
   expect(told).toEqual([]);
 });
 
-it('that is cut is not read any further', () => {
+it('a cut connection is not read any further', () => {
   let reads = true;
   const { connection, session } = trial();
   Object.assign(session, { socket: { _handle: { readStop: () => (reads = false) } } });
@@ -49,7 +49,7 @@ it('that is cut is not read any further', () => {
   expect(reads).toBe(false);
 });
 
-it('that has ended is cut without its socket', () => {
+it('a connection that has ended is cut without its socket', () => {
   const { connection, session } = trial();
   session.destroyed = true;
   Object.defineProperty(session, 'socket', {

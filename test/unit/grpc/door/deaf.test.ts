@@ -48,7 +48,7 @@ function trial() {
   return { state, pass };
 }
 
-it('ends a connection on which HTTP/2 writes no more, and not before it has been silent for a while', () => {
+it('ends a connection on which HTTP/2 no longer writes, after a silence and a ping', () => {
   const { state, pass } = trial();
   state.isGivenUp = true;
   pass(SILENT_MS - 1);
@@ -62,7 +62,7 @@ it('ends a connection on which HTTP/2 writes no more, and not before it has been
 it.each([
   ['never answers', false],
   ['answers', true],
-])('keeps one whose client is silent, and asks it once in a silence, if it %s', (_, answers) => {
+])('keeps a connection with a silent client, and pings it once in a silence, if it %s', (_, answers) => {
   const { state, pass } = trial();
   state.answers = answers;
   for (let at = 0; at < 100; at += 1) pass(500);
@@ -72,7 +72,7 @@ it.each([
   expect(state).toMatchObject({ pings: 2, ended: false });
 });
 
-it('asks nothing while its client sends', () => {
+it('sends no ping while the client sends', () => {
   const { state, pass } = trial();
   for (let at = 0; at < 100; at += 1) {
     state.read += 1;
@@ -81,7 +81,7 @@ it('asks nothing while its client sends', () => {
   expect(state.pings).toBe(0);
 });
 
-it('keeps one whose client does not read: the ping waits behind the answers', () => {
+it('keeps a connection whose client does not read, because the ping waits behind the answers', () => {
   const { state, pass } = trial();
   state.isGivenUp = true;
   state.unsent = true;
@@ -89,13 +89,13 @@ it('keeps one whose client does not read: the ping waits behind the answers', ()
   expect(state).toMatchObject({ pings: 0, ended: false });
   state.unsent = false;
   pass(0);
-  // An answer came in between.
+  // An answer was queued in between.
   state.unsent = true;
   pass(500);
   expect(state).toMatchObject({ pings: 1, ended: false });
 });
 
-it('keeps one that sent something after the ping, and asks later if it could not ask', () => {
+it('keeps a connection that wrote something after the ping, and pings later if it could not ping', () => {
   const { state, pass } = trial();
   state.isGivenUp = true;
   state.mayPing = false;

@@ -9,7 +9,7 @@ afterEach(() => {
   for (const close of closing.splice(0)) close();
 });
 
-/** Two ends of one connection, of which the second is received in pieces. */
+/** Two ends of one connection. The second one is received in pieces. */
 async function trial(turns = new PieceTurns()) {
   const server = createServer({ allowHalfOpen: true });
   server.listen(0, '127.0.0.1');
@@ -26,7 +26,7 @@ async function trial(turns = new PieceTurns()) {
   return { client, socket, pieces: new InPieces(socket, turns) };
 }
 
-it('hands on everything, 2 KiB in each turn of the event loop', async () => {
+it('passes on everything, 2 KiB in each turn of the event loop', async () => {
   const { client, pieces } = await trial();
   const sent = Buffer.from(Array.from({ length: 300_001 }, (_, at) => at % 251));
   const received: Buffer[] = [];
@@ -66,7 +66,7 @@ it('takes turns with other connections: one piece in each turn, in the order in 
   expect(after.every((length, at) => length - (after[at - 1] ?? 0) <= 1)).toBe(true);
 });
 
-it('hands on nothing while it is paused', async () => {
+it('passes on nothing while it is paused', async () => {
   const { client, pieces } = await trial();
   let bytes = 0;
   pieces.on('data', (piece: Buffer) => {
@@ -81,7 +81,7 @@ it('hands on nothing while it is paused', async () => {
   await expect.poll(() => bytes).toBe(4_096);
 });
 
-it('writes what it is given, in order, and ends its side after it', async () => {
+it('writes in order, and then ends its side', async () => {
   const { client, pieces } = await trial();
   const received: Buffer[] = [];
   client.on('data', (bytes: Buffer) => received.push(bytes));

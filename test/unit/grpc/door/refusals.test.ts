@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { Refusals } from '../../../../src/grpc/door/refusals.js';
 
-it('an address may be refused 300 times at once, then 200 times a second, once it has 150 again', () => {
+it('an address may be refused 300 times at once, then 200 times a second once 150 are available again', () => {
   let nowMs = 0;
   const refusals = new Refusals({ nowMs: () => nowMs });
   const counted = (peer: string) => {
@@ -17,7 +17,7 @@ it('an address may be refused 300 times at once, then 200 times a second, once i
   expect(counted('b')).toBe(300);
 });
 
-it('an address that has used them up gets five new connections a second, and others any number', () => {
+it('an address that has used them up gets five new connections a second, and others are not limited', () => {
   let nowMs = 0;
   const refusals = new Refusals({ nowMs: () => nowMs });
   while (refusals.count('a'));
@@ -39,7 +39,7 @@ it('an address that has used them up gets five new connections a second, and oth
   expect(connected('a')).toBe(100);
 });
 
-it('an address that has used them up is suspect until it may have all of them again', () => {
+it('an address that has used them up is suspect until all of them are available again', () => {
   let nowMs = 0;
   const refusals = new Refusals({ nowMs: () => nowMs });
   for (let count = 0; count < 300; count += 1) refusals.count('a');

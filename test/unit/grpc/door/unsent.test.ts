@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { RunningClock, SWEEP_EVERY_MS } from '../../../../src/grpc/door/running-clock.js';
 import { ConnectionUnsent, Unsent } from '../../../../src/grpc/door/unsent.js';
 
-/** Of a time without a sweep, so much counts. */
+/** A time without a sweep counts as at most this much. */
 const COUNTED_MS = 2 * SWEEP_EVERY_MS;
 
 function trial(bytesMax = 100) {
@@ -53,7 +53,7 @@ it('a connection may hold as much as is free, and the rest waits in order, not e
   expect(unsent.bytes).toBe(51);
 });
 
-it('an answer of its own goes out beside those who hold everything, until that is twice the bound', () => {
+it('the first answer of a connection is sent although others hold everything, up to twice the bound', () => {
   const { connection } = trial();
   const of = Array.from({ length: 4 }, connection);
   for (const [at, one] of of.entries()) one.send(`${at}`, 70);
@@ -75,7 +75,7 @@ it('an answer whose caller has left is never written', () => {
   expect(one.sent).toEqual(['a', 'c']);
 });
 
-it('cuts off a reader that takes nothing for 30 s, or for 2 s while half of everything is taken', () => {
+it('cuts off a reader that takes nothing for 30 s, or for 2 s while half of the bound is taken', () => {
   const { connection, pass } = trial();
   const [idle, steady] = [connection(), connection()];
   idle.send('a', 10);
@@ -103,7 +103,7 @@ it('forgets a connection whose answers were read', () => {
   expect(one.reader.isCut).toBe(false);
 });
 
-it('does not blame readers for the time in which this process stood still', () => {
+it('does not blame readers for the time in which this process was blocked', () => {
   const { connection, pass, standStill } = trial();
   const one = connection();
   one.send('a', 90);

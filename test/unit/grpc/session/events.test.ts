@@ -4,7 +4,7 @@ import { Events } from '../../../../src/grpc/session/events.js';
 const changed = (namespace: string, keys: string[], tags: string[] = [], all = false) =>
   ({ $case: 'invalidated', value: { namespace, keys, tags, all } }) as const;
 
-it('makes one event of the changes of a namespace', () => {
+it('merges the changes of a namespace into one event', () => {
   const events = new Events();
   events.add(changed('a', ['x'], ['t']));
   events.add(changed('b', ['y']));
@@ -18,7 +18,7 @@ it('makes one event of the changes of a namespace', () => {
   expect(events.take()).toHaveLength(1);
 });
 
-it('says that anything may have changed when there are too many names, and keeps saying so', () => {
+it('reports that anything may have changed when there are too many names, and keeps reporting it', () => {
   const events = new Events();
   for (let at = 0; at < 1_000_000; at += 1) events.add(changed('a', [`key ${at}`]));
   events.add(changed('a', ['x']));
@@ -29,7 +29,7 @@ it('says that anything may have changed when there are too many names, and keeps
   ]);
 });
 
-it('keeps one beat, behind all that it vouches for, and every lost lease', () => {
+it('keeps one beat, behind all events that it confirms, and every lost lease', () => {
   const events = new Events();
   const beat = { $case: 'beat', value: {} } as const;
   const lost = { $case: 'leaseLost', value: { namespace: 'a', key: 'k', token: 't', end: 1 } } as const;
@@ -42,7 +42,7 @@ it('keeps one beat, behind all that it vouches for, and every lost lease', () =>
   ]);
 });
 
-it('gives no more to one message than every client accepts', () => {
+it('puts no more into one message than every client accepts', () => {
   const events = new Events();
   const key = 'k'.repeat(1_000);
   for (let at = 0; at < 64; at += 1) {

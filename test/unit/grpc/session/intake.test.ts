@@ -21,13 +21,13 @@ function trial(work = 1) {
   return { intake, noted, message };
 }
 
-it('takes the calls of a small message at once, then its cancellations', () => {
+it('takes the calls of a small message at once, and then its cancellations', () => {
   const { intake, noted, message } = trial();
   intake.add(message([1, 2], [1]));
   expect(noted).toEqual([[0, 1], [1, 2], 'cancel 1']);
 });
 
-it('stops the reading while work is left, keeps the order, and says when it has taken everything', async () => {
+it('stops reading while work is left, keeps the order, and reports when everything is taken', async () => {
   const { intake, noted, message } = trial(1_000);
   intake.add(message([1, 2]));
   intake.add(message([], [2]));
@@ -36,7 +36,7 @@ it('stops the reading while work is left, keeps the order, and says when it has 
   expect(noted.slice(2)).toEqual([[1, 2], 'cancel 2', 'free']);
 });
 
-it('takes nothing more after a fault, or when it was ended', async () => {
+it('takes nothing more after a fault or after its end', async () => {
   const { intake, noted, message } = trial(1_000);
   intake.add(message([1, 99, 2]));
   await nextTurn();
@@ -50,7 +50,7 @@ it('takes nothing more after a fault, or when it was ended', async () => {
   expect(other.noted).toEqual([[0, 1], 'held']);
 });
 
-it('does nothing while its client does not read, and goes on afterwards', async () => {
+it('takes nothing while its client does not read, and continues afterwards', async () => {
   const { intake, noted, message } = trial();
   intake.hold(true);
   intake.add(message([1, 2]));
@@ -63,7 +63,7 @@ it('does nothing while its client does not read, and goes on afterwards', async 
   expect(noted).toHaveLength(5);
 });
 
-it('refuses more cancellations than there can be open calls', () => {
+it('refuses more cancellations than open calls are possible', () => {
   const { intake, message } = trial();
   const ids = Array.from({ length: 100_000 }, (_, at) => at);
   expect(() => intake.add(message([], ids))).not.toThrow();

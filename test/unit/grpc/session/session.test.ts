@@ -74,7 +74,7 @@ function trial(before: () => Promise<void> = async () => {}) {
 const TRACEPARENT = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
 
 describe('a session', () => {
-  it('gives the lease that it held to the next in line when it ends, and only that', async () => {
+  it('gives back the leases that it holds when it ends, once', async () => {
     const { session, ask, givenBack, calls } = trial();
     ask(1);
     await sleep(5);
@@ -85,7 +85,7 @@ describe('a session', () => {
     expect(givenBack).toEqual([['k', 'session_lost']]);
   });
 
-  it('has nothing to give back of what its client ended', async () => {
+  it('does not give back a lease that its client has released', async () => {
     const { session, ask, givenBack } = trial();
     ask(1);
     await sleep(5);
@@ -109,7 +109,7 @@ describe('a session', () => {
     expect(givenBack).toEqual([['k', 'session_lost']]);
   });
 
-  it('gives back at once what came after its call was cancelled, and says nothing of it', async () => {
+  it('gives back at once a lease that came after its call was cancelled, without a reply', async () => {
     let grant = () => {};
     const granted = new Promise<void>((resolve) => {
       grant = resolve;
@@ -123,7 +123,7 @@ describe('a session', () => {
     expect([session.leases, replies()]).toEqual([0, []]);
   });
 
-  it('gives back a lease whose call was cancelled while its answer was on its way', async () => {
+  it('gives back a lease whose call was cancelled after its answer was sent', async () => {
     const { session, ask, givenBack, replies } = trial();
     ask(1);
     await sleep(5);
@@ -140,7 +140,7 @@ describe('a session', () => {
     expect(givenBack).toHaveLength(1);
   });
 
-  it('tells of a lease that is lost, and forgets it', async () => {
+  it('reports a lost lease, and forgets it', async () => {
     const { session, ask, end, messages, givenBack } = trial();
     ask(1);
     await sleep(5);
@@ -153,7 +153,7 @@ describe('a session', () => {
     expect(givenBack).toEqual([]);
   });
 
-  it('is idle when every call has been answered', async () => {
+  it('is idle once every call has been answered', async () => {
     const { session, ask, replies } = trial(() => sleep(10).then(() => {}));
     await session.idle();
     ask(1);
@@ -164,7 +164,7 @@ describe('a session', () => {
   });
 });
 
-describe('what is sent on a session', () => {
+describe('the messages of a session', () => {
   const reply = (id: number, bytes = 0) => ({
     ...{ id, more: false },
     response: {
@@ -182,7 +182,7 @@ describe('what is sent on a session', () => {
     } as const,
   });
 
-  it('leaves together, as far as one message may carry it', async () => {
+  it('combine replies, up to the size that one message may have', async () => {
     const { outbox, messages } = trial();
     for (let id = 1; id <= 10; id += 1) outbox.reply(reply(id), 0);
     await sleep(5);
@@ -193,7 +193,7 @@ describe('what is sent on a session', () => {
     expect(messages.slice(1).map(({ replies }) => replies.length)).toEqual([1, 1, 1, 1]);
   });
 
-  it('waits for a reader that is slow, and holds it up in turn', async () => {
+  it('wait for a slow reader, and stop the reading of its calls meanwhile', async () => {
     const { outbox, messages, stream, holding } = trial();
     stream.full = true;
     outbox.reply(reply(1), 0);

@@ -17,7 +17,7 @@ import { SystemClock } from '../../../../src/system-clock.js';
 import { ChaosWakeChannel } from '../../../support/chaos-wake-channel.js';
 import { LIMITS } from '../../../support/coordination-trial.js';
 
-/** A client's end of one stream. */
+/** The client's end of a stream. */
 class Stream extends EventEmitter {
   readonly getPeer = () => '127.0.0.1';
   readonly metadata = new Metadata();
@@ -72,11 +72,11 @@ function trial(guard?: Guard) {
   return { wakes, sessions, open };
 }
 
-/** What the sessions say in this turn leaves before it. */
+/** Messages that the sessions send in this turn are written before it ends. */
 const endOfTurn = () => new Promise((resolve) => setImmediate(resolve));
 
 describe('a stream', () => {
-  it('begins with a hello, and has only one', () => {
+  it('begins with one hello', () => {
     const { open } = trial();
     const silent = open();
     silent.say({});
@@ -94,7 +94,7 @@ describe('a stream', () => {
     });
   });
 
-  it('hears of changes in the namespaces that it watches, and of no others', async () => {
+  it('receives changes in the namespaces that it watches, and no others', async () => {
     const { open, wakes } = trial();
     const stream = open();
     stream.say({ hello: SessionHello.fromPartial({ watchedNamespaces: ['watched'] }) });
@@ -107,7 +107,7 @@ describe('a stream', () => {
     ]);
   });
 
-  it('hears, when the channel is lost, of its own namespaces once each, whatever others watch', async () => {
+  it('receives one event for each watched namespace when the channel is lost, whatever others watch', async () => {
     const { open, wakes } = trial();
     const streams = Array.from({ length: 300 }, (_, at) => {
       const stream = open();
@@ -128,7 +128,7 @@ describe('a stream', () => {
     }
   });
 
-  it('is asked to leave once when its credentials are removed, by its next message at the latest', async () => {
+  it('gets one `draining` when its credentials are removed, at its next message at the latest', async () => {
     const visitor = { identity: 'me', isKnown: true };
     const guard = { admit: (): Visitor => visitor, allow: () => {}, may: () => true } as unknown as Guard;
     const { open, sessions } = trial(guard);
@@ -146,7 +146,7 @@ describe('a stream', () => {
     await stopping;
   });
 
-  it('is asked to leave by a drain, ended by a stop, and refused after it', async () => {
+  it('gets `draining` from a drain, is ended by a stop, and is refused after it', async () => {
     const { open, sessions } = trial();
     const stream = open();
     stream.say({ hello: SessionHello.fromPartial({}) });
