@@ -17,7 +17,7 @@ import { channelOf, type ShownBy } from '../../support/shown-by.js';
 // of the same address is still served on them. Here time stands still, so that the address never recovers.
 
 /** Refused calls that an address may have at once, and new connections after that. */
-const [REFUSALS, CONNECTIONS] = [1_000, 5];
+const [REFUSALS, CONNECTIONS] = [300, 5];
 const PATH = '/dibs.test.Mirror/Look';
 
 const authority = new TestAuthority();
