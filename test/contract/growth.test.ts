@@ -58,7 +58,7 @@ class Traffic {
 
   async rebuild(key: Key, tags: readonly string[], ttlMs: number) {
     const { outcome } = await this.read(key, 'rebuild');
-    if (outcome.kind !== 'lease') throw new Error(`no lease but ${outcome.kind}`);
+    if (outcome.kind !== 'lease') throw new Error(`expected a lease, got ${outcome.kind}`);
     const payload = textValue('v'.repeat(100));
     await this.coordinator.publish({ key, token: outcome.token, payload, ttlMs, tags }, new Call());
   }

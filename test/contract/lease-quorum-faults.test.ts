@@ -31,7 +31,7 @@ describeWithRedis('the quorum while lock nodes fail', () => {
 
   async function granted(ballot: Promise<Ballot>) {
     const settled = await ballot;
-    if (settled.kind !== 'granted') throw new Error(`not granted but ${settled.kind}`);
+    if (settled.kind !== 'granted') throw new Error(`expected granted, got ${settled.kind}`);
     return settled;
   }
 

@@ -30,7 +30,7 @@ export function leaseQuorumContract(start: () => Promise<QuorumUnderTest>): void
 
   async function granted(ballot: Promise<Ballot>) {
     const settled = await ballot;
-    if (settled.kind !== 'granted') throw new Error(`not granted but ${settled.kind}`);
+    if (settled.kind !== 'granted') throw new Error(`expected granted, got ${settled.kind}`);
     return settled;
   }
 

@@ -177,7 +177,7 @@ it(`${INPUTS.toLocaleString('en')} connections with fuzzed frames (seed ${SEED})
     `answered ${answered}, GOAWAY ${[...goaways].map(([code, count]) => `${code}: ${count}`).join(', ')}`,
   );
   console.log(
-    `memory: ${Math.round((memoryOf(replica.pid) - before) / 1_048_576)} MiB more; ${asked} calls beside it`,
+    `memory: ${Math.round((memoryOf(replica.pid) - before) / 1_048_576)} MiB more; ${asked} other calls`,
   );
   // The right amount of change: some calls are still answered, and some connections end with a fault.
   expect(answered).toBeGreaterThan(INPUTS / 20);

@@ -27,7 +27,7 @@ const APP_MB_MAX = 40;
 const [, nodeMajor = ''] = /^ARG NODE_IMAGE=node:(\d+)-/m.exec(readFileSync('Dockerfile', 'utf8')) ?? [];
 
 const missing = missingProgram();
-const why = whyNoContainers() ?? (missing && `there is no ${missing}`);
+const why = whyNoContainers() ?? (missing && `${missing} is missing`);
 if (missing !== undefined && process.env.CI === 'true') throw new Error(`the image cannot be built: ${why}`);
 if (why !== undefined) console.warn(`SKIPPED, the image built and run: ${why}`);
 

@@ -16,7 +16,7 @@ const run = promisify(execFile);
 
 async function programs(): Promise<{ readonly helm: string; readonly jaeger: string } | undefined> {
   try {
-    if (spawnSync('redis-server', ['--version']).status !== 0) throw new Error('there is no redis-server');
+    if (spawnSync('redis-server', ['--version']).status !== 0) throw new Error('redis-server is missing');
     const root = process.cwd();
     return { jaeger: await findGoProgram(root, 'jaeger'), helm: await findGoProgram(root, 'helm') };
   } catch (error) {

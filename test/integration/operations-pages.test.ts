@@ -38,7 +38,8 @@ function blocksOf(page: string): Block[] {
 /** Returns the only block of the page that contains the words. */
 function block(page: string, words: string): string {
   const [only, ...more] = blocksOf(page).filter(({ text }) => text.includes(words));
-  if (only === undefined || more.length > 0) throw new Error(`${page}.md has not one block with ${words}`);
+  if (only === undefined || more.length > 0)
+    throw new Error(`${page}.md does not have exactly one block with ${words}`);
   return only.text;
 }
 

@@ -41,7 +41,7 @@ describe('certificates of files', () => {
 
   it('are read again for each connection, and only as a pair', async () => {
     const own = authority.issue({ subject: '/CN=own' });
-    if (first === undefined || second === undefined) throw new Error('two were issued');
+    if (first === undefined || second === undefined) throw new Error('expected two certificates');
     const security = new CertificatesOfFiles({ tlsCa: authority.ca, tlsCert: own.cert, tlsKey: own.key });
     expect(await shown(security)).toBe('own');
     authority.replace(own, first);
@@ -56,7 +56,7 @@ describe('certificates of files', () => {
   });
 
   it('are refused at construction if they cannot be used', () => {
-    if (first === undefined || second === undefined) throw new Error('two were issued');
+    if (first === undefined || second === undefined) throw new Error('expected two certificates');
     const target = 'localhost:1';
     expect(() => new DibsClient({ target, tlsCert: first.cert, tlsKey: second.key })).toThrow(
       /^tlsCa, tlsCert, tlsKey: .* belongs to another key/,

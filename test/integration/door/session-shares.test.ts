@@ -12,7 +12,7 @@ import { Replica } from '../../support/replica.js';
 // One identity opens as many sessions as it can, from several addresses. Set DIBS_TEST_MAIN to measure another build.
 
 const MAIN = process.env.DIBS_TEST_MAIN ?? 'dist/main.js';
-/** The bound of a replica. The client beside has one session. */
+/** The bound of a replica. The other client has one session. */
 const SESSIONS_MAX = 10_000;
 /** A connection accepts at most 500 open calls. */
 const PER_CONNECTION = 400;
@@ -80,7 +80,7 @@ it('one identity gets half of the sessions from all of its addresses, and others
     }
   });
   console.log(`sessions of one identity: ${opened}`);
-  // As many as are still free: the identity has 4,999, the client beside has one, and 5,000 are free.
+  // As many as are still free: the identity has 4,999, the other client has one, and 5,000 are free.
   expect(opened).toBe(SESSIONS_MAX / 2 - 1);
   expect(seen).toSatisfy(isServed);
   // The bound is the identity's: a new address does not help it, and another identity can use the same address.
