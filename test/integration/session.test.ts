@@ -204,22 +204,19 @@ describe('a message that breaks the rules of a session', () => {
 });
 
 describe('leases of a session', () => {
-  it.each(['an end of stream', 'a cancellation'])(
-    'end with it, after %s, and go to the next caller',
-    async (how) => {
-      const one = await session();
-      const key = fresh();
-      await one.lease({ key, leaseMs: 20_000 });
-      const next = caller.getOrLock({ key, waitMs: 10_000 });
-      await until(async () => (await waitersOf(`http://${app.httpAddress}`)) === 1);
-      how === 'an end of stream' ? one.stream.end() : one.drop();
-      expect(await runningMs(() => next)).toBeLessThan(500);
-      expect((await next).outcome?.$case).toBe('lease');
-      expect((await caller.explain({ key })).pastLeases).toMatchObject([
-        { end: LeaseEnd.LEASE_END_SESSION_LOST },
-      ]);
-    },
-  );
+  it.each(['an end', 'a break'])('end with it, after %s, and go to the next caller', async (how) => {
+    const one = await session();
+    const key = fresh();
+    await one.lease({ key, leaseMs: 20_000 });
+    const next = caller.getOrLock({ key, waitMs: 10_000 });
+    await until(async () => (await waitersOf(`http://${app.httpAddress}`)) === 1);
+    how === 'an end' ? one.stream.end() : one.drop();
+    expect(await runningMs(() => next)).toBeLessThan(500);
+    expect((await next).outcome?.$case).toBe('lease');
+    expect((await caller.explain({ key })).pastLeases).toMatchObject([
+      { end: LeaseEnd.LEASE_END_SESSION_LOST },
+    ]);
+  });
 
   it('are reported when they are lost', async () => {
     const one = await session();
