@@ -11,7 +11,7 @@ import { until } from '../support/until.js';
 import { namespaceStoreContract } from './namespace-store.contract.js';
 import { valueStoreContract } from './value-store.contract.js';
 
-// The whole contract of the store on a Redis Cluster: the keys of a namespace lie on all of its masters.
+// The whole contract of the store on a Redis Cluster, where the keys of a namespace are spread over all masters.
 
 describeWithRedis('the value store on a Redis Cluster', () => {
   let cluster: ReplicatedStore;
@@ -20,7 +20,7 @@ describeWithRedis('the value store on a Redis Cluster', () => {
   }, 60_000);
   afterAll(() => cluster?.stop());
 
-  // Each node tells the others of what is published on it: there is no order between two of them.
+  // Each node forwards its own messages, so messages of two nodes have no order.
   const start = async () => ({ ...(await connectRedisStore(cluster.url)), wakesTakeMs: 120 });
   valueStoreContract(start);
 
@@ -36,10 +36,10 @@ describeWithRedis('the value store on a Redis Cluster', () => {
     expect(masters.size).toBe(3);
   });
 
-  it('has a wake channel that is live while every master is heard, and not when one is cut off', async () => {
+  it('has a wake channel that is live only while all masters answer', async () => {
     const channel = new RedisWakeChannel(parseStoreUrl(cluster.url), MUCH_PATIENCE);
     await until(() => channel.live);
-    // The subscription is at the node that the URL names first; it hears nothing of what another one may publish.
+    // The subscription is at the first node of the URL, which does not get the messages of a stopped one.
     const masters = await Promise.all(
       ['a', 'b', 'c', 'd', 'e', 'f'].map((key) => cluster.masterOf(`dibs:{${keyOf('default', key).id}}`)),
     );

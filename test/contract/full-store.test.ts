@@ -22,12 +22,12 @@ describeWithRedis('a store that is full and evicts nothing', () => {
   const at = async (namespace: string, tags: string[]) =>
     (await under.namespaces.read(namespace, tags)).stamps;
 
-  test('refuses what takes memory: a lease, and the clock of a namespace', async () => {
+  test('refuses what needs memory: a lease, and the clock of a namespace', async () => {
     await expect(full.another().arm('m')).rejects.toThrow('the store cannot serve');
     await expect(under.namespaces.begin('new', LONG_MS)).rejects.toThrow('the store cannot serve');
   });
 
-  test('is read, and lets go of a key', async () => {
+  test('serves reads, and deletes a value', async () => {
     expect((await full.read()).value).toBeDefined();
     expect((await full.invalidate('delete')).hadValue).toBe(true);
   });

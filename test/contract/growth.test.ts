@@ -29,12 +29,12 @@ const NAMESPACES = 10_000 * SCALE;
 const TAGS = 1_000_000 * SCALE;
 const TAGS_A_CALL = 16;
 const DAY_MS = 86_400_000;
-/** One call each few seconds: what is over is dropped a little at each step. */
+/** One call every few seconds. Each call drops some of what has expired. */
 const CALLS_A_DAY = 60_000 * SCALE;
-/** Of a heap that is collected: what the engine and the test runner themselves keep of such a run. */
+/** What the engine and the test runner keep in a collected heap after such a run. */
 const NOISE_BYTES = (SCALE === 1 ? 24 : 12) * 2 ** 20;
 
-/** A replica as its callers use it. */
+/** A replica and its callers. */
 class Traffic {
   readonly coordinator: Coordinator;
 
@@ -50,7 +50,7 @@ class Traffic {
   }
 
   read(key: Key, intent: 'read' | 'rebuild' = 'read') {
-    // On a busy machine, one that rebuilds may have to wait for the store.
+    // On a busy machine, a rebuilding caller may have to wait for the store.
     const waitMs = intent === 'rebuild' ? LIMITS.waitMsMax : 0;
     const request = { key, intent, waitMs, requestId: '', holder: 'a holder', read: 'store' } as const;
     return this.coordinator.getOrLock(request, new Call());
@@ -58,7 +58,7 @@ class Traffic {
 
   async rebuild(key: Key, tags: readonly string[], ttlMs: number) {
     const { outcome } = await this.read(key, 'rebuild');
-    if (outcome.kind !== 'lease') throw new Error(`no lease but ${outcome.kind}`);
+    if (outcome.kind !== 'lease') throw new Error(`expected a lease, got ${outcome.kind}`);
     const payload = textValue('v'.repeat(100));
     await this.coordinator.publish({ key, token: outcome.token, payload, ttlMs, tags }, new Call());
   }
@@ -77,7 +77,7 @@ function heapBytes(): number {
 }
 
 describe('everything in memory', () => {
-  test('comes back to where it began, a day after many keys, namespaces and tags', async () => {
+  test('returns to its initial size a day after many keys, namespaces and tags', async () => {
     const clock = new ManualClock();
     const wakes = new MemoryWakeChannel();
     const store = new MemoryValueStore({ clock, wakes });
@@ -129,14 +129,14 @@ function mib(bytes: number): string {
 }
 
 describeWithShiftedRedis('a store on Redis', () => {
-  /** How many calls are under way at a time. */
+  /** Concurrent calls. */
   const IN_FLIGHT = 64;
   const HOURS = 24;
-  /** Longer than it takes to make them all, on a busy machine. */
+  /** Longer than all calls take on a busy machine. */
   const TTL_MS = 3_600_000;
   const MIB = 2 ** 20;
 
-  test('comes back to where it began, a day of its own clock after many keys, namespaces and tags', async () => {
+  test('returns to its initial size a day of its own clock after many keys, namespaces and tags', async () => {
     const shifted = ShiftedClock.create();
     if (shifted === undefined) throw new Error('test/support/clock-shift.c cannot be built');
     const server = await RedisServer.start({ env: shifted.env });
@@ -181,11 +181,11 @@ describeWithShiftedRedis('a store on Redis', () => {
         shifted.jumpTo(hours * 3_600);
         for (let at = 0; at < 10; at += 1) await traffic.read(keyOf('other', 'a key'));
       }
-      // Redis removes what has expired a little at a time.
+      // Redis removes expired keys little by little.
       await until(async () => (await count()) === 0, 100_000);
     };
     try {
-      // Redis learns its scripts, and its tables grow to what the first keys need.
+      // Redis loads its scripts, and its tables grow for the first keys.
       await burst('first', 0.05);
       await day();
       const [began, beganBytes] = [await usedBytes(), heapBytes()];

@@ -7,7 +7,7 @@ import { PATIENCE } from '../support/patience.js';
 import { QuorumTrial, type QuorumTrialOptions } from '../support/quorum-trial.js';
 import { until } from '../support/until.js';
 
-/** Short, so that a wait can be sat out, and long beside what a busy machine may stall. */
+/** Short enough to wait for, and longer than a busy machine may stall. */
 const LEASE_MS_MAX = 1_500;
 const FIRST = 0;
 
@@ -27,7 +27,7 @@ describeWithRedis('a lock node that forgets', () => {
     return quorum;
   }
 
-  /** How long the node keeps from voting from now on, in milliseconds. */
+  /** Returns how long from now the node does not vote, in milliseconds. */
   async function silenceMs(quorum: RedlockQuorum, at = FIRST): Promise<number> {
     const sinceMs = performance.now();
     await trial.untilState(quorum, at, 'voting');
@@ -36,18 +36,18 @@ describeWithRedis('a lock node that forgets', () => {
 
   const markerOf = (at: number) => trial.on(at).get('dibs:marker');
   const waitOf = (at: number) => trial.on(at).hget('dibs:wait', 'since');
-  const expectNobodyVotesOn = async (quorum: RedlockQuorum, at: number) => {
+  const expectNoVoteOn = async (quorum: RedlockQuorum, at: number) => {
     const ballot = await quorum.acquire('probe', freshNonce(), LEASE_MS_MAX);
     expect(await trial.holders('probe', [at])).toEqual([null]);
     if (ballot.kind === 'granted') await quorum.release('probe', ballot.nonce);
   };
 
-  test('restarted empty: it does not vote until the longest lease has passed', async () => {
+  test('does not vote after an empty restart until the longest lease has passed', async () => {
     const quorum = await startQuorum();
     const restartedMs = performance.now();
     await trial.server(FIRST).restart();
     await trial.untilState(quorum, FIRST, 'waiting');
-    await expectNobodyVotesOn(quorum, FIRST);
+    await expectNoVoteOn(quorum, FIRST);
     await silenceMs(quorum);
     expect(performance.now() - restartedMs).toBeGreaterThan(LEASE_MS_MAX);
     const ballot = await quorum.acquire('a', freshNonce(), 500);
@@ -55,7 +55,7 @@ describeWithRedis('a lock node that forgets', () => {
     expect(await trial.holders('a', [FIRST])).not.toEqual([null]);
   });
 
-  test('restarted from an old snapshot, with the marker in it: it does not vote', async () => {
+  test('does not vote after a restart from an old snapshot that contains the marker', async () => {
     const quorum = await startQuorum();
     const oldMarker = await markerOf(FIRST);
     await trial.on(FIRST).save();
@@ -63,18 +63,18 @@ describeWithRedis('a lock node that forgets', () => {
     await trial.server(FIRST).restart();
     await trial.untilState(quorum, FIRST, 'waiting');
     expect(await markerOf(FIRST)).toBe(oldMarker);
-    await expectNobodyVotesOn(quorum, FIRST);
+    await expectNoVoteOn(quorum, FIRST);
     await silenceMs(quorum);
     expect(performance.now() - restartedMs).toBeGreaterThan(LEASE_MS_MAX);
     expect(await markerOf(FIRST)).not.toBe(oldMarker);
   });
 
-  test('flushed in mid-run: the very next question is not answered with a vote', async () => {
+  test('does not answer the next request with a vote after a FLUSHALL', async () => {
     const quorum = await startQuorum();
     const flushedMs = performance.now();
     await trial.on(FIRST).flushall();
     const since = trial.votes.length;
-    await expectNobodyVotesOn(quorum, FIRST);
+    await expectNoVoteOn(quorum, FIRST);
     const name = `127.0.0.1:${trial.server(FIRST).port}`;
     const votes = trial.votes.slice(since).filter(({ node }) => node === name);
     expect(votes.map(({ vote }) => vote)).toEqual(['missing']);
@@ -83,7 +83,7 @@ describeWithRedis('a lock node that forgets', () => {
     expect(performance.now() - flushedMs).toBeGreaterThan(LEASE_MS_MAX);
   });
 
-  test('what is forgotten again waits again', async () => {
+  test('waits again if it forgets again', async () => {
     const quorum = await startQuorum();
     await trial.server(FIRST).restart();
     await trial.untilState(quorum, FIRST, 'waiting');
@@ -99,7 +99,7 @@ describeWithRedis('a lock node that forgets', () => {
     expect(performance.now() - flushedMs).toBeGreaterThan(LEASE_MS_MAX);
   });
 
-  test('it waits as long as the longest lease of any replica that sees it', async () => {
+  test('waits for the longest lease of any replica that uses it', async () => {
     const short = await startQuorum({ leaseMsMax: 300 });
     const long = await trial.replica({ leaseMsMax: LEASE_MS_MAX });
     await trial.untilAllVote(long);
@@ -110,12 +110,12 @@ describeWithRedis('a lock node that forgets', () => {
     expect(performance.now() - restartedMs).toBeGreaterThan(LEASE_MS_MAX);
   });
 
-  test('it never votes while its policy may evict, and waits after that', async () => {
+  test('never votes while its policy may evict, and waits after that', async () => {
     const quorum = await startQuorum();
     await trial.on(FIRST).config('SET', 'maxmemory-policy', 'allkeys-lru');
     await trial.untilState(quorum, FIRST, 'evicting');
     await until(async () => (await markerOf(FIRST)) === null);
-    await expectNobodyVotesOn(quorum, FIRST);
+    await expectNoVoteOn(quorum, FIRST);
     const late = await trial.replica();
     await until(() => [...late.states().values()].filter((state) => state === 'voting').length === 2);
     await trial.untilState(late, FIRST, 'evicting');
@@ -126,7 +126,7 @@ describeWithRedis('a lock node that forgets', () => {
     expect(performance.now() - correctedMs).toBeGreaterThan(LEASE_MS_MAX);
   });
 
-  test('a first start does not wait, and is claimed before any node is marked', async () => {
+  test('does not wait at a first start, which is claimed before any node is marked', async () => {
     await startTrial({ leaseMsMax: 60_000 });
     const claim = trial.claim.claimFirstStart.bind(trial.claim);
     let markersBefore: (string | null)[] = [];
@@ -140,13 +140,13 @@ describeWithRedis('a lock node that forgets', () => {
     expect(trial.claim.taken).toBe(true);
   });
 
-  test('replicas that start together do not wait either', async () => {
+  test('does not wait if several replicas start together', async () => {
     await startTrial({ leaseMsMax: 60_000 });
     const replicas = await Promise.all([1, 2, 3, 4].map(() => trial.replica()));
     for (const replica of replicas) await trial.untilAllVote(replica);
   });
 
-  test('all nodes lost after the store has heard of the quorum: they wait', async () => {
+  test('waits if all nodes forget after the store has recorded the quorum', async () => {
     const quorum = await startQuorum();
     const lostMs = performance.now();
     await Promise.all(trial.servers.map((server) => server.restart()));
@@ -155,7 +155,7 @@ describeWithRedis('a lock node that forgets', () => {
     expect(performance.now() - lostMs).toBeGreaterThan(LEASE_MS_MAX);
   });
 
-  test('a replica that claimed the first start died before it marked: the nodes vote after the wait', async () => {
+  test('votes after the wait if a replica claimed the first start and died before it marked a node', async () => {
     await startTrial();
     trial.claim.taken = true;
     const startedMs = performance.now();
@@ -163,7 +163,7 @@ describeWithRedis('a lock node that forgets', () => {
     expect(performance.now() - startedMs).toBeGreaterThan(LEASE_MS_MAX);
   });
 
-  test('the store is out of reach at the first start: the nodes vote after the wait', async () => {
+  test('votes after the wait if the store is unreachable at the first start', async () => {
     await startTrial();
     trial.claim.reachable = false;
     const startedMs = performance.now();
@@ -172,7 +172,7 @@ describeWithRedis('a lock node that forgets', () => {
     expect(trial.claim.taken).toBe(false);
   });
 
-  test('the store comes into reach during the first start: the rest of the wait is spared', async () => {
+  test('skips the rest of the wait if the store becomes reachable during the first start', async () => {
     await startTrial({ leaseMsMax: 60_000 });
     trial.claim.reachable = false;
     const quorum = await trial.replica();
@@ -181,7 +181,7 @@ describeWithRedis('a lock node that forgets', () => {
     await trial.untilAllVote(quorum);
   });
 
-  test('a node that forgets between the claim and its mark is not marked by the claim', async () => {
+  test('is not marked by the claim if it forgets between the claim and its mark', async () => {
     await startTrial();
     const claim = trial.claim.claimFirstStart.bind(trial.claim);
     const other = new RedisLockNode(trial.server(FIRST).address, PATIENCE);
@@ -192,7 +192,7 @@ describeWithRedis('a lock node that forgets', () => {
     trial.claim.claimFirstStart = async () => {
       const first = await claim();
       if (first) {
-        // This replica pauses here; another one looks at the node meanwhile, and so begins a new wait.
+        // This replica pauses here. Meanwhile another one inspects the node, which begins a new wait.
         await trial.on(FIRST).flushall();
         forgottenMs = performance.now();
         await other.recall(run, LEASE_MS_MAX);
@@ -208,14 +208,14 @@ describeWithRedis('a lock node that forgets', () => {
     await other.close();
   });
 
-  test('one node that is not there keeps the others waiting: it may be the one that remembers', async () => {
+  test('keeps the others waiting if it is absent, because it may be the one that remembers', async () => {
     await startTrial();
     await trial.server(FIRST).kill();
     const startedMs = performance.now();
     const quorum = await trial.replica();
     await trial.untilState(quorum, 1, 'voting');
     expect(performance.now() - startedMs).toBeGreaterThan(LEASE_MS_MAX);
-    // Told by the nodes that voted by their age, so that losing all of them is no first start.
+    // Recorded by the nodes that vote after the wait, so losing all of them does not look like a first start.
     expect(trial.claim.taken).toBe(true);
   });
 });

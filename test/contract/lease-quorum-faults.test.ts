@@ -8,7 +8,7 @@ import { runningMs } from '../support/running-ms.js';
 import { until } from '../support/until.js';
 
 const TIMEOUT_MS = 100;
-/** What a busy machine may add to a time-out before we call it a hang. */
+/** A busy machine may add this to a timeout. More counts as a hang. */
 const SLACK_MS = 900;
 
 describeWithRedis('the quorum while lock nodes fail', () => {
@@ -31,17 +31,17 @@ describeWithRedis('the quorum while lock nodes fail', () => {
 
   async function granted(ballot: Promise<Ballot>) {
     const settled = await ballot;
-    if (settled.kind !== 'granted') throw new Error(`not granted but ${settled.kind}`);
+    if (settled.kind !== 'granted') throw new Error(`expected granted, got ${settled.kind}`);
     return settled;
   }
 
-  /** Votes that the node at `at` gave since `since`. */
+  /** Returns the votes that the node at `at` has given since `since`. */
   function votesOf(at: number, since = 0) {
     const name = `127.0.0.1:${trial.server(at).port}`;
     return trial.votes.slice(since).filter(({ node }) => node === name);
   }
 
-  test('two nodes killed: no caller notices', async () => {
+  test('works with two nodes killed', async () => {
     await Promise.all([trial.server(0).kill(), trial.server(1).kill()]);
     const { nonce } = await granted(inTime(quorum.acquire('a', freshNonce(), 5_000)));
     await granted(inTime(quorum.extend('a', nonce, 5_000)));
@@ -50,7 +50,7 @@ describeWithRedis('the quorum while lock nodes fail', () => {
     await granted(inTime(quorum.acquire('a', freshNonce(), 5_000)));
   });
 
-  test('three nodes killed: lost, and nothing is left on the others', async () => {
+  test('is unavailable with three nodes killed, and leaves no lock on the others', async () => {
     await Promise.all([0, 1, 2].map((at) => trial.server(at).kill()));
     expect(await inTime(quorum.acquire('a', freshNonce(), 5_000))).toEqual({ kind: 'unavailable' });
     expect(await inTime(quorum.extend('a', 'n', 5_000))).toEqual({ kind: 'unavailable' });
@@ -60,7 +60,7 @@ describeWithRedis('the quorum while lock nodes fail', () => {
     expect(await trial.holders('b', [3, 4])).toEqual([null, null]);
   });
 
-  test('two nodes hang: granted as soon as the other three agree, before these two have timed out', async () => {
+  test('grants with two hanging nodes as soon as the other three agree, before the two time out', async () => {
     for (const at of [0, 1]) trial.server(at).hang();
     const since = trial.votes.length;
     await granted(quorum.acquire('a', freshNonce(), 5_000));
@@ -68,7 +68,7 @@ describeWithRedis('the quorum while lock nodes fail', () => {
     await until(() => [0, 1].every((at) => votesOf(at, since).length === 1));
   });
 
-  test('three nodes hang: settles with the time-out, then they are not asked until they answer', async () => {
+  test('settles with three hanging nodes at the timeout, and does not ask them again until they answer', async () => {
     for (const at of [0, 1, 2]) trial.server(at).hang();
     expect(await inTime(quorum.acquire('a', freshNonce(), 5_000))).toMatchObject({ kind: 'unavailable' });
     expect([0, 1, 2].map((at) => trial.stateOf(quorum, at))).toEqual(['suspect', 'suspect', 'suspect']);
@@ -85,12 +85,12 @@ describeWithRedis('the quorum while lock nodes fail', () => {
 
     for (const at of [0, 1, 2]) trial.server(at).resume();
     await trial.untilAllVote(quorum);
-    // The nodes have applied the acquire that had timed out, and behind it the release.
+    // The nodes have applied the acquire that timed out, and then the release.
     expect(await trial.holders('a')).toEqual([null, null, null, null, null]);
     await granted(quorum.acquire('a', freshNonce(), 5_000));
   });
 
-  test('all nodes hang: every call settles with the time-out', async () => {
+  test('settles every call at the timeout if all nodes hang', async () => {
     for (const server of trial.servers) server.hang();
     const calls = Promise.all([
       quorum.acquire('a', freshNonce(), 5_000),
@@ -102,7 +102,7 @@ describeWithRedis('the quorum while lock nodes fail', () => {
     await trial.untilAllVote(quorum);
   });
 
-  test('a node that hangs long enough to lose its connection votes again after it has come back', async () => {
+  test('counts the votes of a node again after a hang that cost its connection', async () => {
     trial.server(0).hang();
     await granted(quorum.acquire('a', freshNonce(), 5_000));
     await trial.untilState(quorum, 0, 'connecting');
@@ -110,10 +110,10 @@ describeWithRedis('the quorum while lock nodes fail', () => {
     await trial.untilAllVote(quorum);
   });
 
-  test('split votes: undecided, and nothing of the attempt is left', async () => {
+  test('is undecided on split votes, and leaves no lock of the attempt', async () => {
     for (const at of [0, 1]) await trial.on(at).set('dibs:lock:a', 'first', 'PX', 5_000);
     for (const at of [2, 3]) await trial.on(at).set('dibs:lock:a', 'second', 'PX', 5_000);
-    // Four say held, for two different holders: that is a majority, and only the record can tell.
+    // Four answer "held", for two different holders. That is a majority, and only the record can decide.
     expect(await quorum.acquire('a', freshNonce(), 5_000)).toEqual({ kind: 'held' });
     expect(await trial.holders('a')).toEqual(['first', 'first', 'second', 'second', null]);
 
@@ -123,17 +123,17 @@ describeWithRedis('the quorum while lock nodes fail', () => {
     expect(await trial.holders('b', [0, 1, 2, 3])).toEqual(['first', 'first', null, null]);
   });
 
-  test('an extension locks the nodes again that have lost the lock', async () => {
+  test('locks nodes that have lost the lock again when it extends', async () => {
     const { nonce } = await granted(quorum.acquire('a', freshNonce(), 5_000));
     const everywhere = Array.from({ length: 5 }, () => nonce);
-    // The answer comes with the third vote.
+    // The answer does not wait for the last two votes.
     await expect.poll(() => trial.holders('a')).toEqual(everywhere);
     for (const at of [0, 1, 2]) await trial.on(at).del('dibs:lock:a');
     await granted(quorum.extend('a', nonce, 5_000));
     await expect.poll(() => trial.holders('a')).toEqual(everywhere);
   });
 
-  test('an extension leaves alone what others hold', async () => {
+  test('does not touch the locks of others when it extends', async () => {
     const { nonce } = await granted(quorum.acquire('a', freshNonce(), 5_000));
     for (const at of [0, 1]) await trial.on(at).set('dibs:lock:a', 'other', 'PX', 5_000);
     await granted(quorum.extend('a', nonce, 5_000));
@@ -146,7 +146,7 @@ describeWithRedis('the quorum while lock nodes fail', () => {
     [
       'READONLY',
       async (at: number) => {
-        // A replica that keeps its data because its master is not there.
+        // A Redis replica that keeps its data because its master is absent.
         await trial.on(at).call('REPLICAOF', '127.0.0.1', '1');
       },
     ],
@@ -172,7 +172,7 @@ describeWithRedis('the quorum while lock nodes fail', () => {
         probe.disconnect();
       },
     ],
-  ])('%s is a missing vote, and not held', async (code, bring) => {
+  ])('counts %s as a missing vote, and not as held', async (code, bring) => {
     await Promise.all([0, 1, 2].map((at) => bring(at)));
     const since = trial.votes.length;
     expect(await inTime(quorum.acquire('a', freshNonce(), 5_000))).toMatchObject({ kind: 'unavailable' });
@@ -184,7 +184,7 @@ describeWithRedis('the quorum while lock nodes fail', () => {
     expect(await inTime(quorum.extend('a', 'n', 5_000))).toEqual({ kind: 'unavailable' });
   });
 
-  test('SCRIPT FLUSH costs votes once; the source is never sent instead', async () => {
+  test('loses votes once by SCRIPT FLUSH, and never sends the source instead', async () => {
     for (const at of [0, 1, 2]) await trial.on(at).config('SET', 'slowlog-log-slower-than', '0');
     for (const at of [0, 1, 2]) await trial.on(at).script('FLUSH');
     expect(await quorum.acquire('a', freshNonce(), 5_000)).toEqual({ kind: 'unavailable' });
@@ -194,20 +194,20 @@ describeWithRedis('the quorum while lock nodes fail', () => {
       const log = (await trial.on(at).slowlog('GET', '1000')) as [number, number, number, string[]][];
       const sent = log.map(([, , , [command, source]]) => ({ command, source }));
       expect(sent.some(({ command }) => command === 'evalsha')).toBe(true);
-      // A release may come late and with its source: it only ever takes away.
+      // A release may be sent late and with its source, because it only removes a lock.
       const evals = sent.filter(({ command }) => command === 'eval').map(({ source }) => source);
       expect(evals.filter((source) => !source?.startsWith('-- lock-free:'))).toEqual([]);
     }
   });
 
-  test('a lock is given back also right after a SCRIPT FLUSH', async () => {
+  test('releases a lock even right after a SCRIPT FLUSH', async () => {
     const { nonce } = await granted(quorum.acquire('a', freshNonce(), 5_000));
     for (const at of [0, 1, 2, 3, 4]) await trial.on(at).script('FLUSH');
     await quorum.release('a', nonce);
     await until(async () => (await trial.holders('a')).every((holder) => holder === null));
   });
 
-  test('nodes are named after their address', async () => {
+  test('names nodes after their address', async () => {
     expect([...quorum.states().keys()]).toEqual(trial.servers.map(({ port }) => `127.0.0.1:${port}`));
   });
 });

@@ -9,12 +9,12 @@ export interface QuorumUnderTest {
   /** The same quorum as another replica sees it. */
   readonly other: LeaseQuorum;
   readonly clock: Clock;
-  /** Lets at least `ms` go by, on the clock and on the nodes. */
+  /** Lets at least `ms` pass, on the clock and on the nodes. */
   pass(ms: number): Promise<void>;
   close(): Promise<void>;
 }
 
-/** What every quorum promises, whatever it is made of. */
+/** What every implementation of the quorum promises. */
 export function leaseQuorumContract(start: () => Promise<QuorumUnderTest>): void {
   let under: QuorumUnderTest;
   let id: string;
@@ -30,12 +30,12 @@ export function leaseQuorumContract(start: () => Promise<QuorumUnderTest>): void
 
   async function granted(ballot: Promise<Ballot>) {
     const settled = await ballot;
-    if (settled.kind !== 'granted') throw new Error(`not granted but ${settled.kind}`);
+    if (settled.kind !== 'granted') throw new Error(`expected granted, got ${settled.kind}`);
     return settled;
   }
 
   describe('acquire', () => {
-    test('grants a free id, valid for the lease less the drift from before it was asked', async () => {
+    test('grants a free id, valid for the lease less the drift, counted from the request', async () => {
       const beforeMs = under.clock.nowMs();
       const grant = await granted(under.quorum.acquire(id, freshNonce(), 5_000));
       const afterMs = under.clock.nowMs();
@@ -43,7 +43,7 @@ export function leaseQuorumContract(start: () => Promise<QuorumUnderTest>): void
       expect(grant.validUntilMs).toBeLessThanOrEqual(afterMs + 5_000 - driftMs(5_000));
     });
 
-    test('says held, to itself and to others, until the lock is released', async () => {
+    test('answers "held" to itself and to others until the lock is released', async () => {
       const { nonce } = await granted(under.quorum.acquire(id, freshNonce(), 5_000));
       expect(await under.quorum.acquire(id, freshNonce(), 5_000)).toEqual({ kind: 'held' });
       expect(await under.other.acquire(id, freshNonce(), 5_000)).toEqual({ kind: 'held' });
@@ -51,25 +51,25 @@ export function leaseQuorumContract(start: () => Promise<QuorumUnderTest>): void
       await granted(under.other.acquire(id, freshNonce(), 5_000));
     });
 
-    test('grants each time under the nonce that it was given', async () => {
+    test('grants each lock under the given nonce', async () => {
       for (let at = 0; at < 10; at += 1) {
         const nonce = freshNonce();
         expect((await granted(under.quorum.acquire(id, nonce, 5_000))).nonce).toBe(nonce);
-        // The same secret of another identity holds nothing.
+        // The same secret with another identity holds nothing.
         await under.other.release(id, nonce.replace(/\..*/, '.another'));
         expect(await under.other.acquire(id, freshNonce(), 5_000)).toEqual({ kind: 'held' });
         await under.quorum.release(id, nonce);
       }
     });
 
-    test('grants again once the time is over', async () => {
+    test('grants again once the lock has expired', async () => {
       await granted(under.quorum.acquire(id, freshNonce(), 200));
       expect(await under.other.acquire(id, freshNonce(), 200)).toEqual({ kind: 'held' });
       await under.pass(210);
       await granted(under.other.acquire(id, freshNonce(), 200));
     });
 
-    test('grants to one of many at most', async () => {
+    test('grants to at most one of many', async () => {
       const ballots = await Promise.all(
         Array.from({ length: 20 }, (_, at) =>
           (at % 2 ? under.quorum : under.other).acquire(id, freshNonce(), 5_000),
@@ -78,19 +78,19 @@ export function leaseQuorumContract(start: () => Promise<QuorumUnderTest>): void
       expect(ballots.filter(({ kind }) => kind === 'granted').length).toBeLessThanOrEqual(1);
     });
 
-    test('holds one id and not another', async () => {
+    test('locks one id and no other', async () => {
       await granted(under.quorum.acquire(id, freshNonce(), 5_000));
       await granted(under.quorum.acquire(`${id}-other`, freshNonce(), 5_000));
     });
 
-    test('does not grant what has no time left after the drift', async () => {
+    test('does not grant a lock that has no time left after the drift', async () => {
       expect(await under.quorum.acquire(id, freshNonce(), 2)).toEqual({ kind: 'undecided' });
       await granted(under.other.acquire(id, freshNonce(), 5_000));
     });
   });
 
   describe('extend', () => {
-    test('lets it last from now on, also at another replica', async () => {
+    test('lets the lock last from now on, even from another replica', async () => {
       const { nonce } = await granted(under.quorum.acquire(id, freshNonce(), 300));
       await under.pass(100);
       const beforeMs = under.clock.nowMs();
@@ -101,21 +101,21 @@ export function leaseQuorumContract(start: () => Promise<QuorumUnderTest>): void
       expect(await under.other.acquire(id, freshNonce(), 300)).toEqual({ kind: 'held' });
     });
 
-    test('never shortens', async () => {
+    test('never shortens the lock', async () => {
       const { nonce } = await granted(under.quorum.acquire(id, freshNonce(), 5_000));
       await granted(under.quorum.extend(id, nonce, 100));
       await under.pass(150);
       expect(await under.other.acquire(id, freshNonce(), 300)).toEqual({ kind: 'held' });
     });
 
-    test('takes a lock again that has expired and is free', async () => {
+    test('locks again if the lock has expired and is free', async () => {
       const { nonce } = await granted(under.quorum.acquire(id, freshNonce(), 100));
       await under.pass(110);
       await granted(under.quorum.extend(id, nonce, 5_000));
       expect(await under.other.acquire(id, freshNonce(), 300)).toEqual({ kind: 'held' });
     });
 
-    test('says held if another nonce holds it, and leaves that alone', async () => {
+    test('answers "held" if another nonce holds the lock, and does not change that', async () => {
       const { nonce } = await granted(under.quorum.acquire(id, freshNonce(), 100));
       await under.pass(110);
       const next = await granted(under.other.acquire(id, freshNonce(), 5_000));
@@ -125,7 +125,7 @@ export function leaseQuorumContract(start: () => Promise<QuorumUnderTest>): void
   });
 
   describe('release', () => {
-    test('takes away its own lock only', async () => {
+    test('removes only its own lock', async () => {
       const { nonce } = await granted(under.quorum.acquire(id, freshNonce(), 5_000));
       await under.quorum.release(id, `${nonce.slice(0, -1)}${nonce.endsWith('A') ? 'B' : 'A'}`);
       expect(await under.other.acquire(id, freshNonce(), 5_000)).toEqual({ kind: 'held' });
@@ -133,7 +133,7 @@ export function leaseQuorumContract(start: () => Promise<QuorumUnderTest>): void
       await granted(under.quorum.acquire(id, freshNonce(), 5_000));
     });
 
-    test('of a free lock does nothing', async () => {
+    test('does nothing if the lock is free', async () => {
       await under.quorum.release(id, 'nobody');
       const { nonce } = await granted(under.quorum.acquire(id, freshNonce(), 100));
       await under.pass(110);

@@ -23,7 +23,7 @@ describe('the quorum in memory', () => {
 
 describeWithRedis('the quorum on five Redis nodes', () => {
   leaseQuorumContract(async () => {
-    // A machine under load may stall for longer than the default; how long is not what is tested here.
+    // A machine under load may stall for longer than the default, which this suite does not test.
     const trial = await QuorumTrial.start({ timeoutMs: 1_000 });
     return {
       quorum: await trial.replica(),

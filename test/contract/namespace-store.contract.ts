@@ -18,7 +18,7 @@ export interface NamespacesUnderTest {
 const LONG_MS = 60_000;
 let spaces = 0;
 
-/** What every store of namespaces promises. */
+/** What every namespace store promises. */
 export function namespaceStoreContract(start: () => Promise<NamespacesUnderTest>): void {
   let under: NamespacesUnderTest;
   let store: NamespaceStore;
@@ -45,7 +45,7 @@ export function namespaceStoreContract(start: () => Promise<NamespacesUnderTest>
     until(() => wakes.some((wake) => wake.namespace === name && wake.kind === kind));
 
   describe('the tag clock', () => {
-    it('begins once, and not at the same id elsewhere', async () => {
+    it('begins once, with another id in each namespace', async () => {
       const { id, at } = await store.begin(name, LONG_MS);
       const begun = await store.read(name, ['t']);
       const never = { deletedAt: 0, marks: [] };
@@ -60,7 +60,7 @@ export function namespaceStoreContract(start: () => Promise<NamespacesUnderTest>
       expect(await store.read(name, [])).toEqual(nothing);
     });
 
-    it('lasts as long as was asked for last, and never for less', async () => {
+    it('lasts for the longest time requested, and invalidations do not prolong it', async () => {
       const { id } = await store.begin(name, 60);
       await store.begin(name, 10);
       expect((await store.read(name, [])).keptForMs).toBeGreaterThan(10);
@@ -75,14 +75,14 @@ export function namespaceStoreContract(start: () => Promise<NamespacesUnderTest>
       expect((await store.begin(name, LONG_MS)).id).not.toBe(id);
     });
 
-    it('that an invalidation begins ends too', async () => {
+    it('also ends if an invalidation began it', async () => {
       await store.invalidate(name, { tags: ['t'], all: false, mode: 'delete' });
       const { keptForMs } = await store.read(name, []);
       expect(keptForMs).toBeGreaterThan(0);
       expect(keptForMs).toBeLessThanOrEqual(BEGUN_KEEP_MS);
     });
 
-    it('is raised by an invalidation, which stamps the tags that it names, and no others', async () => {
+    it('is raised by an invalidation, which stamps the tags that it names and no others', async () => {
       const { id, at } = await clock();
       await store.invalidate(name, { tags: ['a', 'ü "b"\n'], all: false, mode: 'delete' });
       expect(await clock()).toEqual({ id, at: at + 1 });
@@ -91,7 +91,7 @@ export function namespaceStoreContract(start: () => Promise<NamespacesUnderTest>
       await heard('tags');
     });
 
-    it('is told by each wake, once, with its id, its time and the tags', async () => {
+    it('is sent once by each wake, with its id, its time and the tags', async () => {
       const { id, at } = await clock();
       const tags = ['a:b', 'ü "b"\n,]'];
       expect(await store.invalidate(name, { tags, all: false, mode: 'delete' })).toEqual({ id, at: at + 1 });
@@ -109,7 +109,7 @@ export function namespaceStoreContract(start: () => Promise<NamespacesUnderTest>
       ]);
     });
 
-    it('keeps a mark apart from a deletion, with how long ago it was', async () => {
+    it('stores a mark apart from a deletion, and reports its age', async () => {
       const { at } = await clock();
       await store.invalidate(name, { tags: ['a'], all: false, mode: 'delete' });
       await store.invalidate(name, { tags: ['a'], all: false, mode: 'mark_stale' });
@@ -121,7 +121,7 @@ export function namespaceStoreContract(start: () => Promise<NamespacesUnderTest>
       expect(stamp?.marks[0]?.agoMs).toBeLessThan(LONG_MS);
     });
 
-    it('keeps the time of the first mark, however often it is repeated, until a deletion', async () => {
+    it('keeps the time of the first mark until a deletion, however often it is repeated', async () => {
       const { at } = await clock();
       const mark = () => store.invalidate(name, { tags: ['a'], all: false, mode: 'mark_stale' });
       await mark();
@@ -134,7 +134,7 @@ export function namespaceStoreContract(start: () => Promise<NamespacesUnderTest>
       const marks = stamp?.marks ?? [];
       expect(marks).toHaveLength(MARKS_MAX);
       expect(marks[0]?.agoMs).toBeGreaterThanOrEqual(39 + 2 * MARKS_MAX);
-      // What was published after a mark is not taken for older than that.
+      // A value that was published after a mark must not count as older than the mark.
       expect(marks.at(-1)).toMatchObject({ at: at + 1 + 3 * MARKS_MAX });
       expect(marks.at(-1)?.agoMs).toBeLessThan(marks.at(-2)?.agoMs ?? 0);
       await store.invalidate(name, { tags: ['a'], all: false, mode: 'delete' });
@@ -157,7 +157,7 @@ export function namespaceStoreContract(start: () => Promise<NamespacesUnderTest>
   describe('rebuild times', () => {
     beforeEach(clock);
 
-    it('are unknown at first, and follow what is learned', async () => {
+    it('are unknown at first, and follow the measured rebuilds', async () => {
       expect((await store.read(name, [])).rebuild).toBeUndefined();
       const first = { meanMs: 100, deviationMs: 50 };
       expect((await store.read(name, [], 100)).rebuild).toEqual(first);
@@ -178,7 +178,7 @@ export function namespaceStoreContract(start: () => Promise<NamespacesUnderTest>
     const enter = (slot: string, ttlMs = LONG_MS) =>
       store.enter(name, { slot, max: 2, ttlMsMax: 60_000, ttlMs });
 
-    it('are as many as there may be, and one that is given back is taken again', async () => {
+    it('are given up to the maximum, and again once one is returned', async () => {
       expect([await enter('a'), await enter('b'), await enter('c')]).toEqual([true, true, false]);
       expect(await enter('a')).toBe(true);
       await store.leave(name, 'b');
@@ -186,13 +186,13 @@ export function namespaceStoreContract(start: () => Promise<NamespacesUnderTest>
       expect([await enter('c'), await enter('d')]).toEqual([true, false]);
     });
 
-    it('end with their time', async () => {
+    it('end after their time to live', async () => {
       expect([await enter('a', 20), await enter('b')]).toEqual([true, true]);
       await under.pass(25);
       expect([await enter('c'), await enter('d')]).toEqual([true, false]);
     });
 
-    it('are kept under another name, as long as their time is not over', async () => {
+    it('can be kept under another name until their time to live ends', async () => {
       await enter('a', 200);
       expect(await store.keep(name, 'a', 'lease', LONG_MS)).toBe(true);
       expect(await store.keep(name, 'a', 'lease', LONG_MS)).toBe(false);
@@ -205,7 +205,7 @@ export function namespaceStoreContract(start: () => Promise<NamespacesUnderTest>
       expect(await store.keep(name, 'c', 'c', LONG_MS)).toBe(false);
     });
 
-    it('are not given back twice', async () => {
+    it('are returned only once', async () => {
       await enter('a');
       await store.leave(name, 'a');
       await heard('room');

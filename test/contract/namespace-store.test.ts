@@ -22,7 +22,7 @@ function inMemory(stampsMax?: number) {
 const STAMPS = 1_000;
 const deletion = (...tags: string[]) => ({ tags, all: false, mode: 'delete' }) as const;
 
-/** Stamps more tags than are kept. */
+/** Stamps more tags than the store keeps, and checks what it forgets. */
 async function expectForgetting({ namespaces }: { readonly namespaces: NamespaceStore }) {
   const { id, at } = await namespaces.begin('many', 60_000);
   await namespaces.invalidate('many', { tags: ['marked'], all: false, mode: 'mark_stale' });
@@ -36,7 +36,7 @@ async function expectForgetting({ namespaces }: { readonly namespaces: Namespace
     expect(clock).toBe(`${id}.${at + 2 * STAMPS + 3}`);
     return stamps.map(({ deletedAt }) => deletedAt);
   };
-  // What was forgotten counts as deleted no earlier than it was, whatever its stamp was.
+  // A forgotten tag counts as deleted at its stamp or later, whatever the stamp was.
   const [all, marked, renewed, first, last] = await stampsOf([
     'marked',
     'renewed',
@@ -51,14 +51,14 @@ async function expectForgetting({ namespaces }: { readonly namespaces: Namespace
   const names = Array.from({ length: 2 * STAMPS }, (_, tag) => `tag ${tag}`);
   const [, ...stamped] = await stampsOf(names);
   for (const [tag, deletedAt] of stamped.entries()) expect(deletedAt).toBeGreaterThan(at + 2 + tag);
-  // And tags that were never invalidated do not: one floor for all of them would drop every one.
+  // Tags that were never invalidated do not. One floor for all tags would drop every one.
   const [, ...others] = await stampsOf(Array.from({ length: 200 }, (_, other) => `page ${other}`));
   expect(others.filter((deletedAt) => deletedAt > 0).length).toBeLessThan(20);
-  // A mark on what was forgotten does not bring it back.
+  // A mark on a forgotten tag does not revive it.
   await namespaces.invalidate('many', { tags: ['tag 0'], all: false, mode: 'mark_stale' });
   const { stamps } = await namespaces.read('many', ['tag 0']);
   expect(stamps[1]?.deletedAt).toBeGreaterThanOrEqual(at + 3);
-  // What is deleted as a whole needs no floor.
+  // A namespace that is deleted as a whole needs no floor.
   const { at: wholeAt } = await namespaces.invalidate('many', { tags: [], all: true, mode: 'delete' });
   const { stamps: none } = await namespaces.read('many', ['tag 0', 'page 0']);
   expect(none.map(({ deletedAt }) => deletedAt)).toEqual([wholeAt, 0, 0]);
@@ -66,13 +66,13 @@ async function expectForgetting({ namespaces }: { readonly namespaces: Namespace
 
 describe('namespaces in memory', () => {
   namespaceStoreContract(async () => inMemory());
-  it('forget the oldest stamps beyond their bound, and revive nothing by it', () =>
+  it('forget the oldest stamps beyond their bound, and revive no value', () =>
     expectForgetting(inMemory(STAMPS)));
 });
 
 describeWithRedis('namespaces on Redis', () => {
   namespaceStoreContract(startRedisStore);
-  it('forget the oldest stamps beyond their bound, and revive nothing by it', async () => {
+  it('forget the oldest stamps beyond their bound, and revive no value', async () => {
     const under = await startRedisStore({ stampsMax: STAMPS });
     await expectForgetting(under);
     await under.close();

@@ -6,8 +6,8 @@ import { startRedisStore } from '../support/redis-store.js';
 const STAMPS = 50;
 const LONG_MS = 600_000;
 
-/** What a replica of the release before leaves in the store, and what it sees there: it reads and writes the same hash. */
-describeWithRedis('a namespace that a replica of the release before uses too', () => {
+/** What a replica of the previous release leaves and finds in the store. It reads and writes the same hash. */
+describeWithRedis('a namespace that a replica of the previous release uses too', () => {
   let under: Awaited<ReturnType<typeof startRedisStore>>;
   beforeAll(async () => {
     under = await startRedisStore({ stampsMax: STAMPS });
@@ -19,7 +19,7 @@ describeWithRedis('a namespace that a replica of the release before uses too', (
   const invalidate = (name: string, tag: string, mode: 'delete' | 'mark_stale' = 'delete') =>
     under.namespaces.invalidate(name, { tags: [tag], all: false, mode });
 
-  test('has an end although that one gave it none', async () => {
+  test('expires although the older replica set no expiry', async () => {
     await redis('HSET', namespaceKey('old'), 'id', 'an-id', 'clock', '7');
     const { clock, keptForMs } = await under.namespaces.read('old', []);
     expect(clock).toBe('an-id.7');
@@ -28,7 +28,7 @@ describeWithRedis('a namespace that a replica of the release before uses too', (
     expect(await under.namespaces.begin('old', LONG_MS)).toEqual({ id: 'an-id', at: 7 });
   });
 
-  test('counts for that one as deleted whenever a stamp is forgotten, and for this one as it is', async () => {
+  test('counts as deleted for the older replica whenever a stamp is forgotten, but not for this one', async () => {
     await under.namespaces.begin('many', LONG_MS);
     for (let tag = 0; tag < STAMPS; tag++) await invalidate('many', `tag ${tag}`);
     expect(await field('many', 'deleted')).toBe('');
@@ -38,14 +38,14 @@ describeWithRedis('a namespace that a replica of the release before uses too', (
     const [whole, first] = (await under.namespaces.read('many', ['tag 0'])).stamps;
     expect(whole?.deletedAt).toBe(0);
     expect(first?.deletedAt).toBeGreaterThan(0);
-    // What that one deletes as a whole is deleted, also once more stamps are forgotten.
+    // If the older replica deletes the namespace, it stays deleted when more stamps are forgotten.
     await redis('HSET', namespaceKey('many'), 'clock', `${at + 1}`, 'deleted', `${at + 1}`);
     for (const tag of ['a', 'b']) await invalidate('many', tag);
     expect(await field('many', 'deleted')).toBe(`${at + 3}`);
     expect((await under.namespaces.read('many', [])).stamps[0]?.deletedAt).toBe(at + 1);
   });
 
-  test('has the marks that either makes, of which that one reads the last', async () => {
+  test('has the marks of both replicas, and the older one reads the last', async () => {
     const { at } = await under.namespaces.begin('marked', LONG_MS);
     for (let mark = 0; mark < 2; mark++) await invalidate('marked', 't', 'mark_stale');
     expect(await field('marked', 'stale:t')).toMatch(new RegExp(`^${at + 2}:\\d+$`));
@@ -56,7 +56,7 @@ describeWithRedis('a namespace that a replica of the release before uses too', (
     expect(stamp?.marks.map((mark) => mark.at)).toEqual([at + 1, at + 2, at + 3, at + 4]);
   });
 
-  test('is dropped as a whole where it has more stamps than their order knows of', async () => {
+  test('is dropped as a whole if it has more stamps than their order has', async () => {
     const { id } = await under.namespaces.begin('disordered', LONG_MS);
     const stamps = Array.from({ length: 21_000 }, (_, tag) => [`deleted:tag ${tag}`, '1']).flat();
     for (let at = 0; at < stamps.length; at += 6_000)

@@ -5,14 +5,14 @@ import { LONG_MS, type StoreTrial, textOf } from '../support/store-trial.js';
 export interface StoreWithClock {
   readonly trial: StoreTrial;
   readonly namespaces: NamespaceStore;
-  /** From now on, so many seconds beside the true time. */
+  /** Moves the clock to the true time plus this many seconds. */
   jumpTo(seconds: number): void;
   close(): Promise<void>;
 }
 
 const HOUR_S = 3_600;
 
-/** What holds when the store's wall clock is set back: nothing that was written before lasts longer by it. */
+/** What holds when the store's wall clock is set back: nothing written before lasts longer because of it. */
 export function storeClockContract(start: () => Promise<StoreWithClock>): void {
   let under: StoreWithClock;
   beforeEach(async () => {
@@ -20,7 +20,7 @@ export function storeClockContract(start: () => Promise<StoreWithClock>): void {
   });
   afterEach(() => under.close());
 
-  test('a dead holder keeps its key no longer, and its late publish still counts while no other caller has it', async () => {
+  test('a dead holder does not keep its key longer, and its late publish counts while the key is free', async () => {
     const { trial } = under;
     under.jumpTo(HOUR_S);
     await trial.arm('dead', { expiresInMs: 500 });
@@ -36,7 +36,7 @@ export function storeClockContract(start: () => Promise<StoreWithClock>): void {
     expect((await other.publish('slow')).outcome).toBe('stored_late');
   });
 
-  test('a dead holder is passed by the next one, also by one that read before the clock was set back', async () => {
+  test('the next caller supersedes a dead holder, even if it read before the clock was set back', async () => {
     const { trial } = under;
     under.jumpTo(HOUR_S);
     const { record } = await trial.arm('dead', { expiresInMs: 500, quorumLost: true });
@@ -44,7 +44,7 @@ export function storeClockContract(start: () => Promise<StoreWithClock>): void {
     expect((await trial.armAsRead(record, 'next', { quorumLost: true })).armed).toBe(true);
   });
 
-  test('a lease is extended from now on, and no further', async () => {
+  test('a lease is extended from the new time, and no further', async () => {
     const { trial } = under;
     under.jumpTo(HOUR_S);
     await trial.arm('n', { expiresInMs: 500 });
@@ -62,7 +62,7 @@ export function storeClockContract(start: () => Promise<StoreWithClock>): void {
     expect(reply.extended ? reply.expiresInMs : 0).toBeLessThanOrEqual(1_000);
   });
 
-  test('a value is over, and does not come back when the clock gets there again', async () => {
+  test('a value expires, and does not return when the clock reaches its time again', async () => {
     const { trial } = under;
     under.jumpTo(HOUR_S);
     await trial.stored('n', { ttlMs: LONG_MS });
@@ -72,7 +72,7 @@ export function storeClockContract(start: () => Promise<StoreWithClock>): void {
     expect(textOf(await trial.read())).toBeUndefined();
   });
 
-  test('an invalidation counts no value that is over', async () => {
+  test('an invalidation does not count an expired value', async () => {
     const { trial } = under;
     under.jumpTo(HOUR_S);
     await trial.stored('n', { ttlMs: LONG_MS });
@@ -80,7 +80,7 @@ export function storeClockContract(start: () => Promise<StoreWithClock>): void {
     expect((await trial.invalidate('mark_stale')).hadValue).toBe(false);
   });
 
-  test('a back-off is over', async () => {
+  test('a back-off ends', async () => {
     const { trial } = under;
     under.jumpTo(HOUR_S);
     await trial.arm('n');
@@ -90,32 +90,32 @@ export function storeClockContract(start: () => Promise<StoreWithClock>): void {
     expect((await trial.read()).failure?.retryAfterMs).toBe(0);
   });
 
-  test('a fence never goes backwards, also when its record would have expired', async () => {
+  test('a fence never goes backwards, even if its record would have expired', async () => {
     const { trial } = under;
     under.jumpTo(HOUR_S);
-    // Kept for longer than these two steps take on a busy machine.
+    // The record lasts for longer than these two steps take on a busy machine.
     const high = (await trial.arm('n', { keepMs: LONG_MS, expiresInMs: 1 })).record.fence;
     await trial.store.release(trial.id, { nonce: 'n', end: 'released', keepMs: LONG_MS });
     under.jumpTo(0);
-    // What is done now must not let the record go before the clock has passed its fence.
+    // These steps must not let the record expire before the clock has passed its fence.
     await trial.arm('m', { keepMs: 1, expiresInMs: 1 });
     await trial.store.release(trial.id, { nonce: 'm', end: 'released', keepMs: 1 });
     under.jumpTo(60);
     expect((await trial.arm('o')).record.fence).toBeGreaterThan(high);
   });
 
-  describe('of a namespace', () => {
+  describe('in a namespace', () => {
     const enter = (slot: string) =>
       under.namespaces.enter('space', { slot, max: 1, ttlMs: 1_000, ttlMsMax: 60_000 });
 
-    test('a place is free', async () => {
+    test('a place becomes free', async () => {
       under.jumpTo(HOUR_S);
       expect(await enter('a')).toBe(true);
       under.jumpTo(0);
       expect(await enter('b')).toBe(true);
     });
 
-    test('what was marked stale is over', async () => {
+    test('a tag that was marked stale counts as deleted', async () => {
       const { namespaces } = under;
       const { at } = await namespaces.begin('space', 2 * HOUR_S * 1_000);
       under.jumpTo(HOUR_S);

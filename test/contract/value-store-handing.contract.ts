@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { StoreTrial } from '../support/store-trial.js';
 
-/** Handing an armed lease out again, and on to another caller. */
+/** Giving an armed lease to its caller again, or to another caller. */
 export function handingContract(current: () => StoreTrial): void {
   describe('adopt', () => {
     test('raises the owner number of the armed lease each time, and nothing else', async () => {
@@ -13,7 +13,7 @@ export function handingContract(current: () => StoreTrial): void {
       expect((await trial.read()).lease?.owner).toBe(3);
     });
 
-    test('finds nothing where another nonce is armed, or none, or no record is', async () => {
+    test('finds nothing if there is no record, or the nonce is not armed', async () => {
       const trial = current();
       expect(await trial.store.adopt(trial.id, 'n1')).toBeUndefined();
       expect(await trial.read()).toEqual({ fence: 0, valueFence: 0 });
@@ -23,7 +23,7 @@ export function handingContract(current: () => StoreTrial): void {
       expect(await trial.store.adopt(trial.id, 'n1')).toBeUndefined();
     });
 
-    test("makes it another caller's, if nobody else was given it meanwhile", async () => {
+    test('gives the lease to another caller, if no other caller got it meanwhile', async () => {
       const trial = current();
       const labels = {
         leaseMs: 7000,
@@ -41,7 +41,7 @@ export function handingContract(current: () => StoreTrial): void {
       expect((await trial.read()).lease).toMatchObject({ ...to, owner: 2 });
       expect(await trial.store.adopt(trial.id, 'n1', { ...to, owner: 1 })).toBeUndefined();
       expect(await trial.store.adopt(trial.id, 'n2', { ...to, owner: 2 })).toBeUndefined();
-      // The one that had it first can no longer give it back.
+      // The first caller can no longer release it.
       expect(await trial.release('n1', 1)).toBe('not_held');
       await trial.release('n1', 2);
       const { past } = await trial.store.explain(trial.id);

@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { LONG_MS, SHORT_MS, type StoreTrial, textOf } from '../support/store-trial.js';
 
-/** Dropping values, marking them stale, and voiding the rebuilds of them. */
+/** Dropping values, marking them stale, and voiding their rebuilds. */
 export function invalidationContract(current: () => StoreTrial): void {
   describe.each(['delete', 'mark_stale'] as const)('invalidate by %s', (mode) => {
-    test('a key without a record gets one with a fence, and wakes with it', async () => {
+    test('creates a record with a fence for a key without one, and sends a wake with it', async () => {
       const trial = current();
       expect(await trial.invalidate(mode)).toEqual({ fence: expect.any(Number), hadValue: false });
       const record = await trial.read();
@@ -13,7 +13,7 @@ export function invalidationContract(current: () => StoreTrial): void {
       expect(await trial.wakes()).toEqual([{ kind: 'invalidated', fence: record.fence }]);
     });
 
-    test('raises the fence each time, above that of the value', async () => {
+    test("raises the fence each time, above the value's", async () => {
       const trial = current();
       const stored = await trial.stored('n1');
       await trial.invalidate(mode);
@@ -30,7 +30,7 @@ export function invalidationContract(current: () => StoreTrial): void {
       ]);
     });
 
-    test('voids the armed lease and names its nonce, also once its time is over', async () => {
+    test('voids the armed lease and names its nonce, even after its end', async () => {
       const trial = current();
       await trial.arm('n1');
       expect(await trial.invalidate(mode)).toEqual({
@@ -50,7 +50,7 @@ export function invalidationContract(current: () => StoreTrial): void {
       });
     });
 
-    test('with no lease armed names none, and keeps the one voided before', async () => {
+    test('names no nonce if no lease is armed, and keeps the one that was voided before', async () => {
       const trial = current();
       await trial.arm('n1');
       await trial.invalidate(mode);
@@ -64,7 +64,7 @@ export function invalidationContract(current: () => StoreTrial): void {
       expect((await trial.read()).voidedNonce).toBe('n3');
     });
 
-    test('makes a lease that was looked for before it refuse to arm', async () => {
+    test('makes the store refuse to arm a lease whose read was before it', async () => {
       const trial = current();
       const { fence, valueFence } = await trial.read();
       await trial.invalidate(mode);
@@ -82,7 +82,7 @@ export function invalidationContract(current: () => StoreTrial): void {
       expect(await trial.invalidate(mode)).toEqual({ fence: expect.any(Number), hadValue: true });
     });
 
-    test('ends the back-off of a failure, and the next one counts on from it', async () => {
+    test('ends the back-off of a failure, and keeps its count for the next one', async () => {
       const trial = current();
       await trial.arm('n1');
       await trial.fail('n1', { backoffMs: LONG_MS, backoffMsMax: 4 * LONG_MS });
@@ -127,7 +127,7 @@ export function invalidationContract(current: () => StoreTrial): void {
       expect(textOf(await trial.read())).toBe('a value');
     });
 
-    test('lets a value that is stale already end when it would have', async () => {
+    test('does not change the end of a value that is already stale', async () => {
       const trial = current();
       await trial.stored('n1', { ttlMs: 1, staleMs: LONG_MS });
       await trial.under.pass(SHORT_MS);
@@ -140,7 +140,7 @@ export function invalidationContract(current: () => StoreTrial): void {
       expect(value?.servableForMs).toBeGreaterThan(before - 20_000);
     });
 
-    test('a second mark prolongs nothing', async () => {
+    test('does not prolong the value by a second mark', async () => {
       const trial = current();
       await trial.stored('n1', { ttlMs: LONG_MS, staleMs: 5 * SHORT_MS });
       await trial.invalidate('mark_stale');
@@ -150,7 +150,7 @@ export function invalidationContract(current: () => StoreTrial): void {
       expect((await trial.read()).value).toBeUndefined();
     });
 
-    test('drops a value that was to have no stale time', async () => {
+    test('drops a value that has no stale time', async () => {
       const trial = current();
       await trial.stored('n1', { ttlMs: LONG_MS, staleMs: 0 });
       expect(await trial.invalidate('mark_stale')).toEqual({ fence: expect.any(Number), hadValue: true });

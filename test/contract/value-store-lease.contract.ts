@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { LONG_MS, SHORT_MS, type StoreTrial, textOf } from '../support/store-trial.js';
 
-/** Looking, arming and extending. */
 const SHORT_EXTEND = {
   nonce: 'n2',
   expiresInMs: 1,
@@ -11,13 +10,14 @@ const SHORT_EXTEND = {
   keepMs: 1,
 };
 
+/** Reading, arming and extending. */
 export function leaseContract(current: () => StoreTrial): void {
   describe('read', () => {
-    test('knows nothing of a key that was never touched', async () => {
+    test('returns an empty record for an unknown key', async () => {
       expect(await current().read()).toEqual({ fence: 0, valueFence: 0 });
     });
 
-    test('shows the armed lease, with all that was said of it', async () => {
+    test('returns the armed lease with all its labels', async () => {
       const trial = current();
       const { record } = await trial.arm('n1', {
         leaseMs: 7000,
@@ -47,7 +47,7 @@ export function leaseContract(current: () => StoreTrial): void {
       expect(lease?.ageMs).toBeLessThan(20_000);
     });
 
-    test('shows a lease whose time is over until it is ended', async () => {
+    test('returns an expired lease until it is ended', async () => {
       const trial = current();
       await trial.arm('n1', { expiresInMs: SHORT_MS });
       await trial.under.pass(2 * SHORT_MS);
@@ -56,7 +56,7 @@ export function leaseContract(current: () => StoreTrial): void {
       expect((await trial.read()).lease).toBeUndefined();
     });
 
-    test('counts the life of a value down to stale and to nothing, and keeps its fence', async () => {
+    test('counts a value down to stale and to expired, and keeps its fence', async () => {
       const trial = current();
       const fence = await trial.stored('n1', { ttlMs: LONG_MS, staleMs: LONG_MS });
       const { value } = await trial.read();
@@ -78,7 +78,7 @@ export function leaseContract(current: () => StoreTrial): void {
       expect((await trial.read()).value).toBeUndefined();
     });
 
-    test('forgets the whole record when keepMs has passed since the last end in it, and not before', async () => {
+    test('forgets the whole record keepMs after the last end in it, and not before', async () => {
       const trial = current();
       await trial.arm('n1', { expiresInMs: SHORT_MS, keepMs: LONG_MS });
       await trial.under.pass(2 * SHORT_MS);
@@ -88,7 +88,7 @@ export function leaseContract(current: () => StoreTrial): void {
       expect(await trial.read()).toEqual({ fence: 0, valueFence: 0 });
     });
 
-    test('extends a lease up to holdMs after it was armed, and not at all beyond', async () => {
+    test('extends a lease up to holdMs after it was armed, and no further', async () => {
       const trial = current();
       await trial.arm('n1', { expiresInMs: SHORT_MS });
       const extend = {
@@ -105,7 +105,7 @@ export function leaseContract(current: () => StoreTrial): void {
       expect((await trial.store.extend(trial.id, extend)).extended).toBe(false);
     });
 
-    test('keeps a value for all its life, whatever short lease comes and goes on it', async () => {
+    test('keeps a value until it expires, whatever short leases come and go', async () => {
       const steps: ((trial: StoreTrial) => Promise<unknown>)[] = [
         () => Promise.resolve(),
         ({ store, id }) => store.extend(id, SHORT_EXTEND),
@@ -122,7 +122,7 @@ export function leaseContract(current: () => StoreTrial): void {
       }
     });
 
-    test('keeps a lease for all its time, although its value ends before', async () => {
+    test('keeps a lease until its end, although its value ends before', async () => {
       const trial = current();
       await trial.stored('n1', { ttlMs: 1 });
       await trial.arm('n2', { keepMs: 1 });
@@ -133,7 +133,7 @@ export function leaseContract(current: () => StoreTrial): void {
       expect((await trial.read()).lease?.nonce).toBe('n2');
     });
 
-    test('keeps a back-off for all its time, whatever comes after it', async () => {
+    test('keeps a back-off until its end, whatever follows', async () => {
       const failure = { message: 'no', retryAfterMs: LONG_MS, backoffMs: 1, backoffMsMax: 1 };
       const steps: ((trial: StoreTrial) => Promise<unknown>)[] = [
         () => Promise.resolve(),
@@ -154,7 +154,7 @@ export function leaseContract(current: () => StoreTrial): void {
   });
 
   describe('arm', () => {
-    test('arms on no record, with a fence of microseconds', async () => {
+    test('arms without a record, with a fence in microseconds', async () => {
       const { armed, record } = await current().arm('n1');
       expect(armed).toBe(true);
       expect(record.fence).toBeGreaterThan(0);
@@ -163,7 +163,7 @@ export function leaseContract(current: () => StoreTrial): void {
       expect(record.lastEnd).toBeUndefined();
     });
 
-    test('gives every lease a higher fence, however fast they follow', async () => {
+    test('gives every lease a higher fence, however fast leases follow', async () => {
       const trial = current();
       const fences: number[] = [];
       for (let lease = 0; lease < 50; lease++) {
@@ -173,7 +173,7 @@ export function leaseContract(current: () => StoreTrial): void {
       for (const [at, fence] of fences.entries()) expect(fence).toBeGreaterThan(fences[at - 1] ?? 0);
     });
 
-    test('arms the same nonce again with the same fence, and prolongs nothing', async () => {
+    test('arms the same nonce again with the same fence, without prolonging the lease', async () => {
       const trial = current();
       const first = await trial.arm('n1', { expiresInMs: LONG_MS / 2, fenceRead: 0 });
       const again = await trial.arm('n1', { expiresInMs: LONG_MS, fenceRead: 0 });
@@ -182,7 +182,7 @@ export function leaseContract(current: () => StoreTrial): void {
       expect(again.record.lease?.expiresInMs).toBeLessThanOrEqual(LONG_MS / 2);
     });
 
-    test('refuses a nonce whose lease has ended, however its arm was delayed', async () => {
+    test('refuses a delayed arm of a nonce whose lease has ended', async () => {
       const trial = current();
       await trial.arm('n1', { fenceRead: 0 });
       await trial.release('n1');
@@ -190,7 +190,7 @@ export function leaseContract(current: () => StoreTrial): void {
       expect((await trial.read()).lease).toBeUndefined();
     });
 
-    test('refuses when another lease was armed since the look, and shows it', async () => {
+    test('refuses if another lease was armed since the read, and returns it', async () => {
       const trial = current();
       const { record } = await trial.arm('n1');
       const late = await trial.arm('n2', { fenceRead: 0 });
@@ -198,7 +198,7 @@ export function leaseContract(current: () => StoreTrial): void {
       expect((await trial.publish('n1')).outcome).toBe('stored');
     });
 
-    test('refuses when the fence is not the one read, also when it was higher', async () => {
+    test('refuses if the fence differs from the one read, even if it is lower', async () => {
       const trial = current();
       const { record } = await trial.arm('n1');
       await trial.release('n1');
@@ -207,17 +207,17 @@ export function leaseContract(current: () => StoreTrial): void {
       expect((await trial.arm('n2', { fenceRead: record.fence })).armed).toBe(true);
     });
 
-    test('refuses when the lease that the look saw has published since', async () => {
+    test('refuses if the lease that the read returned has published since', async () => {
       const trial = current();
       const seen = (await trial.arm('n1')).record;
       await trial.publish('n1', { fence: seen.fence });
-      // The fence is the one that was read: only the value's fence tells.
+      // The fence is the one that was read. Only the value's fence has changed.
       const late = await trial.arm('n2', { fenceRead: seen.fence, valueFenceRead: seen.valueFence });
       expect(late.armed).toBe(false);
       expect(late.record.valueFence).toBe(seen.fence);
     });
 
-    test('supersedes a lease that ran out, which ends as expired and cannot publish any more', async () => {
+    test('supersedes an expired lease, which ends as expired and can no longer publish', async () => {
       const trial = current();
       const old = await trial.arm('n1', { expiresInMs: SHORT_MS });
       await trial.under.pass(2 * SHORT_MS);
@@ -226,13 +226,13 @@ export function leaseContract(current: () => StoreTrial): void {
       expect((await trial.publish('n1', { fence: old.record.fence })).outcome).toBe('superseded');
     });
 
-    test('supersedes a running lease of the quorum, whose majority says that it is over', async () => {
+    test('supersedes a running lease of the quorum, because the majority has let it go', async () => {
       const trial = current();
       await trial.arm('n1');
       expect(await trial.arm('n2')).toMatchObject({ armed: true, record: { lease: { nonce: 'n2' } } });
     });
 
-    test('never supersedes a running lease given by the store alone, until its time is over', async () => {
+    test('does not supersede a lease given by the store alone until its end', async () => {
       const trial = current();
       await trial.arm('n1', { quorumLost: true, expiresInMs: 10 * SHORT_MS });
       expect(await trial.arm('n2')).toMatchObject({
@@ -243,7 +243,7 @@ export function leaseContract(current: () => StoreTrial): void {
       expect((await trial.arm('n2')).armed).toBe(true);
     });
 
-    test('gives no lease by the store alone while any lease runs', async () => {
+    test('arms no lease by the store alone while any lease runs', async () => {
       const trial = current();
       await trial.arm('n1', { expiresInMs: 10 * SHORT_MS });
       expect((await trial.arm('n2', { quorumLost: true })).armed).toBe(false);
@@ -254,7 +254,7 @@ export function leaseContract(current: () => StoreTrial): void {
       });
     });
 
-    test('tells with an armed lease what else is in the record', async () => {
+    test('returns the rest of the record with an armed lease', async () => {
       const trial = current();
       const fence = await trial.stored('n1');
       const { armed, record } = await trial.arm('n2');
@@ -267,7 +267,7 @@ export function leaseContract(current: () => StoreTrial): void {
       expect(record.rebuild).toBeDefined();
     });
 
-    test('arms over a value and leaves it, for those that may be served meanwhile', async () => {
+    test('arms over a value and keeps the value, which can be served meanwhile', async () => {
       const trial = current();
       await trial.stored('n1');
       const { record } = await trial.arm('n2');
@@ -285,7 +285,7 @@ export function leaseContract(current: () => StoreTrial): void {
   });
 
   describe('extend', () => {
-    test('lets the lease last longer, and never shortens it', async () => {
+    test('prolongs the lease, and never shortens it', async () => {
       const trial = current();
       await trial.arm('n1', { expiresInMs: LONG_MS });
       const longer = await trial.extend('n1', 2 * LONG_MS);
@@ -295,7 +295,7 @@ export function leaseContract(current: () => StoreTrial): void {
       expect((await trial.read()).lease?.expiresInMs).toBeGreaterThan(2 * LONG_MS - 20_000);
     });
 
-    test('revives a lease that has expired and is not superseded', async () => {
+    test('revives an expired lease that is not superseded', async () => {
       const trial = current();
       await trial.arm('n1', { expiresInMs: SHORT_MS });
       await trial.under.pass(2 * SHORT_MS);
@@ -303,7 +303,7 @@ export function leaseContract(current: () => StoreTrial): void {
       expect((await trial.publish('n1')).outcome).toBe('stored');
     });
 
-    test('sets and clears the mark of the store alone', async () => {
+    test('sets and clears quorumLost', async () => {
       const trial = current();
       await trial.arm('n1');
       await trial.extend('n1', LONG_MS, true);
@@ -314,7 +314,7 @@ export function leaseContract(current: () => StoreTrial): void {
       expect((await trial.arm('n2')).armed).toBe(true);
     });
 
-    test('is lost for a nonce that is not armed: never, superseded, released, voided', async () => {
+    test('fails for a nonce that is not armed: unknown, superseded, released or voided', async () => {
       const trial = current();
       const lost = { extended: false };
       expect(await trial.extend('n1', LONG_MS)).toEqual(lost);
@@ -329,7 +329,7 @@ export function leaseContract(current: () => StoreTrial): void {
       expect(await trial.extend('n3', LONG_MS)).toEqual(lost);
     });
 
-    test('touches neither fence nor owner, and sends no wake', async () => {
+    test('changes neither fence nor owner, and sends no wake', async () => {
       const trial = current();
       const { record } = await trial.arm('n1');
       await trial.store.adopt(trial.id, 'n1');

@@ -2,15 +2,15 @@ import { describe, expect, test } from 'vitest';
 import type { Payload } from '../../src/coordination/words/outcome.js';
 import { ABSENT, LONG_MS, SHORT_MS, type StoreTrial, textOf, textValue } from '../support/store-trial.js';
 
-/** What a read moves, and what it leaves where it is. */
+/** What a read returns, and what it leaves out. */
 export function readingContract(current: () => StoreTrial): void {
   describe('read', () => {
-    test('leaves out a payload that the caller has, and no other', async () => {
+    test('leaves out a payload that the caller already has, and no other', async () => {
       const trial = current();
       const read = (known: { fence: number; payload: Payload }) => trial.store.read(trial.id, { known });
       for (const payload of [textValue('first'), textValue(''), ABSENT]) {
         const fence = await trial.stored('n', { payload, tags: ['a'], staleMs: LONG_MS });
-        // What comes back is the very payload that was given: the store did not look into it.
+        // The store returns the given payload itself, without a comparison.
         const own = textValue('the one that the caller has');
         const kept = await read({ fence, payload: own });
         expect(kept.value?.payload).toBe(own);
@@ -23,7 +23,7 @@ export function readingContract(current: () => StoreTrial): void {
       }
     });
 
-    test('of a known value still says that it is stale, or over', async () => {
+    test('reports that a known value is stale or gone', async () => {
       const trial = current();
       const fence = await trial.stored('n', { staleMs: LONG_MS });
       const known = { fence, payload: textValue('a value') };
@@ -33,7 +33,7 @@ export function readingContract(current: () => StoreTrial): void {
       expect((await trial.store.read(trial.id, { known })).value).toBeUndefined();
     });
 
-    test('shows nothing of a value that is over, and the record stays', async () => {
+    test('does not return an expired value, and keeps the record', async () => {
       const trial = current();
       const fence = await trial.stored('n', { ttlMs: SHORT_MS });
       await trial.under.pass(2 * SHORT_MS);
@@ -47,7 +47,7 @@ export function readingContract(current: () => StoreTrial): void {
       expect(await trial.publishWithClock('n')).toEqual({ outcome: 'duplicate', fence: 0, clock: '' });
     });
 
-    test('says when it is sent, once', async () => {
+    test('calls `sent` once', async () => {
       const trial = current();
       let sent = 0;
       await trial.store.read(trial.id, {

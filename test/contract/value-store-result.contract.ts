@@ -2,10 +2,10 @@ import { describe, expect, test } from 'vitest';
 import { freshNonce } from '../support/fresh-nonce.js';
 import { ABSENT, LONG_MS, SHORT_MS, type StoreTrial, textOf, textValue } from '../support/store-trial.js';
 
-/** What becomes of a rebuild: published, or given back. */
+/** Publishing and releasing. */
 export function resultContract(current: () => StoreTrial): void {
   describe('publish', () => {
-    test('stores under the lease, ends it, and sends one wake with its fence', async () => {
+    test('stores the value, ends the lease, and sends one wake with its fence', async () => {
       const trial = current();
       const { fence } = (await trial.arm('n1')).record;
       expect(await trial.publish('n1', { fence })).toEqual({ outcome: 'stored', fence });
@@ -16,7 +16,7 @@ export function resultContract(current: () => StoreTrial): void {
       expect(await trial.wakes()).toEqual([{ kind: 'published', fence }]);
     });
 
-    test('compares all of a nonce, the identity behind its dot too', async () => {
+    test('compares the whole nonce, including the identity after the dot', async () => {
       const trial = current();
       const nonce = freshNonce();
       const { fence } = (await trial.arm(nonce)).record;
@@ -38,7 +38,7 @@ export function resultContract(current: () => StoreTrial): void {
       expect(await trial.invalidate()).toMatchObject({ voidedNonce: nonce });
     });
 
-    test('learns how long the key is rebuilt, as the mean and the deviation of all rebuilds so far', async () => {
+    test('learns the rebuild time of the key, as mean and deviation of its rebuilds', async () => {
       const trial = current();
       expect((await trial.read()).rebuild).toBeUndefined();
       let expected: { meanMs: number; deviationMs: number } | undefined;
@@ -47,7 +47,7 @@ export function resultContract(current: () => StoreTrial): void {
         await trial.under.pass(ms);
         await trial.publish(`n${at}`);
         const { rebuild } = await trial.read();
-        // What the last rebuild took is known through the mean; the deviation must follow from the same.
+        // The mean shows how long the last rebuild took. The deviation must follow from the same time.
         const meanMs = rebuild?.meanMs ?? 0;
         const tookMs = expected === undefined ? meanMs : expected.meanMs + (meanMs - expected.meanMs) * 8;
         // Timers may fire a part of a millisecond early by another clock.
@@ -63,7 +63,7 @@ export function resultContract(current: () => StoreTrial): void {
       expect((await trial.read()).rebuild?.meanMs).toBeCloseTo(expected?.meanMs ?? 0, 1);
     });
 
-    test('can be read at the latest when its wake is heard', async () => {
+    test('can be read at the latest when its wake arrives', async () => {
       const trial = current();
       await trial.arm('n1');
       const seen = new Promise((resolve) => {
@@ -78,7 +78,7 @@ export function resultContract(current: () => StoreTrial): void {
       expect(await seen).toBe('a value');
     });
 
-    test('keeps bytes as they are, and tells an empty value from an absent one', async () => {
+    test('keeps bytes unchanged, and distinguishes an empty value from an absent one', async () => {
       const trial = current();
       const bytes = Uint8Array.from({ length: 512 }, (_, at) => at % 256);
       await trial.stored('n1', { payload: { kind: 'value', bytes } });
@@ -92,14 +92,14 @@ export function resultContract(current: () => StoreTrial): void {
       expect((await trial.read()).value?.payload.kind).toBe('value');
     });
 
-    test('stores a window on larger memory as just the window', async () => {
+    test('stores only the bytes of a view on a larger buffer', async () => {
       const trial = current();
       const bytes = new TextEncoder().encode('xxcutxx').subarray(2, 5);
       await trial.stored('n1', { payload: { kind: 'value', bytes } });
       expect(textOf(await trial.read())).toBe('cut');
     });
 
-    test('stores a value of a mebibyte', async () => {
+    test('stores a value of 1 MiB', async () => {
       const trial = current();
       const bytes = new Uint8Array(1_048_576).fill(0xff);
       await trial.stored('n1', { payload: { kind: 'value', bytes } });
@@ -107,7 +107,7 @@ export function resultContract(current: () => StoreTrial): void {
       expect(value?.payload.kind === 'value' && Buffer.compare(value.payload.bytes, bytes)).toBe(0);
     });
 
-    test('is a duplicate the second time, and changes nothing and wakes no waiter', async () => {
+    test('is a duplicate the second time, changes nothing and sends no wake', async () => {
       const trial = current();
       const fence = await trial.stored('n1');
       const again = await trial.publish('n1', { fence, payload: textValue('another') });
@@ -116,7 +116,7 @@ export function resultContract(current: () => StoreTrial): void {
       expect(await trial.wakes()).toHaveLength(1);
     });
 
-    test('is a duplicate also when the value is gone or the next lease runs', async () => {
+    test('is a duplicate even if the value is gone or the next lease runs', async () => {
       const trial = current();
       const fence = await trial.stored('n1');
       await trial.arm('n2');
@@ -125,7 +125,7 @@ export function resultContract(current: () => StoreTrial): void {
       expect(await trial.publish('n1', { fence })).toEqual({ outcome: 'duplicate', fence: 0 });
     });
 
-    test('past the time of the lease is stored late, if no other lease was armed since', async () => {
+    test('is stored late after the end of the lease, if no other lease was armed since', async () => {
       const trial = current();
       const { fence } = (await trial.arm('n1', { expiresInMs: SHORT_MS })).record;
       await trial.under.pass(2 * SHORT_MS);
@@ -134,26 +134,26 @@ export function resultContract(current: () => StoreTrial): void {
       expect(await trial.wakes()).toHaveLength(1);
     });
 
-    test('of a superseded lease stores nothing, whatever fence it claims', async () => {
+    test('stores nothing for a superseded lease, whatever fence it names', async () => {
       const trial = current();
       const kept = await trial.stored('n0');
       const { fence } = (await trial.arm('n1')).record;
       const later = (await trial.arm('n2')).record.fence;
       expect(await trial.publish('n1', { fence })).toEqual({ outcome: 'superseded', fence: kept });
-      // A paused holder with a forged fence, equal to the record's or above it: only the nonce counts.
+      // A paused holder with a forged fence, equal to the record's or higher. Only the nonce counts.
       expect((await trial.publish('n1', { fence: later })).outcome).toBe('unknown_lease');
       expect((await trial.publish('n1', { fence: later + 1 })).outcome).toBe('unknown_lease');
       expect(await trial.read()).toMatchObject({ valueFence: kept, lease: { nonce: 'n2' } });
       expect(await trial.wakes()).toHaveLength(1);
     });
 
-    test('with the armed nonce is stored, whatever fence it claims', async () => {
+    test('is stored with the armed nonce, whatever fence it names', async () => {
       const trial = current();
       const { fence } = (await trial.arm('n1')).record;
       expect(await trial.publish('n1', { fence: 1 })).toEqual({ outcome: 'stored', fence });
     });
 
-    test('of a voided lease says invalidated, also when later leases have come and gone', async () => {
+    test('reports `invalidated` for a voided lease, even after later leases', async () => {
       const trial = current();
       const { fence } = (await trial.arm('n1')).record;
       await trial.invalidate();
@@ -164,13 +164,13 @@ export function resultContract(current: () => StoreTrial): void {
       expect(textOf(await trial.read())).toBe('newer');
     });
 
-    test('where there is no record brings nothing back', async () => {
+    test('stores nothing if there is no record', async () => {
       const trial = current();
       expect(await trial.publish('n1', { fence: 7 })).toEqual({ outcome: 'unknown_lease', fence: 0 });
       expect(await trial.read()).toEqual({ fence: 0, valueFence: 0 });
     });
 
-    test('after a release is of an unknown lease', async () => {
+    test('reports `unknown_lease` after a release', async () => {
       const trial = current();
       const { fence } = (await trial.arm('n1')).record;
       await trial.release('n1');
@@ -178,7 +178,7 @@ export function resultContract(current: () => StoreTrial): void {
       expect((await trial.read()).value).toBeUndefined();
     });
 
-    test('refused names the fence of the value that can be served, and 0 once none can', async () => {
+    test('returns the fence of the servable value when it refuses, and 0 if there is none', async () => {
       const trial = current();
       const fence = await trial.stored('n1', { ttlMs: 10 * SHORT_MS });
       expect(await trial.publish('garbage', { fence })).toEqual({ outcome: 'unknown_lease', fence });
@@ -199,7 +199,7 @@ export function resultContract(current: () => StoreTrial): void {
   });
 
   describe('release', () => {
-    test('ends the armed lease as said, once, and wakes', async () => {
+    test('ends the armed lease once, with the given end, and sends a wake', async () => {
       const trial = current();
       const { fence } = (await trial.arm('n1')).record;
       const end = { nonce: 'n1', end: 'session_lost' as const, keepMs: LONG_MS };
@@ -210,14 +210,14 @@ export function resultContract(current: () => StoreTrial): void {
       expect(await trial.wakes()).toEqual([{ kind: 'released', fence }]);
     });
 
-    test('ends a lease whose time is over', async () => {
+    test('ends an expired lease', async () => {
       const trial = current();
       await trial.arm('n1', { expiresInMs: SHORT_MS });
       await trial.under.pass(2 * SHORT_MS);
       expect(await trial.release('n1')).toBe('released');
     });
 
-    test('touches no other lease, no value, and makes no record', async () => {
+    test('changes no other lease and no value, and creates no record', async () => {
       const trial = current();
       expect(await trial.release('n1')).toBe('not_held');
       expect(await trial.read()).toEqual({ fence: 0, valueFence: 0 });
@@ -232,7 +232,7 @@ export function resultContract(current: () => StoreTrial): void {
       expect(await trial.wakes()).toHaveLength(1);
     });
 
-    test('by an owner ends the lease only if it was not handed out again since', async () => {
+    test('with an owner ends the lease only if no later caller has adopted it', async () => {
       const trial = current();
       await trial.arm('n1');
       await trial.store.adopt(trial.id, 'n1');
@@ -249,7 +249,7 @@ export function resultContract(current: () => StoreTrial): void {
       expect(await trial.release('n1')).toBe('released');
     });
 
-    test('with a failure keeps it, with the lease that failed and the back-off asked for', async () => {
+    test('with a failure stores the failure, with its lease and the requested back-off', async () => {
       const trial = current();
       const { fence } = (await trial.arm('n1')).record;
       expect(await trial.fail('n1', { retryAfterMs: LONG_MS })).toBe('released');
@@ -263,7 +263,7 @@ export function resultContract(current: () => StoreTrial): void {
       expect(await trial.wakes()).toEqual([{ kind: 'failed', fence }]);
     });
 
-    test('is remembered with those before it, up to a number and a length in all', async () => {
+    test('is kept in the history of the key, up to a number and a total length', async () => {
       const past = async (trial: StoreTrial) => (await trial.store.explain(trial.id)).past;
       const [short, long] = [current().another(), current().another()];
       for (let at = 0; at < 20; at++) {
@@ -288,7 +288,7 @@ export function resultContract(current: () => StoreTrial): void {
       ['quoted', 'a "holder" {"leaseMs":1,"holder":"other"}'],
       ['escaped', 'back\\slash, \n a line and \u0001'],
       ['empty', ''],
-    ])('is remembered with its holder as it was: %s', async (_how, holder) => {
+    ])('is kept in the history with its holder unchanged: %s', async (_how, holder) => {
       const trial = current();
       await trial.arm('n1', { holder });
       await trial.publish('n1');
@@ -303,14 +303,14 @@ export function resultContract(current: () => StoreTrial): void {
       expect(past[1]?.fence).toBeGreaterThan(0);
     });
 
-    test('with a failure and 0 asked for keeps the failure without a back-off', async () => {
+    test('with a failure and retryAfterMs 0 stores the failure without a back-off', async () => {
       const trial = current();
       await trial.arm('n1');
       await trial.fail('n1', { retryAfterMs: 0 });
       expect((await trial.read()).failure).toMatchObject({ retryAfterMs: 0, count: 1 });
     });
 
-    test('doubles the back-off for each failure in a row, up to its bound', async () => {
+    test('doubles the back-off for each consecutive failure, up to its bound', async () => {
       const trial = current();
       const backoffs: number[] = [];
       for (const nonce of ['n1', 'n2', 'n3', 'n4']) {
@@ -323,7 +323,7 @@ export function resultContract(current: () => StoreTrial): void {
       expect((await trial.read()).failure?.count).toBe(4);
     });
 
-    test('without a failure leaves the failure before as it is', async () => {
+    test('without a failure does not change the previous failure', async () => {
       const trial = current();
       await trial.arm('n1');
       await trial.fail('n1');
@@ -332,7 +332,7 @@ export function resultContract(current: () => StoreTrial): void {
       expect((await trial.read()).failure).toMatchObject({ message: 'n1 failed', count: 1 });
     });
 
-    test('lets the back-off count down to 0 and not below, and keeps the failure', async () => {
+    test('starts a back-off that counts down to 0 and not below, and keeps the failure', async () => {
       const trial = current();
       await trial.arm('n1');
       await trial.fail('n1', { retryAfterMs: SHORT_MS });

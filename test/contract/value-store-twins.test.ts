@@ -12,17 +12,17 @@ import { LONG_MS, type StoreUnderTest } from '../support/store-trial.js';
 const SEQUENCES = 400;
 const SEQUENCES_AT_ONCE = 20;
 const STEPS = 16;
-/** Over before the next step, after a pause; everything else outlasts the test. */
+/** Expires before the next step, after a pause. Everything else outlasts the test. */
 const SHORT_MS = 1;
 const PAUSE_MS = 8;
 
 /**
- * What one store has shown of a key. The twins' clocks differ, so that a fence is compared, and named by a
- * step, as its place in the order of their coming.
+ * What one store has returned for a key. The twins' clocks differ, so fences are compared, and named by steps, by their
+ * place in the order in which they appeared.
  */
 class Seen {
   readonly fences: number[] = [0];
-  readonly looks: KeyRecord[] = [{ fence: 0, valueFence: 0 }];
+  readonly reads: KeyRecord[] = [{ fence: 0, valueFence: 0 }];
 
   placeOf(fence: number): number {
     const place = this.fences.indexOf(fence);
@@ -31,7 +31,7 @@ class Seen {
     return this.fences.push(fence) - 1;
   }
 
-  /** The reply with places for fences, and times in tenths of the long one: the twins are milliseconds apart. */
+  /** Returns the reply with places for fences, and times in tenths of LONG_MS: the twins are milliseconds apart. */
   comparable(reply: unknown, name = ''): unknown {
     if (typeof reply === 'number' && /fence$/i.test(name)) return this.placeOf(reply);
     if (typeof reply === 'number' && /Ms$/.test(name)) return Math.round(reply / (LONG_MS / 10)) + 0;
@@ -43,15 +43,15 @@ class Seen {
   }
 }
 
-/** Most keys keep their lock nodes. */
+/** Most steps use the same lock nodes. */
 const GROUPS = ['one', 'one', 'one', 'other'];
 
 type Step = (store: ValueStore, id: string, seen: Seen) => Promise<unknown>;
 
-/** All draws are made before the step is taken, so that both twins take the very same one. */
+/** All random draws come before the step, so both twins take the same step. */
 const draws: Record<string, (random: SeededRandom, nonce: string, lifeMs: number, keepMs: number) => Step> = {
   arm: (random, nonce, lifeMs, keepMs) => {
-    // Mostly with the last look, sometimes with the one before.
+    // Mostly with the last read, sometimes with the one before.
     const back = random.pick([-1, -1, -1, -2]);
     const quorumLost = random.pick([false, false, true]);
     const silenceMs = random.pick([0, lifeMs]);
@@ -74,7 +74,7 @@ const draws: Record<string, (random: SeededRandom, nonce: string, lifeMs: number
       ...labels,
     };
     return (store, id, seen) => {
-      const { fence: fenceRead, valueFence: valueFenceRead } = seen.looks.at(back) ?? {
+      const { fence: fenceRead, valueFence: valueFenceRead } = seen.reads.at(back) ?? {
         fence: 0,
         valueFence: 0,
       };
@@ -118,7 +118,7 @@ const draws: Record<string, (random: SeededRandom, nonce: string, lifeMs: number
 
 const NAMES = ['arm', 'arm', 'arm', 'arm', 'publish', 'publish', 'publish', ...Object.keys(draws)];
 
-/** Takes one random sequence of steps on both stores, and compares every reply and the record after it. */
+/** Takes one random sequence of steps on both stores. Compares every reply and the record after it. */
 async function compareTwins(seed: number, one: ValueStore, other: ValueStore, id: string): Promise<string[]> {
   const random = new SeededRandom(seed);
   const seenOf = new Map([one, other].map((store) => [store, new Seen()]));
@@ -135,7 +135,7 @@ async function compareTwins(seed: number, one: ValueStore, other: ValueStore, id
       [...seenOf].map(async ([store, seen], twin) => {
         const { record: measured, past } = await store.explain(id);
         const record = await store.read(id);
-        seen.looks.push(record);
+        seen.reads.push(record);
         return {
           reply: seen.comparable(replies[twin]),
           record: seen.comparable(record),
@@ -152,8 +152,8 @@ async function compareTwins(seed: number, one: ValueStore, other: ValueStore, id
 }
 
 /**
- * A step that a busy machine held up for longer than the pause may find something over at one twin that still runs at
- * the other. A real difference is there in each try.
+ * If a busy machine stalls a step for longer than the pause, something may have expired at one twin only. A real
+ * difference shows in every attempt.
  */
 async function compareAgain(seed: number, one: ValueStore, other: ValueStore): Promise<string[]> {
   for (let attempt = 1; ; attempt++) {
@@ -165,7 +165,7 @@ async function compareAgain(seed: number, one: ValueStore, other: ValueStore): P
   }
 }
 
-/** What a reply says in a word, to see that the sequences reach every corner. */
+/** Returns the outcomes in a reply as words, which shows that the sequences reach every outcome. */
 function outcomesIn(reply: unknown): string[] {
   if (typeof reply === 'string') return [reply];
   if (typeof reply !== 'object' || reply === null) return [];

@@ -7,7 +7,7 @@ import { readingContract } from './value-store-reading.contract.js';
 import { resultContract } from './value-store-result.contract.js';
 import { silenceContract } from './value-store-silence.contract.js';
 
-/** What every value store promises, whatever it is made of. */
+/** What every implementation of the value store promises. */
 export function valueStoreContract(start: () => Promise<StoreUnderTest>): void {
   let under: StoreUnderTest;
   let trial: StoreTrial;

@@ -30,7 +30,7 @@ describeWithRedis('the value store on Redis', () => {
   wokenValueContract(startRedisStore);
 });
 
-describeWithRedis('the value store on Redis, whose steps share their calls', () => {
+describeWithRedis('the value store on Redis, with batched calls', () => {
   valueStoreContract(async () => {
     const under = await startRedisStore();
     const foreign = { read: crowdId('read'), arm: crowdId('arm'), publish: crowdId('publish') };

@@ -4,7 +4,7 @@ import { until } from '../support/until.js';
 
 export interface WakeChannelUnderTest {
   readonly channel: WakeChannel;
-  /** Sends a wake as the store of this channel does. */
+  /** Sends a wake as the channel's store does. */
   send(wake: Wake): Promise<void>;
   close(): Promise<void>;
 }
@@ -39,7 +39,7 @@ export function wakeChannelContract(start: () => Promise<WakeChannelUnderTest>):
     expect(under.channel.live).toBe(true);
   });
 
-  test('delivers each wake once to each listener, whole and in the order of sending', async () => {
+  test('delivers each wake once to each listener, complete and in the order of sending', async () => {
     const one = listen();
     const other = listen();
     for (const wake of wakes) await under.send(wake);
@@ -50,7 +50,7 @@ export function wakeChannelContract(start: () => Promise<WakeChannelUnderTest>):
     other.stop();
   });
 
-  test('delivers nothing to a listener that has stopped, and stopping twice is harmless', async () => {
+  test('delivers nothing to a stopped listener, which can stop twice', async () => {
     const stopped = listen();
     const other = listen();
     stopped.stop();

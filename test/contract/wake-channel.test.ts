@@ -72,7 +72,7 @@ describeWithRedis('the wake channel on a Redis that fails', () => {
     sender.disconnect();
   }
 
-  test('is not live before the subscription is confirmed, and says once that it is', async () => {
+  test('is not live before the subscription is confirmed, and reports it once', async () => {
     expect(channel.live).toBe(false);
     await until(() => channel.live);
     await publish('published:1:a');
@@ -80,7 +80,7 @@ describeWithRedis('the wake channel on a Redis that fails', () => {
     expect(events).toEqual(['resubscribed', 'published a']);
   });
 
-  test('is never live where the subscription is refused', async () => {
+  test('is never live if the subscription is refused', async () => {
     const admin = new Redis(server.url);
     await admin.call('ACL', 'SETUSER', 'mute', 'on', '>secret', '~*', '+@all', 'resetchannels');
     const refused: Error[] = [];
@@ -97,7 +97,7 @@ describeWithRedis('the wake channel on a Redis that fails', () => {
     admin.disconnect();
   });
 
-  test('says once that it is lost when the server dies, and once that it is back', async () => {
+  test('reports the loss once when the server dies, and the return once', async () => {
     await until(() => channel.live);
     await server.kill();
     await until(() => !channel.live);
@@ -110,7 +110,7 @@ describeWithRedis('the wake channel on a Redis that fails', () => {
     expect(events).toEqual(['resubscribed', 'disconnected', 'resubscribed', 'released b']);
   });
 
-  test('is lost when the server hangs with its connections open, and comes back with it', async () => {
+  test('is lost when the server hangs with open connections, and returns with it', async () => {
     await until(() => channel.live);
     server.hang();
     await until(() => !channel.live);
@@ -123,7 +123,7 @@ describeWithRedis('the wake channel on a Redis that fails', () => {
     expect(events).toEqual(['resubscribed', 'disconnected', 'resubscribed', 'failed c']);
   });
 
-  test('stays with a server that is only late: near caches wait for its pong, and no wake is missed', async () => {
+  test('keeps its connection to a late server, is not live until its pong, and misses no wake', async () => {
     const patient = new RedisWakeChannel(server.address, {
       ...MUCH_PATIENCE,
       onError: (error) => errors.push(error),
@@ -136,7 +136,7 @@ describeWithRedis('the wake channel on a Redis that fails', () => {
     server.hang();
     const sent = sender.publish(WAKE_CHANNEL, 'published:1:late');
     await until(() => !patient.live);
-    // Its pong is owed since then, and longer than any step on a store should take.
+    // The pong is late by more than any step on a store should take.
     await new Promise((resolve) => setTimeout(resolve, 700));
     server.resume();
     await sent;
@@ -147,7 +147,7 @@ describeWithRedis('the wake channel on a Redis that fails', () => {
     sender.disconnect();
   });
 
-  test('counts a pong from its ping: one that comes late proves little', async () => {
+  test('counts a pong from its ping, so a late one does not make it live', async () => {
     const proxy = await TcpProxy.start(server.port);
     proxy.behave({ delayMs: 800 });
     const far = new RedisWakeChannel(parseStoreUrl(proxy.url), MUCH_PATIENCE);
@@ -169,9 +169,9 @@ describeWithRedis('the wake channel on a Redis that fails', () => {
     expect(errors).toEqual([]);
   });
 
-  test('is not live when its last pong is old, though nothing was heard of a fault', async () => {
+  test('is not live when its last pong is old, even without an error', async () => {
     await until(() => channel.live);
-    // A replica that was stopped and goes on is asked before any of its timers or sockets had a turn.
+    // A replica that was stopped and resumes is asked before any of its timers or sockets had a turn.
     const untilMs = performance.now() + 1_600;
     while (performance.now() < untilMs);
     expect(channel.live).toBe(false);
@@ -180,7 +180,7 @@ describeWithRedis('the wake channel on a Redis that fails', () => {
     expect(events).toEqual(['resubscribed']);
   });
 
-  test('hears of tags from a replica of the release before, which names none', async () => {
+  test('receives tag wakes of a replica of the previous release, which name no tags', async () => {
     const heard: NamespaceWake[] = [];
     channel.listen({
       wake() {},
@@ -205,11 +205,11 @@ describeWithRedis('the wake channel on a Redis that fails', () => {
     ]);
   });
 
-  test('hears once of a value that is told twice, also for replicas of the release before', async () => {
+  test('delivers a value once that was sent twice for replicas of the previous release', async () => {
     await until(() => channel.live);
     await publish('value:published:1:a:value:5:0:0:0:c.1:2:[]new');
     await publish('published:1:a');
-    // A replica of the release before tells it so.
+    // A replica of the previous release sends only this.
     await publish('published:1:a');
     await publish('value:published:2:a:absent:5:0:0:0:c.1:2:[]');
     await publish('published:3:a');
@@ -218,7 +218,7 @@ describeWithRedis('the wake channel on a Redis that fails', () => {
     expect(events).toEqual(['resubscribed', ...new Array(4).fill('published a'), 'released b']);
   });
 
-  test('counts and ignores what is no wake', async () => {
+  test('counts and ignores malformed messages', async () => {
     await until(() => channel.live);
     for (const message of [
       '',
@@ -240,7 +240,7 @@ describeWithRedis('the wake channel on a Redis that fails', () => {
     expect(channel.malformed).toBe(10);
   });
 
-  test('says that it is lost when it is closed, and leaves the server alone after that', async () => {
+  test('reports the loss when it is closed, and keeps no connection to the server', async () => {
     await until(() => channel.live);
     channel.close();
     expect(channel.live).toBe(false);

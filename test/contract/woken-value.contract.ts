@@ -3,7 +3,7 @@ import type { StorePublish } from '../../src/coordination/ports/value-store.js';
 import { WAKE_VALUE_BYTES_MAX } from '../../src/coordination/ports/wake-channel.js';
 import { ABSENT, LONG_MS, StoreTrial, type StoreUnderTest, textValue } from '../support/store-trial.js';
 
-/** What a small value's wake tells, on a store whose wakes carry values. */
+/** What the wake of a small value carries, on a store whose wakes carry values. */
 export function wokenValueContract(start: () => Promise<StoreUnderTest>): void {
   let under: StoreUnderTest;
   let trial: StoreTrial;
@@ -23,7 +23,7 @@ export function wokenValueContract(start: () => Promise<StoreUnderTest>): void {
   };
 
   describe('the wake of a publish', () => {
-    test('tells all of a small value that a read would tell', async () => {
+    test('carries all of a small value that a read returns', async () => {
       const bytes = Uint8Array.from({ length: 512 }, (_, at) => at % 256);
       const tags = ['a:b', 'ü"\\', '\n'];
       const [value, ...others] = await woken({
@@ -41,11 +41,11 @@ export function wokenValueContract(start: () => Promise<StoreUnderTest>): void {
     test.each([
       ['absent', ABSENT],
       ['empty', textValue('')],
-    ])('tells an %s value from others', async (_what, payload) => {
+    ])('distinguishes an %s value from others', async (_what, payload) => {
       expect((await woken({ payload }))[0]?.payload).toEqual(payload);
     });
 
-    test('tells no value that is too large with its tags, and comes once nevertheless', async () => {
+    test('carries no value that is too large with its tags, and still arrives once', async () => {
       const tags = ['t'];
       const bytesMax = WAKE_VALUE_BYTES_MAX - JSON.stringify(tags).length;
       const ofBytes = (bytes: number) => ({ tags, payload: textValue('x'.repeat(bytes)) });
@@ -54,7 +54,7 @@ export function wokenValueContract(start: () => Promise<StoreUnderTest>): void {
       expect(await woken(ofBytes(bytesMax + 1))).toEqual([undefined]);
     });
 
-    test('is its own: another key, or a later lease of the key, has another one', async () => {
+    test('is a separate one for another key or a later lease of the key', async () => {
       expect(await woken()).toHaveLength(1);
       await trial.arm('n2');
       await trial.publish('n2', { payload: textValue('second') });

@@ -11,20 +11,20 @@ import { fact, head, row, title } from './show.js';
 
 const CALLERS = 1_000;
 const REBUILD_MS = 250;
-/** Short, so that the demo is; both ways to lose a holder get the same. */
+/** Short, to keep the demo short. It is the same for Redlock and for Dibs. */
 const LEASE_MS = 3_000;
 /** The holder is killed this long after its lease came. */
 const KILLED_AFTER_MS = 300;
 
 const WARM_UP_ROUNDS = 3;
-const REDLOCK = 'Redlock, look again every 100 ms';
+const REDLOCK = 'Redlock, polled every 100 ms';
 
-/** Every caller at once, each through its own turn of `ask`. */
+/** Runs `ask` for every caller at once. */
 function all(ask: (index: number) => Promise<Answered>): Promise<Answered[]> {
   return Promise.all(Array.from({ length: CALLERS }, (_, index) => ask(index)));
 }
 
-/** A holder takes the key, is killed in its rebuild, and all others wait. */
+/** Shows callers that wait for a holder which is killed during its rebuild. */
 async function killed(
   name: string,
   holding: Promise<HolderProcess>,
@@ -36,11 +36,11 @@ async function killed(
   await sleep(KILLED_AFTER_MS);
   await holder.kill();
   const answers = await asked;
-  // The holder's own call of the origin never came back.
+  // The holder's own call of the origin never returned.
   row(name, 1 + origin.calls, 2, answers);
 }
 
-/** Stampedes that are not shown, so that no row pays for code that runs for the first time; then the row. */
+/** Shows one stampede, after some that are not shown, so no row measures code that runs for the first time. */
 async function stampede(
   name: string,
   ask: (index: number, key: string, origin: Origin) => Promise<Answered>,
@@ -114,7 +114,7 @@ async function showEmbedded(): Promise<void> {
   const asker = new SessionAsker(replica.target);
   try {
     await caller.connect();
-    fact('fleet', 'there is no redis-server here: one replica that keeps everything in its memory');
+    fact('fleet', 'no redis-server found: one replica that keeps everything in memory');
     fact(
       'load',
       `${CALLERS.toLocaleString('en')} callers at once, one expired key, a rebuild of ${REBUILD_MS} ms`,

@@ -3,11 +3,11 @@ import { Redis } from 'ioredis';
 import Redlock from 'redlock';
 import type { Answered, Origin } from '../support/stampede.js';
 
-/** How long the usual recipe sleeps before it looks again. */
+/** How long the usual recipe sleeps before it reads again. */
 const SLEEP_MS = 100;
 const TTL_MS = 60_000;
 
-/** What services do without Dibs: a cache in Redis, unprotected or behind a Redlock. */
+/** What services do without Dibs: a cache in Redis, without protection or with Redlock. */
 export class Recipe {
   readonly #cache: Redis;
   readonly #nodes: Redis[];
@@ -23,14 +23,14 @@ export class Recipe {
     this.#redlock = new Redlock(this.#nodes, { retryCount: 0 });
   }
 
-  /** Look; if it is not there, rebuild it. */
+  /** Reads the value, and rebuilds it on a miss. */
   async unprotected(key: string, origin: Origin): Promise<Answered> {
     const startedAtMs = performance.now();
     const text = (await this.#cache.get(key)) ?? (await this.#rebuild(key, origin));
     return answered(key, text, startedAtMs);
   }
 
-  /** Look; if it is not there, rebuild it under a Redlock, or sleep and look again. */
+  /** Reads the value. On a miss, rebuilds it under a Redlock, or sleeps and reads again. */
   async redlocked(key: string, origin: Origin): Promise<Answered> {
     const startedAtMs = performance.now();
     for (;;) {
@@ -41,9 +41,9 @@ export class Recipe {
         await sleep(SLEEP_MS);
         continue;
       }
-      // Another one may have rebuilt it between our look and our lock.
+      // Another caller may have rebuilt it between our read and our lock.
       const text = (await this.#cache.get(key)) ?? (await this.#rebuild(key, origin));
-      await lock.release().catch(() => {}); // It has expired: the next one has it.
+      await lock.release().catch(() => {}); // It has expired, and another caller may have it.
       return answered(key, text, startedAtMs);
     }
   }

@@ -1,5 +1,5 @@
-// `node redlock-holder.mjs KEY LEASE_MS URL…` takes the lock of a key as the usual recipe does, says so on
-// one line, and then rebuilds forever, to be killed.
+// `node redlock-holder.mjs KEY LEASE_MS URL…` takes the lock of a key as the usual recipe does, prints one line, and
+// rebuilds until it is killed.
 import { Redis } from 'ioredis';
 import Redlock from 'redlock';
 

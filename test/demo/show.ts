@@ -24,7 +24,7 @@ export function head(text: string): void {
   console.log(`\n  ${bold(text.padEnd(NAME_WIDTH))}${dim(columns.join(''))}`);
 }
 
-/** One way to serve the stampede. `calls` is good when it is what it has to be, at least. */
+/** Prints the row of one way to serve the stampede. `calls` is green if it is the possible minimum. */
 export function row(name: string, calls: number, callsMin: number, answers: readonly Answered[]): void {
   const took = answers.map(({ tookMs }) => tookMs);
   const callsText = calls.toLocaleString('en').padStart(NUMBER_WIDTH);

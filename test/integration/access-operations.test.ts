@@ -23,16 +23,16 @@ afterEach(() => trial.closeAll());
 describe('the pages', () => {
   const basic = (password: string) => `Basic ${Buffer.from(`me:${password}`).toString('base64')}`;
 
-  it('are for identities that may explain everything, and probes for all', async () => {
+  it('are open to identities that may explain everything, and probes to all callers', async () => {
     const url = trial.httpsUrl;
     const trusting = { tls: { ca: trial.authority.ca } };
     for (const path of ['/healthz', '/startupz', '/readyz']) {
       expect((await httpsGet(`${url}${path}`, trusting)).status).toBe(200);
     }
     for (const path of ['/metrics', '/', '/console/events']) {
-      const nobody = await httpsGet(`${url}${path}`, trusting);
-      expect(nobody.status).toBe(401);
-      expect(nobody.headers['www-authenticate']).toMatch(/^Basic /);
+      const anonymous = await httpsGet(`${url}${path}`, trusting);
+      expect(anonymous.status).toBe(401);
+      expect(anonymous.headers['www-authenticate']).toMatch(/^Basic /);
       expect((await httpsGet(`${url}${path}`, { ...trusting, token: 'wrong' })).status).toBe(401);
       expect((await httpsGet(`${url}${path}`, { ...trusting, token: 'checkout' })).status).toBe(403);
     }
@@ -44,7 +44,7 @@ describe('the pages', () => {
   });
 });
 
-it('denials and invalidations are in the log, each in a line, and no key is', async () => {
+it('the log has a line for each denial and each invalidation, without keys', async () => {
   const keys = ['alice@example.com'];
   await trial.by('checkout').invalidate({ namespace, keys, tags: ['t1', 't2'], mode: 2 });
   await expect(trial.by('only-read').invalidate({ namespace, keys })).rejects.toMatchObject(denied);
@@ -66,7 +66,7 @@ it('denials and invalidations are in the log, each in a line, and no key is', as
   expect(log).not.toMatch('alice@example.com');
 });
 
-it('the TypeScript client shows its token over TLS, and is told when it is wrong', async () => {
+it('the TypeScript client sends its token over TLS, and a wrong one is an error', async () => {
   const own = trial.authority.issue();
   const other = await Replica.start({
     ...{ DIBS_AUTH_FILE: trial.authFile, DIBS_TLS_CERT: own.cert, DIBS_TLS_KEY: own.key },
@@ -90,10 +90,10 @@ it('the TypeScript client shows its token over TLS, and is told when it is wrong
   }
 });
 
-describe('a change of the file', () => {
+describe('a change of the auth file', () => {
   const read = (key: string) => ({ namespace, key, intent: 2, waitMs: 0 });
 
-  it('takes a token away from a session that is open, at once and for good', async () => {
+  it('revokes a token of an open session, at once and for good', async () => {
     const [old, fresh] = [
       await trial.session('checkout-old', { watchedNamespaces: [namespace] }),
       await trial.session('checkout'),
@@ -106,12 +106,12 @@ describe('a change of the file', () => {
     const replicaReads = trial.replica.log.length;
     writeFileSync(trial.authFile, AUTH_FILE.replace(`${sha256('checkout-old')}, `, ''));
     await until(async () => (await codeOf(old)) === status.UNAUTHENTICATED);
-    // The line comes on another way than the reply.
+    // The line and the reply arrive in either order.
     await until(() => trial.replica.log.slice(replicaReads).includes(RELOADED.identities));
     expect(await codeOf(fresh)).toBe(status.OK);
     await until(() => old.events.some(({ event }) => event?.$case === 'draining'));
     await expect(trial.by('checkout-old').getOrLock(read('any'))).rejects.toMatchObject(unauthenticated);
-    // Nor does it hear any more of what changes.
+    // The session does not get events of changes any more, either.
     const heard = old.events.length;
     const listening = await trial.session('only-read', { watchedNamespaces: [namespace] });
     await trial.by('checkout').invalidate({ namespace, keys: ['unheard'] });
@@ -119,7 +119,7 @@ describe('a change of the file', () => {
     expect(old.events).toHaveLength(heard);
   });
 
-  it('moves a client to its new token, with no failed call and no lost lease', async () => {
+  it('moves a client to its new token without a failed call or a lost lease', async () => {
     writeFileSync(trial.authFile, AUTH_FILE);
     trial.replica.signal('SIGHUP');
     await until(() =>
@@ -168,7 +168,7 @@ describe('a change of the file', () => {
     trial.replica.signal('SIGHUP');
   });
 
-  it('with a fault is refused with a line in the log, and everything stays', async () => {
+  it('with a fault is refused with a log line, and the old permissions stay', async () => {
     writeFileSync(trial.authFile, 'identities: { checkout: { tokens: [secret] } }');
     trial.replica.signal('SIGHUP');
     const said = ['identities.checkout.tokens.0: is not sha256:', RELOADED.identitiesKept];

@@ -22,7 +22,7 @@ beforeAll(async () => {
 afterAll(() => trial.stop());
 afterEach(() => trial.closeAll());
 
-describe('who calls', () => {
+describe('a caller', () => {
   it.each([undefined, 'wrong', 'checkout2', 'CHECKOUT'])('has no identity by the token %s', async (token) => {
     await expect(trial.by(token).getOrLock(read)).rejects.toMatchObject(unauthenticated);
     const many = async () => {
@@ -36,18 +36,18 @@ describe('who calls', () => {
     opening.drop();
   });
 
-  it('is known by either of its tokens', async () => {
+  it('is recognised by either of its tokens', async () => {
     for (const token of ['checkout', 'checkout-old'])
       expect(await trial.by(token).getOrLock(read)).toBeDefined();
   });
 
-  it('is told before anything else, and not by what it asks', async () => {
+  it('is refused for its token before its request is read', async () => {
     await expect(trial.by('wrong').getOrLock({ namespace: 'no such name!' })).rejects.toMatchObject(
       unauthenticated,
     );
   });
 
-  it('is known by its certificate, whatever its common name', async () => {
+  it('is recognised by its certificate, whatever its common name', async () => {
     const reached = async (names: string, subject?: string) => {
       const issued = trial.authority.issue({ names, ...(subject === undefined ? {} : { subject }) });
       const tls = { ca: trial.authority.ca, ...issued };
@@ -59,7 +59,7 @@ describe('who calls', () => {
     await expect(stranger).rejects.toMatchObject(unauthenticated);
   });
 
-  it('is asked by reflection, and not by health', async () => {
+  it('needs a token for reflection, and none for health', async () => {
     const call = (shownBy: ShownBy, path: string) =>
       new Promise<number>((resolve) => {
         const client = trial.closed(new Client(trial.socket, ...channelOf(shownBy)));
@@ -88,7 +88,7 @@ describe('who calls', () => {
   });
 });
 
-describe('what it may do', () => {
+describe('a permission', () => {
   const first = async (answers: AsyncIterable<unknown>) => {
     for await (const answer of answers) return answer;
     return undefined;
@@ -119,14 +119,14 @@ describe('what it may do', () => {
     ['Explain', 'explain', (it) => it.explain({ namespace, key: 'k' })],
   ];
 
-  it.each(calls)('%s needs %s, and nothing else', async (_call, permission, call) => {
+  it.each(calls)('is needed for %s: %s, and no other', async (_call, permission, call) => {
     await call(trial.by(`only-${permission}`));
     const refused = call(trial.by(`not-${permission}`));
     const text = `identity not-${permission} lacks the permission ${permission} in namespace shop`;
     await expect(refused).rejects.toMatchObject({ ...denied, details: text });
   });
 
-  it.each(calls.slice(5))('%s on a session needs %s too', async (name, permission) => {
+  it.each(calls.slice(5))('is needed for %s on a session too: %s', async (name, permission) => {
     const $case = name.toLowerCase() as 'release';
     const value = { namespace, key: 'k', keys: ['k'], tags: [], token: 't', ttlMs: 1, mode: 0, all: false };
     const payload = { $case: 'absent', value: true };
@@ -138,7 +138,7 @@ describe('what it may do', () => {
     expect(reply).toMatchObject({ $case: 'error', value: denied });
   });
 
-  it('in one namespace says nothing of another, nor whether a key is there', async () => {
+  it('applies to one namespace only, and a refusal does not show whether a key exists', async () => {
     const { token } = await trial.by('checkout').lease({ namespace, key: 'there' });
     const payload = { $case: 'absent', value: true } as const;
     await trial.by('checkout').publish({ namespace, key: 'there', token, payload, ttlMs: 60_000 });
@@ -155,7 +155,7 @@ describe('what it may do', () => {
     await expect(trial.by('checkout').getOrLock({ ...read, namespace: '' })).rejects.toMatchObject(denied);
   });
 
-  it('is asked of the namespaces that a session watches', async () => {
+  it('is needed for each namespace that a session watches', async () => {
     const watching = await trial.session('only-read', { watchedNamespaces: [namespace] });
     await trial.by('checkout').invalidate({ namespace, keys: ['watched'] });
     await until(() => watching.events.length > 0);
@@ -177,7 +177,7 @@ it("no identity ends, extends or uses another identity's lease", async () => {
     expect((await trial.by('search').release(it)).outcome).toBe(ReleaseOutcome.RELEASE_OUTCOME_NOT_HELD);
     expect((await trial.by('search').extend(it)).outcome).toBe(ExtendOutcome.EXTEND_OUTCOME_LOST);
   }
-  // Its own, by its other token.
+  // Its own lease, with its other token.
   const own = { namespace, key: 'theirs', token };
   expect((await trial.by('checkout-old').extend(own)).outcome).toBe(ExtendOutcome.EXTEND_OUTCOME_EXTENDED);
   const payload = { $case: 'value', value: Buffer.from('right') } as const;
@@ -194,7 +194,7 @@ it('a session is resumed by its own identity only', async () => {
   expect(stranger.welcome).toMatchObject({ resumed: false });
   expect(stranger.welcome.resumeToken).not.toBe(resumeToken);
   let back = await trial.session('checkout-old', { resumeToken });
-  // Its stream's end may have come after us.
+  // The end of the first stream may arrive after the new one.
   for (; !back.welcome.resumed; back = await trial.session('checkout-old', { resumeToken })) back.drop();
   const reply = await back.replyTo(
     back.ask({ $case: 'extend', value: { namespace, key: 'resumed', token, leaseMs: undefined } }),
@@ -203,7 +203,7 @@ it('a session is resumed by its own identity only', async () => {
 });
 
 describe('bounds', () => {
-  it('of calls let a burst through, refuse one more with when to come back, and no other caller', async () => {
+  it('of calls allow a burst, refuse one more with a time to retry, and refuse no other caller', async () => {
     const hasty = trial.by('hasty');
     const ends = await Promise.allSettled(Array.from({ length: 20 }, () => hasty.getOrLock(read)));
     const refused = ends.flatMap((end) => (end.status === 'rejected' ? [end.reason as ServiceError] : []));
@@ -219,7 +219,7 @@ describe('bounds', () => {
     await hasty.getOrLock(read);
   });
 
-  it('of waiters let as many wait, refuse one more, and no other caller', async () => {
+  it('of waiters allow that many, refuse one more, and refuse no other caller', async () => {
     const { token } = await trial.by('checkout').lease({ namespace, key: 'crowded', leaseMs: 30_000 });
     const crowd = trial.by('crowd');
     const wait = (caller: Caller, key = 'crowded') =>

@@ -15,12 +15,12 @@ import { Fleet } from '../support/fleet.js';
 import { SessionCaller } from '../support/session-caller.js';
 import { waitersOf } from '../support/waiters.js';
 
-/** Long enough that nothing in here can be explained by the end of a lease. */
+/** Too long for any lease to end during these tests. */
 const LEASE_MS = 30_000;
-/** The earliest that a waiter looks by itself; whatever is known before that, it was told. */
+/** The earliest poll of a waiter. What it learns before that came by a wake. */
 const POLL_MS_MIN = 250;
 
-describeWithRedis('what is done on one replica, seen on another', () => {
+describeWithRedis('several replicas', () => {
   let fleet: Fleet;
   let callers: Caller[];
   let [one, two, three]: Caller[] = [];
@@ -36,7 +36,7 @@ describeWithRedis('what is done on one replica, seen on another', () => {
     await fleet?.stop();
   });
 
-  it('keeps a lease that another session extends, and ends it with that one', async () => {
+  it('keep a lease that another session extends, and end it with that session', async () => {
     const key = 'taken over';
     const [first, second] = [
       await SessionCaller.open(fleet.replicas[0]!.target),
@@ -47,7 +47,7 @@ describeWithRedis('what is done on one replica, seen on another', () => {
       second.ask({ $case: 'extend', value: { namespace: '', key, token, leaseMs: LEASE_MS } }),
     );
     expect(extended).toMatchObject({ value: { outcome: ExtendOutcome.EXTEND_OUTCOME_EXTENDED } });
-    // Past its first end: the replica that gave it says nothing false of it, and its session's end ends nothing.
+    // After the first end: the first replica does not report a loss, and the end of its session does not end the lease.
     await sleep(1_300);
     expect(first.events).toEqual([]);
     first.stream.cancel();
@@ -58,7 +58,7 @@ describeWithRedis('what is done on one replica, seen on another', () => {
     expect((await next).outcome?.$case).toBe('lease');
   });
 
-  /** `count` callers who wait for `key` on the given replica, once they really stand there. */
+  /** Starts `count` callers that wait for `key` on a replica, and returns when all of them wait. */
   async function waiting(replica: number, key: string, count: number): Promise<Promise<GetOrLockResponse>[]> {
     const { httpUrl } = fleet.replicas[replica]!;
     const before = await waitersOf(httpUrl);
@@ -67,7 +67,7 @@ describeWithRedis('what is done on one replica, seen on another', () => {
     return calls;
   }
 
-  it('wakes the waiters of every replica with a publish', async () => {
+  it('wake the waiters of all replicas with a publish', async () => {
     const key = 'wake';
     const lease = await one!.lease({ key, leaseMs: LEASE_MS });
     const calls = [
@@ -88,7 +88,7 @@ describeWithRedis('what is done on one replica, seen on another', () => {
     }
   });
 
-  it('tells waiters, and does not leave it to their polls', async () => {
+  it('wake waiters before their polls', async () => {
     // A busy machine is late in most rounds. Without a wake, every round would be late.
     let told = 0;
     for (let round = 1; told < 3; round += 1) {
@@ -107,7 +107,7 @@ describeWithRedis('what is done on one replica, seen on another', () => {
     }
   });
 
-  it('says the same to callers of every replica while a rebuild runs and after it', async () => {
+  it('give the same answers during a rebuild and after it', async () => {
     const key = 'same';
     const lease = await one!.lease({ key, leaseMs: LEASE_MS });
     const busy = await Promise.all(callers.map((caller) => caller.getOrLock({ key, waitMs: 0 })));
@@ -121,7 +121,7 @@ describeWithRedis('what is done on one replica, seen on another', () => {
     expect(hits.map(textOf)).toEqual(['known', 'known', 'known']);
   });
 
-  it('hands the lease to exactly one waiter of the whole fleet on a release', async () => {
+  it('give the lease to exactly one waiter of the whole fleet on a release', async () => {
     const key = 'release';
     const lease = await one!.lease({ key, leaseMs: LEASE_MS });
     const calls = [...(await waiting(1, key, 10)), ...(await waiting(2, key, 10))];
@@ -137,7 +137,7 @@ describeWithRedis('what is done on one replica, seen on another', () => {
     expect(answers.filter((answer) => textOf(answer) === 'second try')).toHaveLength(19);
   });
 
-  it('passes a failure to every waiter, and to each caller that comes while the back-off runs', async () => {
+  it('report a failure to every waiter, and to each caller during the back-off', async () => {
     const key = 'failure';
     const lease = await one!.lease({ key, leaseMs: LEASE_MS });
     const calls = [...(await waiting(1, key, 10)), ...(await waiting(2, key, 10))];
@@ -152,7 +152,7 @@ describeWithRedis('what is done on one replica, seen on another', () => {
     }
   });
 
-  it('voids a running rebuild with an invalidation, and gives a waiter the next lease at once', async () => {
+  it('void a running rebuild with an invalidation, and give a waiter the next lease at once', async () => {
     const key = 'invalidated';
     const before = await one!.lease({ key, leaseMs: LEASE_MS });
     await one!.publishText(key, before.token, 'old');
@@ -162,7 +162,7 @@ describeWithRedis('what is done on one replica, seen on another', () => {
     const [waiter] = (await waiting(1, key, 1)) as [Promise<GetOrLockResponse>];
 
     expect(await three!.invalidate({ keys: [key] })).toEqual({ keysInvalidated: 0, leasesVoided: 1 });
-    // Long before the doomed lease ends, and without its holder's help.
+    // Long before the voided lease ends, and without a call of its holder.
     const next = await waiter;
     if (next.outcome?.$case !== 'lease') throw new Error(`expected a lease: ${JSON.stringify(next)}`);
     expect(next.outcome.value.previous).toBeUndefined();

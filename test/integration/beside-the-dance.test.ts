@@ -12,7 +12,7 @@ import {
 } from '../../src/grpc/generated/dibs/v1/coordinator.js';
 import { Caller } from '../support/caller.js';
 
-// Tags, many keys, and explanations, on one replica inside this process, over a real connection.
+// Tags, GetOrLockMany and Explain, on one replica inside this process, over a real connection.
 
 let app: App;
 let caller: Caller;
@@ -36,7 +36,7 @@ afterAll(async () => {
   await app.stop();
 });
 
-/** The status of a call that has to fail. */
+/** Returns the status of a call that must fail. */
 async function failure(
   call: Promise<unknown>,
 ): Promise<{ code: number; details: string; pushback: unknown }> {
@@ -58,7 +58,7 @@ describe('tags', () => {
   const outcome = async (key: string, namespace = 'tagged') =>
     (await caller.getOrLock({ namespace, key, waitMs: 0, stale: Stale.STALE_ALLOW })).outcome;
 
-  it('invalidate what has them, and nothing else, also in another namespace', async () => {
+  it('invalidate the values that have them, and no others, not even in another namespace', async () => {
     await tagged('both', ['a', 'b']);
     await tagged('other', ['c']);
     await tagged('both', ['a'], 'elsewhere');
@@ -80,7 +80,7 @@ describe('tags', () => {
     });
   });
 
-  it('are bounded, and so is their number', async () => {
+  it('have bounds for their length and number', async () => {
     const publish = (tags: string[]) =>
       caller.publish({ key: 'tags', token: 't', payload: bytes(1), ttlMs: 1, tags });
     const many = (count: number) => Array.from({ length: count }, (_, at) => `tag ${at}`);
@@ -96,15 +96,15 @@ describe('tags', () => {
   });
 });
 
-describe('many keys at once', () => {
-  it('are a thousand, each answered once: hits and leases first, then each wait as it ends', async () => {
+describe('GetOrLockMany', () => {
+  it('answers each of a thousand keys once: hits and leases first, then each wait as it ends', async () => {
     const { token } = await caller.lease({ key: 'many 7' });
     const keys = Array.from({ length: 1_000 }, (_, at) => `many ${at}`);
     const stream = other.getOrLockMany({ keys: [...keys, 'many 3'].slice(0, 1_000), waitMs: 20_000 });
     const order: string[] = [];
     for await (const { key, result } of stream) {
       if (result?.$case === 'response') order.push(`${key} ${result.value.outcome?.$case}`);
-      // All that was known at once has come: now the wait ends.
+      // All immediate answers have come. Now the wait ends.
       if (order.length === 999) await caller.publishText('many 7', token, 'late');
     }
     expect(order).toHaveLength(1_000);
@@ -113,7 +113,7 @@ describe('many keys at once', () => {
     expect(order.filter((line) => line.endsWith(' lease'))).toHaveLength(999);
   });
 
-  it('are no more than a thousand, and at least one', async () => {
+  it('accepts 1 to 1,000 keys', async () => {
     const ended = async (keys: string[]) => {
       for await (const _answer of other.getOrLockMany({ keys })) expect.unreachable();
     };
@@ -126,7 +126,7 @@ describe('many keys at once', () => {
   });
 });
 
-it('explains a key', async () => {
+it('Explain shows lease, waiters and past leases of a key', async () => {
   const { fence } = await caller.lease({ key: 'explained', holder: 'pod-1' });
   const waiting = other.getOrLock({ key: 'explained', waitMs: 10_000 });
   await expect.poll(async () => (await caller.explain({ key: 'explained' })).waiters).toBe(1);

@@ -9,8 +9,8 @@ import { findGoProgram } from '../../.ci/go-programs.mjs';
 import { ownAddress } from '../support/real-jaeger.js';
 import { RealRegistry } from '../support/real-registry.js';
 
-// The step of the release that publishes the charts, with Helm's own program and a real registry: what users install from there
-// is what stands here.
+// The release step that publishes the charts, with Helm's own program and a real registry. Users must get from there
+// what the repository has.
 
 const run = promisify(execFile);
 const STEP = 'package the charts, and push them';
@@ -66,24 +66,27 @@ describe.skipIf(found === undefined)('the charts of a release', () => {
     return (await run('sh', ['-ec', text], { env, maxBuffer: 10_000_000 })).stdout;
   };
 
-  it.each(['one-node', 'fleet', 'own-redis'])('install what stands here, with %s', async (values) => {
-    const options = `--namespace dibs --values deploy/helm/dibs/examples/${values}.yaml`;
-    const here = await shell(`helm template dibs deploy/helm/dibs ${options}`);
-    const there = await shell(
-      `helm template dibs ${charts}/dibs --version ${version} --plain-http ${options}`,
-    );
-    expect(there).toContain('kind: Deployment');
-    expect(there).toBe(here);
-  });
+  it.each(['one-node', 'fleet', 'own-redis'])(
+    'install the same as the repository, with %s',
+    async (values) => {
+      const options = `--namespace dibs --values deploy/helm/dibs/examples/${values}.yaml`;
+      const here = await shell(`helm template dibs deploy/helm/dibs ${options}`);
+      const there = await shell(
+        `helm template dibs ${charts}/dibs --version ${version} --plain-http ${options}`,
+      );
+      expect(there).toContain('kind: Deployment');
+      expect(there).toBe(here);
+    },
+  );
 
-  it('have the library for sidecars', async () => {
+  it('include the library chart for sidecars', async () => {
     const shown = parse(
       await shell(`helm show chart ${charts}/dibs-sidecar --version ${version} --plain-http`),
     );
     expect(shown).toMatchObject({ name: 'dibs-sidecar', type: 'library', version });
   });
 
-  it('have no other version', async () => {
+  it('exist in no other version', async () => {
     const other = shell(`helm show chart ${charts}/dibs --version 999.0.0 --plain-http`);
     await expect(other).rejects.toThrow('999.0.0');
   });

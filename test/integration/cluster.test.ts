@@ -36,8 +36,8 @@ describeWithRedis('three replicas with a Redis Cluster as value store', () => {
     }
   });
 
-  it('make one origin call a key for 100 keys at once, on all masters', async () => {
-    // A machine so busy that its store misses its time-outs degrades, and rebuilds more: then once again.
+  it('make one origin call per key for 100 keys at once, on all masters', async () => {
+    // On a machine too busy for the store's timeouts, the fleet degrades and rebuilds more. Then the test tries again.
     for (let round = 1; ; round += 1) {
       const keys = Array.from({ length: 100 }, (_, index) => `many ${round} ${index}`);
       await expire(callers[0] as Caller, keys);
@@ -49,7 +49,7 @@ describeWithRedis('three replicas with a Redis Cluster as value store', () => {
     }
   });
 
-  it('invalidate by tag what lies on any of them, on every replica', async () => {
+  it('invalidate by tag on every master and for every replica', async () => {
     const [one, two, three] = callers as [Caller, Caller, Caller];
     const keys = Array.from({ length: 30 }, (_, index) => `tagged ${index}`);
     for (const [at, key] of keys.entries()) {

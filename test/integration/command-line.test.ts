@@ -6,7 +6,7 @@ import { Caller } from '../support/caller.js';
 import { Replica } from '../support/replica.js';
 import { waitersOf } from '../support/waiters.js';
 
-// The command `dibs` as a person on call runs it: a process of its own beside a real replica.
+// The command `dibs` as people on call run it: its own process and a real replica.
 
 let replica: Replica;
 let caller: Caller;
@@ -39,7 +39,7 @@ async function publish(key: string, tags: string[] = []): Promise<void> {
 const hasValue = async (key: string) =>
   /^value +5 bytes/m.test((await dibs('explain', '-n', 'prices', key)).stdout);
 
-it('explains a key that is rebuilt while others wait', async () => {
+it('explain shows a key that is rebuilt while others wait', async () => {
   await caller.lease({ key: 'slow', holder: 'web-3/17', leaseMs: 30_000 });
   const waiting = [0, 1, 2].map(() => caller.getOrLock({ key: 'slow', waitMs: 20_000 }));
   await expect.poll(() => waitersOf(replica.httpUrl)).toBe(3);
@@ -65,7 +65,7 @@ it('explains a key that is rebuilt while others wait', async () => {
   );
 });
 
-it('invalidates by key, and says what had a value and what was voided', async () => {
+it('invalidate by key reports what had a value and what was voided', async () => {
   await publish('kept');
   await publish('dropped');
   await caller.lease({ key: 'rebuilt', namespace: 'prices' });
@@ -78,14 +78,14 @@ it('invalidates by key, and says what had a value and what was voided', async ()
   expect(await hasValue('kept')).toBe(true);
 });
 
-it('marks stale', async () => {
+it('invalidate --mark-stale marks a value stale', async () => {
   await publish('marked');
   const { stdout } = await dibs('invalidate', '-n', 'prices', '--mark-stale', 'marked');
   expect(stdout).toContain('1 of 1 key had a value, now stale; no running rebuild voided');
   expect((await dibs('explain', '-n', 'prices', 'marked')).stdout).toMatch(/^value +5 bytes; stale/m);
 });
 
-it('invalidates by tag', async () => {
+it('invalidate --tag drops the values with the tag', async () => {
   await publish('tagged', ['blue', 'red']);
   await publish('also tagged', ['green']);
   const { stdout } = await dibs('invalidate', '-n', 'prices', '--tag', 'red', '--tag', 'yellow');
@@ -94,7 +94,7 @@ it('invalidates by tag', async () => {
   expect(await hasValue('also tagged')).toBe(true);
 });
 
-it('invalidates a whole namespace only with a confirmation', async () => {
+it('invalidate --all drops a whole namespace, with a confirmation only', async () => {
   await publish('all');
   const asked = await dibs('invalidate', '-n', 'prices', '--all');
   expect(asked).toMatchObject({ code: 2, stdout: '' });
@@ -105,13 +105,13 @@ it('invalidates a whole namespace only with a confirmation', async () => {
   expect(await hasValue('all')).toBe(false);
 });
 
-it('passes on why the service refuses, in one line', async () => {
+it('a refusal of the service is one line with its reason', async () => {
   const { code, stderr } = await dibs('explain', '-n', 'not a name', 'k');
   expect(code).toBe(1);
   expect(stderr).toMatch(/^dibs: \S+ refused: namespace: [^\n]*\n$/);
 });
 
-it('shows once what replicas do, where its output is no terminal', async () => {
+it('top prints its table once if its output is not a terminal', async () => {
   let calling = true;
   const calls = (async () => {
     while (calling) await caller.getOrLock({ key: 'top', waitMs: 0 });
@@ -128,13 +128,13 @@ it('shows once what replicas do, where its output is no terminal', async () => {
   expect(stdout).toMatch(/^busy: wait_ended /m);
 });
 
-it('ends with 1 where nothing listens', async () => {
+it('top ends with code 1 if nothing listens', async () => {
   const { code, stderr } = await dibs('top', '--http', 'http://127.0.0.1:2');
   expect(code).toBe(1);
   expect(stderr).toBe('dibs: 127.0.0.1:2: connection refused; check --http\n');
 });
 
-it('is what `npx dibs` runs here, without a registry', async () => {
+it('`npx dibs` runs it here, without a registry', async () => {
   const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
   const { stdout } = await promisify(execFile)('npx', ['--offline', 'dibs', '--version']);
   expect(stdout.trim()).toBe(version);

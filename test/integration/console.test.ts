@@ -11,7 +11,7 @@ import { until } from '../support/until.js';
 
 const TRACE_URL = 'https://traces.example.com/trace/{trace_id}?uiFind={span_id}';
 const MARKUP = '<img src=x onerror=alert(1)>';
-/** An update a second, and the time that a busy machine takes for it. */
+/** The page updates every second, and a busy machine takes longer. */
 const SHOWN_WITHIN_MS = 8_000;
 const LOOKS = [
   { scheme: 'light', width: 1280 },
@@ -22,7 +22,7 @@ const LOOKS = [
 
 const shown = (holds: () => Promise<boolean>) => until(holds, SHOWN_WITHIN_MS);
 
-/** Callers that wait for a key until what they wait for comes. */
+/** Starts `size` callers that wait for a key. Resolves to their answers. */
 function crowd(caller: Caller, key: string, size: number): Promise<unknown> {
   return Promise.all(Array.from({ length: size }, () => caller.getOrLock({ key, waitMs: 25_000 })));
 }
@@ -52,7 +52,7 @@ describeWithChromium('the console', () => {
 
     const open = (look = {}) => ConsolePage.open(browser, fleet.replicas[0]?.httpUrl ?? '', look);
 
-    it('shows a stampede while it lasts, and what became of its waits', async () => {
+    it('shows a stampede while it lasts, and how its waits ended', async () => {
       const console = await open();
       const { token } = await here.lease({ key: MARKUP, holder: 'builder 7', leaseMs: 20_000 });
       const waiting = crowd(here, MARKUP, 150);
@@ -99,7 +99,7 @@ describeWithChromium('the console', () => {
       await console.close();
     });
 
-    it('says who waits here for what another replica leased', async () => {
+    it('shows callers that wait here for a lease of another replica', async () => {
       const console = await open();
       const { token } = await there.lease({ key: 'leased there', leaseMs: 20_000 });
       const waiting = crowd(here, 'leased there', 12);
@@ -114,7 +114,7 @@ describeWithChromium('the console', () => {
       await console.close();
     });
 
-    it('leads from a lease to the trace of its rebuild, if that is recorded', async () => {
+    it('links a lease to the trace of its rebuild, if it is recorded', async () => {
       const console = await open();
       const [traceId, spanId] = ['4bf92f3577b34da6a3ce929d0e0e4736', '00f067aa0ba902b7'];
       const traceparent = `00-${traceId}-${spanId}`;
@@ -128,7 +128,7 @@ describeWithChromium('the console', () => {
       await console.close();
     });
 
-    it('finds a key among hundreds, which push nothing out of sight', async () => {
+    it('finds a key among hundreds, and keeps the rest of the page in sight', async () => {
       const console = await open();
       const keys = Array.from({ length: 300 }, (_, at) => `among many ${at}.`);
       const leases = await Promise.all(
@@ -172,8 +172,8 @@ describeWithChromium('the console', () => {
       await console.close();
     });
 
-    // The last one: it leaves the fleet without a quorum.
-    it('shows lock nodes that are lost, the step down, and says so', async () => {
+    // The last test of this fleet, because it takes away the quorum.
+    it('shows and announces lost lock nodes and the step down', async () => {
       const console = await open();
       const states = async () => (await console.rows('nodes')).map(([, state]) => state ?? '');
       await shown(async () => (await states()).filter((state) => /^voting/.test(state)).length === 3);
@@ -194,7 +194,7 @@ describeWithChromium('the console', () => {
       await console.close();
     });
 
-    it('says of how many workers it is', async () => {
+    it('shows the number of its workers', async () => {
       const main = await fleet.addReplica({ DIBS_WORKERS: '2' });
       const console = await ConsolePage.open(browser, main.httpUrl);
       await shown(async () =>
@@ -212,7 +212,7 @@ describeWithChromium('the console', () => {
     });
     afterAll(() => replica?.kill());
 
-    it('says which replica it is, and that it needs no other', async () => {
+    it('shows which replica it is, and that it is embedded', async () => {
       const console = await ConsolePage.open(browser, replica.httpUrl);
       const about = await console.text('#replica');
       expect(about).toMatch(/^Serving · embedded · /);
@@ -224,7 +224,7 @@ describeWithChromium('the console', () => {
       await console.close();
     });
 
-    it('has a policy that forbids a script in the page, and markup that is made of a string', async () => {
+    it('has a policy that forbids inline scripts, and markup from strings', async () => {
       const console = await ConsolePage.open(browser, replica.httpUrl);
       const tried = await console.page.evaluate(async () => {
         const attempts = [
@@ -243,7 +243,7 @@ describeWithChromium('the console', () => {
       await console.close();
     });
 
-    it('stands still while it is paused', async () => {
+    it('does not update while it is paused', async () => {
       const console = await ConsolePage.open(browser, replica.httpUrl);
       const uptime = () => console.text('#replica');
       await console.page.keyboard.press('Tab');
@@ -259,7 +259,7 @@ describeWithChromium('the console', () => {
       await console.close();
     });
 
-    it('does not move where the reader wants it still', async () => {
+    it('has no animations if the reader prefers reduced motion', async () => {
       const caller = new Caller(replica.target);
       await caller.lease({ key: 'a key', leaseMs: 20_000 });
       const console = await ConsolePage.open(browser, replica.httpUrl);
@@ -273,8 +273,8 @@ describeWithChromium('the console', () => {
       caller.close();
     });
 
-    // The last one: it ends the replica.
-    it('says so when the replica goes', async () => {
+    // The last test, because it ends the replica.
+    it('reports that the replica has gone', async () => {
       const console = await ConsolePage.open(browser, replica.httpUrl);
       await replica.kill();
       await shown(async () => (await console.text('#connection')).startsWith('The replica does not answer'));

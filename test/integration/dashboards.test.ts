@@ -23,23 +23,23 @@ import { parseQuery, type Query } from '../support/promql.js';
 import { until } from '../support/until.js';
 import { waitersOf } from '../support/waiters.js';
 
-// Whatever the dashboard and the alerts ask of Prometheus, a real replica has to export: a name that no replica exports is an
-// empty panel, and an alert that never fires.
+// A real replica must export everything that the dashboard and the alerts query: a name that no replica exports is an
+// empty panel, or an alert that never fires.
 
-/** Given to each target by Prometheus, and not by Dibs. */
+/** Prometheus adds these to each target. */
 const TARGET_LABELS = ['job', 'instance'];
-/** Made by Prometheus itself: whether a scrape was answered, and what fires. */
+/** Series of Prometheus itself: whether a scrape succeeded, and firing alerts. */
 const OF_PROMETHEUS = ['up', 'ALERTS'];
 /** The budget of this namespace is one rebuild at a time. */
 const TIGHT = 'tight';
 const LEASE_MS = 20_000;
-/** Where no one listens. */
-const NO_ONE = '127.0.0.1:1';
+/** An address on which nothing listens. */
+const NOTHING = '127.0.0.1:1';
 
 const { alerts, recordings } = readAlertRules();
 const recorded = new Map(recordings.map(({ record, expr }) => [record, parseQuery(expr)]));
 
-describeWithRedis('what the dashboard and the alerts ask for', () => {
+describeWithRedis('the queries of the dashboard and the alerts', () => {
   const exported = new Exported();
   const folder = mkdtempSync(join(tmpdir(), 'dibs-dashboards-'));
   let fleet: Fleet;
@@ -58,8 +58,8 @@ describeWithRedis('what the dashboard and the alerts ask for', () => {
   beforeAll(async () => {
     const policies = join(folder, 'policies.yaml');
     writeFileSync(policies, `namespaces: { ${TIGHT}: { max_rebuilds: 1 } }\n`);
-    // So that its spans fail.
-    const traces = { OTEL_EXPORTER_OTLP_ENDPOINT: `http://${NO_ONE}`, OTEL_METRICS_EXPORTER: 'none' };
+    // No collector listens there, so spans fail.
+    const traces = { OTEL_EXPORTER_OTLP_ENDPOINT: `http://${NOTHING}`, OTEL_METRICS_EXPORTER: 'none' };
     fleet = await Fleet.start({ replicas: 1, env: { DIBS_CONFIG: policies, ...traces } });
     const [replica] = fleet.replicas;
     httpUrl = replica!.httpUrl;
@@ -73,7 +73,7 @@ describeWithRedis('what the dashboard and the alerts ask for', () => {
     await fail();
     exported.note(await scrape());
     const [one, two, three, four, five] = fleet.lockNodes.map(({ url }) => url);
-    const groups = `${[one, two, three].join(',')};${[four, five, `redis://${NO_ONE}`].join(',')}`;
+    const groups = `${[one, two, three].join(',')};${[four, five, `redis://${NOTHING}`].join(',')}`;
     const workers = await fleet.addReplica({ DIBS_WORKERS: '2', DIBS_QUORUM_NODES: groups });
     exported.note(await (await fetch(`${workers.httpUrl}/metrics`)).text());
   });
@@ -83,7 +83,7 @@ describeWithRedis('what the dashboard and the alerts ask for', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  /** A lease, a value, hits fresh and stale, and a retry of the publish. */
+  /** Causes a lease, a value, fresh and stale hits, and a repeated publish. */
   async function rebuild(): Promise<void> {
     const { token } = await caller.lease({ key: 'rebuilt' });
     await caller.publishText('rebuilt', token, 'value');
@@ -99,14 +99,14 @@ describeWithRedis('what the dashboard and the alerts ask for', () => {
     expect(await caller.getOrLock({ key: 'stale' })).toMatchObject({ outcome: { value: { freshForMs: 0 } } });
   }
 
-  /** Waits that end by a publish, a release, a failure, and the caller's patience. */
+  /** Causes waits that end by a publish, a release, a failure, and a timeout of the caller. */
   async function wait(): Promise<void> {
     const keys = ['published', 'released', 'failed'];
     const leases = await Promise.all(keys.map((key) => caller.lease({ key, leaseMs: LEASE_MS })));
     const [published = '', released = '', failed = ''] = leases.map(({ token }) => token);
     const calls = keys.map((key) => caller.getOrLock({ key, waitMs: 10_000 }));
     await until(async () => (await waitersOf(httpUrl)) === keys.length);
-    // One that looks at once would be served without having waited.
+    // A caller that reads too late would be served without a wait.
     await sleep(50);
     await caller.publishText('published', published, 'value');
     await caller.release({ key: 'released', token: released });
@@ -118,7 +118,7 @@ describeWithRedis('what the dashboard and the alerts ask for', () => {
     expect(impatient).toMatchObject(busy(BusyReason.BUSY_REASON_WAIT_ENDED));
   }
 
-  /** Publishes that come late, after another lease, after an invalidation, or with no lease at all. */
+  /** Causes publishes that are late, superseded, invalidated, or without a lease. */
   async function comeLate(): Promise<void> {
     const keys = ['late', 'superseded', 'invalidated', 'unknown'];
     const leases = await Promise.all(keys.slice(0, 2).map((key) => caller.lease({ key, leaseMs: 100 })));
@@ -139,13 +139,13 @@ describeWithRedis('what the dashboard and the alerts ask for', () => {
     ]);
   }
 
-  /** Answers for those who cannot be served in time: no budget, no winner, and a rebuild that is known to last. */
+  /** Causes Busy answers: no budget, undecided, and a rebuild that takes longer than the deadline. */
   async function beRefused(): Promise<void> {
     await caller.lease({ namespace: TIGHT, key: 'first' });
     const second = await caller.getOrLock({ namespace: TIGHT, key: 'second', waitMs: 0 });
     expect(second).toMatchObject(busy(BusyReason.BUSY_REASON_BUDGET));
 
-    // A majority says that it is held, and no record says by whom.
+    // A majority answers "held", and no record shows a holder.
     const lock = lockKey(keyOf('default', 'split').id);
     const held = fleet.lockNodes.slice(0, 3).map(({ port }) => ['-p', `${port}`, 'SET', lock, 'somebody']);
     await Promise.all(held.map((args) => promisify(execFile)('redis-cli', args)));
@@ -162,7 +162,7 @@ describeWithRedis('what the dashboard and the alerts ask for', () => {
     expect(hasty).toMatchObject(busy(BusyReason.BUSY_REASON_DEADLINE_TOO_SHORT));
   }
 
-  /** A lease that is not ended, and a lock node that does not vote. */
+  /** Causes an expired lease, and a lock node that does not vote. */
   async function loseLeases(): Promise<void> {
     await caller.lease({ key: 'expired', leaseMs: 100 });
     await sleep(150);
@@ -171,7 +171,7 @@ describeWithRedis('what the dashboard and the alerts ask for', () => {
     await caller.lease({ key: 'by four' });
   }
 
-  /** A store that is full, and a call that ends with an error. */
+  /** Causes a full store, and a call that ends with an error. */
   async function fail(): Promise<void> {
     await fleet.store.command('CONFIG', 'SET', 'maxmemory', '1');
     const { token } = await caller.lease({ key: 'full' });
@@ -181,7 +181,7 @@ describeWithRedis('what the dashboard and the alerts ask for', () => {
     await expect(caller.getOrLock({ key: '' })).rejects.toThrow(/INVALID_ARGUMENT/);
   }
 
-  /** What of a query no replica exports. */
+  /** Returns the names of a query that no replica exports. */
   function unknownIn({ selectors, groupings }: Query): string[] {
     const labelsOf = (metric: string): readonly string[] =>
       recorded.get(metric)?.groupings.flatMap(({ labels }) => labels) ?? exported.labelsOf(metric);
@@ -207,7 +207,7 @@ describeWithRedis('what the dashboard and the alerts ask for', () => {
     return unknown;
   }
 
-  it.each(panels)('panel: $title', (panel) => {
+  it.each(panels)('of the panel "$title" have only exported names', (panel) => {
     const queries = queriesOf(panel);
     expect(queries).not.toEqual([]);
     for (const { expr, legend } of queries) {
@@ -222,13 +222,13 @@ describeWithRedis('what the dashboard and the alerts ask for', () => {
   it.each([
     ...alerts.map((rule) => ({ name: rule.alert, ...rule })),
     ...recordings.map((rule) => ({ name: rule.record, ...rule })),
-  ])('rule: $name', ({ expr }) => {
+  ])('of the rule $name have only exported names', ({ expr }) => {
     const query = parseQuery(expr);
     expect(query.selectors).not.toEqual([]);
     expect(unknownIn(query)).toEqual([]);
   });
 
-  it('variables and annotations', () => {
+  it('of variables and annotations have only exported names', () => {
     for (const { selector, label } of variableQueries()) {
       const query = parseQuery(selector);
       expect(unknownIn(query)).toEqual([]);
@@ -238,7 +238,7 @@ describeWithRedis('what the dashboard and the alerts ask for', () => {
     for (const { expr } of dashboard.annotations.list) expect(unknownIn(parseQuery(expr))).toEqual([]);
   });
 
-  it('shows every metric', () => {
+  it('of the panels use every metric', () => {
     const shown = panels.flatMap((panel) =>
       queriesOf(panel).flatMap(({ expr }) => parseQuery(expr).selectors),
     );
@@ -246,7 +246,7 @@ describeWithRedis('what the dashboard and the alerts ask for', () => {
     expect(Object.values(METRICS).filter((name) => !names.has(name))).toEqual([]);
   });
 
-  it('names each lock node with its state', async () => {
+  it('find each lock node with its state', async () => {
     const named = (await scrape()).matchAll(/^dibs_quorum_node_state\{node="(.+)",state="(\w+)"\} 1$/gm);
     const states = [...named].map(([, node, state]) => `${node} ${state}`);
     expect(states.sort()).toEqual(
@@ -254,7 +254,7 @@ describeWithRedis('what the dashboard and the alerts ask for', () => {
     );
   });
 
-  it('counts every lock node in the state that it is in, and in no other', async () => {
+  it('count every lock node in its state, and in no other', async () => {
     const states = exported.valuesOf(METRICS.quorumNodes, 'state');
     const counted = async () => {
       const counts = await Promise.all([...states].map(nodesIn));

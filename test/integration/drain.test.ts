@@ -9,7 +9,7 @@ import { waitersOf } from '../support/waiters.js';
 const CLEAN = { code: 0, signal: null };
 
 describe('SIGTERM to an embedded replica', () => {
-  it('ends it cleanly, with its waiters told to ask elsewhere', async () => {
+  it('ends it cleanly, and answers its waiters with Busy, DRAINING', async () => {
     const replica = await Replica.start();
     expect(replica.mode).toBe('embedded');
     const caller = new Caller(replica.target);
@@ -33,7 +33,7 @@ describeWithRedis('SIGTERM to one replica of a fleet', () => {
     await fleet?.stop();
   });
 
-  it('drops no call: waiters go on elsewhere, and the lease that it gave still counts', async () => {
+  it('drops no call: waiters continue elsewhere, and its lease still counts', async () => {
     fleet = await Fleet.start({ replicas: 2 });
     const [leaving, staying] = fleet.replicas as [Replica, Replica];
     callers.push(...[leaving, staying].map(({ target }) => new Caller(target)));

@@ -20,7 +20,7 @@ import {
 import { Caller, textOf } from '../support/caller.js';
 import { waitersOf } from '../support/waiters.js';
 
-// One replica inside this process on the embedded default, talked to over a real connection.
+// One embedded replica inside this process, called over a real connection.
 
 const VALUE_BYTES_MAX = 10_000;
 let app: App;
@@ -46,7 +46,7 @@ afterAll(async () => {
   await app.stop();
 });
 
-/** The status of a call that has to fail. */
+/** Returns the status of a call that must fail. */
 async function failure(
   call: Promise<unknown>,
 ): Promise<{ code: number; details: string; pushback: unknown }> {
@@ -62,7 +62,7 @@ const bytes = (size: number) => ({ $case: 'value', value: Buffer.alloc(size, 'v'
 const waiters = () => waitersOf(`http://${app.httpAddress}`);
 
 describe('one key from miss to hit', () => {
-  it('gives a lease, keeps others waiting, and hands them what was published', async () => {
+  it('gives a lease, lets others wait, and gives them the published value', async () => {
     const lease = await caller.lease({ key: 'round', leaseMs: 5_000 });
     expect(lease).toMatchObject({ reason: LeaseReason.LEASE_REASON_MISS, previous: undefined });
     expect(lease.token).toMatch(/^[\x21-\x7e]{1,128}$/);
@@ -93,7 +93,7 @@ describe('one key from miss to hit', () => {
     await expect.poll(waiters).toBe(0);
   });
 
-  it('knows that there is nothing, which is another thing than emptiness', async () => {
+  it('distinguishes an absent value from an empty one', async () => {
     const nothing = await caller.lease({ key: 'nothing' });
     await caller.publish({
       key: 'nothing',
@@ -111,7 +111,7 @@ describe('one key from miss to hit', () => {
     expect(textOf(await other.getOrLock({ key: 'empty' }))).toBe('');
   });
 
-  it('passes a failure on, and leaves the source alone while its back-off runs', async () => {
+  it('reports a failure, and leaves the source alone during the back-off', async () => {
     const lease = await caller.lease({ key: 'failing' });
     const waiting = other.getOrLock({ key: 'failing' });
     await expect.poll(waiters).toBe(1);
@@ -126,7 +126,7 @@ describe('one key from miss to hit', () => {
     });
   });
 
-  it('serves stale or waits, reads or refreshes, as asked', async () => {
+  it('serves stale or waits, reads or refreshes, as requested', async () => {
     const first = await caller.lease({ key: 'intents' });
     const payload = bytes(1);
     await caller.publish({ key: 'intents', token: first.token, payload, ttlMs: 60_000, staleMs: 60_000 });
@@ -149,7 +149,7 @@ describe('one key from miss to hit', () => {
     expect(rebuild.previous).toBeUndefined();
   });
 
-  it('refuses what an invalidation has overtaken', async () => {
+  it('refuses a publish and an extend after an invalidation', async () => {
     const lease = await caller.lease({ key: 'overtaken' });
     expect(await other.invalidate({ keys: ['overtaken', 'overtaken', 'unknown'] })).toEqual({
       keysInvalidated: 0,
@@ -174,13 +174,13 @@ describe('keys and values', () => {
     'a:b/c%2Fd?e=f&g#h*[i]\\',
     '€'.repeat(341),
     'k'.repeat(1024),
-  ])('may be %j', async (key) => {
+  ])('can be %j', async (key) => {
     const lease = await caller.lease({ key });
     await caller.publishText(key, lease.token, `of ${key}`);
     expect(textOf(await other.getOrLock({ key }))).toBe(`of ${key}`);
   });
 
-  it('of two namespaces never see each other', async () => {
+  it('of two namespaces are separate', async () => {
     const lease = await caller.lease({ namespace: 'one', key: 'same' });
     await caller.lease({ namespace: 'two', key: 'same' });
     const elsewhere = await caller.publish({
@@ -193,7 +193,7 @@ describe('keys and values', () => {
     expect(elsewhere.outcome).toBe(PublishOutcome.PUBLISH_OUTCOME_UNKNOWN_LEASE);
   });
 
-  it('may be as large as the bound and no larger', async () => {
+  it('can be as large as the bound and no larger', async () => {
     const { token } = await caller.lease({ key: 'large' });
     const publish = (size: number) =>
       caller.publish({ key: 'large', token, payload: bytes(size), ttlMs: 60_000 });
@@ -207,7 +207,7 @@ describe('keys and values', () => {
     expect(textOf(await other.getOrLock({ key: 'large' }))).toHaveLength(VALUE_BYTES_MAX);
   });
 
-  it('may be a thousand at once', async () => {
+  it('can be a thousand in one call', async () => {
     const keys = Array.from({ length: 1000 }, (_, at) => `${at}`.padStart(1024, 'k'));
     expect(await caller.invalidate({ keys })).toEqual({ keysInvalidated: 0, leasesVoided: 0 });
     const { code, details } = await failure(caller.invalidate({ keys: [...keys, 'one more'] }));
@@ -216,7 +216,7 @@ describe('keys and values', () => {
   });
 });
 
-it('takes garbage for a token that holds nothing', async () => {
+it('a garbage token holds nothing', async () => {
   for (const token of ['', 'garbage', 'x'.repeat(10_000), '\0{}\n']) {
     const at = { key: 'garbage', token };
     const published = await caller.publish({ ...at, payload: bytes(1), ttlMs: 1 });
@@ -226,7 +226,7 @@ it('takes garbage for a token that holds nothing', async () => {
   }
 });
 
-describe('a caller that does not stay', () => {
+describe('a caller that leaves', () => {
   const stub = (target = app.grpcAddresses[0] ?? '') =>
     new CoordinatorServiceClient(target, credentials.createInsecure());
   const ask = (client: CoordinatorServiceClient, key: string, deadline: number) =>
@@ -239,7 +239,7 @@ describe('a caller that does not stay', () => {
       );
     });
 
-  it('is told that it is busy before its deadline passes', async () => {
+  it('gets Busy before its deadline', async () => {
     await caller.lease({ key: 'deadline' });
     const client = stub();
     const answer = await ask(client, 'deadline', Date.now() + 500);
@@ -260,7 +260,7 @@ describe('a caller that does not stay', () => {
     client.close();
   });
 
-  it('never gets the lease for which a later caller waits', async () => {
+  it('never takes the lease for which a later caller waits', async () => {
     const lease = await caller.lease({ key: 'left', leaseMs: 60_000 });
     const client = stub();
     for (let gone = 0; gone < 20; gone += 1) {
@@ -276,7 +276,7 @@ describe('a caller that does not stay', () => {
     client.close();
   });
 
-  it('leaves with all others on its connection when that breaks', async () => {
+  it('leaves with all others of its connection when that breaks', async () => {
     await caller.lease({ key: 'broken', leaseMs: 60_000 });
     const port = Number(app.grpcAddresses[0]?.split(':')[1]);
     const sockets: Socket[] = [];

@@ -11,10 +11,10 @@ import { runningMs } from '../support/running-ms.js';
 import { SessionCaller } from '../support/session-caller.js';
 import { until } from '../support/until.js';
 
-// What one peer does wrong costs that peer, and no other: beside each flood a client goes on asking as usual.
+// The faults of one peer cost no other: during each flood, another client must be served as usual.
 
 const GET_OR_LOCK = '/dibs.v1.CoordinatorService/GetOrLock';
-/** Longer than this no call of the client beside a flood may take, on a machine that does everything else too. */
+/** The longest call of the other client during a flood, on a machine that runs everything else too. */
 const BESIDE_MS_MAX = 2_000;
 const MEBIBYTE = 1_048_576;
 
@@ -35,7 +35,7 @@ afterAll(async () => {
   await replica?.kill();
 });
 
-/** Runs the flood while a well-behaved client asks again and again; every one of its calls must be served. */
+/** Runs the flood while a well-behaved client calls again and again. Each of its calls must be served. */
 async function beside(name: string, flood: () => Promise<unknown>): Promise<void> {
   let over = false;
   const flooding = flood().finally(() => {
@@ -50,11 +50,11 @@ async function beside(name: string, flood: () => Promise<unknown>): Promise<void
   }
   await flooding;
   const p99 = percentile(tookMs, 0.99);
-  console.log(`${name}: ${tookMs.length} calls beside it, p99 ${p99.toFixed(1)} ms`);
+  console.log(`${name}: ${tookMs.length} other calls, p99 ${p99.toFixed(1)} ms`);
   expect(p99).toBeLessThan(BESIDE_MS_MAX);
 }
 
-/** A connection of bytes, to be filled by hand. */
+/** Opens a plain TCP connection. */
 async function raw(): Promise<Socket> {
   const [host = '', port = ''] = replica.target.split(':');
   const socket = connect(Number(port), host);
@@ -65,7 +65,7 @@ async function raw(): Promise<Socket> {
 const closed = (socket: Socket) =>
   new Promise<void>((resolve) => (socket.destroyed ? resolve() : socket.once('close', () => resolve())));
 
-describe('a well-behaved client is served beside', () => {
+describe('a well-behaved client is served during', () => {
   it('streams that are opened and reset at once', async () => {
     await beside('resets', async () => {
       const http2 = new Http2Connection(replica.target);
@@ -77,7 +77,7 @@ describe('a well-behaved client is served beside', () => {
     });
   });
 
-  it('a message that comes byte by byte, on many streams', async () => {
+  it('messages that arrive byte by byte, on many streams', async () => {
     await beside('tiny frames', async () => {
       const http2 = new Http2Connection(replica.target);
       const message = Buffer.from('\0\0\0\0\x08\x12\x06beside', 'latin1');
@@ -96,7 +96,7 @@ describe('a well-behaved client is served beside', () => {
     });
   });
 
-  it('connections that never say a word, or half of one', async () => {
+  it('connections that send nothing, or half of a preface', async () => {
     await beside('half-open connections', async () => {
       const sockets = await Promise.all(Array.from({ length: 500 }, raw));
       for (const socket of sockets.slice(0, 250)) socket.write('PRI * HTTP/2.0\r\n');
@@ -105,7 +105,7 @@ describe('a well-behaved client is served beside', () => {
     });
   });
 
-  it('sessions that ask and never read, whose answers are not piled up', async () => {
+  it('sessions that call and never read, and their answers do not pile up', async () => {
     const large = 'large';
     const { token } = await session.lease({ key: large });
     const value = Buffer.alloc(512 * 1_024, 'x');
@@ -120,7 +120,7 @@ describe('a well-behaved client is served beside', () => {
     await beside('slow readers', async () => {
       const slow = await Promise.all(Array.from({ length: 10 }, () => SessionCaller.open(replica.target)));
       for (const one of slow) one.stream.pause();
-      // 2 GiB of answers, if all of them were made.
+      // 2 GiB of answers, if all of them were encoded.
       for (let round = 0; round < 20; round += 1) {
         for (const one of slow) for (let at = 0; at < 20; at += 1) one.get({ key: large });
         await new Promise((resolve) => setTimeout(resolve, 25));
@@ -130,7 +130,7 @@ describe('a well-behaved client is served beside', () => {
     });
   });
 
-  it('compressed messages that would be a thousand times as large', async () => {
+  it('compressed messages that inflate a thousandfold', async () => {
     const before = memoryOf(replica.pid);
     await beside('compressed bombs', async () => {
       const bomb = gzipSync(Buffer.alloc(256 * MEBIBYTE));
@@ -140,7 +140,7 @@ describe('a well-behaved client is served beside', () => {
     expect(memoryOf(replica.pid) - before).toBeLessThan(256 * MEBIBYTE);
   });
 
-  it('random bytes, and other protocols on the port', async () => {
+  it('random bytes and other protocols on the port', async () => {
     await beside('other protocols', async () => {
       const bytes = Buffer.alloc(4_096);
       for (let at = 0; at < bytes.length; at += 1) bytes[at] = (at * 7_919 + 13) % 256;
@@ -176,7 +176,7 @@ describe('a well-behaved client is served beside', () => {
   });
 });
 
-/** The gRPC status of a message that says that it is compressed. */
+/** Sends a compressed message. Returns its gRPC status. */
 async function sendCompressed(bytes: Buffer): Promise<string> {
   const http2 = new Http2Connection(replica.target);
   const stream = http2.call(GET_OR_LOCK, { 'grpc-encoding': 'gzip' });
@@ -191,12 +191,12 @@ async function sendCompressed(bytes: Buffer): Promise<string> {
 }
 
 describe('a connection that is too old', () => {
-  it('takes no new calls, and a session follows to the next one without losing a call or a lease', async () => {
+  it('accepts no new calls, and a session moves to the next one without losing a call or a lease', async () => {
     const aging = await Replica.start({ DIBS_CONNECTION_AGE_MS: '1000' });
     const old = await SessionCaller.open(aging.target);
     const lease = await old.lease({ key: 'held' });
     await until(() => old.events.some(({ event }) => event?.$case === 'draining'));
-    // What is still open there is answered there.
+    // Open calls are still answered there.
     expect(await old.replyTo(old.get({ key: 'held', waitMs: 0 }))).toMatchObject({
       value: { outcome: { $case: 'busy' } },
     });
@@ -213,7 +213,7 @@ describe('a connection that is too old', () => {
     await aging.kill();
   });
 
-  it('is cut off where its client stays', async () => {
+  it('is closed if its client stays', async () => {
     const aging = await Replica.start({ DIBS_CONNECTION_AGE_MS: '1000', DIBS_WAIT_MAX_MS: '0' });
     const stays = await SessionCaller.open(aging.target);
     await until(() => stays.ended !== undefined);

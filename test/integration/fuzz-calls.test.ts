@@ -10,18 +10,18 @@ import { memoryOf } from '../support/memory-of.js';
 import { Replica } from '../support/replica.js';
 import { SeededRandom } from '../support/seeded-random.js';
 
-// What stands around a message, bent at random: metadata, compression, and messages of which a part never comes.
-// `fuzz.test.ts` bends the messages. DIBS_FUZZ_SEED repeats a run.
+// Fuzzes everything around a message: metadata, compression, and incomplete messages. `fuzz.test.ts` fuzzes the
+// messages. DIBS_FUZZ_SEED repeats a run.
 
 const INPUTS = process.env.DIBS_TEST_LONG === '1' ? 100_000 : 2_000;
 const SEED = Number(process.env.DIBS_FUZZ_SEED ?? Date.now() % 2 ** 31);
 const IN_FLIGHT = 16;
-/** A connection with more open or cancelled calls takes no new ones. */
+/** A connection with more open or cancelled calls accepts no new ones. */
 const CALLS_PER_CONNECTION = 300;
 const METHODS = ['GetOrLock', 'GetOrLockMany', 'Session', 'Explain', 'None'];
 /** A deadline as gRPC defines it. */
 const TIMEOUT = /^\d{1,8}[HMSmun]$/;
-/** What says that the service did not expect it. */
+/** Statuses of a case that the service did not expect. */
 const UNEXPECTED = [status.UNKNOWN, status.INTERNAL, status.DATA_LOSS].map(String);
 
 let replica: Replica;
@@ -53,7 +53,7 @@ function headersOf(random: SeededRandom): Record<string, string> {
   return headers;
 }
 
-/** A framed message, and whether it is compressed or says so. */
+/** Returns a framed message, and whether its flag says that it is compressed. */
 function framed(random: SeededRandom): { bytes: Buffer; encoding?: string; isCompressed: boolean } {
   const message = Buffer.from(
     GetOrLockRequest.encode(GetOrLockRequest.fromPartial({ key: `k${random.below(9)}`, waitMs: 0 })).finish(),
@@ -71,7 +71,7 @@ function framed(random: SeededRandom): { bytes: Buffer; encoding?: string; isCom
   return { bytes: Buffer.concat([head, body]), isCompressed: flag !== 0, ...(encoding && { encoding }) };
 }
 
-/** Sends one, and says how it ended. */
+/** Sends one call. Returns how it ended. */
 async function send(http2: Http2Connection, random: SeededRandom) {
   const { bytes, encoding, isCompressed } = framed(random);
   const headers: Record<string, string> = {
@@ -90,7 +90,7 @@ async function send(http2: Http2Connection, random: SeededRandom) {
   return { code: await ended, isCompressed, headers, bytes };
 }
 
-it(`${INPUTS.toLocaleString('en')} bent calls (seed ${SEED}) are answered as what they are`, async () => {
+it(`${INPUTS.toLocaleString('en')} fuzzed calls (seed ${SEED}) get expected statuses`, async () => {
   const random = new SeededRandom(SEED);
   const ends = new Map<string, number>();
   const unexpected: string[] = [];
@@ -106,7 +106,7 @@ it(`${INPUTS.toLocaleString('en')} bent calls (seed ${SEED}) are answered as wha
       }
       const { code, isCompressed, headers, bytes } = await send(http2, random);
       ends.set(code, (ends.get(code) ?? 0) + 1);
-      // gRPC answers INTERNAL by itself if a message is not compressed as it says, or if it cannot read the deadline.
+      // grpc-js itself answers INTERNAL if a message cannot be decompressed, or if it cannot read the deadline.
       const isOfGrpc = isCompressed || !TIMEOUT.test(headers['grpc-timeout'] ?? '1S');
       if (UNEXPECTED.includes(code) && !(isOfGrpc && code === String(status.INTERNAL))) {
         unexpected.push(`${code} ${JSON.stringify(headers)} ${bytes.toString('hex')}`);

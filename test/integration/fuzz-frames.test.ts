@@ -9,13 +9,13 @@ import { Replica } from '../support/replica.js';
 import { SeededRandom } from '../support/seeded-random.js';
 import { until } from '../support/until.js';
 
-// Frames of HTTP/2, out of order, twice, cut and on other streams than theirs. `fuzz.test.ts` bends messages and
-// `fuzz-calls.test.ts` what stands around them. DIBS_FUZZ_SEED repeats a run.
+// Fuzzes HTTP/2 frames: out of order, repeated, cut, and on wrong streams. `fuzz.test.ts` fuzzes messages, and
+// `fuzz-calls.test.ts` everything around them. DIBS_FUZZ_SEED repeats a run.
 
 const INPUTS = process.env.DIBS_TEST_LONG === '1' ? 50_000 : 1_000;
 const SEED = Number(process.env.DIBS_FUZZ_SEED ?? Date.now() % 2 ** 31);
 const IN_FLIGHT = 16;
-/** How long a connection is left open that is neither answered nor closed. What was bent may be a length to wait for. */
+/** How long a connection stays open without an answer or a close: a fuzzed length may make the replica wait. */
 const OPEN_MS_MAX = 300;
 const KEPT = { namespace: 'kept', key: 'kept' };
 
@@ -57,7 +57,7 @@ const number = (value: number) => {
   return bytes;
 };
 
-/** The frames of one call, as a client may send them: its headers and its message in one or in several. */
+/** Returns the frames of one call as a client may send them, with headers and message in one frame or in several. */
 function framesOfCall(stream: number, random: SeededRandom): Buffer[] {
   const isSession = random.below(4) === 0;
   const method = isSession ? 'Session' : 'GetOrLock';
@@ -84,7 +84,7 @@ function framesOfCall(stream: number, random: SeededRandom): Buffer[] {
   return frames;
 }
 
-/** A frame that belongs to no call, or is allowed nowhere. */
+/** Returns a frame that belongs to no call, or is never allowed. */
 function strayFrame(random: SeededRandom): Buffer {
   const stream = random.below(12);
   const kind = random.below(8);
@@ -104,10 +104,10 @@ function strayFrame(random: SeededRandom): Buffer {
   return frame(random.below(256), random.below(256), stream, Buffer.from(random.bytes(random.below(40))));
 }
 
-/** Bends one frame: another stream, other flags, a length that is wrong, a part of it. */
+/** Changes one frame: another stream, other flags, a wrong length, or only a part. */
 function bentFrame(plain: Buffer, random: SeededRandom): Buffer {
   const bytes = Buffer.from(plain);
-  // One that was cut already may have no whole head.
+  // A frame that was cut before may have no complete header.
   const kind = bytes.length < 9 ? 3 : random.below(5);
   if (kind === 0) bytes.writeUInt32BE(random.below(12), 5);
   else if (kind === 1) bytes.writeUInt8((bytes[4] as number) ^ (1 << random.below(8)), 4);
@@ -117,7 +117,7 @@ function bentFrame(plain: Buffer, random: SeededRandom): Buffer {
   return bytes;
 }
 
-/** The frames of up to four calls, woven into each other, then moved, repeated, dropped, bent and mixed with others. */
+/** Returns the frames of up to four calls, interleaved, moved, repeated, dropped, changed and mixed with others. */
 function framesOf(random: SeededRandom): Buffer[] {
   const calls = Array.from({ length: 1 + random.below(4) }, (_, at) => framesOfCall(2 * at + 1, random));
   const frames: Buffer[] = [];
@@ -137,7 +137,7 @@ function framesOf(random: SeededRandom): Buffer[] {
   return frames;
 }
 
-it(`${INPUTS.toLocaleString('en')} connections with bent frames (seed ${SEED}) end by themselves, and cost no caller anything`, async () => {
+it(`${INPUTS.toLocaleString('en')} connections with fuzzed frames (seed ${SEED}) end, and harm no caller`, async () => {
   const random = new SeededRandom(SEED);
   const { token } = await caller.lease(KEPT);
   const payload = { $case: 'value' as const, value: Buffer.from('kept') };
@@ -148,7 +148,7 @@ it(`${INPUTS.toLocaleString('en')} connections with bent frames (seed ${SEED}) e
   const one = async () => {
     while (left > 0) {
       left -= 1;
-      // From many addresses: a single one would soon be let in only five times a second.
+      // From many addresses, because a single one would soon get only five connections a second.
       const from = `127.${1 + random.below(200)}.${random.below(200)}.${1 + random.below(200)}`;
       const raw = new RawHttp2(replica.target, from);
       for (const bytes of framesOf(random)) {
@@ -177,14 +177,14 @@ it(`${INPUTS.toLocaleString('en')} connections with bent frames (seed ${SEED}) e
     `answered ${answered}, GOAWAY ${[...goaways].map(([code, count]) => `${code}: ${count}`).join(', ')}`,
   );
   console.log(
-    `memory: ${Math.round((memoryOf(replica.pid) - before) / 1_048_576)} MiB more; ${asked} calls beside it`,
+    `memory: ${Math.round((memoryOf(replica.pid) - before) / 1_048_576)} MiB more; ${asked} other calls`,
   );
-  // They are bent as much as they should be: some calls are still answered, and some connections end for a fault.
+  // The right amount of change: some calls are still answered, and some connections end with a fault.
   expect(answered).toBeGreaterThan(INPUTS / 20);
   expect(INPUTS - (goaways.get('none') ?? 0)).toBeGreaterThan(INPUTS / 20);
   expect(replica.log).not.toContain('unexpected');
   expect(memoryOf(replica.pid) - before).toBeLessThan(300 * 1_048_576);
-  // No caller of theirs still waits.
+  // None of their calls still waits.
   await until(async () => {
     const metrics = await (await fetch(`${replica.httpUrl}/metrics`)).text();
     return /^dibs_waiters(\{.*\})? 0$/m.test(metrics);

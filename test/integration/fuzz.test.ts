@@ -6,17 +6,17 @@ import { memoryOf } from '../support/memory-of.js';
 import { Replica } from '../support/replica.js';
 import { SeededRandom } from '../support/seeded-random.js';
 
-// Messages of every call, bent at random: none may end in an error that shows an unforeseen case, cost other callers
-// else anything, or bring the service down. DIBS_FUZZ_SEED repeats a run.
+// Fuzzes the messages of every call: none may end with an unexpected status, harm other callers, or end the service.
+// DIBS_FUZZ_SEED repeats a run.
 
 const INPUTS = process.env.DIBS_TEST_LONG === '1' ? 100_000 : 4_000;
 const SEED = Number(process.env.DIBS_FUZZ_SEED ?? Date.now() % 2 ** 31);
 const IN_FLIGHT = 32;
 const DEADLINE_MS = 1_000;
 const SERVICE = '/dibs.v1.CoordinatorService';
-/** These are not bent: what is in here must stay as it was. */
+/** This key is not fuzzed, so its value must not change. */
 const KEPT = { namespace: 'kept', key: 'kept' };
-/** What says that the service did not expect it. */
+/** Statuses of a case that the service did not expect. */
 const UNEXPECTED = new Set<number>([status.UNKNOWN, status.INTERNAL, status.DATA_LOSS]);
 
 const same = (bytes: Buffer) => bytes;
@@ -38,7 +38,7 @@ afterAll(async () => {
   await replica?.kill();
 });
 
-/** A message of each kind, as a caller may send it, with something of everything in it. */
+/** Returns a message of each kind as a caller may send it, with most fields set. */
 function plainMessages(random: SeededRandom): [method: string, bytes: Uint8Array][] {
   const key = `k${random.below(20)}`;
   const request = { namespace: 'fuzzed', key };
@@ -80,7 +80,7 @@ function plainMessages(random: SeededRandom): [method: string, bytes: Uint8Array
   ];
 }
 
-/** Flips bits, cuts, repeats, inserts: some of it still decodes, most of it almost. */
+/** Flips bits, cuts, repeats and inserts. Some results still decode, and most almost do. */
 function bent(plain: Uint8Array, random: SeededRandom): Buffer {
   let bytes = Buffer.from(plain);
   for (let times = random.below(3); times >= 0; times -= 1) {
@@ -95,7 +95,7 @@ function bent(plain: Uint8Array, random: SeededRandom): Buffer {
       const noise = Buffer.from(Array.from({ length: 1 + random.below(12) }, () => random.below(256)));
       bytes = Buffer.concat([bytes.subarray(0, at), noise, bytes.subarray(at)]);
     } else {
-      // A number as large as it can be spelt.
+      // The largest number that can be encoded.
       const huge = Buffer.from([...Array<number>(9).fill(0xff), 0x01]);
       bytes = Buffer.concat([bytes.subarray(0, at), huge, bytes.subarray(at)]);
     }
@@ -103,7 +103,7 @@ function bent(plain: Uint8Array, random: SeededRandom): Buffer {
   return bytes;
 }
 
-/** How the call ended: a status, OK among them. */
+/** Sends a call. Returns its status. */
 function send(method: string, bytes: Buffer): Promise<number> {
   const options = { deadline: Date.now() + DEADLINE_MS };
   return new Promise((resolve) => {
@@ -132,7 +132,7 @@ function send(method: string, bytes: Buffer): Promise<number> {
   });
 }
 
-it(`${INPUTS.toLocaleString('en')} bent messages (seed ${SEED}) are answered as what they are, and cost no caller anything`, async () => {
+it(`${INPUTS.toLocaleString('en')} fuzzed messages (seed ${SEED}) end as expected, and harm no caller`, async () => {
   const random = new SeededRandom(SEED);
   const ends = new Map<number, number>();
   const unexpected: string[] = [];
@@ -152,7 +152,7 @@ it(`${INPUTS.toLocaleString('en')} bent messages (seed ${SEED}) are answered as 
   await Promise.all(Array.from({ length: IN_FLIGHT }, one));
   expect(unexpected.slice(0, 5)).toEqual([]);
   console.log([...ends].map(([code, count]) => `${status[code]} ${count}`).join(', '));
-  // They are bent as much as they should be: some are refused, and some still mean something.
+  // The right amount of change: some are refused, and some are still valid.
   expect(ends.get(status.OK)).toBeGreaterThan(INPUTS / 20);
   expect(ends.get(status.INVALID_ARGUMENT)).toBeGreaterThan(INPUTS / 20);
   expect(textOf(await caller.getOrLock({ ...KEPT, waitMs: 0 }))).toBe('kept');

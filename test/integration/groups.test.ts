@@ -36,7 +36,7 @@ describeWithRedis('a fleet with two groups of lock nodes', () => {
       .slice(from, to)
       .map(({ url }) => url)
       .join();
-  /** The name of a group, for people. */
+  /** The name of a group in logs and metrics. */
   const labelOf = (from: number, to: number) =>
     servers
       .slice(from, to)
@@ -50,7 +50,7 @@ describeWithRedis('a fleet with two groups of lock nodes', () => {
     DIBS_SILENCE_MS: '500',
     DIBS_LEASE_MS: '5000',
     DIBS_LEASE_MIN_MS: '1000',
-    // A busy machine may stall. How long is not what is tested here.
+    // A busy machine may stall, which this suite does not test.
     DIBS_NODE_TIMEOUT_MS: '1000',
     DIBS_LOG_LEVEL: 'info',
   });
@@ -62,7 +62,7 @@ describeWithRedis('a fleet with two groups of lock nodes', () => {
     return { replica, caller };
   }
 
-  /** Asks for all keys at once, without a wait. */
+  /** Asks for all keys at once, without waiting. */
   async function askFor(
     caller: Caller,
     name: string,
@@ -81,8 +81,8 @@ describeWithRedis('a fleet with two groups of lock nodes', () => {
     );
   }
 
-  test('gives one lease of each key while replicas differ in their groups, and takes each result', async () => {
-    // As in a rollout that adds a group. The first start of the second group needs no wait.
+  test('gives one lease per key while replicas differ in their groups, and stores each result', async () => {
+    // A rollout that adds a group. The first start of the second group needs no wait.
     const before = await replicaOf(listOf(0, 3));
     const after = await replicaOf(`${listOf(3, 6)};${listOf(0, 3)}`);
     const answers = await Promise.all([askFor(before.caller, 'both'), askFor(after.caller, 'both')]);
@@ -90,7 +90,7 @@ describeWithRedis('a fleet with two groups of lock nodes', () => {
     expect(new Set(leases.map(({ key }) => key)).size).toBe(leases.length);
     expect(leases.length).toBeGreaterThan(0);
     expect(answers.flat().every(([, , degraded]) => degraded === NONE)).toBe(true);
-    // Each is published at the replica that did not give it.
+    // Each lease is published at the replica that did not give it.
     const [first] = answers;
     const given = new Set(first?.flatMap(([, lease]) => lease?.token.toString() ?? []));
     const outcomes = await Promise.all(
@@ -102,7 +102,7 @@ describeWithRedis('a fleet with two groups of lock nodes', () => {
     for (const { outcome } of outcomes) expect(outcome).toBe(PublishOutcome.PUBLISH_OUTCOME_STORED);
   });
 
-  test('loses only the keys of a group that is lost, and says which one', async () => {
+  test('degrades only the keys of a lost group, and names the group', async () => {
     const nodes = `${listOf(0, 3)};${listOf(3, 6)}`;
     const { replica, caller } = await replicaOf(nodes);
     const metrics = async () => (await fetch(`${replica.httpUrl}/metrics`)).text();

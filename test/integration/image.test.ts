@@ -16,27 +16,27 @@ import { Fleet } from '../support/fleet.js';
 import { freePort } from '../support/redis-server.js';
 import { standInBase } from '../support/stand-in-base.js';
 
-// The image, built from the Dockerfile by buildah and run by podman. No registry of images need be reachable: a base that the
-// test makes of Node and of this machine's programs stands for the Dockerfile's. test/deploy judges the Dockerfile itself.
+// The image, built from the Dockerfile by buildah and run by podman. It needs no image registry: the test makes a base
+// image from Node and this machine's programs, in place of the Dockerfile's. test/deploy checks the Dockerfile itself.
 
 const BUILD_MS_MAX = 400_000;
 const START_MS_MAX = 20_000;
 const STOP_SECONDS_MAX = 15;
-/** Of /app, on the disk. It has 31. */
+/** The bound of /app on disk. It has 31 MB. */
 const APP_MB_MAX = 40;
 const [, nodeMajor = ''] = /^ARG NODE_IMAGE=node:(\d+)-/m.exec(readFileSync('Dockerfile', 'utf8')) ?? [];
 
 const missing = missingProgram();
-const why = whyNoContainers() ?? (missing && `there is no ${missing}`);
+const why = whyNoContainers() ?? (missing && `${missing} is missing`);
 if (missing !== undefined && process.env.CI === 'true') throw new Error(`the image cannot be built: ${why}`);
 if (why !== undefined) console.warn(`SKIPPED, the image built and run: ${why}`);
 
-/** The paths of all files and links below, from there. */
+/** Returns the relative paths of all files and links in a folder. */
 function pathsUnder(folder: string): string[] {
   return readdirSync(folder, { recursive: true, encoding: 'utf8' });
 }
 
-/** What they take on a disk of blocks of 4 KiB, in MB. */
+/** Returns the size of a folder on a disk with blocks of 4 KiB, in MB. */
 function megabytesOf(folder: string): number {
   const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) =>
     entry.isFile(),
@@ -45,7 +45,7 @@ function megabytesOf(folder: string): number {
   return Math.round(sizes.reduce((sum, bytes) => sum + Math.ceil(bytes / 4_096) * 4_096, 0) / 1_000_000);
 }
 
-/** Where the service in it can be called. */
+/** Returns the target of the service in a container. */
 async function targetOf(container: Container): Promise<string> {
   await expect.poll(() => container.output, { timeout: START_MS_MAX }).toMatch(/^dibs listening grpc=\S+/m);
   return /grpc=(\S+)/.exec(container.output)?.[1] ?? '';
@@ -71,12 +71,12 @@ describe.skipIf(why !== undefined)('the image', () => {
   }, BUILD_MS_MAX);
   afterAll(() => containers?.close(), BUILD_MS_MAX);
 
-  it('has what production needs and nothing else', () => {
+  it('has only what production needs', () => {
     expect(readdirSync(app).sort()).toEqual(['dist', 'healthcheck.mjs', 'node_modules', 'package.json']);
     const { dependencies, devDependencies } = JSON.parse(readFileSync('package.json', 'utf8'));
     const isThere = (name: string) => existsSync(join(app, 'node_modules', name));
     expect(Object.keys(dependencies).filter((name) => !isThere(name))).toEqual([]);
-    // Packages that are needed have brought the types of Node along.
+    // Packages of the service depend on the types of Node.
     expect(Object.keys(devDependencies).filter(isThere)).toEqual(['@types/node']);
   });
 
@@ -86,7 +86,7 @@ describe.skipIf(why !== undefined)('the image', () => {
     expect(ours.filter((path) => !/\.(js|binpb|html|css|lua|svg|proto)$/.test(path))).toEqual([]);
   });
 
-  it('has no package manager, and nothing else of its base that a running service does not need', () => {
+  it('has no package manager and no headers of its base', () => {
     const managers = /(^|\/)(npm|npx|corepack|yarn|yarnpkg|yarn-v[\d.]+)(\/|$)/;
     expect(
       pathsUnder(root).filter((path) => managers.test(path) && !path.startsWith('app/node_modules/')),
@@ -95,7 +95,7 @@ describe.skipIf(why !== undefined)('the image', () => {
     expect(existsSync(join(root, 'usr', 'local', 'bin', 'node'))).toBe(true);
   });
 
-  it('is as small as it is said to be', () => {
+  it('is within its documented size', () => {
     const ours = megabytesOf(app);
     console.log(
       `the image has ${Math.round(image.Size / 1_000_000)} MB, of which ${ours} are above Node and its system`,
@@ -104,7 +104,7 @@ describe.skipIf(why !== undefined)('the image', () => {
     expect(ours).toBeGreaterThan(10);
   });
 
-  it('has the packages that the SBOM names, and no other', async () => {
+  it('has exactly the packages that the SBOM names', async () => {
     await promisify(execFile)('npm', ['run', '--silent', 'sbom']);
     const { components } = JSON.parse(readFileSync('dist/sbom.cdx.json', 'utf8'));
     const named = components.map(({ name, version }: Record<string, string>) => `${name}@${version}`);
@@ -115,30 +115,30 @@ describe.skipIf(why !== undefined)('the image', () => {
     expect(named.sort()).toEqual([...new Set(installed)].sort());
   });
 
-  it('is bound to no platform above Node, so that one build serves all', () => {
+  it('depends on no platform above Node, so one build serves all', () => {
     const paths = pathsUnder(app);
     expect(paths.length).toBeGreaterThan(1_000);
     expect(paths.filter((path) => /\.(node|so|dylib|dll|exe)$/.test(path))).toEqual([]);
   });
 
-  it('says who it is, whom it runs as, and how its health is checked', () => {
+  it('has labels, a user and a health check', () => {
     expect(image.Config).toMatchObject({
       User: '1000:1000',
       Labels: { 'org.opencontainers.image.revision': 'some-revision' },
     });
     expect(image.Healthcheck?.Test).toEqual(['CMD', 'node', 'healthcheck.mjs']);
-    // What the base's variables say of this machine stays behind.
+    // The base image's variables about this machine are not copied.
     expect(image.Config.Env.filter((pair) => /registry|CA_CERTS/i.test(pair))).toEqual([]);
   });
 
-  it('does not leave its machine without encryption unless it is told that it may', async () => {
+  it('refuses to listen beyond its machine without encryption, unless DIBS_INSECURE allows it', async () => {
     const container = containers.run('localhost/dibs', {});
     expect(await container.ended).toBe(1);
     expect(container.output).toContain("DIBS_LISTEN: '0.0.0.0:50051' is reachable from other machines");
     expect(container.output).toContain('DIBS_INSECURE=true');
   });
 
-  it('serves as another user from files that it cannot write, is healthy, and drains on SIGTERM', async () => {
+  it('serves as another user from read-only files, is healthy, and drains on SIGTERM', async () => {
     const http = `0.0.0.0:${await freePort()}`;
     const container = containers.run('localhost/dibs', {
       DIBS_LISTEN: '127.0.0.1:0',
@@ -165,7 +165,7 @@ describe.skipIf(why !== undefined)('the image', () => {
     expect(container.output).toContain('"msg":"stopped"');
   });
 
-  it('is unhealthy where nothing answers', async () => {
+  it('is unhealthy if nothing answers', async () => {
     const http = `127.0.0.1:${await freePort()}`;
     const container = containers.run('localhost/dibs', {
       DIBS_LISTEN: '127.0.0.1:0',
@@ -180,7 +180,7 @@ describe.skipIf(why !== undefined)('the image', () => {
     await container.stop(STOP_SECONDS_MAX);
   });
 
-  it('is one replica of a fleet on real Redis', async () => {
+  it('works as a replica of a fleet on real Redis', async () => {
     const fleet = await Fleet.start({ replicas: 1 });
     try {
       const container = containers.run('localhost/dibs', {

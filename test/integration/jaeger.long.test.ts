@@ -7,9 +7,8 @@ import { Fleet } from '../support/fleet.js';
 import { Pods } from '../support/pods.js';
 import { type JaegerSpan, type JaegerTrace, ownAddress, RealJaeger, tagsOf } from '../support/real-jaeger.js';
 
-// The pages about tracing, taken literally, with a real Jaeger: from `helm install` to the first stampede traced, and how to
-// follow one wait. Clicks on its pages are requests to the API that these pages use. Where a page speaks to a cluster, this
-// machine is the cluster.
+// Follows the pages about tracing literally, with a real Jaeger: from `helm install` to the first traced stampede, and
+// how to follow one wait. Clicks on Jaeger's pages are requests to its API. This machine stands in for the cluster.
 
 const STEP_MS_MAX = 300_000;
 const TRACES_ARRIVE_MS_MAX = 30_000;
@@ -17,7 +16,7 @@ const run = promisify(execFile);
 
 async function programs(): Promise<{ readonly helm: string; readonly jaeger: string } | undefined> {
   try {
-    if (spawnSync('redis-server', ['--version']).status !== 0) throw new Error('there is no redis-server');
+    if (spawnSync('redis-server', ['--version']).status !== 0) throw new Error('redis-server is missing');
     const root = process.cwd();
     return { jaeger: await findGoProgram(root, 'jaeger'), helm: await findGoProgram(root, 'helm') };
   } catch (error) {
@@ -29,7 +28,7 @@ async function programs(): Promise<{ readonly helm: string; readonly jaeger: str
 
 const found = await programs();
 
-/** The commands of a page, block by block. */
+/** Returns the command blocks of a page. */
 function blocksOf(page: string): string[] {
   const blocks = readFileSync(`deploy/operations/${page}.md`, 'utf8').matchAll(
     /^( *)```sh\n([\s\S]*?)^\1```$/gm,
@@ -37,13 +36,13 @@ function blocksOf(page: string): string[] {
   return [...blocks].map(([, indent = '', text = '']) => text.replaceAll(new RegExp(`^${indent}`, 'gm'), ''));
 }
 
-/** What a shell prints, which gets no variable of this process but the path. */
+/** Returns the output of a shell that gets only PATH and HOME of this process. */
 async function shell(text: string): Promise<string> {
   const env = { PATH: process.env.PATH, HOME: process.env.HOME };
   return (await run('sh', ['-ec', text], { env, timeout: STEP_MS_MAX })).stdout;
 }
 
-/** Its `dibs.wait`, and the trace that opens with a click on the link among its references. */
+/** Returns the `dibs.wait` of a trace, and the trace to which its link leads. */
 async function followed(jaeger: RealJaeger, { traceID }: JaegerTrace) {
   const { spans } = await jaeger.trace(traceID);
   const wait = spans.find(({ operationName }) => operationName === 'dibs.wait') as JaegerSpan;
@@ -55,8 +54,8 @@ async function followed(jaeger: RealJaeger, { traceID }: JaegerTrace) {
 }
 
 /**
- * Nothing seems to begin before its cause. A read serves the whole room, and so may outlast the call that it is shown in: Jaeger
- * then suspects the clocks of two machines.
+ * Expects that no span seems to begin before its cause. A read serves the whole room and can outlast the call that
+ * shows it, so Jaeger may suspect a clock difference there.
  */
 function expectNoWarnings(traces: readonly JaegerTrace[]): void {
   const spans = traces.flatMap((trace) => trace.spans);
@@ -76,7 +75,7 @@ describe.skipIf(found === undefined)('a real Jaeger', () => {
   });
 
   it(
-    'shows the first stampede after `helm install`, by the steps of its page',
+    'shows the first stampede after `helm install`, with the steps of its page',
     async () => {
       const [image, collector, install, forward, stampede, ...more] = blocksOf('first-stampede') as [
         ...[string, string, string, string, string],
@@ -85,7 +84,7 @@ describe.skipIf(found === undefined)('a real Jaeger', () => {
       expect(more).toEqual([]);
       const beganMs = performance.now();
 
-      // The processes of this machine are what the image would be.
+      // Processes of this machine stand in for the image.
       expect(image).toMatch(/^kind create cluster\ndocker build .*\nkind load docker-image dibs:0\.1\.0\n$/);
 
       const [, namespace] = /^kubectl create namespace (\S+)$/m.exec(collector) ?? [];
@@ -132,7 +131,7 @@ describe.skipIf(found === undefined)('a real Jaeger', () => {
   );
 
   it(
-    'follows one wait from replica to replica, by the steps of the page of traces',
+    'follows one wait from replica to replica, with the steps of the tracing page',
     async () => {
       const fleet = await Fleet.start({
         replicas: 2,

@@ -9,14 +9,14 @@ import { findGoProgram } from '../../.ci/go-programs.mjs';
 import { ownAddress } from '../support/real-jaeger.js';
 import { type KubernetesPrograms, RealKubernetes } from '../support/real-kubernetes.js';
 
-// A real API server with Pod Security `restricted` takes what `kubectl apply -k` and `helm install` send. There are no
-// controllers, so that the test makes the Pods of each workload.
+// A real API server with Pod Security `restricted` must accept what `kubectl apply -k` and `helm install` send. There
+// are no controllers, so the test creates the Pods of each workload.
 
 const START_MS_MAX = 180_000;
 const STEP_MS_MAX = 120_000;
 const KUSTOMIZATIONS = 'deploy/kubernetes';
 const CHART = 'deploy/helm/dibs';
-/** Where kustomizations and values that name no namespace go. */
+/** The namespace of kustomizations and values that name none. */
 const NAMESPACE = 'elsewhere';
 
 interface PodTemplate {
@@ -38,7 +38,7 @@ interface Manifest {
 
 interface Installation {
   readonly chart: string;
-  /** Names of example files, one over the other. */
+  /** Names of example files. Later files override earlier ones. */
   readonly values: readonly string[];
   readonly set?: string;
 }
@@ -77,7 +77,7 @@ function manifestsIn(yaml: string): Manifest[] {
     .filter((manifest) => manifest !== null);
 }
 
-/** What a user may apply: every folder with a kustomization that is no component of others. */
+/** Returns what users can apply: every folder whose kustomization is not a component. */
 function kustomizations(): string[] {
   const paths = readdirSync(KUSTOMIZATIONS, { recursive: true, encoding: 'utf8' });
   const files = paths.filter((path) => path.endsWith('kustomization.yaml'));
@@ -87,7 +87,7 @@ function kustomizations(): string[] {
   return whole.map((path) => path.replace(/\/kustomization\.yaml$/, '')).sort();
 }
 
-/** The commands of a page, block by block, those that have `text`, without those that wait for Pods that run. */
+/** Returns the command blocks of a page that contain `text`, without the commands that wait for running Pods. */
 function blocksOf(page: string, text: string): string[] {
   const blocks = readFileSync(page, 'utf8').matchAll(/^( *)```sh\n([\s\S]*?)^\1```$/gm);
   return [...blocks]
@@ -96,7 +96,7 @@ function blocksOf(page: string, text: string): string[] {
     .map((block) => block.replaceAll(/^kubectl .* rollout status .*\n/gm, ''));
 }
 
-/** The Pods that its controller would make, all but their number. */
+/** Returns the Pod that the controller of a workload would create, once for all its replicas. */
 function podsOf({ kind, metadata, spec }: Manifest): object[] {
   if (spec?.template === undefined) return [];
   const claims = (spec.volumeClaimTemplates ?? []).map(({ metadata: { name } }) => ({
@@ -114,13 +114,13 @@ function podsOf({ kind, metadata, spec }: Manifest): object[] {
   ];
 }
 
-/** The types of the Prometheus operator, of the version that `test/deploy` knows. Users install them with the operator. */
+/** Returns the types of the Prometheus operator, in the version of `test/deploy`. Users get them with the operator. */
 async function monitoringTypes(): Promise<string[]> {
   const name = 'github.com/prometheus-operator/prometheus-operator';
   const pin = readFileSync('test/deploy/go.mod', 'utf8');
   const version = pin.split('\n').find((line) => line.includes(`${name}/pkg/apis/monitoring v`));
   const args = ['mod', 'download', '-json', `${name}@${version?.trim().split(' ')[1]}`];
-  // Outside of any module, or its pins would have to name this one.
+  // Outside of any module, because a module would need this one in its go.mod.
   const { stdout } = await promisify(execFile)('go', args, { cwd: tmpdir() });
   const folder = join(JSON.parse(stdout).Dir, 'example', 'prometheus-operator-crd');
   return ['podmonitors', 'prometheusrules', 'servicemonitors'].map((kind) =>
@@ -140,7 +140,7 @@ describe.skipIf(found === undefined)('a real API server, under Pod Security `res
   }, START_MS_MAX);
   afterAll(() => cluster?.stop());
 
-  /** Makes it if it is not there. What a controller would add to it is added. */
+  /** Creates a namespace if it is missing, with what a controller would add. */
   const prepareNamespace = async (name: string) => {
     const namespace = { apiVersion: 'v1', kind: 'Namespace', metadata: { name } };
     const account = {
@@ -162,7 +162,7 @@ describe.skipIf(found === undefined)('a real API server, under Pod Security `res
     await cluster.kubectl(['--namespace', namespace, 'delete', 'pods', '--all', '--wait=false']);
   };
 
-  /** All but the namespace, which only a controller deletes. */
+  /** Deletes everything but the namespace, which only a controller deletes. */
   const remove = async (manifests: readonly Manifest[], namespace: string) => {
     const rest = manifests.filter(({ kind }) => kind !== 'Namespace').map((one) => JSON.stringify(one));
     const args = ['--namespace', namespace, 'delete', '--wait=false', '-f', '-'];
@@ -170,7 +170,7 @@ describe.skipIf(found === undefined)('a real API server, under Pod Security `res
   };
 
   it(
-    'takes the commands of both quick starts, as they stand there',
+    'accepts the commands of both quick starts literally',
     async () => {
       const [secret, install] = blocksOf('deploy/helm/README.md', 'kubectl');
       await cluster.run('sh', ['-ec', `${secret}\n${install}`]);
@@ -200,7 +200,7 @@ describe.skipIf(found === undefined)('a real API server, under Pod Security `res
   );
 
   it.each(kustomizations())(
-    'takes `kubectl apply -k` of %s, and its Pods',
+    'accepts `kubectl apply -k` of %s, and its Pods',
     async (name) => {
       const folder = join(KUSTOMIZATIONS, name);
       const manifests = manifestsIn(await cluster.kubectl(['kustomize', folder]));
@@ -222,7 +222,7 @@ describe.skipIf(found === undefined)('a real API server, under Pod Security `res
   );
 
   it.each(INSTALLATIONS)(
-    'takes `helm install` of $chart with $values, and its Pods',
+    'accepts `helm install` of $chart with $values, and its Pods',
     async ({ values, chart, set }) => {
       const files = values.flatMap((name) => ['--values', join(CHART, 'examples', `${name}.yaml`)]);
       await prepareNamespace(NAMESPACE);
@@ -261,7 +261,7 @@ describe.skipIf(found === undefined)('a real API server, under Pod Security `res
     ],
   ];
   it.each(REFUSED)(
-    'refuses what %s',
+    'refuses a Pod that %s',
     async (_, says, change) => {
       const manifests = manifestsIn(await cluster.kubectl(['kustomize', join(KUSTOMIZATIONS, 'service')]));
       const deployment = manifests.find(({ kind }) => kind === 'Deployment') as Manifest;
@@ -283,8 +283,8 @@ describe.skipIf(found === undefined)('a real API server, under Pod Security `res
   );
 
   it.each([
-    ['a field that it does not know', 'field not declared in schema', { maxReplica: 3 }],
-    ['fewer replicas than the least', 'spec.maxReplicas', { maxReplicas: 1 }],
+    ['an unknown field', 'field not declared in schema', { maxReplica: 3 }],
+    ['a maximum of replicas below the minimum', 'spec.maxReplicas', { maxReplicas: 1 }],
   ])('refuses %s', async (_, says, change) => {
     const manifests = manifestsIn(await cluster.kubectl(['kustomize', join(KUSTOMIZATIONS, 'service')]));
     const autoscaler = manifests.find(({ kind }) => kind === 'HorizontalPodAutoscaler') as Manifest;

@@ -7,7 +7,7 @@ import { Fleet } from '../support/fleet.js';
 
 const MIB = 2 ** 20;
 const BURST = 100;
-/** The largest that DIBS_VALUE_MAX_BYTES may be. */
+/** The maximum of DIBS_VALUE_MAX_BYTES. */
 const LARGEST_BYTES = 8 * MIB;
 
 describeWithRedis('large values', () => {
@@ -38,7 +38,7 @@ describeWithRedis('large values', () => {
     expect(published.outcome).toBe(PublishOutcome.PUBLISH_OUTCOME_STORED);
   }
 
-  test(`that are stored and fresh are hits, ${BURST} of them asked for at once`, async () => {
+  test(`that are fresh are hits, with ${BURST} requested at once`, async () => {
     const value = Buffer.alloc(MIB, 'v');
     const keys = Array.from({ length: BURST }, (_, at) => `burst ${at}`);
     for (const key of keys) await store(key, value);
@@ -50,7 +50,7 @@ describeWithRedis('large values', () => {
     expect(Object.fromEntries(outcomes)).toEqual({ hit: BURST });
   }, 300_000);
 
-  test('of the largest size are stored, and read on another replica, beside calls for small ones', async () => {
+  test('of the largest size are stored, and read on another replica, while small ones are served', async () => {
     const value = Buffer.alloc(LARGEST_BYTES, 'v');
     await store('small', Buffer.from('small'));
     const [, small] = await Promise.all([

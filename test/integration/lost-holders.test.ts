@@ -9,13 +9,13 @@ import { until } from '../support/until.js';
 import { waitersOf } from '../support/waiters.js';
 
 const LEASE_MS = 3_000;
-/** The quorum takes its drift from a lease, and a busy machine some time from the holder. */
+/** The quorum subtracts the drift from a lease, and a busy machine delays the holder. */
 const LEASE_MS_AT_LEAST = 2_000;
 /** A span begins with the vote, and the lease at the store a little later: much later on a busy machine. */
 const LEASE_MS_AT_MOST = LEASE_MS + 1_500;
 const KEYS = ['first', 'second', 'third'];
 
-describeWithRedis('holders of one replica that die, while callers of another take over', () => {
+describeWithRedis('a replica whose holders die, while callers of another replica take over', () => {
   let receiver: OtlpReceiver;
   let fleet: Fleet;
   let other: Caller;
@@ -37,7 +37,7 @@ describeWithRedis('holders of one replica that die, while callers of another tak
     for (const [at, lease] of (await Promise.all(waits)).entries()) {
       await other.publishText(KEYS[at]!, lease.token, 'rebuilt by another');
     }
-    // No one has read the first replica's metrics until here: it has noticed by itself.
+    // The first replica's metrics were not read until here, so it has noticed by itself.
     await until(() => expiredSpans().length === KEYS.length);
     metrics = await (await fetch(`${gave.httpUrl}/metrics`)).text();
   });
@@ -55,14 +55,14 @@ describeWithRedis('holders of one replica that die, while callers of another tak
     expect(ended.map(([, outcome, count]) => [outcome, Number(count)])).toEqual([['expired', KEYS.length]]);
   });
 
-  it('writes a line for each', () => {
+  it('logs a line for each', () => {
     const lines = fleet.replicas[0]!.log.split('\n').filter((line) => line.includes(LOG.leaseExpired));
     expect(lines).toHaveLength(KEYS.length);
   });
 
-  it('ends the span of each when its time was over, so that the wait for it leads somewhere', async () => {
+  it('ends the span of each lease at its end, so the link of its wait leads to a span', async () => {
     const leases = new Map(expiredSpans().map((span) => [span.spanId, span]));
-    // The other replica sends them, in its own time. On a busy machine a waiter may lose its first votes, and wait again.
+    // The other replica exports them in its own interval. On a busy machine a waiter may lose its first votes and wait again.
     const waits = () =>
       receiver.named('dibs.wait').filter(({ attributes }) => attributes['dibs.wait.ended_by'] === 'lease');
     await until(() => waits().length === KEYS.length);

@@ -15,8 +15,8 @@ import { freePort } from '../support/redis-server.js';
 import { Replica } from '../support/replica.js';
 import { until } from '../support/until.js';
 
-// The example `redis-tls`, run here: what its patches make of the commands, configurations and probes of Redis, and of the
-// replica's URLs.
+// Runs the example `redis-tls` on this machine: the commands, configurations and probes of Redis with its patches, and
+// the replica's URLs.
 
 const MANIFESTS = 'deploy/kubernetes';
 const EXAMPLE = join(MANIFESTS, 'examples/redis-tls');
@@ -43,7 +43,7 @@ interface Step {
 
 const filled = (text: string) => text.replaceAll(/\$\((\w+)\)/g, (it, name) => PASSWORDS[name] ?? it);
 
-/** The steps of both patches, by the end of their paths. */
+/** Returns the values of both patches by the end of their paths. */
 function stepsOf(patch: string): (end: string) => unknown[] {
   const steps = ['redis.yaml', patch].flatMap((name): Step[] =>
     parse(readFileSync(join(EXAMPLE, name), 'utf8')),
@@ -51,7 +51,7 @@ function stepsOf(patch: string): (end: string) => unknown[] {
   return (end) => steps.filter(({ path }) => path.endsWith(end)).map(({ value }) => value);
 }
 
-/** A Redis of the example with its own port; what it mounts is in `folder`. */
+/** Starts a Redis of the example on a free port. The files that it mounts are in `folder`. */
 async function start(file: string, conf: string) {
   const port = await freePort();
   const dir = join(folder, `${port}`);
@@ -67,7 +67,7 @@ async function start(file: string, conf: string) {
       .replace('tls-port 6379', `tls-port ${port}`);
   const tls = readFileSync(join(EXAMPLE, 'tls.conf'), 'utf8').split('\n').map(placed).join('\n');
   writeFileSync(join(dir, 'tls.conf'), tls);
-  // The probe asks the usual port of its own Pod.
+  // The probe uses the default port.
   const cli = join(dir, 'redis-cli');
   writeFileSync(cli, `#!/bin/sh\nPATH=\${PATH#*:} exec redis-cli -p ${port} "$@"\n`);
   chmodSync(cli, 0o755);
@@ -90,13 +90,13 @@ async function start(file: string, conf: string) {
 }
 
 describeWithRedis('the example redis-tls', () => {
-  it('has Redis with TLS alone, whose probes see it, and a fleet that is ready on it', async () => {
+  it('runs Redis with TLS only, with working probes and a fleet that becomes ready', async () => {
     const nodes = await Promise.all([1, 2, 3, 4, 5].map(() => start('lock-nodes.yaml', 'lock.conf')));
     const store = await start('value-store.yaml', 'store.conf');
     for (const redis of [store, ...nodes])
       await until(async () => (await redis.probe('livenessProbe')) === 'PONG');
     expect(await store.probe('readinessProbe')).toBe('PONG');
-    // They wait for the first replica.
+    // The lock nodes wait for the first replica.
     expect(await Promise.all(nodes.map((node) => node.probe('readinessProbe')))).toEqual(
       Array(5).fill('failed'),
     );

@@ -16,8 +16,8 @@ import { freePort, RedisServer } from '../support/redis-server.js';
 import { Replica } from '../support/replica.js';
 import { until } from '../support/until.js';
 
-// What the Kubernetes manifests run, run here: the commands, configurations, variables and probes are read from them.
-// test/deploy holds their form to the API.
+// Runs on this machine what the Kubernetes manifests run, with their commands, configurations, variables and probes.
+// test/deploy checks their form against the API.
 
 const MANIFESTS = 'deploy/kubernetes';
 const PASSWORDS: Readonly<Record<string, string>> = {
@@ -50,7 +50,7 @@ function containerOf(
   return manifest.spec.template.spec[list][0];
 }
 
-/** With the references that Kubernetes fills in. */
+/** Replaces the references that Kubernetes replaces. */
 function filled(text: string): string {
   return text.replaceAll(/\$\((\w+)\)/g, (reference, name) => PASSWORDS[name] ?? reference);
 }
@@ -61,7 +61,7 @@ function environmentOf({ env }: Container): Record<string, string> {
   );
 }
 
-/** A Redis as its container runs it, on a port and with a folder of its own; what it mounts is in the repository. */
+/** A Redis as its container runs it, on its own port and in its own folder. It mounts files of the repository. */
 class RedisContainer {
   readonly #dir: string;
   #child: ReturnType<typeof spawn> | undefined;
@@ -73,7 +73,7 @@ class RedisContainer {
   ) {
     this.#dir = join(folder, `${port}`);
     mkdirSync(this.#dir);
-    // The probe asks the usual port of its own Pod.
+    // The probe uses the default port.
     writeFileSync(
       join(this.#dir, 'redis-cli'),
       `#!/bin/sh\nPATH=\${PATH#*:} exec redis-cli -p ${port} "$@"\n`,
@@ -87,7 +87,7 @@ class RedisContainer {
     return redis;
   }
 
-  /** `kill -9` first, if it runs. */
+  /** Kills it with SIGKILL if it runs, and starts it. */
   async restart(): Promise<void> {
     await this.stop();
     const [command = '', ...args] = this.#filled(this.container.command ?? []);
@@ -118,7 +118,7 @@ class RedisContainer {
     }
   }
 
-  /** Whether the kubelet would call it ready. */
+  /** Whether the kubelet would consider it ready. */
   async isReady(): Promise<boolean> {
     return (await this.run(this.container.readinessProbe.exec.command)).code === 0;
   }
@@ -139,7 +139,7 @@ it.each([
     containerOf('sidecar/dibs.yaml', 'Deployment', 'initContainers'),
     'unix:///run/dibs/dibs.sock',
   ],
-])('%s sets nothing that Dibs would refuse to start with', (_, container, listen) => {
+])('%s has a configuration that Dibs accepts', (_, container, listen) => {
   const policy = readFileSync(join(MANIFESTS, 'service/policy.yaml'), 'utf8');
   const config = loadConfig({ DIBS_LISTEN: '0.0.0.0:50051', ...environmentOf(container) }, () => policy);
   expect(config.grpcListen).toEqual([listen]);
@@ -149,21 +149,21 @@ it.each([
 it.each([
   ['quorum/lock-nodes.yaml', 'dibs-lock'],
   ['quorum/value-store.yaml', 'dibs-store'],
-])('%s gives %s the rights that the page says', (file, user) => {
+])('%s gives %s the rights of the ACL page', (file, user) => {
   const [, rule] = /^user ([\w-]+ on .*)$/m.exec(PAGE.slice(PAGE.indexOf(`user ${user} `))) ?? [];
   const command = containerOf(file, 'StatefulSet').command ?? [];
   const rights = command.slice(command.indexOf('--user') + 1).join(' ');
   expect(rights.replace(/>\$\(\w+\)/, '>PASSWORD')).toBe(rule);
 });
 
-it('the policy of the example has no fault', () => {
+it('the policy of the example is valid', () => {
   const policy = readFileSync(join(MANIFESTS, 'examples/fleet/policy.yaml'), 'utf8');
   expect(loadConfig({ DIBS_CONFIG: 'policy.yaml' }, () => policy).policies.get('prices')?.maxRebuilds).toBe(
     20,
   );
 });
 
-it('the sidecar lets a container that runs as another user call it, and drains', async () => {
+it('the sidecar can be called by a container of another user, and drains', async () => {
   const { command = [] } = containerOf('sidecar/dibs.yaml', 'Deployment', 'initContainers');
   const [program = '', ...args] = command;
   const socket = join(folder, 'dibs.sock');
@@ -175,14 +175,14 @@ it('the sidecar lets a container that runs as another user call it, and drains',
   const ended = once(child, 'exit');
   const [line] = await once(child.stdout, 'data');
   expect(String(line)).toMatch('dibs listening');
-  // Connecting takes the right to write.
+  // Connecting needs write permission.
   expect(statSync(socket).mode & 0o222).toBe(0o222);
-  // It reaches Dibs and not a shell, which would end with 143 and leave Dibs behind.
+  // The signal must reach Dibs and not a shell, which would end with 143 and leave Dibs running.
   child.kill('SIGTERM');
   expect(await ended).toEqual([0, null]);
 });
 
-it('the doctor lets Dibs start in spite of a fault of Redis, but not with a wrong configuration', async () => {
+it('the doctor lets Dibs start despite a fault of Redis, but not with a wrong configuration', async () => {
   const { command = [] } = containerOf('examples/doctor/doctor.yaml', 'Deployment', 'initContainers');
   const [program = '', ...args] = command;
   const run = (env: Record<string, string>) =>
@@ -234,13 +234,13 @@ describeWithRedis('the Redis of the manifests', () => {
     expect(performance.now() - downAtMs).toBeGreaterThan(LEASE_MS_MAX);
 
     await first!.stop();
-    // Nothing answers: an empty run must not be taken for an empty marker.
+    // Nothing answers. An empty reply must not count as an empty marker.
     expect(await first!.isReady()).toBe(false);
     await replica.kill();
     await Promise.all([store, ...nodes].map((redis) => redis.stop()));
   });
 
-  it('a lock node that is full refuses, and keeps nothing over a restart', async () => {
+  it('a full lock node refuses, and keeps nothing across a restart', async () => {
     const node = await RedisContainer.start('quorum/lock-nodes.yaml', 'lock.conf');
     expect((await node.run(['redis-cli', 'CONFIG', 'GET', 'maxmemory-policy'])).output).toMatch('noeviction');
     await node.run(['redis-cli', 'SET', 'dibs:lock:x', 'held']);
@@ -249,13 +249,13 @@ describeWithRedis('the Redis of the manifests', () => {
     await node.stop();
   });
 
-  it('the value store has what it acknowledged after kill -9, and evicts first what expires first', async () => {
+  it('the value store keeps acknowledged writes after kill -9, and evicts first what expires first', async () => {
     const store = await RedisContainer.start('quorum/value-store.yaml', 'store.conf');
     await store.run(['redis-cli', 'SET', 'acknowledged', 'yes']);
     await store.restart();
     await until(() => store.isReady());
     expect((await store.run(['redis-cli', 'GET', 'acknowledged'])).output).toBe('yes');
-    // One by one: the settings come in any order, and an empty one at the end would be cut off.
+    // One by one, because the settings come in any order, and an empty last one would be trimmed.
     const settings = new Map<string, string>();
     for (const name of ['maxmemory-policy', 'appendfsync', 'save']) {
       const { output } = await store.run(['redis-cli', 'CONFIG', 'GET', name]);
@@ -268,7 +268,7 @@ describeWithRedis('the Redis of the manifests', () => {
     await store.stop();
   });
 
-  it('a Redis of your own is reached over TLS, with what the Secret of the example has', async () => {
+  it('your own Redis is reached over TLS, with the keys of the example Secret', async () => {
     const authority = new TestAuthority();
     const ports = await Promise.all([1, 2, 3, 4].map(() => freePort()));
     const servers = await Promise.all(

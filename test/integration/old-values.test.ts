@@ -10,7 +10,7 @@ import { describeWithRedis } from '../support/describe-with-redis.js';
 import { Fleet } from '../support/fleet.js';
 import { until } from '../support/until.js';
 
-// What callers of real replicas get by READ_NEAR, the default, when a value was invalidated before they came.
+// What READ_NEAR, the default, returns on real replicas after a value was invalidated.
 
 const LONG_MS = 3_600_000;
 
@@ -29,7 +29,7 @@ describeWithRedis('after an invalidation', () => {
   const at = (replica: 0 | 1) => callers[replica] as Caller;
   const isOld = (answer: GetOrLockResponse) => answer.outcome?.$case === 'hit' && textOf(answer) === 'old';
 
-  /** A value that both replicas have near. */
+  /** Publishes a value, and waits until both replicas serve it. */
   async function near(key: string): Promise<void> {
     const { token } = await at(0).lease({ key });
     await at(0).publish({
@@ -43,7 +43,7 @@ describeWithRedis('after an invalidation', () => {
     }
   }
 
-  it('the replica that ran it has the old value no more once it is answered', async () => {
+  it('the replica that ran it does not serve the old value once it has answered', async () => {
     for (let round = 0; round < 200; round += 1) {
       const key = `own ${round}`;
       const { token } = await at(0).lease({ key });
@@ -60,7 +60,7 @@ describeWithRedis('after an invalidation', () => {
     }
   }, 60_000);
 
-  it('a replica that was stopped meanwhile asks the store before it trusts what it has near', async () => {
+  it('a replica that was stopped meanwhile reads the store before it trusts its near cache', async () => {
     for (const key of ['first asked', 'second asked']) await near(key);
     fleet.replicas[0]?.signal('SIGSTOP');
     await at(1).invalidate({ keys: ['first asked', 'second asked'] });
@@ -70,10 +70,10 @@ describeWithRedis('after an invalidation', () => {
     for (const answer of await Promise.all(asked)) expect(isOld(answer)).toBe(false);
   });
 
-  it('a lease from when the store hung feeds no caller with what it read before', async () => {
+  it('a lease from when the store hung does not serve its old value to waiters', async () => {
     const key = 'unstored';
     fleet.store.hang();
-    // A store that hangs is late at first, and lost only when it has been silent for two seconds.
+    // A hanging store is late at first, and counts as lost only after two seconds of silence.
     const given = await at(0).getOrLock({ key, leaseMs: 20_000, waitMs: 15_000 });
     fleet.store.resume();
     const lease = given.outcome?.$case === 'lease' ? given.outcome.value : undefined;

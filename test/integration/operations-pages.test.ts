@@ -12,8 +12,8 @@ import { freePort, RedisServer } from '../support/redis-server.js';
 import { Replica } from '../support/replica.js';
 import { until } from '../support/until.js';
 
-// The pages of deploy/operations, taken literally: a fleet is set up from their blocks, and their commands are run.
-// Only addresses, paths and the token of a lease are filled in.
+// Follows the pages of deploy/operations literally: sets up a fleet from their blocks, and runs their commands. Only
+// addresses, paths and the token of a lease are replaced.
 
 const FOLDER = 'deploy/operations';
 const PATIENCE = { timeout: 60_000, interval: 300 };
@@ -35,14 +35,15 @@ function blocksOf(page: string): Block[] {
   }));
 }
 
-/** The one block of the page that contains the words. */
+/** Returns the only block of the page that contains the words. */
 function block(page: string, words: string): string {
   const [only, ...more] = blocksOf(page).filter(({ text }) => text.includes(words));
-  if (only === undefined || more.length > 0) throw new Error(`${page}.md has not one block with ${words}`);
+  if (only === undefined || more.length > 0)
+    throw new Error(`${page}.md does not have exactly one block with ${words}`);
   return only.text;
 }
 
-/** The commands of a block that shows a terminal, each with what it prints. */
+/** Returns the commands of a terminal block, each with its output. */
 function shown(text: string): { readonly command: string; readonly output: string }[] {
   return text
     .split(/^\$ /m)
@@ -65,7 +66,7 @@ describeWithRedis('the operations pages, taken literally', () => {
     readonly tlsPort: number;
   }
 
-  /** A server of the pages: its configuration, its user, and TLS as the page of the rules asks for it. */
+  /** Starts a Redis of the pages, with its configuration, its user, and TLS as on the ACL page. */
   async function guarded(user: string, config: string, ...args: string[]): Promise<Guarded> {
     const tlsPort = await freePort();
     const { cert, key } = authority.issue({ names: 'DNS:localhost' });
@@ -85,7 +86,7 @@ describeWithRedis('the operations pages, taken literally', () => {
     return (await run('redis-cli', [...login, ...command])).stdout.trim();
   };
 
-  /** The variables of the page of the rules, with the addresses of this test. */
+  /** Returns the variables of the ACL page, with the addresses of this test. */
   function variables(): Record<string, string> {
     const text = nodes
       .reduce(
@@ -108,7 +109,7 @@ describeWithRedis('the operations pages, taken literally', () => {
   beforeAll(async () => {
     const lockConfig = block('quorum', 'maxmemory-policy');
     nodes = await Promise.all([0, 1, 2].map(() => guarded('dibs-lock', lockConfig)));
-    // The page of the backup: an append-only file that is always written, and no snapshots.
+    // The backup page: an append-only file with `appendfsync always`, and no snapshots.
     const [, fsync = ''] =
       /`appendfsync (\w+)`: the store then/.exec(pageOf('backup').replaceAll('\n', ' ')) ??
       /Set `appendfsync (\w+)`/.exec(pageOf('backup')) ??
@@ -130,7 +131,7 @@ describeWithRedis('the operations pages, taken literally', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  /** Runs what a shell would, with the page's `dibs` and addresses replaced by those of this test. */
+  /** Runs a command in a shell, with the page's `dibs` and addresses replaced by those of this test. */
   async function shell(command: string): Promise<string> {
     const [one, two] = replicas as [Replica, Replica];
     const text = command
@@ -158,7 +159,7 @@ describeWithRedis('the operations pages, taken literally', () => {
     expect(outcome).toBe(PublishOutcome.PUBLISH_OUTCOME_STORED);
   }
 
-  it('every node is what the page of the lock nodes says, and nothing was refused', async () => {
+  it('every lock node is configured as its page says, and Redis refused nothing', async () => {
     for (const node of nodes) {
       expect(await asAdmin(node, 'CONFIG', 'GET', 'maxmemory-policy')).toMatch('noeviction');
       expect(await asAdmin(node, 'CONFIG', 'GET', 'appendonly')).toMatch('no');
@@ -166,7 +167,7 @@ describeWithRedis('the operations pages, taken literally', () => {
     for (const server of [store, ...nodes]) expect(await asAdmin(server, 'ACL', 'LOG')).toBe('');
   });
 
-  it('each command of the command line prints what the page shows', async () => {
+  it('each command of the command-line page prints what the page shows', async () => {
     await publish('prices', 'user:42', 1, { tags: ['users', 'tenant-7'] });
     await new Promise((resolve) => setTimeout(resolve, 20));
     await caller.lease({ namespace: 'prices', key: 'user:42', holder: 'web-3/4711' });
@@ -185,13 +186,13 @@ describeWithRedis('the operations pages, taken literally', () => {
     expect(printed).toMatch(/3 voting/);
   });
 
-  it('the command of the page of the alerts', async () => {
+  it('the command of the alerts page works', async () => {
     expect(await shell(block('alerts', 'dibs explain').trim())).toMatch(
       /^key +user:42 in the namespace shop$/m,
     );
   });
 
-  it('the commands of the page of traces: a lease, a wait, and the value for both', async () => {
+  it('the commands of the tracing page work: a lease, a wait, and the value', async () => {
     const [lease, wait, publishing] = blocksOf('tracing').filter(({ text }) => text.includes('buf curl'));
     const { lease: got } = JSON.parse(await shell(lease?.text ?? ''));
     const waiting = shell(wait?.text ?? '');
@@ -199,7 +200,7 @@ describeWithRedis('the operations pages, taken literally', () => {
     expect(JSON.parse(await waiting)).toMatchObject({ hit: { value: 'QWRh' } });
   });
 
-  it('the command of the page of the doctor, on this fleet', async () => {
+  it('the command of the doctor page works on this fleet', async () => {
     const [{ command, output } = { command: '', output: '' }] = shown(block('doctor', '$ kubectl'));
     const args = command.replace(/^.* -- node /, '').split(' ');
     const { stdout } = await run(process.execPath, args, { env: { PATH: process.env.PATH, ...env } });
@@ -207,13 +208,13 @@ describeWithRedis('the operations pages, taken literally', () => {
     expect(first(stdout)).toBe(first(output));
   });
 
-  it('the hash of a token is one that the auth file takes, with the rest of its page', async () => {
+  it('the auth file accepts the hash of a token, with the rest of its page', async () => {
     const hash = (await shell(`${block('access', 'openssl rand')}\nprintf %s "$token" >&2`)).trim();
     expect(hash).toMatch(/^sha256:[0-9a-f]{64}$/);
     const example = block('access', '# DIBS_AUTH_FILE');
     const file = join(folder, 'auth.yaml');
     writeFileSync(file, example.replace(/sha256:[0-9a-f]{64}/, hash));
-    // Its certificate names need TLS, which the page asks for first.
+    // The certificate names of the file need TLS, which the page requires first.
     const tls = authority.issue({ names: 'DNS:localhost,IP:127.0.0.1' });
     const replica = await start({
       DIBS_AUTH_FILE: file,
@@ -224,7 +225,7 @@ describeWithRedis('the operations pages, taken literally', () => {
     expect(replica.mode).toBe('quorum');
   });
 
-  it('the store comes back with everything that it acknowledged, and is emptied by FLUSHALL', async () => {
+  it('the store restarts with everything that it acknowledged, and FLUSHALL empties it', async () => {
     await publish('', 'kept', 600_000);
     expect(await asAdmin(store, 'CONFIG', 'GET', 'appendonly')).toMatch('yes');
     const keys = await asAdmin(store, 'DBSIZE');
@@ -240,7 +241,7 @@ describeWithRedis('the operations pages, taken literally', () => {
     expect(outcome?.$case).not.toBe('hit');
   });
 
-  it('a password changes without a call that fails', async () => {
+  it('a password changes without a failed call', async () => {
     const [, set = ''] = /`ACL SETUSER (dibs-store >NEW)`/.exec(pageOf('redis-acl')) ?? [];
     expect(await asAdmin(store, 'ACL', 'SETUSER', ...set.split(' '))).toBe('OK');
     const url = (env.DIBS_STORE_URL ?? '').replace(':PASSWORD@', ':NEW@');
@@ -253,8 +254,8 @@ describeWithRedis('the operations pages, taken literally', () => {
     expect((await other.getOrLock({ key: 'after' })).degraded).toBe(Degraded.DEGRADED_NONE);
   });
 
-  it('knows every block of the pages that is a command', () => {
-    // The last one by jaeger.long.test.ts.
+  it('every page with commands is tested', () => {
+    // jaeger.long.test.ts tests the last one.
     const tried = ['command-line', 'alerts', 'tracing', 'access', 'redis-acl', 'doctor', 'first-stampede'];
     const pages = readdirSync(FOLDER).map((name) => name.replace('.md', ''));
     const commands = pages.filter((page) =>

@@ -10,26 +10,26 @@ import { Replica } from '../support/replica.js';
 import { expire, Origin, stampede } from '../support/stampede.js';
 import { until } from '../support/until.js';
 
-// The lock nodes and the value store on other versions, and on Valkey.
+// The lock nodes and the value store on other versions of Redis, and on Valkey.
 
 const CALLERS = 200;
 const START_MS_MAX = 300_000;
 const PAGE = readFileSync('deploy/operations/redis-acl.md', 'utf8');
 
-/** The rule of the page, as words of ACL SETUSER. */
+/** Returns the rule of the ACL page as arguments of ACL SETUSER. */
 function ruleOf(user: string): string[] {
   const rule = new RegExp(`^user (${user} on .*)$`, 'm').exec(PAGE)?.[1];
   if (rule === undefined) throw new Error(`the page has no rule of ${user}`);
   return rule.split(' ');
 }
 
-/** The path of the binary; undefined where it cannot be had, which is a failure on CI. */
+/** Returns the path of the binary, or undefined if it is not available, which is a failure on CI. */
 async function found(server: (typeof OTHER_SERVERS)[number]): Promise<string | undefined> {
   try {
     return await pathOf(server);
   } catch (error) {
     if (process.env.CI === 'true' && process.platform === 'linux' && process.arch === 'x64') throw error;
-    console.warn(`SKIPPED, for want of ${server.name}: ${(error as Error).message.split('\n')[0]}`);
+    console.warn(`SKIPPED, ${server.name} is missing: ${(error as Error).message.split('\n')[0]}`);
     return undefined;
   }
 }
@@ -49,7 +49,7 @@ describe.each(servers)('on $name', ({ path, version }) => {
       await fleet?.stop();
     });
 
-    it('is what it says', async () => {
+    it('runs this version', async () => {
       for (const server of [fleet.store, ...fleet.lockNodes]) {
         expect(await server.command('INFO', 'server')).toMatch(version);
       }
@@ -64,12 +64,12 @@ describe.each(servers)('on $name', ({ path, version }) => {
       expect(origin.calls).toBe(1);
     });
 
-    it('does everything that Dibs does', async () => {
+    it('supports every call of Dibs', async () => {
       await everything(callers[0] as Caller, callers[1] as Caller);
     });
 
     it(
-      'needs no more rights than those of the page',
+      'needs no more rights than the ACL page gives',
       async () => {
         const asUser = async (server: RedisServer, user: string) => {
           expect(await server.command('ACL', 'SETUSER', ...ruleOf(user))).toBe('OK\n');

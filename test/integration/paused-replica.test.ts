@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Caller } from '../support/caller.js';
 import { Replica } from '../support/replica.js';
 
-// A replica that stood still finds calls and their ends together when it wakes.
+// A replica that was stopped finds calls and their cancellations together when it resumes.
 
 let replica: Replica;
 let caller: Caller;
@@ -18,8 +18,8 @@ afterAll(async () => {
   await replica.kill();
 });
 
-describe('a replica that wakes up', () => {
-  it('gives no lease to a caller that has left meanwhile', async () => {
+describe('a replica that resumes', () => {
+  it('gives no lease to a caller that has left in the meantime', async () => {
     replica.signal('SIGSTOP');
     const calls = Array.from({ length: 20 }, (_, at) =>
       caller.getOrLock({ key: `k${at}` }, { deadlineMs: 100 }),

@@ -8,9 +8,9 @@ import { Caller } from '../support/caller.js';
 import { oneProcess } from '../support/one-process.js';
 import { Replica } from '../support/replica.js';
 
-// What is said on the outside of the process: its output, its exit code, and how it takes signals.
+// The process from outside: its output, its exit code, and how it handles signals.
 
-it('ends with 1 and every fault at once when it is configured wrongly, and serves nothing', async () => {
+it('a process with a wrong configuration ends with code 1, prints every fault, and serves nothing', async () => {
   const { output, ended } = oneProcess({
     DIBS_LEASE_MS: '0',
     DIBS_QUORUM_NODES: 'redis://me:secret@a',
@@ -31,7 +31,7 @@ it('ends with 1 and every fault at once when it is configured wrongly, and serve
   expect(output.stderr).not.toMatch('secret');
 });
 
-it('ends with 1 and says where when it cannot listen', async () => {
+it('a process that cannot listen ends with code 1 and names the address', async () => {
   const taken = createServer();
   await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
   const address = taken.address();
@@ -45,7 +45,7 @@ it('ends with 1 and says where when it cannot listen', async () => {
   taken.close();
 });
 
-it('says one line on standard output when it serves, and logs elsewhere', async () => {
+it('a process that serves prints one line on standard output, and logs to standard error', async () => {
   const { child, output, ended } = oneProcess({});
   await expect
     .poll(() => output.stdout)
@@ -57,7 +57,7 @@ it('says one line on standard output when it serves, and logs elsewhere', async 
 });
 
 it.each(['SIGTERM', 'SIGINT'] as const)(
-  'answers everybody who waits on %s, and ends with 0',
+  'on %s a process answers all waiters and ends with code 0',
   async (signal) => {
     const replica = await Replica.start();
     const caller = new Caller(replica.target);
@@ -75,7 +75,7 @@ it.each(['SIGTERM', 'SIGINT'] as const)(
   },
 );
 
-it('starts on the socket of a process that was killed, and not on one that lives', async () => {
+it('a process takes over the socket of a killed process, but not of a living one', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'dibs-socket-'));
   const path = join(folder, 'dibs.sock');
   const env = { DIBS_LISTEN: `unix://${path}` };
@@ -95,7 +95,7 @@ it('starts on the socket of a process that was killed, and not on one that lives
   rmSync(folder, { recursive: true });
 });
 
-it('reads its policies again on SIGHUP, and keeps the old ones where the new have faults', async () => {
+it('on SIGHUP a process reads its policies again, and keeps the old ones if the new ones have faults', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'dibs-reload-'));
   const file = join(folder, 'dibs.yaml');
   const stale = (serve: string) => writeFileSync(file, `namespaces: { default: { stale: ${serve} } }`);
@@ -105,7 +105,7 @@ it('reads its policies again on SIGHUP, and keeps the old ones where the new hav
   const { token } = await caller.lease({ key: 'k' });
   const payload = { $case: 'value', value: Buffer.from('v') } as const;
   await caller.publish({ key: 'k', token, payload, ttlMs: 1, staleMs: 60_000 });
-  // A caller rebuilds, so that one that takes no stale value waits.
+  // Another caller rebuilds, so a caller without stale values waits.
   await vi.waitFor(async () => expect((await ask()).outcome?.$case).toBe('lease'));
 
   async function ask() {

@@ -7,7 +7,7 @@ import { loadConfig } from '../../src/config/config.js';
 import { Caller } from '../support/caller.js';
 import { Replica } from '../support/replica.js';
 
-// The README's examples run exactly as they are printed, but against a replica that this test starts.
+// Runs the README's examples exactly as printed, with a replica that this test starts.
 
 const README = readFileSync('README.md', 'utf8');
 const POLICIES = readFileSync('deploy/operations/policies.md', 'utf8');
@@ -20,7 +20,7 @@ beforeAll(async () => {
 });
 afterAll(() => replica?.kill());
 
-/** The first block in the given language that mentions `word`. */
+/** Returns the first block in the given language that contains `word`. */
 function example(language: string, word: string, page = README): string {
   const blocks = [...page.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\`$`, 'gm'))];
   const block = blocks.map(([, text]) => text ?? '').find((text) => text.includes(word));
@@ -28,14 +28,14 @@ function example(language: string, word: string, page = README): string {
   return block.replaceAll(DEFAULT_TARGET, replica.target);
 }
 
-/** The text of all source files below a folder. */
+/** Returns the text of all source files below a folder. */
 function sourcesIn(folder: string, extension: string): string {
   const names = readdirSync(folder, { recursive: true, encoding: 'utf8' });
   const files = names.filter((name) => name.endsWith(extension) && !name.includes('generated'));
   return files.map((name) => readFileSync(join(folder, name), 'utf8')).join('\n');
 }
 
-it('calls the service through reflection', async () => {
+it('the example with reflection calls the service', async () => {
   const { stdout } = await run('sh', ['-c', example('sh', 'buf curl')]);
   const { lease } = JSON.parse(stdout);
   expect(lease).toMatchObject({ fence: expect.stringMatching(/^\d+$/), reason: 'LEASE_REASON_MISS' });
@@ -44,33 +44,36 @@ it('calls the service through reflection', async () => {
   caller.close();
 });
 
-it('calls the service with the client', async () => {
+it('the example with the client calls the service', async () => {
   const script = example('ts', '@dibs/client');
   const { stdout } = await run(process.execPath, ['--input-type=module', '--eval', script]);
   expect(JSON.parse(stdout)).toEqual({ id: 42, name: 'Ada' });
 });
 
-// Their toolchains are too slow for this suite. So what a block calls must exist in the client's own source,
-// which its own examples and the conformance suite run.
+// The other toolchains are too slow for this suite, so it only checks that the called functions exist in the client's
+// source. The client's own examples and the conformance suite run them.
 it.each([
   ['go', 'clients/go', '.go'],
   ['python', 'clients/python/src', '.py'],
   ['java', 'clients/java/src/main', '.java'],
   ['rust', 'clients/rust/src', '.rs'],
-])('calls in %s only what the client has, with the same key and times', (language, folder, extension) => {
-  const block = example(language, 'user:42');
-  const called = [...block.matchAll(/(?<!Duration\.|Duration::)\b([A-Za-z_]+)\(/g)].map(
-    ([, name = '']) => name,
-  );
-  const own = called.filter((name) => !/^load/i.test(name));
-  const source = sourcesIn(folder, extension);
-  expect(own.length).toBeGreaterThan(0);
-  expect(own.filter((name) => !new RegExp(`\\b${name}\\b`).test(source))).toEqual([]);
-  expect(block).toMatch(/\bttl=60\b|WithTTL\(time\.Minute\)|ofMinutes\(1\)|from_secs\(60\)/);
-  expect(block).toMatch(/=600\b|10\*time\.Minute|ofMinutes\(10\)|from_secs\(600\)/);
-});
+])(
+  'the example in %s calls only functions of the client, with the same key and times',
+  (language, folder, extension) => {
+    const block = example(language, 'user:42');
+    const called = [...block.matchAll(/(?<!Duration\.|Duration::)\b([A-Za-z_]+)\(/g)].map(
+      ([, name = '']) => name,
+    );
+    const own = called.filter((name) => !/^load/i.test(name));
+    const source = sourcesIn(folder, extension);
+    expect(own.length).toBeGreaterThan(0);
+    expect(own.filter((name) => !new RegExp(`\\b${name}\\b`).test(source))).toEqual([]);
+    expect(block).toMatch(/\bttl=60\b|WithTTL\(time\.Minute\)|ofMinutes\(1\)|from_secs\(60\)/);
+    expect(block).toMatch(/=600\b|10\*time\.Minute|ofMinutes\(10\)|from_secs\(600\)/);
+  },
+);
 
-it('configures a fleet and its namespaces', () => {
+it('the examples configure a fleet and its namespaces', () => {
   const exported = [...example('sh', 'DIBS_QUORUM_NODES').matchAll(/(DIBS_[A-Z_]+)=(\S+)/g)];
   const env = Object.fromEntries(exported.map(([, name, value]) => [name ?? '', value]));
   const config = loadConfig({ ...env, DIBS_CONFIG: 'policies.yaml' }, () =>

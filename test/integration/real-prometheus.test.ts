@@ -9,11 +9,11 @@ import { Fleet } from '../support/fleet.js';
 import { RealPrometheus } from '../support/real-prometheus.js';
 import { until } from '../support/until.js';
 
-// A real Prometheus scrapes a real fleet: it takes the rules, answers every query of the dashboard, and an alert fires while
-// callers suffer. What each query asks for is checked against a replica in dashboards.test.ts, label by label.
+// A real Prometheus scrapes a real fleet: it accepts the rules, answers every query of the dashboard, and fires an
+// alert while waits time out. dashboards.test.ts checks each query against a replica, label by label.
 
 const PATIENCE_MS = 60_000;
-/** Nothing of that kind happens here, or only by chance. */
+/** These events do not happen here, or only by chance. */
 const WITHOUT_DATA = [
   'Lock nodes that do not vote, by node',
   'Store steps that fail, by step',
@@ -37,7 +37,7 @@ const binaries = findPrometheus(process.cwd());
 const redis = spawnSync('redis-server', ['--version']).status === 0;
 const isSkipped = (binaries === undefined || !redis) && process.env.CI !== 'true';
 if (isSkipped)
-  console.warn('SKIPPED, for want of prometheus or redis-server: a real Prometheus on a live fleet');
+  console.warn('SKIPPED, prometheus or redis-server is missing: a real Prometheus on a live fleet');
 
 describe.skipIf(isSkipped)('a real Prometheus on a live fleet', () => {
   let fleet: Fleet;
@@ -62,7 +62,7 @@ describe.skipIf(isSkipped)('a real Prometheus on a live fleet', () => {
     return alerts.filter(({ state }) => state === 'firing').map(({ labels }) => labels.alertname);
   };
 
-  it('says nothing of a fleet that is well, and pages while callers wait in vain', async () => {
+  it('fires no alert for a healthy fleet, and pages while waits time out', async () => {
     const [first, second] = callers as [Caller, Caller];
     for (let at = 0; at < 20; at += 1) {
       const { token } = await first.lease({ namespace: 'shop', key: `k${at}` });
@@ -79,18 +79,18 @@ describe.skipIf(isSkipped)('a real Prometheus on a live fleet', () => {
     // A holder hangs.
     await first.lease({ namespace: 'shop', key: 'slow', leaseMs: 60_000 });
     const wait = () => second.getOrLock({ namespace: 'shop', key: 'slow', waitMs: 100 });
-    // Over some scrapes: Prometheus counts what a series grows by, and not the value that it begins with.
+    // Over several scrapes: Prometheus counts the growth of a series, and not its first value.
     for (let at = 0; at < 6; at += 1) {
       await Promise.all(Array.from({ length: 10 }, wait));
       await sleep(1_000);
     }
     await until(async () => (await firing()).includes('DibsWaitsEndByTimeout'), PATIENCE_MS);
-    // The label of Dibs, and not that of the target.
+    // The label of Dibs, not of the target.
     const [alert] = await prometheus.query('ALERTS{alertname="DibsWaitsEndByTimeout", alertstate="firing"}');
     expect(alert?.metric).toMatchObject({ namespace: 'shop', severity: 'page', job: 'dibs' });
   });
 
-  it('takes every rule', async () => {
+  it('accepts every rule', async () => {
     const { groups } = await prometheus.get<{
       readonly groups: readonly { readonly rules: readonly Rule[] }[];
     }>('rules');
@@ -102,7 +102,7 @@ describe.skipIf(isSkipped)('a real Prometheus on a live fleet', () => {
     expect(rules.filter(({ health, lastError }) => health !== 'ok' || lastError)).toEqual([]);
   });
 
-  it('answers every query of the dashboard, and nearly all with data', async () => {
+  it('answers every query of the dashboard, almost all with data', async () => {
     const chosen: Record<string, string> = {};
     for (const { selector, label } of variableQueries()) {
       const series = await prometheus.query(`count by (${label}) (${selector.replaceAll(/\$\w+/g, '.*')})`);

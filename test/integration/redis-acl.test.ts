@@ -15,7 +15,7 @@ import { until } from '../support/until.js';
 
 const PAGE = readFileSync('deploy/operations/redis-acl.md', 'utf8');
 
-/** The rule of the page, and the commands that it allows. */
+/** Returns a rule of the ACL page, and the commands that it allows. */
 function ruleOf(user: string) {
   const rule = [...PAGE.matchAll(/^```acl\n(.*)\n```$/gm)].find(([, it]) =>
     it?.startsWith(`user ${user} `),
@@ -24,7 +24,7 @@ function ruleOf(user: string) {
   return { rule, commands: [...rule.matchAll(/ \+([\w|]+)/g)].map(([, it = '']) => it) };
 }
 
-/** What the scripts of a role call. */
+/** Returns the commands that the scripts of a role call. */
 function calledBy(isOurs: (file: string) => boolean): string[] {
   const folder = 'src/redis/scripts';
   const scripts = readdirSync(folder).filter((file) => file.endsWith('.lua') && isOurs(file));
@@ -35,7 +35,7 @@ function calledBy(isOurs: (file: string) => boolean): string[] {
   return [...text.matchAll(/redis\.p?call\('(\w+)'/g)].map(([, it = '']) => it.toLowerCase());
 }
 
-/** A Redis with the page's rule, TLS, and an administrator of the test's own. */
+/** A Redis with the page's rule, TLS, and an administrator for the test. */
 class GuardedRedis {
   private constructor(
     readonly server: RedisServer,
@@ -63,14 +63,14 @@ class GuardedRedis {
     return (await promisify(execFile)('redis-cli', [...login, ...command])).stdout;
   }
 
-  /** Every command that was called here. */
+  /** Returns every command that was called. */
   async called(): Promise<string[]> {
     const stats = await this.asAdmin('INFO', 'commandstats');
     return [...stats.matchAll(/^cmdstat_([\w|]+):/gm)].map(([, it = '']) => it);
   }
 }
 
-describeWithRedis('a fleet under the rules of the page, over TLS', () => {
+describeWithRedis('a fleet with the rules of the ACL page, over TLS', () => {
   const dir = mkdtempSync(join(tmpdir(), 'dibs-acl-'));
   const authority = new TestAuthority();
   let nodes: GuardedRedis[];
@@ -98,7 +98,7 @@ describeWithRedis('a fleet under the rules of the page, over TLS', () => {
     authority.close();
   });
 
-  it('does everything that Dibs does, and is refused nothing', async () => {
+  it('supports every call of Dibs, and Redis refuses nothing', async () => {
     const [one, two] = replicas.map(({ target }) => new Caller(target)) as [Caller, Caller];
     const value = { $case: 'value', value: Buffer.from('v') } as const;
     const round = async (namespace: string, key: string) => {
@@ -126,7 +126,7 @@ describeWithRedis('a fleet under the rules of the page, over TLS', () => {
       'lease',
     );
 
-    // Scripts that were flushed are sent again, to the store and for a lock that is given back first.
+    // Flushed scripts are sent again, to the store and for the first release of a lock.
     await until(async () => {
       const key = `flushed ${Math.random()}`;
       const { degraded, outcome } = await one.getOrLock({ key, waitMs: 0 });
@@ -143,7 +143,7 @@ describeWithRedis('a fleet under the rules of the page, over TLS', () => {
   it.each([
     ['dibs-lock', (file: string) => file.startsWith('lock-')],
     ['dibs-store', (file: string) => !file.startsWith('lock-')],
-  ] as const)('%s may do what its scripts do, and nothing that it does not need', async (user, isOurs) => {
+  ] as const)('%s has the rights that its scripts need, and no others', async (user, isOurs) => {
     const redis = user === 'dibs-store' ? store : (nodes[0] as GuardedRedis);
     const { commands } = ruleOf(user);
     const scripted = calledBy(isOurs);
@@ -152,7 +152,7 @@ describeWithRedis('a fleet under the rules of the page, over TLS', () => {
     expect(commands.filter((command) => !used.has(command))).toEqual([]);
   });
 
-  it('keeps its users from everything else', async () => {
+  it('refuses its users everything else', async () => {
     for (const redis of [store, nodes[0] as GuardedRedis]) {
       const login = [
         '-p',
@@ -177,7 +177,7 @@ describeWithRedis('a fleet under the rules of the page, over TLS', () => {
     }
   });
 
-  it('is not trusted by a replica without its authority, nor under another name', async () => {
+  it('is not trusted by a replica without its authority or with another name', async () => {
     const { DIBS_REDIS_CA: _ca, ...untrusting } = env;
     const misnamed = { ...env, DIBS_STORE_URL: store.url.replace('localhost', '127.0.0.1') };
     const starting = [untrusting, misnamed].map((bad) => Replica.start({ ...bad, DIBS_LOG_LEVEL: 'debug' }));
@@ -193,8 +193,8 @@ describeWithRedis('a fleet under the rules of the page, over TLS', () => {
   });
 });
 
-describeWithRedis('a Redis Cluster under the rule of the page', () => {
-  it('refuses nothing', async () => {
+describeWithRedis('a Redis Cluster with the rule of the ACL page', () => {
+  it('refuses nothing that Dibs needs', async () => {
     const cluster = await startClusterStore();
     const locks = await Promise.all(Array.from({ length: 3 }, () => RedisServer.start()));
     const more = /A Redis Cluster also needs `([^`]+)`/.exec(PAGE)?.[1]?.split(' ') ?? [];
@@ -211,7 +211,7 @@ describeWithRedis('a Redis Cluster under the rule of the page', () => {
       DIBS_STORE_URL: cluster.url.replace('//', `//${user}:PASSWORD@`),
     });
     const caller = new Caller(replica.target);
-    // A replica that has just started on a busy machine may not have reached all of the cluster yet.
+    // On a busy machine, a replica may not have reached the whole cluster yet.
     await until(async () => {
       const { degraded, outcome } = await caller.getOrLock({ key: `first ${Math.random()}`, waitMs: 0 });
       return degraded === Degraded.DEGRADED_NONE && outcome?.$case === 'lease';
@@ -222,7 +222,7 @@ describeWithRedis('a Redis Cluster under the rule of the page', () => {
       expect(textOf(await caller.getOrLock({ key: `k${at}` }))).toBe('v');
     }
     await caller.invalidate({ all: true });
-    // The map of the cluster is asked for each second.
+    // The replica asks for the map of the cluster every second.
     await new Promise((resolve) => setTimeout(resolve, 1_500));
     expect((await onEach('ACL', 'LOG')).join('')).toBe('');
     caller.close();
@@ -232,8 +232,8 @@ describeWithRedis('a Redis Cluster under the rule of the page', () => {
   });
 });
 
-describeWithRedis('sentinels under the rule of the page', () => {
-  it('let in a replica with their user, and refuse it nothing', async () => {
+describeWithRedis('sentinels with the rule of the ACL page', () => {
+  it('accept a replica with their user, and refuse it nothing', async () => {
     const { rule } = ruleOf('dibs-sentinel');
     const [, user = '', ...rest] = rule.split(' ');
     const store = await startSentinelStore({ sentinelUser: [user, ...rest].join(' ') });
@@ -253,9 +253,9 @@ describeWithRedis('sentinels under the rule of the page', () => {
     await until(() => /set DIBS_SENTINEL_USERNAME and DIBS_SENTINEL_PASSWORD/.test(stranger.log));
     for (const sentinel of store.sentinels) {
       const refused = [...(await store.aclLog(sentinel)).matchAll(/^object\n(.*)$/gm)].map(([, it]) => it);
-      // The library names itself. Redis 7.0 does not know this subcommand, so no rule for it could allow it.
+      // The library sends its name. Redis 7.0 does not know this subcommand, so no rule can allow it.
       const told = refused.filter((object) => object !== 'client' && object !== 'client|setinfo');
-      // The stranger had no user, so it could ask nothing.
+      // The stranger had no user, so all its commands were refused.
       expect(told.filter((object) => object !== 'AUTH' && object !== 'auth')).toEqual([]);
     }
     caller.close();

@@ -12,7 +12,7 @@ describeWithRedis('a rolling restart', () => {
     await fleet?.stop();
   });
 
-  it('fails no call, and between its steps each key is rebuilt once', async () => {
+  it('fails no call, and rebuilds each key once between its steps', async () => {
     fleet = await Fleet.start({ replicas: 0 });
     const ports = await Promise.all([freePort(), freePort(), freePort()]);
     for (const port of ports) await fleet.addReplica(listenAt(port));

@@ -19,7 +19,7 @@ import { SessionCaller } from '../support/session-caller.js';
 import { until } from '../support/until.js';
 import { waitersOf } from '../support/waiters.js';
 
-// One replica inside this process, its sessions over a real connection.
+// Sessions with one replica inside this process, over a real connection.
 
 const GRACE_MS = 400;
 let app: App;
@@ -65,7 +65,7 @@ const publish = (key: string, token: string, text: string) =>
   }) as const;
 
 describe('a session', () => {
-  it('carries all calls, many in a message, answered in any order', async () => {
+  it('carries all calls, many in one message, with replies in any order', async () => {
     const one = await session({ holder: 'the session' });
     const key = fresh();
     const { token, fence } = await one.lease({ key });
@@ -92,7 +92,7 @@ describe('a session', () => {
     expect(await one.replyTo(voided)).toMatchObject({ value: { keysInvalidated: 1 } });
   });
 
-  it('answers what came together in few messages', async () => {
+  it('answers calls that came together in few messages', async () => {
     const one = await session();
     const key = fresh();
     const { token } = await one.lease({ key });
@@ -107,7 +107,7 @@ describe('a session', () => {
     expect(one.messages.length - before).toBeLessThanOrEqual(5);
   });
 
-  it('asks for many keys, with one reply each and a last one', async () => {
+  it('asks for many keys, with one reply per key', async () => {
     const one = await session();
     const names = [fresh(), fresh(), fresh()];
     const value = GetOrLockManyRequest.fromPartial({ keys: names });
@@ -119,7 +119,7 @@ describe('a session', () => {
     expect(seen.sort()).toEqual(names.sort());
   });
 
-  it('says of a call what is wrong with it, and nothing else is', async () => {
+  it('reports the fault of one call, and answers the others', async () => {
     const one = await session();
     const bad = one.get({ key: '' });
     const none = one.callOf({ $case: 'explain', value: { namespace: '', key: 'k' } });
@@ -146,7 +146,7 @@ describe('a session', () => {
     });
   });
 
-  it('hears of a call and of its end in one message', async () => {
+  it('accepts a call and its cancellation in one message', async () => {
     const one = await session();
     const key = fresh();
     const call = one.callOf({ $case: 'getOrLock', value: GetOrLockRequest.fromPartial({ key }) });
@@ -156,7 +156,7 @@ describe('a session', () => {
     expect(one.replies.map(({ id }) => id)).not.toContain(call.id);
   });
 
-  it('lets go of a call that is cancelled, and answers it no more', async () => {
+  it('ends a cancelled call, and does not answer it', async () => {
     const one = await session();
     const key = fresh();
     const { token } = await one.lease({ key });
@@ -169,7 +169,7 @@ describe('a session', () => {
   });
 });
 
-describe('what breaks the rules of a session', () => {
+describe('a message that breaks the rules of a session', () => {
   const refused = async (
     send: (one: SessionCaller) => void,
     details: string | RegExp,
@@ -183,7 +183,7 @@ describe('what breaks the rules of a session', () => {
     expect([code, said]).toEqual([status.INVALID_ARGUMENT, expect.stringMatching(details)]);
   };
 
-  it('ends it, and says why', async () => {
+  it('ends the session with the reason', async () => {
     const get = (id: number) => ({
       ...{ id, deadlineMs: undefined, traceparent: '' },
       request: { $case: 'getOrLock', value: GetOrLockRequest.fromPartial({ key: 'open' }) } as const,
@@ -204,13 +204,13 @@ describe('what breaks the rules of a session', () => {
 });
 
 describe('leases of a session', () => {
-  it.each(['word', 'no word'])('end with it, left with %s, and go to the next', async (word) => {
+  it.each(['an end', 'a break'])('end with it, after %s, and go to the next caller', async (how) => {
     const one = await session();
     const key = fresh();
     await one.lease({ key, leaseMs: 20_000 });
     const next = caller.getOrLock({ key, waitMs: 10_000 });
     await until(async () => (await waitersOf(`http://${app.httpAddress}`)) === 1);
-    word === 'word' ? one.stream.end() : one.drop();
+    how === 'an end' ? one.stream.end() : one.drop();
     expect(await runningMs(() => next)).toBeLessThan(500);
     expect((await next).outcome?.$case).toBe('lease');
     expect((await caller.explain({ key })).pastLeases).toMatchObject([
@@ -218,7 +218,7 @@ describe('leases of a session', () => {
     ]);
   });
 
-  it('are told of when they are lost', async () => {
+  it('are reported when they are lost', async () => {
     const one = await session();
     const key = fresh();
     const { token } = await one.lease({ key });
@@ -229,7 +229,7 @@ describe('leases of a session', () => {
     ]);
   });
 
-  it('are not told of when their holder ends them', async () => {
+  it('are not reported when their holder ends them', async () => {
     const one = await session();
     const key = fresh();
     const { token } = await one.lease({ key });
@@ -240,7 +240,7 @@ describe('leases of a session', () => {
     expect(one.events).toEqual([]);
   });
 
-  it('outlast a broken stream for the grace, and belong to the client that resumes it', async () => {
+  it('outlast a broken stream by the grace period, and belong to the client that resumes it', async () => {
     const graceful = await start({ DIBS_SESSION_GRACE_MS: `${GRACE_MS}` });
     const [at = ''] = graceful.grpcAddresses;
     const outside = new Caller(at);
@@ -272,8 +272,8 @@ describe('leases of a session', () => {
   });
 });
 
-describe('what a session is told', () => {
-  it('is which keys of its namespaces have changed', async () => {
+describe('the events of a session', () => {
+  it('report which keys of its namespaces have changed', async () => {
     const one = await session({ watchedNamespaces: ['watched', ''] });
     const key = fresh();
     const lease = await caller.lease({ key });
@@ -289,13 +289,13 @@ describe('what a session is told', () => {
     ]);
   });
 
-  it('is, every second, that its replica hears of changes, where it watches something', async () => {
+  it('are a beat every second if it watches a namespace', async () => {
     const [watching, blind] = [await session({ watchedNamespaces: ['watched'] }), await session()];
     await until(() => watching.beats >= 2);
     expect([blind.beats, watching.events]).toEqual([0, []]);
   });
 
-  it('is that its replica stops: open calls are answered, and leases stay', async () => {
+  it('report that its replica stops: open calls are answered, and leases stay', async () => {
     const stopping = await start();
     const [at = ''] = stopping.grpcAddresses;
     const one = await session({}, at);
@@ -313,7 +313,7 @@ describe('what a session is told', () => {
     expect(one.ended).toBe('end');
   });
 
-  it('is that its replica stops: also a call is answered that was sent before this was heard', async () => {
+  it('report that its replica stops: calls sent before this arrives are answered too', async () => {
     const stopping = await start();
     const [at = ''] = stopping.grpcAddresses;
     const [late, gone] = [await session({}, at), await session({}, at)];
@@ -323,7 +323,7 @@ describe('what a session is told', () => {
     const stopped = stopping.stop();
     await until(() => late.events.length > 0 && gone.events.length > 0);
     expect(await late.replyTo(late.get({ key }))).toMatchObject({ value: { outcome: { $case: 'hit' } } });
-    // And who has nothing left to say ends the wait.
+    // When both clients have ended their streams, the replica stops waiting.
     gone.stream.end();
     late.stream.end();
     expect(await runningMs(() => stopped)).toBeLessThan(2_000);
@@ -331,7 +331,7 @@ describe('what a session is told', () => {
   });
 });
 
-it('a reader that does not read holds up no other, and gets everything in the end', async () => {
+it('a client that does not read delays no other, and gets everything at last', async () => {
   const slow = await session();
   const key = fresh();
   const { token } = await slow.lease({ key });

@@ -9,7 +9,7 @@ import { starvedDuring } from '../support/starved.js';
 
 const CALLERS = 1_000;
 const ROUNDS = process.env.DIBS_TEST_LONG ? 250 : 25;
-/** What a replacement may take beyond the lost holder's lease: a poll and its jitter. */
+/** How long a replacement may take after the lost holder's lease: a poll and its jitter. */
 const REPLACED_WITHIN_MS = 1_200;
 
 describeWithRedis('a stampede on three replicas and a quorum of five', () => {
@@ -49,7 +49,7 @@ describeWithRedis('a stampede on three replicas and a quorum of five', () => {
     });
   });
 
-  it('makes one origin call a key for 100 keys at once', async () => {
+  it('makes one origin call per key for 100 keys at once', async () => {
     const keys = Array.from({ length: 100 }, (_, index) => `many ${index}`);
     await expire(first(), keys);
     const origin = new Origin(50);
@@ -60,7 +60,7 @@ describeWithRedis('a stampede on three replicas and a quorum of five', () => {
     expect(origin.calls).toBe(100);
   });
 
-  it('replaces a holder that is killed: one caller gets the next lease, and all get its value', async () => {
+  it('replaces a killed holder: one caller gets the next lease, and all get its value', async () => {
     const key = 'killed holder';
     const [one, two] = fleet.replicas.map(({ target }) => target) as [string, string];
     const holder = await HolderProcess.start(one, key, 1_500);
@@ -79,8 +79,8 @@ describeWithRedis('a stampede on three replicas and a quorum of five', () => {
     expect((origin.startedAtMs[0] ?? Number.NaN) - holder.leaseEndsAtMs).toBeLessThan(REPLACED_WITHIN_MS);
   });
 
-  // The last one: it leaves the fleet with three lock nodes.
-  it('goes on unnoticed when two lock nodes are killed in the middle of it', async () => {
+  // The last test, because it leaves the fleet with three lock nodes.
+  it('does not notice that two lock nodes are killed in the middle of it', async () => {
     const before = 'nodes killed during it';
     await expire(first(), [before]);
     const origin = new Origin(250);
@@ -97,7 +97,7 @@ describeWithRedis('a stampede on three replicas and a quorum of five', () => {
 
     const all = [...answersDuring, ...answersAfter];
     expect(all.filter(({ busy }) => busy > 0)).toEqual([]);
-    // Where the three nodes get no CPU either, the store alone may decide, and says so.
+    // If the other three nodes get no CPU, the store alone may decide, and the answers say so.
     if (starved < 0.75) expect(all.filter(({ whole }) => !whole)).toEqual([]);
     expect(textsOf(answersDuring)).toEqual(new Set([`${before}, rebuild 1`]));
     expect(textsOf(answersAfter)).toEqual(new Set(keys.map((key) => `${key}, rebuild 1`)));

@@ -6,9 +6,9 @@ import { describeWithRedis } from '../support/describe-with-redis.js';
 import { freePort, RedisServer } from '../support/redis-server.js';
 import { Replica } from '../support/replica.js';
 
-// How a replica starts on a fleet that is not as it should be: it tells, and it serves.
+// How a replica starts on a faulty fleet: it reports the faults, and it serves.
 
-/** First contact may take 10 s, and a process some more to start. */
+/** First contact may take 10 s, and a process needs some time to start. */
 const START_MS_MAX = 15_000;
 
 describeWithRedis('a start in the quorum mode', () => {
@@ -34,7 +34,7 @@ describeWithRedis('a start in the quorum mode', () => {
     };
   }
 
-  it('warns of a lock node that may evict, by name, and works with the others', async () => {
+  it('warns about a lock node that may evict, by name, and works with the others', async () => {
     const nodes = [await redis(), await redis(), await redis('--maxmemory-policy', 'allkeys-lru')];
     const replica = await Replica.start(envWith(nodes, (await redis()).url, { DIBS_LEASE_MAX_MS: '1000' }));
     replicas.push(replica);
@@ -44,7 +44,7 @@ describeWithRedis('a start in the quorum mode', () => {
       .toMatch(`"node":"127.0.0.1:${nodes[2]?.port}","from":"connecting","to":"evicting"`);
     await expect.poll(() => replica.log).toMatch('must be noeviction');
     const caller = new Caller(replica.target);
-    // Not every node is fit for a first start, so that the fit ones wait out the longest lease.
+    // Not every node is fit for a first start, so the fit ones wait for the longest lease.
     const leaseBy = async (key: string) => {
       const { outcome, degraded } = await caller.getOrLock({ key });
       return `${outcome?.$case} ${Degraded[degraded]}`;
@@ -59,7 +59,7 @@ describeWithRedis('a start in the quorum mode', () => {
     expect(page).toMatch('dibs_quorum_nodes{state="voting"} 2\n');
   });
 
-  it('has not started while it reaches neither lock nodes nor store, and has for good once it does', async () => {
+  it('is not complete until the lock nodes or the store are reached, and then stays complete', async () => {
     const ports = await Promise.all([freePort(), freePort(), freePort()]);
     const storePort = await freePort();
     const replica = await Replica.start({
@@ -72,7 +72,7 @@ describeWithRedis('a start in the quorum mode', () => {
       const text = await (await fetch(`${replica.httpUrl}/metrics`)).text();
       return /^dibs_degraded\{mode="(\w+)"\} 1$/m.exec(text)?.[1];
     };
-    // It serves what it can. Nobody has asked it for a decision.
+    // It serves what it can. No caller has needed a decision yet.
     expect(await page('/readyz')).toBe(200);
     expect(await page('/startupz')).toBe(503);
     expect(await mode()).toBe('unknown');
@@ -87,7 +87,7 @@ describeWithRedis('a start in the quorum mode', () => {
     await expect.poll(() => page('/startupz')).toBe(200);
   });
 
-  it('waits for its first contact, alive but not ready, and serves without it in the end', async () => {
+  it('waits for its first contact, alive but not ready, and then serves without it', async () => {
     const nodes = [await redis(), await redis(), await redis()];
     const httpPort = await freePort();
     const page = (path: string) =>
@@ -96,9 +96,9 @@ describeWithRedis('a start in the quorum mode', () => {
         () => 'refused',
       );
     let serves = false;
-    const nobody = `redis://127.0.0.1:${await freePort()}`;
+    const nowhere = `redis://127.0.0.1:${await freePort()}`;
     const started = Replica.start({
-      ...envWith(nodes, nobody),
+      ...envWith(nodes, nowhere),
       DIBS_HTTP_LISTEN: `127.0.0.1:${httpPort}`,
     });
     const seen = started.then((replica) => {
@@ -117,7 +117,7 @@ describeWithRedis('a start in the quorum mode', () => {
     expect(outcome?.$case).toBe('lease');
     // The lock nodes were reached.
     expect(await page('/startupz')).toBe(200);
-    // Without the store nothing proves that this is a first start: the lock nodes wait as well.
+    // Without the store nothing proves that this is a first start, so the lock nodes wait too.
     expect(degraded).toBe(Degraded.DEGRADED_LOCAL);
     caller.close();
     replica.signal('SIGTERM');

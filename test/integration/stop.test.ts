@@ -9,7 +9,7 @@ import { freePort } from '../support/redis-server.js';
 import type { Replica } from '../support/replica.js';
 import { TcpProxy } from '../support/tcp-proxy.js';
 
-/** What deploy/operations/configuration.md states, and some more for a process that hardly gets to run. */
+/** The bound in deploy/operations/configuration.md, and a margin for a process with little CPU. */
 const STOP_MS_MAX = 20_000 + 5_000;
 const TEST_MS_MAX = 90_000;
 
@@ -34,7 +34,7 @@ describeWithRedis('a stop has a bound', () => {
     OTEL_TRACES_SAMPLER: 'always_on',
   });
 
-  /** A holder, and callers that wait for it on one connection. */
+  /** Starts a holder, and callers that wait for it on one connection. */
   async function use(target: string): Promise<void> {
     const caller = new Caller(target);
     closes(() => caller.close());
@@ -80,7 +80,7 @@ describeWithRedis('a stop has a bound', () => {
     await expectStop(replica);
   });
 
-  it('when all of that happens together', { timeout: TEST_MS_MAX }, async () => {
+  it('when all of this happens together', { timeout: TEST_MS_MAX }, async () => {
     const [fleet, replica] = await fleetWith(sentTo((hanging.address() as AddressInfo).port));
     const proxy = await TcpProxy.start(Number(new URL(`http://${replica.target}`).port));
     closes(() => proxy.stop());

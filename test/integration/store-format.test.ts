@@ -29,13 +29,13 @@ describeWithRedis('a store that a later version has written to', () => {
     await store?.stop();
   });
 
-  it('ends a start with what to do', async () => {
+  it('ends a start, with what to do', async () => {
     await expect(fleet.addReplica({ DIBS_STORE_URL: store.url })).rejects.toThrow(
       /ended with 1 before it listened:\n.*cannot start: the value store has the format '2', .*DIBS_STORE_URL/s,
     );
   });
 
-  it('is left alone by a replica that had to start without it', async () => {
+  it('is not used by a replica that had to start without it', async () => {
     await store.kill();
     const replica = await fleet.addReplica({ DIBS_STORE_URL: store.url, DIBS_LOG_LEVEL: 'error' });
     expect(replica.log).not.toContain(LOG.storeTooNew);
@@ -44,10 +44,10 @@ describeWithRedis('a store that a later version has written to', () => {
     const caller = new Caller(replica.target);
     const { outcome, degraded } = await caller.getOrLock({ key: 'k' });
     expect(outcome?.$case).toBe('lease');
-    // Without a store that remembers a first start, new lock nodes wait before they vote.
+    // Without a store that has recorded a first start, new lock nodes wait before they vote.
     expect([Degraded.DEGRADED_STORE_LOST, Degraded.DEGRADED_LOCAL]).toContain(degraded);
     caller.close();
-    // Whatever else, nothing that a later version would have to read.
+    // The replica must not write anything that a later version would read.
     expect(await store.keys('dibs:{*')).toEqual([]);
   });
 });
@@ -67,7 +67,7 @@ describeWithRedis('what a later version adds to the same format', () => {
     await fleet?.stop();
   });
 
-  it('is read over, left where it is, and never an error', async () => {
+  it('is ignored, preserved, and never an error', async () => {
     const record = `dibs:{${keyOf('default', 'k').id}}`;
     const before = await caller.lease({ key: 'k' });
     await caller.release({ key: 'k', token: before.token });

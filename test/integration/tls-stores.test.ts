@@ -13,9 +13,9 @@ import { Replica } from '../support/replica.js';
 import { type ReplicatedStore, startClusterStore, startSentinelStore } from '../support/replicated-store.js';
 import { until } from '../support/until.js';
 
-// A store of several servers, where everything speaks TLS.
+// A store of several servers, with TLS on every connection.
 
-/** Sentinels whose machine stood still do nothing for 30 s. */
+/** Sentinels whose machine stalled do nothing for 30 s. */
 const FAILOVER_MS_MAX = 45_000;
 
 const STORES: [string, (options: { authority: TestAuthority }) => Promise<ReplicatedStore>][] = [
@@ -73,7 +73,7 @@ describeWithRedis('a value store of several servers, over TLS', () => {
       two.close();
     });
 
-    it('is well, says `dibs doctor`', async () => {
+    it('is healthy according to `dibs doctor`', async () => {
       const child = promisify(execFile)(process.execPath, ['dist/cli.js', 'doctor', '--json'], {
         env: { PATH: process.env.PATH, ...env },
       });
@@ -85,12 +85,12 @@ describeWithRedis('a value store of several servers, over TLS', () => {
       );
     });
 
-    it('is not trusted without its authority, and the log says so', async () => {
+    it('is not trusted without its authority, which the log reports', async () => {
       const { DIBS_REDIS_CA: _ca, ...untrusting } = env;
       const replica = await Replica.start(untrusting);
       await until(async () => /signed by an unknown authority; set DIBS_REDIS_CA/.test(replica.log));
       const caller = new Caller(replica.target);
-      // A fault of the certificate is told by the connection. Until it is, the store may only be late.
+      // The connection reports the fault of the certificate. Until then the store may only be late.
       const degraded = async () => (await caller.getOrLock({ key: 'x', waitMs: 0 })).degraded;
       await expect.poll(degraded, { timeout: 30_000 }).toBe(Degraded.DEGRADED_STORE_LOST);
       caller.close();

@@ -36,7 +36,7 @@ function callerOf(replica: Replica, shownBy: ShownBy): Caller {
   return caller;
 }
 
-/** Resolves to the socket after the handshake, in which a server of TLS 1.3 has not yet refused a client. */
+/** Resolves to the socket after the handshake. A TLS 1.3 server may still refuse the client after it. */
 function handshake(port: number, options: ConnectionOptions = {}): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
     const ca = readFileSync(authority.ca);
@@ -70,7 +70,7 @@ describe('a certificate of the service', () => {
     return caller;
   };
 
-  it('is what callers find, and without trust in it no call succeeds', async () => {
+  it('is presented to callers, and no call succeeds without trust in it', async () => {
     const caller = over(trusting);
     const { token } = await caller.lease({ key: 'k' });
     await caller.publishText('k', token, 'a value');
@@ -79,7 +79,7 @@ describe('a certificate of the service', () => {
     await isRefused(over({}).getOrLock(anyRead, { deadlineMs: 5_000 }));
   });
 
-  it('is that of the pages too, which are open as long as there are no identities', async () => {
+  it('is used for the HTTP pages too, which are open without identities', async () => {
     for (const path of ['/healthz', '/startupz', '/readyz', '/metrics', '/']) {
       expect((await httpsGet(`${httpsUrl}${path}`, trusting)).status).toBe(200);
     }
@@ -87,7 +87,7 @@ describe('a certificate of the service', () => {
     await expect(fetch(`http://localhost:${portOf(replica.httpUrl)}/healthz`)).rejects.toThrow();
   });
 
-  it('does not keep the health check of the image from its answer', () => {
+  it('does not break the health check of the image', () => {
     const check = (at: string, cert: string) => {
       const env = { ...process.env, DIBS_HTTP_LISTEN: `127.0.0.1:${portOf(at)}`, DIBS_TLS_CERT: cert };
       return spawnSync(process.execPath, ['deploy/healthcheck.mjs'], { env }).status;
@@ -96,13 +96,13 @@ describe('a certificate of the service', () => {
     expect(check(replica.httpUrl, '')).toBe(1);
   });
 
-  it('leaves unix sockets as they are', async () => {
+  it('is not used on unix sockets', async () => {
     const caller = new Caller(`unix://${join(authority.dir, 'dibs.sock')}`);
     closing.push(() => caller.close());
     expect((await caller.getOrLock(anyRead)).outcome).toBeDefined();
   });
 
-  it('is shown by TLS 1.2 and 1.3, and by nothing older', async () => {
+  it('is presented with TLS 1.2 and 1.3, and not with older versions', async () => {
     for (const [to, protocol] of [
       [port(), 'h2'],
       [portOf(replica.httpUrl), 'http/1.1'],
@@ -112,7 +112,7 @@ describe('a certificate of the service', () => {
         const socket = await handshake(to, { minVersion: version, maxVersion: version, ALPNProtocols });
         expect(socket.getProtocol()).toBe(version);
       }
-      // The client's own library would not even offer it.
+      // The client's library would not offer this by default.
       const old = { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' } as const;
       await expect(handshake(to, { ...old, ALPNProtocols })).rejects.toMatchObject({
         code: 'ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION',
@@ -138,14 +138,14 @@ describe('a certificate of the client', () => {
     ['an expired one', showing(authority.issue({ names: 'DNS:client.svc', days: -1 }))],
   ];
 
-  it('opens gRPC and the pages', async () => {
+  it('gives access to gRPC and the pages', async () => {
     expect((await callerOf(replica, good).getOrLock(anyRead)).outcome).toBeDefined();
     for (const path of ['/metrics', '/']) {
       expect((await httpsGet(`${httpsUrl}${path}`, good)).status).toBe(200);
     }
   });
 
-  it.each(bad)('opens nothing as %s, but for probes', async (_what, shownBy) => {
+  it.each(bad)('gives access to probes only, if it is %s', async (_what, shownBy) => {
     await isRefused(callerOf(replica, shownBy).getOrLock(anyRead, { deadlineMs: 5_000 }));
     for (const path of ['/healthz', '/startupz', '/readyz']) {
       expect((await httpsGet(`${httpsUrl}${path}`, shownBy)).status).toBe(200);
@@ -157,7 +157,7 @@ describe('a certificate of the client', () => {
 });
 
 describe('a rotation', () => {
-  it('is seen by new connections, and a wait on an old one still gets its answer', async () => {
+  it('applies to new connections, and a wait on an old one still gets its answer', async () => {
     const issued = authority.issue();
     const replica = await Replica.start({ ...envOf(issued), DIBS_LOG_LEVEL: 'info' });
     closing.push(() => replica.kill());
@@ -184,7 +184,7 @@ describe('a rotation', () => {
     expect(textOf(await callerOf(replica, trusting).getOrLock({ key: 'k' }))).toBe('a value');
   });
 
-  it('to a bad certificate is refused with a line in the log, and the old one stays', async () => {
+  it('to a bad certificate is refused with a log line, and the old one stays', async () => {
     const issued = authority.issue();
     const replica = await Replica.start(envOf(issued));
     closing.push(() => replica.kill());
@@ -215,7 +215,7 @@ describe('a rotation', () => {
   });
 });
 
-it('a start with a bad certificate ends, with its fault', async () => {
+it('a start with a bad certificate ends with its fault', async () => {
   const { cert } = authority.issue();
   const { key } = authority.issue();
   await expect(Replica.start({ DIBS_TLS_CERT: cert, DIBS_TLS_KEY: key })).rejects.toThrow(
@@ -223,7 +223,7 @@ it('a start with a bad certificate ends, with its fault', async () => {
   );
 });
 
-it('the TypeScript client calls over TLS, with its sessions and without', async () => {
+it('the TypeScript client calls over TLS, with and without sessions', async () => {
   const replica = await Replica.start(envOf(authority.issue()));
   closing.push(() => replica.kill());
   for (const session of [true, false]) {

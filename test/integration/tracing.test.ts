@@ -13,10 +13,10 @@ const GET_OR_LOCK = 'dibs.v1.CoordinatorService/GetOrLock';
 const PUBLISH = 'dibs.v1.CoordinatorService/Publish';
 const SERVER = 2;
 const REBUILD_MS = 400;
-/** All nodes vote, also on a machine that does something else for a moment. */
+/** Long enough for all nodes to vote on a machine that is busy for a moment. */
 const PATIENT = { DIBS_LEASE_MIN_MS: '1000', DIBS_NODE_TIMEOUT_MS: '1000' };
 
-/** The trace of a caller, as its own tracing would name it. */
+/** Returns a trace as a caller's own tracing would make it. */
 function someTrace(flags = '01') {
   const [traceId, spanId] = [randomBytes(16).toString('hex'), randomBytes(8).toString('hex')];
   return { traceId, spanId, traceparent: `00-${traceId}-${spanId}-${flags}` };
@@ -43,7 +43,7 @@ describeWithRedis('the traces of a stampede across two replicas', () => {
     const waits = [
       one.getOrLock({ key, waitMs: 5_000 }, near),
       two.getOrLock({ key, waitMs: 5_000 }, far),
-      // It counts as served as well, and is in no trace.
+      // This one counts as served too, and is in no trace.
       one.getOrLock({ key, waitMs: 5_000 }, someTrace('00')),
     ];
     for (const [at, count] of [2, 1].entries())
@@ -65,7 +65,7 @@ describeWithRedis('the traces of a stampede across two replicas', () => {
   const serverSpan = (of: { traceId: string }, name = GET_OR_LOCK): ReceivedSpan =>
     receiver.named(name).find(({ traceId }) => traceId === of.traceId)!;
 
-  it('has a server span for each call, below the span of its caller', () => {
+  it("have a server span for each call, below its caller's span", () => {
     for (const caller of [holder, near, far]) {
       const span = serverSpan(caller);
       expect(span).toMatchObject({ parentId: caller.spanId, kind: SERVER, statusCode: 0 });
@@ -80,7 +80,7 @@ describeWithRedis('the traces of a stampede across two replicas', () => {
     }
   });
 
-  it('shows how a lease was got: the read, the attempt with a vote of each node, the arming', () => {
+  it('show how a lease was given: the read, the attempt with the vote of each node, the arming', () => {
     const steps = receiver.childrenOf(serverSpan(holder));
     expect(steps.map(({ name }) => name).sort()).toEqual([
       'dibs.acquire',
@@ -98,7 +98,7 @@ describeWithRedis('the traces of a stampede across two replicas', () => {
     for (const vote of votes) expect(vote.tookMs).toBeGreaterThan(0);
   });
 
-  it('links each wait to the rebuild that it waited for, whichever replica that is on', () => {
+  it('link each wait to its rebuild, on whichever replica', () => {
     const lease = receiver.childrenOf(serverSpan(holder)).find(({ name }) => name === 'dibs.lease')!;
     for (const [at, waiter] of [near, far].entries()) {
       const wait = receiver.childrenOf(serverSpan(waiter)).find(({ name }) => name === 'dibs.wait')!;
@@ -113,7 +113,7 @@ describeWithRedis('the traces of a stampede across two replicas', () => {
     }
   });
 
-  it("closes the circle with the publish: the rebuild's span says how it ended and how many it served", () => {
+  it('record in the span of the rebuild how it ended and how many callers it served', () => {
     const [lease] = receiver.named('dibs.lease') as [ReceivedSpan];
     expect(lease.attributes).toMatchObject({
       'dibs.lease.reason': 'miss',
@@ -129,25 +129,25 @@ describeWithRedis('the traces of a stampede across two replicas', () => {
     ).toEqual([['dibs.publish', 2]]);
   });
 
-  it('tells the same keys from others without telling them', () => {
+  it('contain hashes of keys, and not the keys', () => {
     const hashes = receiver.spans.map(({ attributes }) => attributes['dibs.key.hash']).filter(Boolean);
     expect(new Set(hashes).size).toBe(1);
     expect(JSON.stringify(receiver.spans)).not.toContain(key);
   });
 
-  it('sends the metrics to the same collector', async () => {
+  it('go to the same collector as the metrics', async () => {
     await until(() => receiver.metrics.has('dibs_get_or_lock_total'));
   });
 });
 
-describe('which calls are traced', () => {
+describe('a replica with tracing', () => {
   let receiver: OtlpReceiver;
   beforeAll(async () => {
     receiver = await OtlpReceiver.start();
   });
   afterAll(() => receiver.stop());
 
-  it('traces a call of a session as one of its own, with its own traceparent', async () => {
+  it('traces each call of a session separately, with its own traceparent', async () => {
     const replica = await Replica.start(receiver.env);
     const session = await SessionCaller.open(replica.target);
     const [asker, refused] = [someTrace(), someTrace()];
@@ -160,7 +160,7 @@ describe('which calls are traced', () => {
       parentId: asker.spanId,
       attributes: { 'dibs.outcome': 'lease' },
     });
-    // The caller's fault, and no error of the server's.
+    // A fault of the caller, not an error of the server.
     expect(spans.get(refused.traceId)).toMatchObject({
       statusCode: 0,
       attributes: { 'rpc.response.status_code': 'INVALID_ARGUMENT' },
@@ -169,7 +169,7 @@ describe('which calls are traced', () => {
     await replica.kill();
   });
 
-  it('leaves out what its caller does not record, and by default nearly all that begin here', async () => {
+  it('skips calls that their caller does not record, and by default most calls without a trace', async () => {
     receiver.spans.length = 0;
     const { OTEL_TRACES_SAMPLER_ARG: _all, ...env } = receiver.env;
     const replica = await Replica.start(env);
@@ -184,7 +184,7 @@ describe('which calls are traced', () => {
     await replica.kill();
   });
 
-  it('shows keys of a namespace that allows it, and passes on the trace of a call that has none', async () => {
+  it('records keys if the namespace allows it, and begins a trace for a call without one', async () => {
     receiver.spans.length = 0;
     const replica = await Replica.start({
       ...receiver.env,
@@ -202,7 +202,7 @@ describe('which calls are traced', () => {
     await replica.kill();
   });
 
-  it('serves, and stops in time with a collector that does not answer', async () => {
+  it('serves and stops in time if the collector does not answer', async () => {
     const replica = await Replica.start({
       ...receiver.env,
       OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1',

@@ -15,14 +15,16 @@ import { listenAt, RollingLoad, replaceOneByOne } from '../support/rolling-load.
 
 const version = earlierVersion();
 if (version === undefined)
-  console.warn('SKIPPED, for want of history: the upgrade from the release before. Clone without --depth');
+  console.warn(
+    'SKIPPED, the git history is missing: the upgrade from the previous release. Clone without --depth',
+  );
 
 if (version === undefined)
-  it('has no release before it to upgrade from only where the history was cut', () => {
+  it('a previous release is missing only if the git history was cut', () => {
     expect(isWithoutHistory()).toBe(true);
   });
 
-// Not a skipped suite, which counts as a failure where everything must be there: history is no tool.
+// Not a skipped suite, because that is a failure on CI, which requires all tools but not the history.
 const describeUpgrade = version === undefined ? () => {} : describe;
 
 describeUpgrade(`an upgrade from ${version}`, () => {
@@ -39,7 +41,7 @@ describeUpgrade(`an upgrade from ${version}`, () => {
   afterAll(() => earlier?.remove());
 
   describeWithRedis('of a fleet', () => {
-    it('fails no call of a client, and between its steps each key is rebuilt once', async () => {
+    it('fails no call of a client, and rebuilds each key once between its steps', async () => {
       fleet = await Fleet.start({ replicas: 0 });
       const ports = await Promise.all([freePort(), freePort(), freePort()]);
       for (const port of ports) await fleet.addReplica(listenAt(port), earlier.main);
@@ -55,7 +57,7 @@ describeUpgrade(`an upgrade from ${version}`, () => {
     it.each([
       ['the earlier', 'this'],
       ['this', 'the earlier'],
-    ])('lets %s version begin what %s version goes on with', async (first) => {
+    ])('lets %s version begin what %s version continues', async (first) => {
       fleet = await Fleet.start({ replicas: 0 });
       const mains = first === 'this' ? [undefined, earlier.main] : [earlier.main, undefined];
       const [one, other] = (
@@ -79,7 +81,7 @@ describeUpgrade(`an upgrade from ${version}`, () => {
       await other.invalidate({ tags: ['t'] });
       expect(await leaseOf(fromStore(one, 'written'))).toBeGreaterThan(written.fence);
 
-      // A lease: one at a time, extended and published elsewhere, to waiters on both.
+      // A lease: one at a time, extended and published on the other replica, with waiters on both.
       const lease = await one.lease({ key: 'leased', leaseMs: 5_000, requestId: 'same' });
       expect((await other.getOrLock({ key: 'leased', waitMs: 0 })).outcome?.$case).toBe('busy');
       const { token } = await other.lease({ key: 'leased', requestId: 'same' });
@@ -90,7 +92,7 @@ describeUpgrade(`an upgrade from ${version}`, () => {
       expect(published.outcome).toBe(PublishOutcome.PUBLISH_OUTCOME_STORED);
       expect((await Promise.all(waiting)).map(textOf)).toEqual(['by the other', 'by the other']);
 
-      // An invalidation voids the lease, and the fences go on.
+      // An invalidation voids the lease, and the fences keep growing.
       const doomed = await one.lease({ key: 'doomed' });
       await other.invalidate({ keys: ['doomed'] });
       const refused = await one.publishText('doomed', doomed.token, 'too late');
@@ -108,7 +110,7 @@ describeUpgrade(`an upgrade from ${version}`, () => {
   });
 });
 
-/** The fence of the lease that was to be given. */
+/** Returns the fence of the expected lease. */
 async function leaseOf(answer: Promise<GetOrLockResponse>): Promise<number> {
   const { outcome } = await answer;
   if (outcome?.$case !== 'lease') throw new Error(`expected a lease, got ${JSON.stringify(outcome)}`);

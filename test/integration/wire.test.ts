@@ -19,7 +19,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type App, startApp } from '../../src/app.js';
 import { loadConfig } from '../../src/config/config.js';
 
-// What only bytes can show: broken messages, and clients that know nothing but the standard services.
+// Tests that need raw bytes: broken messages, and clients that know only the standard services.
 
 const SERVICE = '/dibs.v1.CoordinatorService';
 const socket = `unix://${join(tmpdir(), `dibs-wire-${process.pid}.sock`)}`;
@@ -43,7 +43,7 @@ afterAll(async () => {
 
 const same = (bytes: Buffer) => bytes;
 
-/** Sends bytes as they are, and returns bytes or the error. */
+/** Sends raw bytes. Returns the reply's bytes or the error. */
 function send(method: string, bytes: Uint8Array, by = client): Promise<Buffer | ServiceError> {
   return new Promise((resolve) => {
     by.makeUnaryRequest(`${SERVICE}/${method}`, same, same, Buffer.from(bytes), (error, reply) =>
@@ -52,7 +52,7 @@ function send(method: string, bytes: Uint8Array, by = client): Promise<Buffer | 
   });
 }
 
-describe('bytes that are no request', () => {
+describe('bytes that are not a request', () => {
   const text = (field: number, ...bytes: number[]) =>
     new BinaryWriter()
       .uint32(field * 8 + 2)
@@ -87,13 +87,13 @@ describe('bytes that are no request', () => {
     ['nothing to explain', 'Explain', [], 'key: 0 bytes is outside 1 to 1024'],
   ];
 
-  it.each(rows)('%s (%s)', async (_what, method, parts, details) => {
+  it.each(rows)('are refused: %s (%s)', async (_what, method, parts, details) => {
     const error = await send(method, Buffer.concat(parts));
     expect(error).toMatchObject({ code: status.INVALID_ARGUMENT, details: expect.stringContaining(details) });
     expect((error as ServiceError).details.indexOf(details)).toBe(0);
   });
 
-  it('do not reach a stream either', async () => {
+  it('are refused by a stream too', async () => {
     const ended = (bytes: Buffer) =>
       new Promise<ServiceError>((resolve) => {
         const call = client.makeServerStreamRequest(`${SERVICE}/GetOrLockMany`, same, same, bytes);
@@ -104,12 +104,12 @@ describe('bytes that are no request', () => {
     expect(await ended(Buffer.alloc(0))).toMatchObject({ details: 'keys: 0 is outside 1 to 1000' });
   });
 
-  it('leave the service as it was', async () => {
+  it('do not affect the service', async () => {
     expect(await send('GetOrLock', key)).toBeInstanceOf(Buffer);
   });
 });
 
-it('ends a session whose bytes are none, and says so', async () => {
+it('a session with undecodable bytes ends with the reason', async () => {
   const call = client.makeBidiStreamRequest(`${SERVICE}/Session`, same, same);
   const error = await new Promise<ServiceError>((resolve) => {
     call.on('data', () => {});
@@ -122,7 +122,7 @@ it('ends a session whose bytes are none, and says so', async () => {
   });
 });
 
-it('listens on a unix socket too', async () => {
+it('the service listens on a unix socket too', async () => {
   const bySocket = new Client(socket, credentials.createInsecure());
   expect(await send('GetOrLock', Buffer.from('\x12\x01u'), bySocket)).toBeInstanceOf(Buffer);
   bySocket.close();
@@ -146,13 +146,13 @@ describe('health', () => {
       );
     });
 
-  it('is that of the process and of the service', async () => {
+  it('covers the process and the service', async () => {
     expect(await check('')).toEqual({ status: 'SERVING' });
     expect(await check('dibs.v1.CoordinatorService')).toEqual({ status: 'SERVING' });
     expect(await check('unknown')).toMatchObject({ code: status.NOT_FOUND });
   });
 
-  it('can be watched until the replica stops, which does not wait for the watcher', async () => {
+  it('can be watched until the replica stops, and a watcher does not delay the stop', async () => {
     const mortal = await startApp(
       loadConfig({ DIBS_LISTEN: '127.0.0.1:0', DIBS_HTTP_LISTEN: '127.0.0.1:0', DIBS_LOG_LEVEL: 'silent' }),
     );
@@ -211,7 +211,7 @@ describe.each(['v1', 'v1alpha'])('reflection %s', (version) => {
     });
   }
 
-  it('lists every service, itself too', async () => {
+  it('lists every service, including itself', async () => {
     const [reply] = await reflect({ listServices: '*' });
     expect(reply?.listServicesResponse?.service.map(({ name }) => name).sort()).toEqual([
       'dibs.v1.CoordinatorService',
@@ -221,7 +221,7 @@ describe.each(['v1', 'v1alpha'])('reflection %s', (version) => {
     ]);
   });
 
-  it('knows symbols and files, and says what it does not know', async () => {
+  it('finds symbols and files, and reports unknown ones', async () => {
     const replies = await reflect(
       { fileContainingSymbol: 'dibs.v1.CoordinatorService.GetOrLock' },
       { fileContainingSymbol: 'grpc.health.v1.Health' },
@@ -254,7 +254,7 @@ describe.each(['v1', 'v1alpha'])('reflection %s', (version) => {
     });
     const registry = createFileRegistry(create(FileDescriptorSetSchema, { file: files ?? [] }));
     const { input, output } = registry.getService('dibs.v1.CoordinatorService')!.method.getOrLock!;
-    // `wait_ms: 0` is only another thing than no `wait_ms` where `optional` has survived.
+    // `wait_ms: 0` differs from no `wait_ms` only if `optional` has survived.
     const message = create(input as GenMessage<never>, { key: `reflected-${version}`, waitMs: 0n } as never);
     const answer = await send('GetOrLock', toBinary(input, message));
     expect(fromBinary(output, answer as Buffer)).toMatchObject({ outcome: { case: 'lease' } });
@@ -264,7 +264,7 @@ describe.each(['v1', 'v1alpha'])('reflection %s', (version) => {
 });
 
 describe('/metrics', () => {
-  it('is what Prometheus can read, and counts what was answered', async () => {
+  it('can be read by Prometheus, and counts answers', async () => {
     await send('GetOrLock', Buffer.from('\x0a\x07metrics\x12\x01k'));
     const page = await (await fetch(`http://${app.httpAddress}/metrics`)).text();
     for (const line of page.trimEnd().split('\n')) {

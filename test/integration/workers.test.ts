@@ -20,9 +20,9 @@ import { Replica } from '../support/replica.js';
 import { until } from '../support/until.js';
 import { waitersOf } from '../support/waiters.js';
 
-// Workers are processes, so that only real ones show what becomes of connections, of figures, and of each other.
+// Workers are processes, so only real ones show how they share connections and metrics, and how they end.
 
-/** A machine with a load of 40 takes this long to start a process. */
+/** How long a machine with a load of 40 takes to start a process. */
 const START_MS_MAX = 60_000;
 
 const folder = mkdtempSync(join(tmpdir(), 'dibs-workers-'));
@@ -42,7 +42,7 @@ describeWithRedis('two workers', () => {
     return replica;
   }
 
-  /** Two callers, each with a connection of its own: the second goes to the worker that has none. */
+  /** Connects two callers. The second connection goes to the worker that has none. */
   async function twoCallers(target: string): Promise<[Caller, Caller]> {
     const callers = [new Caller(target), new Caller(target)] as [Caller, Caller];
     for (const caller of callers) {
@@ -55,7 +55,7 @@ describeWithRedis('two workers', () => {
   const metricsOf = async ({ httpUrl }: Replica) => (await fetch(`${httpUrl}/metrics`)).text();
   const statusOf = async ({ httpUrl }: Replica, path: string) => (await fetch(`${httpUrl}${path}`)).status;
 
-  /** Of all series of the metric whose labels contain `labels`. */
+  /** Returns the sum of all series of the metric whose labels contain `labels`. */
   function figure(text: string, metric: string, labels = ''): number {
     const lines = text
       .split('\n')
@@ -66,7 +66,7 @@ describeWithRedis('two workers', () => {
     return figures.reduce((sum, one) => sum + one, 0);
   }
 
-  it('share one port that was a free one, and each has half of the connections', async () => {
+  it('share one free port, and each gets half of the connections', async () => {
     const replica = await started();
     expect(replica.target).toMatch(/^127\.0\.0\.1:[1-9]\d*$/);
     expect(childrenOf(replica.pid)).toHaveLength(2);
@@ -86,7 +86,7 @@ describeWithRedis('two workers', () => {
     expect(figure(text, METRICS.wait.concat('_count'))).toBe(1);
   });
 
-  it('are one in the console', async () => {
+  it('appear as one replica in the console', async () => {
     const replica = await started();
     const [one, other] = await twoCallers(replica.target);
     await one.lease({ key: 'a' });
@@ -105,7 +105,7 @@ describeWithRedis('two workers', () => {
     expect(state.recent.nodes).toHaveLength(3);
   });
 
-  it('one that is killed is started again, and the other goes on', { timeout: 180_000 }, async () => {
+  it('restart one that is killed, and the other continues', { timeout: 180_000 }, async () => {
     const replica = await started();
     const [one, other] = await twoCallers(replica.target);
     await one.lease({ key: 'of one' });
@@ -116,10 +116,10 @@ describeWithRedis('two workers', () => {
     const [first] = childrenOf(replica.pid) as [number];
     process.kill(first, 'SIGKILL');
     await until(() => replica.log.includes(LOG.workerEnded), START_MS_MAX);
-    // Its connection is another one, and its lease is alive.
+    // The other worker has its own connection, and its lease still runs.
     await other.publishText('of the other', token, 'published');
     expect(await statusOf(replica, '/readyz')).toBe(200);
-    // A counter that fell would look like a restart, and what is left of it like new events.
+    // A counter that falls would look like a restart, and its remaining value like new events.
     expect(figure(await metricsOf(replica), METRICS.getOrLock)).toBe(before);
     await until(() => replica.log.includes(LOG.workerServes), START_MS_MAX);
     expect(childrenOf(replica.pid)).toHaveLength(2);
@@ -179,7 +179,7 @@ describeWithRedis('two workers', () => {
     expect(linesOf(replica).filter(({ msg }) => msg === 'draining')).toHaveLength(2);
   });
 
-  it('share a unix socket, whose file goes with them', async () => {
+  it('share a unix socket, and remove its file at the end', async () => {
     const path = join(folder, 'dibs.sock');
     const replica = await started({ DIBS_LISTEN: `127.0.0.1:0,unix://${path}` });
     const [one, other] = await twoCallers(`unix://${path}`);
@@ -191,7 +191,7 @@ describeWithRedis('two workers', () => {
     expect(existsSync(path)).toBe(false);
   });
 
-  it('read what has changed, each of them', async () => {
+  it('each read changed files', async () => {
     const [policies, auth] = [join(folder, 'policies.yaml'), join(folder, 'auth.yaml')];
     const tokens = (permissions: string) =>
       `identities: { anyone: { tokens: [${sha256('secret')}], permissions: { "*": ${permissions} } } }\n`;
@@ -224,7 +224,7 @@ describeWithRedis('two workers', () => {
     }
   });
 
-  it('speak TLS, with a certificate that can change, and plaintext at a unix socket', async () => {
+  it('serve TLS with a certificate that can change, and plaintext on a unix socket', async () => {
     const authority = new TestAuthority('ours');
     closes(() => authority.close());
     const issued = authority.issue();
@@ -243,13 +243,13 @@ describeWithRedis('two workers', () => {
     }
     authority.replace(issued, authority.issue());
     replica.signal('SIGHUP');
-    // The main process has the certificate of the pages.
+    // The main process uses the certificate for the HTTP pages.
     const reloaded = () => linesOf(replica).filter(({ msg }) => msg === RELOADED.certificate);
     await until(() => reloaded().length === 3, 30_000);
     expect(new Set(reloaded().map(({ worker }) => worker))).toEqual(new Set([undefined, 1, 2]));
   });
 
-  it('tell a collector apart who they are', async () => {
+  it('have different instance ids for a collector', async () => {
     const receiver = await OtlpReceiver.start();
     closes(() => receiver.stop());
     const attributes = { OTEL_RESOURCE_ATTRIBUTES: 'service.instance.id=pod-1' };
@@ -265,7 +265,7 @@ describeWithRedis('two workers', () => {
     expect(new Set(receiver.metricResources.map((one) => one['service.name']))).toEqual(new Set(['dibs']));
   });
 
-  it('say what each may take, so that nothing that was set is multiplied', async () => {
+  it('log their shares of the configured bounds', async () => {
     const replica = await started({ DIBS_NEAR_CACHE_BYTES: '1000001', DIBS_CONNECTIONS: '10' });
     const each = expect.objectContaining({ nearCacheBytes: 500_000, connectionsMax: 5, waitersMax: 100_000 });
     expect(linesOf(replica)).toContainEqual(
@@ -273,14 +273,14 @@ describeWithRedis('two workers', () => {
     );
   });
 
-  it('do not start where another process listens, and leave nothing behind', async () => {
+  it('do not start if another process uses the address', async () => {
     const replica = await started();
     const main = fleet.addReplica({ DIBS_WORKERS: '2', DIBS_LISTEN: replica.target });
     await expect(main).rejects.toThrow(`cannot listen at ${replica.target}`);
   });
 });
 
-describe('workers without a store that they share', () => {
+describe('workers without a shared store', () => {
   it('are refused, with what to set', async () => {
     await expect(Replica.start({ DIBS_WORKERS: '2' })).rejects.toThrow(
       /DIBS_WORKERS.*DIBS_QUORUM_NODES and DIBS_STORE_URL/,

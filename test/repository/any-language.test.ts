@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 const FOLDER = 'clients/any-language';
 const read = (path: string) => readFileSync(path, 'utf8');
 
-/** The blocks of both pages in a language. */
+/** Returns the code blocks of both pages in a language. */
 const blocks = (language: string) =>
   [...(read(`${FOLDER}.md`) + read('clients/under-a-lease.md')).matchAll(/^```(\S+)\n([\s\S]*?)^```$/gm)]
     .filter(([, its]) => its === language)

@@ -1,8 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 
-// Git merges the table of bugs row by row (`merge=union` in .gitattributes), and reports no conflict. This is what could
-// go wrong with that.
+// Git merges the bug table row by row (`merge=union` in .gitattributes) and reports no conflict. These tests catch what
+// can go wrong.
 
 const TABLE = 'test/bugs.md';
 const rowsOf = (page: string) =>
@@ -23,7 +23,7 @@ describe('the bug table', () => {
     expect(bugs.filter((bug, index) => bugs.indexOf(bug) !== index)).toEqual([]);
   });
 
-  it('names in each row a whole command, whose suite exists', () => {
+  it('has a whole command in each row, and its suite exists', () => {
     const shownBy = rows.map((cells) => cells[3] ?? '');
     expect(shownBy.filter((command) => !/^`.+`$/.test(command))).toEqual([]);
     const suites = shownBy.flatMap((command) => command.match(/\b[\w/-]+\.test\.ts\b/g) ?? []);
@@ -31,7 +31,7 @@ describe('the bug table', () => {
     expect(suites.filter((suite) => !existsSync(suite))).toEqual([]);
   });
 
-  it('has no rows on the page where it stood before', () => {
+  it('has no rows on its former page', () => {
     expect(rowsOf('test/README.md').filter((cells) => cells.length === 5)).toEqual([]);
   });
 });

@@ -4,18 +4,18 @@ import { posix } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { CLIENT_VARIABLES, variablesIn, variablesRead } from '../support/variables-read.js';
 
-// The house rules as a test. What a linter can say stands in biome.json, and house-lint.test.ts shows that it fires;
-// imports.test.ts holds the code to the table of imports; this is the rest.
+// The house rules as a test, except those of the linter and of imports. The linter's are in biome.json, and
+// house-lint.test.ts shows that they fire. imports.test.ts compares the imports with their table.
 
 const LINES_MAX = 350;
-/** Started as processes by the integration suites, so no suite imports them. */
+/** The integration suites start them as processes, so no suite imports them. */
 const STARTED_AS_PROCESS = ['main', 'main-process', 'worker', 'fatal', 'app', 'cli'].map(
   (name) => `src/${name}.ts`,
 );
 
 const tracked = execFileSync('git', ['ls-files', '-co', '--exclude-standard'], { encoding: 'utf8' })
   .split('\n')
-  // A chart has links to the folders of Kustomize, whose files are in the list themselves.
+  // A chart has links to the folders of Kustomize, and the list already has their files.
   .filter((path) => path !== '' && existsSync(path) && statSync(path).isFile());
 const text = (path: string) => readFileSync(path, 'utf8');
 const isGenerated = (path: string) => path.split('/').includes('generated');
@@ -23,14 +23,14 @@ const written = tracked.filter((path) => !isGenerated(path) && !path.endsWith('p
 const sources = written.filter((path) => path.startsWith('src/') && path.endsWith('.ts'));
 const tests = written.filter((path) => path.endsWith('.test.ts') || path.startsWith('test/contract/'));
 
-/** The code without its comments, which may name what the code must not use. */
+/** Returns the code without comments, because comments can name what code must not use. */
 function codeOf(path: string): string {
   return text(path)
     .replaceAll(/\/\*[\s\S]*?\*\//g, '')
     .replaceAll(/^\s*\/\/.*$/gm, '');
 }
 
-/** `path:line: the line` for each line of `paths` that `pattern` matches. */
+/** Returns `path:line: the line` for each line of `paths` that `pattern` matches. */
 function linesWith(pattern: RegExp, paths: string[], read: (path: string) => string = text): string[] {
   return paths.flatMap((path) =>
     read(path)
@@ -39,7 +39,7 @@ function linesWith(pattern: RegExp, paths: string[], read: (path: string) => str
   );
 }
 
-/** Whether a file does something, and does not only say what things look like. */
+/** Whether a file has code that runs, and not only types. */
 function hasLogic(path: string): boolean {
   return /(\bfunction\b|=>\s*[{(\w]|\bconstructor\b)/.test(
     codeOf(path)
@@ -55,7 +55,7 @@ describe('the house', () => {
     expect(sources.filter((path) => path.endsWith('/index.ts'))).toEqual([]);
   });
 
-  it('has files that fit in the head', () => {
+  it('has files of at most 350 lines', () => {
     const long = written
       .filter((path) => /\.(ts|mjs|js|css|html|lua)$/.test(path))
       .map((path) => ({ path, lines: text(path).split('\n').length - 1 }))
@@ -63,7 +63,7 @@ describe('the house', () => {
     expect(long).toEqual([]);
   });
 
-  it('takes time and chance only through ports where simulation rules them', () => {
+  it('uses time and chance only through ports in the rooms that are simulated', () => {
     const ruled = sources.filter((path) => /^src\/(coordination|quorum|memory)\//.test(path));
     expect(ruled.length).toBeGreaterThan(0);
     const runtime =
@@ -71,14 +71,14 @@ describe('the house', () => {
     expect(linesWith(runtime, ruled, codeOf)).toEqual([]);
   });
 
-  it('leaves nothing open and skips no test', () => {
+  it('has no marks of unfinished work and skips no test', () => {
     const marks = new RegExp(`\\b(${['TO' + 'DO', 'FIX' + 'ME', 'HA' + 'CK', 'X'.repeat(3)].join('|')})\\b`);
     const code = written.filter((path) => /\.(ts|mjs|lua|proto|json|ya?ml|md)$/.test(path));
     expect(linesWith(marks, code)).toEqual([]);
     expect(linesWith(/\b(it|test|describe)\.(skip|only|todo|fails)\(/, tests)).toEqual([]);
   });
 
-  it('names no registry and no path of a machine', () => {
+  it('names no registry and no machine path', () => {
     const hosts = ['registry.npm' + 'js', 'pypi' + '.org', 'proxy.go' + 'lang', 'deb.deb' + 'ian'];
     const homes = ['wo' + 'rk', 'ro' + 'ot', 'ho' + 'me', 'Us' + 'ers'].map(
       (name) => `(^|[\\s"'\`(=])/${name}/`,
@@ -88,12 +88,12 @@ describe('the house', () => {
     expect(linesWith(named, textual)).toEqual([]);
   });
 
-  it('has a suite for every file with logic: its mirror, or one that imports what stands on it in its room', () => {
+  it('has a suite for every file with logic: its mirror, or one that imports a file of its room that uses it', () => {
     const mirrorOf = (path: string) => path.replace(/^src/, 'test/unit').replace(/\.ts$/, '.test.ts');
     const reached = new Set(
       tests.flatMap((path) => [...text(path).matchAll(/(src\/[\w./-]+)\.js'/g)].map(([, it]) => `${it}.ts`)),
     );
-    // A set visits what is added to it while it is walked.
+    // The loop also visits what it adds to the set.
     for (const path of reached) {
       if (!existsSync(path)) continue;
       const room = /^src\/([\w-]+)\//.exec(path)?.[1];
@@ -114,19 +114,19 @@ describe('the house', () => {
     expect(without).toEqual([]);
   });
 
-  it('ends raw connections of HTTP/2 in one place, because Node ends the process if that happens in the wrong moment', () => {
+  it('closes raw HTTP/2 connections in one place, because at the wrong moment that ends the process', () => {
     const clients = written.filter(
       (path) => path.endsWith('.ts') && path !== 'test/support/http2-connection.ts',
     );
     expect(linesWith(/import \{.*\bconnect\b.*\} from 'node:http2'/, clients)).toEqual([]);
   });
 
-  it('has no folder of unit tests without its room', () => {
+  it('has a room for every folder of unit tests', () => {
     const rooms = tests.flatMap((path) => /^test\/unit\/([\w-]+)\//.exec(path)?.[1] ?? []);
     expect([...new Set(rooms)].filter((room) => !existsSync(`src/${room}`))).toEqual([]);
   });
 
-  it('documents every variable that it reads, and none that it does not', () => {
+  it('documents the variables that it reads, and no others', () => {
     const read = new Set([...variablesRead(), ...CLIENT_VARIABLES]);
     const documented = new Set(variablesIn('deploy/operations/configuration.md'));
     expect([...read].filter((name) => !documented.has(name))).toEqual([]);

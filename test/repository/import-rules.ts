@@ -1,23 +1,22 @@
 /**
- * Who may import whom, and where each library stays: the one place that says so. `imports.test.ts` holds every file
- * of `src` to it.
+ * The table of allowed imports, between rooms and of libraries. `imports.test.ts` compares every file of `src` with it.
  *
  *     main → app → { grpc, http, access, config, telemetry, redis, memory, quorum } → coordination
  *     main → main-process → { workers, http, access, config, telemetry }; worker → { app, workers }
  *     cli.ts → cli → the generated code of the contract
  */
 export interface Room {
-  /** Rooms, or single files, whose values it may import besides its own. Types of the ports come on top. */
+  /** Other rooms, or single files, whose values it can import. It can also import types of the ports. */
   readonly imports: readonly string[];
-  /** `node:` stands for Node's own modules; a name that ends with `/` for everything under it. */
+  /** `node:` means all modules of Node. A name that ends with `/` means everything under it. */
   readonly packages: readonly string[];
 }
 
-/** By the first folder below `src`. */
+/** The rules of each room, which is the first folder below `src`. */
 export const ROOMS: Readonly<Record<string, Room>> = {
-  // The domain: every decision, and no I/O.
+  // The domain: all decisions, without I/O.
   coordination: { imports: [], packages: [] },
-  // What a peer is, and its shares, are the same for both protocols.
+  // Peers and their shares are the same for both protocols.
   grpc: {
     imports: ['coordination', 'access/peer', 'access/shares'],
     packages: ['node:', '@grpc/', '@bufbuild/protobuf', '@bufbuild/protobuf/', 'grpc-health-check'],
@@ -27,27 +26,27 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     packages: ['node:'],
   },
   access: { imports: ['coordination'], packages: ['node:'] },
-  // Of `access` the names of the permissions, which stand in the file that it reads, and what is loopback.
+  // From `access`: the names of the permissions in the file that it reads, and what is loopback.
   config: { imports: ['coordination', 'access'], packages: ['node:', 'yaml', 'zod'] },
   redis: { imports: ['coordination'], packages: ['node:', 'ioredis'] },
   quorum: { imports: ['coordination'], packages: ['node:', 'redlock'] },
   memory: { imports: ['coordination'], packages: [] },
   telemetry: { imports: ['coordination'], packages: ['node:', '@opentelemetry/', 'pino'] },
-  // What listens frees a path for its socket as a server does that listens itself.
+  // The listening process frees the path of its Unix socket as a server does.
   workers: { imports: ['grpc/unix-socket'], packages: ['node:'] },
-  // A client of the service, also of other versions of it: it knows the contract and no room.
+  // A client of the service and of its other versions: it knows the contract and no room.
   cli: {
     imports: ['doctor/finding', 'grpc/generated/dibs/v1/coordinator'],
     packages: ['node:', '@grpc/grpc-js'],
   },
-  // It connects what `app.ts` connects, to look at it: the code that it tries is the one that serves.
+  // It connects the same parts as `app.ts`, so it examines the code that serves.
   doctor: { imports: ['config', 'coordination', 'memory', 'redis'], packages: ['node:'] },
 };
 
-/** The rooms of the domain from the ground up: each imports, types included, only from those before it. */
+/** The rooms of the domain, from the lowest: each imports only from the rooms before it, types included. */
 export const DOMAIN: readonly string[] = ['words', 'ports', 'degradation', 'reading', 'leasing', 'waiting'];
 
-/** Files directly in `src`. The others are the composition root: they know every room, and no library. */
+/** Files directly in `src`. Those not listed are the composition root: they know every room, and no library. */
 export const FILES: Readonly<Record<string, Room>> = {
   main: { imports: ['app', 'config', 'fatal', 'main-process'], packages: ['node:'] },
   worker: { imports: ['app', 'config', 'edges', 'fatal', 'telemetry', 'workers'], packages: ['node:'] },
@@ -55,7 +54,7 @@ export const FILES: Readonly<Record<string, Room>> = {
   cli: { imports: ['cli', 'doctor', 'version'], packages: ['node:'] },
 };
 
-/** What any room but coordination and cli may `import type` from: what rooms ask of each other, and what is configured. */
+/** Files of which all rooms but coordination and cli can `import type`: ports between rooms, and configuration. */
 export const PORTS: readonly string[] = [
   'access/guard',
   'access/identity',

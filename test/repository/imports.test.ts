@@ -20,11 +20,11 @@ function importsOf(text: string): Import[] {
   }));
 }
 
-/** `src/grpc/session/session.ts` is of the room `grpc`; a file directly in `src` is of none. */
+/** The room of `src/grpc/session/session.ts` is `grpc`. A file directly in `src` has none. */
 const roomOf = (path: string) => /^src\/([\w-]+)\//.exec(path)?.[1];
 const nameOf = (path: string) => path.replace(/^src\//, '').replace(/\.[jt]s$/, '');
 
-/** The floor of a room of the domain; its top files stand above all. */
+/** Returns the floor of a room of the domain. Files directly in `coordination` are above all rooms. */
 function floorOf(path: string): number {
   const [, room] = /^(?:src\/)?coordination\/([\w-]+)\//.exec(path) ?? [];
   return room === undefined ? DOMAIN.length : DOMAIN.indexOf(room);
@@ -59,7 +59,7 @@ const domainRooms = () =>
   [...new Set(sources.flatMap((path) => /^src\/coordination\/([\w-]+)\//.exec(path)?.[1] ?? []))].sort();
 
 describe('imports', () => {
-  it('are those that the table allows', () => {
+  it('are all allowed by the table', () => {
     const forbidden = sources.flatMap((path) =>
       importsOf(readFileSync(path, 'utf8'))
         .filter((it) => !mayImport(path, it))
@@ -68,7 +68,7 @@ describe('imports', () => {
     expect(forbidden).toEqual([]);
   });
 
-  it('are seen in each form that there is', () => {
+  it('are found in every form', () => {
     const text = `
 import 'a';
 import b from 'b';
@@ -87,7 +87,7 @@ const g = () => import('g');
     expect(importsOf(text)).toEqual(all.map((specifier) => ({ specifier, typeOnly: types.has(specifier) })));
   });
 
-  it('of the table name what is there', () => {
+  it('in the table name existing rooms and files', () => {
     const rooms = new Set(sources.flatMap((path) => roomOf(path) ?? []));
     expect([...rooms].filter((room) => ROOMS[room] === undefined)).toEqual([]);
     expect([...DOMAIN].sort()).toEqual(domainRooms());
@@ -129,7 +129,7 @@ describe('the table', () => {
     ['src/main.ts', value('./grpc/calls.js')],
     ['src/cli.ts', value('./app.js')],
     ['src/app.ts', value('ioredis')],
-  ])('keeps %s from %o', (path, it) => {
+  ])('forbids %s to import %o', (path, it) => {
     expect(mayImport(path, it)).toBe(false);
   });
 
@@ -143,7 +143,7 @@ describe('the table', () => {
     ['src/cli/a.ts', value('../grpc/generated/dibs/v1/coordinator.js')],
     ['src/main.ts', value('./config/config.js')],
     ['src/app.ts', value('./grpc/calls.js')],
-  ])('lets %s import %o', (path, it) => {
+  ])('allows %s to import %o', (path, it) => {
     expect(mayImport(path, it)).toBe(true);
   });
 });

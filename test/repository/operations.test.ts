@@ -11,26 +11,25 @@ import { ALERT_PAGES, readAlertRules } from '../support/alert-rules.js';
 import { dashboard, type Panel, panels } from '../support/dashboard.js';
 import { CLIENT_VARIABLES, variablesRead } from '../support/variables-read.js';
 
-// What people on call read and look at. Whether the queries ask for what there is, a real replica says, in
-// test/integration/dashboards.test.ts.
+// The pages and dashboards for people on call. test/integration/dashboards.test.ts runs the queries on a real replica.
 
 const FOLDER = 'deploy/operations';
 const pages = readdirSync(FOLDER).map((name) => join(FOLDER, name));
 const text = (path: string) => readFileSync(path, 'utf8');
 const { alerts } = readAlertRules();
 const MESSAGES: readonly string[] = [...Object.values(LOG), ...Object.values(RELOADED)];
-/** How a quotation of the log begins: the first words of a message. */
+/** The first words of each log message, with which a quotation begins. */
 const OPENINGS = MESSAGES.map((message) => /^[a-z ]+(?=:)|^[a-z]+ [a-z]+/.exec(message)?.[0] ?? message);
 /** All pages of the repository. */
 const everyPage = execFileSync('git', ['ls-files', '*.md'], { encoding: 'utf8' }).trim().split('\n');
 
-/** Each section of the second level: its heading, and what stands below it. */
+/** Returns the sections of the second level by heading. */
 function sectionsOf(path: string): Map<string, string> {
   const [, ...sections] = text(path).split(/^## /m);
   return new Map(sections.map((section) => [/^.*/.exec(section)?.[0] ?? '', section]));
 }
 
-/** A heading's anchor, as GitHub makes it. */
+/** Returns the anchor that GitHub gives a heading. */
 function anchorOf(heading: string): string {
   return heading
     .toLowerCase()
@@ -49,14 +48,14 @@ function codeOf(folder: string): string {
 
 describe('the pages of the alerts', () => {
   it.each(['page', 'ticket'] as const)(
-    'have a section for each %s, in their order, and no other',
+    'have one section for each %s, in the order of the rules',
     (severity) => {
       const named = alerts.filter(({ labels }) => labels.severity === severity).map(({ alert }) => alert);
       expect([...sectionsOf(ALERT_PAGES[severity]).keys()]).toEqual(named);
     },
   );
 
-  it.each(alerts)('$alert leads to its section, which says what to do', (rule) => {
+  it.each(alerts)('$alert links to its section, which says what to do', (rule) => {
     const url = new URL(rule.annotations.runbook_url);
     const page = ALERT_PAGES[rule.labels.severity];
     expect(url.pathname.endsWith(`/${page}`)).toBe(true);
@@ -67,14 +66,14 @@ describe('the pages of the alerts', () => {
     expect(parts).toEqual(['Means', 'Users feel', 'Look at', 'Do']);
   });
 
-  it.each(Object.values(ALERT_PAGES))('%s names panels that there are', (page) => {
+  it.each(Object.values(ALERT_PAGES))('%s names existing panels', (page) => {
     const named = [...text(page).matchAll(/"([A-Z][^"]+)"/g)].map(([, title]) => title);
     expect(named).not.toEqual([]);
     expect(panels.map(({ title }) => title)).toEqual(expect.arrayContaining(named));
   });
 });
 
-it.each(everyPage)('%s links to what there is', (page) => {
+it.each(everyPage)('%s has no broken links', (page) => {
   // Generic calls of Go look like links: `f[T](x)`.
   const prose = text(page)
     .replaceAll(/^```.*?^```/gms, '')
@@ -90,7 +89,7 @@ it.each(everyPage)('%s links to what there is', (page) => {
 });
 
 describe.each(pages)('%s', (page) => {
-  it('names only variables and metrics that there are', () => {
+  it('names only existing variables and metrics', () => {
     const variables = new Set([...variablesRead(), ...CLIENT_VARIABLES]);
     const named = text(page).match(/\bDIBS_[A-Z_]*[A-Z]\b/g) ?? [];
     expect(named.filter((name) => !variables.has(name))).toEqual([]);
@@ -99,7 +98,7 @@ describe.each(pages)('%s', (page) => {
     expect(metrics.filter((name) => !exported.includes(name))).toEqual([]);
   });
 
-  it('quotes the log as it is written', () => {
+  it('quotes log messages literally', () => {
     const quoted = [...text(page).matchAll(/`([a-z ]+(?: [a-z]+|: [A-Za-z_; ,]+))`/g)].map(
       ([, line = '']) => line,
     );
@@ -111,11 +110,11 @@ describe.each(pages)('%s', (page) => {
 describe('the dashboard', () => {
   const { panels: all } = dashboard;
 
-  it('has stable ids, each once', () => {
+  it('has unique ids', () => {
     expect(new Set(all.map(({ id }) => id)).size).toBe(all.length);
   });
 
-  it('has room for every panel', () => {
+  it('places panels without overlap', () => {
     const overlap = (one: Panel, other: Panel) => {
       const [a, b] = [one.gridPos, other.gridPos];
       return a.x < b.x + b.w && b.x < a.x + a.w && a.y < b.y + b.h && b.y < a.y + a.h;
@@ -125,12 +124,12 @@ describe('the dashboard', () => {
     expect(all.filter(({ gridPos: { x, w } }) => x + w > 24)).toEqual([]);
   });
 
-  it.each(panels)('says what to do with "$title", and takes the data source that was chosen', (panel) => {
+  it.each(panels)('describes "$title", and uses the chosen data source', (panel) => {
     expect(panel.description?.length).toBeGreaterThan(60);
     expect(panel.datasource?.uid).toBe(`\${${dashboard.templating.list[0]?.name}}`);
   });
 
-  it('colours only what the service says', () => {
+  it('colours only names that the service uses', () => {
     const words = codeOf('src');
     const own = ['made', 'saved'];
     const named = panels
@@ -142,7 +141,7 @@ describe('the dashboard', () => {
 });
 
 describe('the compose file', () => {
-  it('gives each replica a configuration that it takes', () => {
+  it('gives each replica a valid configuration', () => {
     const { services } = parse(text('deploy/compose.yaml'), { merge: true });
     const ofImage = Object.fromEntries(
       [...text('Dockerfile').matchAll(/^.*\b(DIBS_\w+)=(\S+)/gm)].map(([, name = '', value = '']) => [
@@ -157,12 +156,12 @@ describe('the compose file', () => {
       expect(config).toMatchObject({ grpcListen: ['0.0.0.0:50051'], httpListen: { host: '0.0.0.0' } });
       expect(config.fleet?.lockGroups[0]).toHaveLength(5);
       expect(config.otel).toMatchObject({ traces: { kind: 'always_on' } });
-      // Jaeger takes none.
+      // Jaeger accepts no metrics.
       expect(config.otel.metrics).toBeUndefined();
     }
   });
 
-  it('sets no variable that is not read', () => {
+  it('sets only variables that are read', () => {
     const read = variablesRead();
     const set = text('deploy/compose.yaml').match(/\bDIBS_[A-Z_]*[A-Z](?=:)/g) ?? [];
     expect(set.length).toBeGreaterThan(2);

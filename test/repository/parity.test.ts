@@ -8,12 +8,12 @@ const tests = readTests();
 const languages = Object.keys(LANGUAGES) as (keyof typeof LANGUAGES)[];
 const ROW = 'near cache';
 
-/** What is wrong with one row, with something else in it. */
+/** Returns the faults of one row after a change. */
 const faults = (change: object, among: object = tests) =>
   faultsOf([{ ...rows.find(({ feature }) => feature === ROW), ...change }], { ...tests, ...among });
 
-describe('the table of what each client has', () => {
-  it('is what the program makes of the code', () => {
+describe('the table of client features', () => {
+  it('is up to date with the code', () => {
     const { status, stderr } = spawnSync(process.execPath, ['.ci/parity.mjs', '--check'], {
       encoding: 'utf8',
     });
@@ -21,23 +21,20 @@ describe('the table of what each client has', () => {
     expect(status).toBe(0);
   });
 
-  it.each(languages)(
-    'claims nothing that the code of %s does not show: not one symbol could have another name',
-    (language) => {
-      const files = LANGUAGES[language].files();
-      const symbols = rows.flatMap((row) => row[language] ?? []);
-      expect(symbols.length).toBeGreaterThan(20);
-      for (const symbol of symbols) {
-        const other = symbol.endsWith("'") ? symbol.replace(/'$/, "s'") : `${symbol}s`;
-        expect([symbol, stands(language, files, symbol)]).toEqual([symbol, true]);
-        expect([other, stands(language, files, other)]).toEqual([other, false]);
-        // Nor is the beginning of a name a name, but for Rust's `Code`.
-        const begun = symbol.slice(0, -1);
-        if (symbol.endsWith("'") || begun === 'Code') continue;
-        expect([begun, stands(language, files, begun)]).toEqual([begun, false]);
-      }
-    },
-  );
+  it.each(languages)('names only symbols that the code of %s has, under exactly these names', (language) => {
+    const files = LANGUAGES[language].files();
+    const symbols = rows.flatMap((row) => row[language] ?? []);
+    expect(symbols.length).toBeGreaterThan(20);
+    for (const symbol of symbols) {
+      const other = symbol.endsWith("'") ? symbol.replace(/'$/, "s'") : `${symbol}s`;
+      expect([symbol, stands(language, files, symbol)]).toEqual([symbol, true]);
+      expect([other, stands(language, files, other)]).toEqual([other, false]);
+      // The beginning of a name is no symbol either, except Rust's `Code`.
+      const begun = symbol.slice(0, -1);
+      if (symbol.endsWith("'") || begun === 'Code') continue;
+      expect([begun, stands(language, files, begun)]).toEqual([begun, false]);
+    }
+  });
 
   it.each<[keyof typeof LANGUAGES, string]>([
     ['typescript', 'DibsClient.options'],
@@ -51,11 +48,11 @@ describe('the table of what each client has', () => {
     ['java', 'DibsClient.connection'],
     ['rust', 'HeldLease'],
     ['rust', 'Lease.read'],
-  ])('takes nothing of %s for public that is not: %s', (language, symbol) => {
+  ])('does not take private symbols of %s for public: %s', (language, symbol) => {
     expect(stands(language, LANGUAGES[language].files(), symbol)).toBe(false);
   });
 
-  it('names scenarios that are there, and that each client plays and passes', () => {
+  it('names existing scenarios that each client plays and passes', () => {
     const [scenario = ''] = rows.find(({ feature }) => feature === ROW)?.scenarios ?? [];
     expect(faults({})).toEqual([]);
     expect(faults({ scenarios: ['no such thing'] })).toContain(`${ROW}: "no such thing" is no scenario`);
@@ -75,7 +72,7 @@ describe('the table of what each client has', () => {
     ]);
   });
 
-  it('says something of each language', () => {
+  it('has a cell for each language', () => {
     expect(faults({ rust: undefined })).toEqual([`${ROW}: says nothing of rust; [] means that it has none`]);
     expect(faults({ rust: [] })).toEqual([]);
   });

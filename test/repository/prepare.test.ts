@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-// `.ci/prepare.mjs` in a small repository of its own, whose build leaves a line for each time that it ran.
+// Runs `.ci/prepare.mjs` in a small repository whose build writes one character per run.
 
 describe('prepare', () => {
   let repository: string;
@@ -31,7 +31,7 @@ describe('prepare', () => {
   }
   const builds = () => readFileSync(at('dist', 'builds'), 'utf8').length;
 
-  it('installs and builds once, however many ask at once, and says nothing on standard output', async () => {
+  it('installs and builds once for any number of concurrent runs, and prints nothing on standard output', async () => {
     const ends = await Promise.all([prepare(), prepare(), prepare()]);
     expect(ends.map(({ code, out }) => ({ code, out }))).toEqual(Array(3).fill({ code: 0, out: '' }));
     expect(builds()).toBe(1);
@@ -46,7 +46,7 @@ describe('prepare', () => {
     expect(builds()).toBe(2);
   });
 
-  it('installs again when the lock file names what is not there', async () => {
+  it('installs again when the lock file names a missing package', async () => {
     await prepare();
     const lock = JSON.parse(readFileSync(at('package-lock.json'), 'utf8'));
     lock.packages['node_modules/absent'] = { version: '1.0.0', integrity: 'sha512-none' };
@@ -54,7 +54,7 @@ describe('prepare', () => {
     expect((await prepare()).err).toContain('installing packages');
   });
 
-  it('takes over from a process that died while it prepared', async () => {
+  it('takes over from a process that died while preparing', async () => {
     const { pid } = spawnSync(process.execPath, ['-e', '']);
     symlinkSync(String(pid), at('.prepare.lock'));
     const ends = await Promise.all([prepare(), prepare()]);

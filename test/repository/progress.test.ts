@@ -4,7 +4,7 @@ import { Progress, progressLine, roundTime } from '../support/progress.mjs';
 describe('the line of a long command', () => {
   const where = { what: 'simulate', unit: 'seeds', total: 2_000 };
 
-  it('has what is done, how fast, and how much time is left', () => {
+  it('shows the progress, the rate and the time left', () => {
     expect(progressLine({ ...where, done: 1_200, elapsedMs: 12_000 })).toBe(
       'simulate: 1,200 of 2,000 seeds, 100 a second, 8 s left',
     );
@@ -13,14 +13,14 @@ describe('the line of a long command', () => {
     );
   });
 
-  it('promises nothing before something is done, and no time after all of it is', () => {
+  it('shows no time left before the first step and after the last', () => {
     expect(progressLine({ ...where, done: 0, elapsedMs: 5_000 })).toBe('simulate: 0 of 2,000 seeds');
     expect(progressLine({ ...where, done: 2_000, elapsedMs: 20_000 })).toBe(
       'simulate: 2,000 of 2,000 seeds, 100 a second',
     );
   });
 
-  it('counts time down where a command has a time, and waits for the total too if it has both', () => {
+  it('counts down a duration, and also waits for the total if a command has both', () => {
     const soak = { what: 'soak', unit: 'faults', lastsMs: 60_000 };
     expect(progressLine({ ...soak, done: 12, elapsedMs: 30_000 })).toBe(
       'soak: 12 faults, 24.0 a minute, 30 s left',
@@ -32,7 +32,7 @@ describe('the line of a long command', () => {
     expect(progressLine({ ...both, lastsMs: 50_000, elapsedMs: 12_000 })).toContain(', 38 s left');
   });
 
-  it('tells times as people do', () => {
+  it('rounds times for people', () => {
     expect([0, 1_499, 99_000, 100_000, 5_940_000, 7_200_000].map(roundTime)).toEqual([
       ...['0 s', '1 s', '99 s', '2 min', '99 min', '2.0 h'],
     ]);
@@ -49,7 +49,7 @@ describe('progress', () => {
     return { written, progress: new Progress('bench', 4, 'benches', { out, nowMs: () => Date.now() }) };
   }
 
-  it('is one line on a terminal, rewritten and taken away', () => {
+  it('is one line on a terminal, rewritten and finally removed', () => {
     const { written, progress } = trial(true);
     vi.advanceTimersByTime(1_000);
     expect(written).toEqual(Array(2).fill('\r\x1b[Kbench: 0 of 4 benches'));
@@ -59,7 +59,7 @@ describe('progress', () => {
     expect(written).toHaveLength(3);
   });
 
-  it('is a line now and then elsewhere', () => {
+  it('is a line every 30 s elsewhere', () => {
     const { written, progress } = trial(false);
     progress.add(1);
     vi.advanceTimersByTime(29_000);

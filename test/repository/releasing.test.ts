@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { VERSION } from '../../src/version.js';
 
-// One version for everything that is released, as RELEASING.md says.
+// Everything that is released has one version, as RELEASING.md says.
 
 it.each([
   ['package-lock.json', /^ {2}"version": "(.*)",$/m],

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { runningMs } from '../support/running-ms.js';
 
-it('counts what was waited for, and not the time for which this process was held up', async () => {
+it('runningMs counts waiting time, and not the time for which this process was stalled', async () => {
   const tookMs = await runningMs(async () => {
     await sleep(100);
     const untilMs = performance.now() + 400;

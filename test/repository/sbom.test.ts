@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
 
-// image.test.ts shows that it names exactly what the image has.
+// image.test.ts shows that it names exactly the packages of the image.
 
 interface Sbom {
   readonly bomFormat: string;
@@ -26,12 +26,12 @@ describe('the SBOM', () => {
     sbom = JSON.parse(text);
   });
 
-  it('is CycloneDX, of this product in this version', () => {
+  it('is in CycloneDX format, for this product and version', () => {
     expect(sbom).toMatchObject({ bomFormat: 'CycloneDX', specVersion: expect.stringMatching(/^1\.\d$/) });
     expect(sbom.metadata.component).toMatchObject({ type: 'application', name, version });
   });
 
-  it('names every package that the service is made with, in the version that is installed, with its hash', () => {
+  it('names every package of the service, with its installed version and its hash', () => {
     const named = sbom.components.map((component) => `${component.name}@${component.version}`);
     const wanted = Object.entries(dependencies).map(([dependency, its]) => `${dependency}@${its}`);
     expect(named).toEqual(expect.arrayContaining(wanted));
@@ -41,13 +41,13 @@ describe('the SBOM', () => {
     }
   });
 
-  it('names nothing that is only for those who work on it', () => {
+  it('names no development dependency', () => {
     const names = sbom.components.map((component) => component.name);
-    // Packages that are needed bring the types of Node along.
+    // Packages of the service depend on the types of Node.
     expect(Object.keys(devDependencies).filter((it) => names.includes(it))).toEqual(['@types/node']);
   });
 
-  it('names no registry, and nothing else of the machine that it was made on', () => {
+  it('names no registry, and no path of the machine that made it', () => {
     const hosts = [...text.matchAll(/\bhttps?:\/\/([^/"]+)/g)].map(([, host]) => host);
     expect([...new Set(hosts)]).toEqual(['cyclonedx.org']);
     expect(text).not.toContain(process.cwd());

@@ -4,13 +4,13 @@ import { expect, it } from 'vitest';
 
 const FOLDER = 'test/integration/situations';
 
-/** All files of the folder with this ending, as one text. */
+/** Returns all files of the folder with this ending as one text. */
 function textOf(ending: string): string {
   const names = readdirSync(FOLDER).filter((name) => name.endsWith(ending));
   return names.map((name) => readFileSync(join(FOLDER, name), 'utf8')).join('\n');
 }
 
-it('each situation of the tables is a test, under the same name', () => {
+it('each situation of the tables is a test of the same name', () => {
   const tables = textOf('.md').matchAll(/^\| situation \|.*\n\| ---.*\n((?:\|.*\n)+)/gm);
   const rows = [...tables].flatMap(([, table = '']) => [...table.matchAll(/^\| ([^|]+?) \|/gm)]);
   const situations = rows.map(([, name]) => name);

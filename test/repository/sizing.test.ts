@@ -5,19 +5,19 @@ import { firstWall, growthTables, HEALTHY_SHARE, MEASURED, neededFor } from '../
 const COSTS = { cycleUs: 100, wakeUs: 5, storeUs: 50, fanOutUs: 1, lockNodeUs: 10 };
 
 describe('what a fleet needs as it grows', () => {
-  it('is on the page about sizing as the costs that were measured have it', () => {
+  it('is on the sizing page as computed from the measured costs', () => {
     const page = readFileSync('deploy/operations/sizing.md', 'utf8');
     for (const line of growthTables(MEASURED)) expect(page).toContain(line);
     const { cycleUs, wakeUs, storeUs, fanOutUs, lockNodeUs } = MEASURED;
     for (const us of [cycleUs, wakeUs, storeUs, fanOutUs, lockNodeUs]) expect(page).toContain(`| ${us} µs`);
   });
 
-  it('has its first wall at the part that costs most for each publish', () => {
+  it('is first limited by the part with the highest cost per publish', () => {
     expect(firstWall(1, COSTS, 'all replicas')).toEqual({
       part: 'the replicas',
       publishesPerSecond: (HEALTHY_SHARE * 1e6) / 105,
     });
-    // Each replica takes a share of the cycles, and all of the wakes.
+    // Each replica has a share of the cycles, and all of the wakes.
     expect(firstWall(2, COSTS, 'all replicas')).toMatchObject({ part: 'the replicas' });
     expect(firstWall(4, COSTS, 'all replicas')).toEqual({
       part: 'the value store',
@@ -26,7 +26,7 @@ describe('what a fleet needs as it grows', () => {
     expect(firstWall(100, { ...COSTS, lockNodeUs: 200 }, 'all replicas').part).toBe('the lock nodes');
   });
 
-  it('is a number of each part, and none where every replica is full of wakes', () => {
+  it('is a number of each part, and infinite if wakes alone fill every replica', () => {
     expect(neededFor(10_000, COSTS, 'all replicas')).toEqual({ replicas: 2, stores: 1, lockGroups: 1 });
     expect(neededFor(100_000, COSTS, 'all replicas').replicas).toBe(67);
     // 130,000 wakes of 5 µs are the whole share of a core.

@@ -24,7 +24,7 @@ describe('certificates of files', () => {
     authority.close();
   });
 
-  /** The name that the service is shown on a new connection. */
+  /** The client's certificate name, as the service sees it on a new connection. */
   async function shown(security: CertificatesOfFiles): Promise<string> {
     const { port } = server.address() as AddressInfo;
     const came = new Promise<string>((resolve) =>
@@ -41,12 +41,12 @@ describe('certificates of files', () => {
 
   it('are read again for each connection, and only as a pair', async () => {
     const own = authority.issue({ subject: '/CN=own' });
-    if (first === undefined || second === undefined) throw new Error('two were issued');
+    if (first === undefined || second === undefined) throw new Error('expected two certificates');
     const security = new CertificatesOfFiles({ tlsCa: authority.ca, tlsCert: own.cert, tlsKey: own.key });
     expect(await shown(security)).toBe('own');
     authority.replace(own, first);
     expect(await shown(security)).toBe('first');
-    // The key comes first, and fits nothing yet.
+    // The key is replaced first, and does not match the certificate yet.
     writeFileSync(own.key, readFileSync(second.key));
     expect(await shown(security)).toBe('first');
     writeFileSync(own.cert, readFileSync(second.cert));
@@ -55,8 +55,8 @@ describe('certificates of files', () => {
     expect(await shown(security)).toBe('second');
   });
 
-  it('are refused at construction where they cannot be used', () => {
-    if (first === undefined || second === undefined) throw new Error('two were issued');
+  it('are refused at construction if they cannot be used', () => {
+    if (first === undefined || second === undefined) throw new Error('expected two certificates');
     const target = 'localhost:1';
     expect(() => new DibsClient({ target, tlsCert: first.cert, tlsKey: second.key })).toThrow(
       /^tlsCa, tlsCert, tlsKey: .* belongs to another key/,

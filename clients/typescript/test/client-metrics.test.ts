@@ -25,7 +25,7 @@ afterAll(async () => {
   metrics.disable();
 });
 
-/** The points of one namespace: `rebuilds published` and its number, or how many values a histogram has. */
+/** Returns the points of one namespace: `rebuilds published` and its number, or the number of values in a histogram. */
 async function counted(namespace: string): Promise<Record<string, number>> {
   exporter.reset();
   await reader.forceFlush();
@@ -46,7 +46,7 @@ async function counted(namespace: string): Promise<Record<string, number>> {
 }
 const freshNamespace = () => `measured-${++spaces}`;
 
-it('counts also where the SDK starts after the client', async () => {
+it('counts also if the SDK starts after the client', async () => {
   const namespace = freshNamespace();
   const client = service.client({ namespace });
   await client.getOrRebuild('before', () => 'v', { ttlMs });
@@ -55,7 +55,7 @@ it('counts also where the SDK starts after the client', async () => {
   expect(await counted(namespace)).toEqual({ 'rebuilds published': 1 });
 });
 
-it('counts hits by where they come from, and those of two clients together', async () => {
+it('counts hits by their source, and adds up two clients', async () => {
   const namespace = freshNamespace();
   const nearCache = { maxBytes: 100_000 };
   const [one, two] = [service.client({ namespace, nearCache }), service.client({ namespace, nearCache })];
@@ -69,7 +69,7 @@ it('counts hits by where they come from, and those of two clients together', asy
   expect(await counted(namespace)).toMatchObject({ 'hits service fresh': expect.any(Number) });
 });
 
-it('counts callers that join a call, and waits', async () => {
+it('counts callers that join a call, and measures waits', async () => {
   const namespace = freshNamespace();
   const [holder, other] = [service.client({ namespace }), service.client({ namespace })];
   const gate = deferred<string>();
@@ -91,7 +91,7 @@ it('counts callers that join a call, and waits', async () => {
   });
 });
 
-it('counts what becomes of rebuilds', async () => {
+it('counts rebuilds by their outcome', async () => {
   const namespace = freshNamespace();
   const client = service.client({ namespace });
   await client.getOrRebuild('failed', () => Promise.reject(new Error('down')), { ttlMs }).catch(() => {});
@@ -117,7 +117,7 @@ it('counts what becomes of rebuilds', async () => {
   });
 });
 
-it('counts values that cannot be read, and rebuilds without the service', async () => {
+it('counts values that cannot be decoded, and rebuilds without the service', async () => {
   const namespace = freshNamespace();
   const key = freshKey();
   await service
@@ -129,7 +129,7 @@ it('counts values that cannot be read, and rebuilds without the service', async 
   expect(await counted(namespace)).toMatchObject({ undecodable: 1, local_rebuilds: 1 });
 });
 
-it('each call says which client it comes from', async () => {
+it('names the client in each call', async () => {
   const fake = await FakeService.start();
   fake.will('getOrLock', lease('t'), hit('"v"'));
   fake.will('publish', published(1, true));

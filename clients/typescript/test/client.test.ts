@@ -13,7 +13,7 @@ beforeAll(async () => {
 afterAll(() => service?.stop());
 
 describe('getOrRebuild', () => {
-  it('rebuilds what is missing, and serves it to every client from then on', async () => {
+  it('rebuilds a missing value, and serves it to every client from then on', async () => {
     const key = freshKey();
     const rebuild = vi.fn(async () => bytes('a value'));
     expect((await service.client().getOrRebuild(key, rebuild, { codec: raw, ttlMs }))?.toString()).toBe(
@@ -25,7 +25,7 @@ describe('getOrRebuild', () => {
     expect(rebuild).toHaveBeenCalledTimes(1);
   });
 
-  it('lets one of many clients rebuild, and the others have its result', async () => {
+  it('lets one of many clients rebuild, and gives the others its result', async () => {
     const key = freshKey();
     const gate = deferred();
     const rebuild = vi.fn(async () => {
@@ -41,7 +41,7 @@ describe('getOrRebuild', () => {
     expect(rebuild).toHaveBeenCalledTimes(1);
   });
 
-  it('keeps an empty value and the knowledge that there is none apart', async () => {
+  it('distinguishes an empty value from an absent one', async () => {
     const [empty, absent] = [freshKey(), freshKey()];
     const client = service.client();
     for (let time = 0; time < 2; time += 1) {
@@ -50,14 +50,14 @@ describe('getOrRebuild', () => {
     }
   });
 
-  it('stores the knowledge that there is none for its own time', async () => {
+  it('stores an absent value for its own TTL', async () => {
     const key = freshKey();
     const { client, link } = service.clientOverBadLink();
     await client.getOrRebuild(key, () => null, { codec: raw, ttlMs, absentTtlMs: 77, staleMs: 5, tags: [] });
     expect(link.sent.get('publish')).toMatchObject([{ ttlMs: 77, staleMs: 5 }]);
   });
 
-  it('encodes and decodes as the caller says', async () => {
+  it("encodes and decodes with the caller's codec", async () => {
     const key = freshKey();
     const codec = json<{ id: number }>();
     const rebuild = () => ({ id: 42 });
@@ -65,7 +65,7 @@ describe('getOrRebuild', () => {
     expect(await service.client().getOrRebuild(key, rebuild, { ttlMs, codec })).toEqual({ id: 42 });
   });
 
-  it('serves the stale value at once, and rebuilds behind it', async () => {
+  it('serves the stale value at once, and rebuilds in the background', async () => {
     const key = freshKey();
     const client = service.client();
     await client.getOrRebuild(key, () => bytes('old'), { codec: raw, ttlMs: 1, staleMs: 60_000 });
@@ -82,7 +82,7 @@ describe('getOrRebuild', () => {
     );
   });
 
-  it('waits for its own rebuild where it is told to, with a stale value at hand', async () => {
+  it('waits for its own rebuild if it is told to, although a stale value is available', async () => {
     const key = freshKey();
     const client = service.client();
     await client.getOrRebuild(key, () => bytes('old'), { codec: raw, ttlMs: 1, staleMs: 60_000 });
@@ -105,7 +105,7 @@ describe('equal calls of one process', () => {
     expect(link.called).toEqual(['getOrLock', 'publish']);
   });
 
-  it('are not joined by one that wants what is newer than itself', async () => {
+  it('do not join if they want a value that is newer than the call', async () => {
     const key = freshKey();
     const { client, link } = service.clientOverBadLink();
     await client.getOrRebuild(key, () => bytes('one'), { codec: raw, ttlMs });
@@ -114,7 +114,7 @@ describe('equal calls of one process', () => {
     expect(link.countOf('getOrLock')).toBe(3);
   });
 
-  it('end each by its own signal, and the rebuild when all have left', async () => {
+  it('each end by their own signal, and the rebuild ends when all have left', async () => {
     const key = freshKey();
     const client = service.client();
     const [one, two] = [new AbortController(), new AbortController()];
@@ -134,7 +134,7 @@ describe('equal calls of one process', () => {
     two.abort(new Error('second left'));
     await expect(second).rejects.toThrow('second left');
     expect(rebuilding.aborted).toBe(true);
-    // The lease was given back without a failure, so that the next may try at once.
+    // The lease was released without a failure, so the next caller can try at once.
     await vi.waitFor(async () =>
       expect(
         String(
@@ -144,7 +144,7 @@ describe('equal calls of one process', () => {
     );
   });
 
-  it('are not begun for a caller that has gone already', async () => {
+  it('are not sent for a caller that has already gone', async () => {
     const { client, link } = service.clientOverBadLink();
     const signal = AbortSignal.abort(new Error('gone'));
     await expect(
@@ -155,7 +155,7 @@ describe('equal calls of one process', () => {
 });
 
 describe('a wait', () => {
-  it('that ends first is busy, with what is to be known', async () => {
+  it('that ends first throws DibsBusyError, with the reason and a time to retry', async () => {
     const key = freshKey();
     const onWait = vi.fn();
     await service.client().getOrLock({ key });
@@ -168,7 +168,7 @@ describe('a wait', () => {
     expect(onWait).toHaveBeenCalledWith(expect.objectContaining({ key, answered: false }));
   });
 
-  it('goes on after the service says to come back', async () => {
+  it('continues after the service asks for a retry', async () => {
     const key = freshKey();
     const { client, link } = service.clientOverBadLink();
     link.failBefore(
@@ -183,7 +183,7 @@ describe('a wait', () => {
     expect(ids[0]).toMatch(/^[0-9a-f-]{36}$/);
   });
 
-  it('ends with the error of the service where there is no time to come back', async () => {
+  it("ends with the service's error if there is no time to retry", async () => {
     const { client, link } = service.clientOverBadLink();
     link.failBefore('getOrLock', new DibsError('RESOURCE_EXHAUSTED', 'full', 5_000));
     await expect(
@@ -193,7 +193,7 @@ describe('a wait', () => {
 });
 
 describe('without the service', () => {
-  it('rebuilds for itself, one at a time for each key, and says so', async () => {
+  it('rebuilds locally, one rebuild at a time per key, and calls the hook', async () => {
     const onLocalRebuild = vi.fn();
     const { client, link } = service.clientOverBadLink({ hooks: { onLocalRebuild } });
     link.failBefore('getOrLock', down(), down(), down(), down());
@@ -209,7 +209,7 @@ describe('without the service', () => {
     expect(link.called).toEqual(['getOrLock', 'getOrLock', 'getOrLock', 'getOrLock']);
   });
 
-  it('fails where it is told to', async () => {
+  it('fails if it is told to', async () => {
     const { client, link } = service.clientOverBadLink({ onUnavailable: 'fail' });
     link.failBefore('getOrLock', down(), down());
     const rebuild = vi.fn(() => bytes(''));
@@ -219,7 +219,7 @@ describe('without the service', () => {
     expect(rebuild).not.toHaveBeenCalled();
   });
 
-  it('gets the lease again whose answer was lost on its way', async () => {
+  it('gets a lease again if its answer was lost', async () => {
     const key = freshKey();
     const { client, link } = service.clientOverBadLink();
     link.failAfter('getOrLock', new DibsError('UNAVAILABLE', 'reset', 1));
@@ -228,7 +228,7 @@ describe('without the service', () => {
     expect(rebuild).toHaveBeenCalledTimes(1);
   });
 
-  it('returns what was rebuilt when it goes before the publish, and publishes as soon as it is back', async () => {
+  it('returns the rebuilt value if the service stops before the publish, and publishes when it is back', async () => {
     const key = freshKey();
     const { client, link } = service.clientOverBadLink();
     link.failBefore('publish', down(), down());
@@ -254,7 +254,7 @@ describe('a fault of the caller', () => {
     expect(error).toMatchObject({ code: 'INVALID_ARGUMENT', message });
   });
 
-  it('in a value takes it from no caller, and the others hear of it instead of making it again', async () => {
+  it('in a value does not keep it from its caller, and gives the others the error instead of a rebuild', async () => {
     const key = freshKey();
     const onNotStorable = vi.fn();
     const client = service.client({ hooks: { onNotStorable } });
@@ -281,7 +281,7 @@ describe('a fault of the caller', () => {
 });
 
 describe('the plain calls', () => {
-  it('ask for many keys, and give each its outcome', async () => {
+  it('ask for many keys, and return the outcome of each', async () => {
     const client = service.client();
     const keys = [freshKey(), freshKey()];
     const seen = new Map<string, string>();
@@ -303,7 +303,7 @@ describe('the plain calls', () => {
     await expect(all({ keys: ['k'] }, AbortSignal.abort())).rejects.toMatchObject({ code: 'CANCELLED' });
   });
 
-  it('give back the leases of many keys that are not listened for any more', async () => {
+  it('release the leases of many keys when the caller stops listening', async () => {
     const client = service.client();
     const [taken = '', left = ''] = [freshKey(), freshKey()];
     for await (const { key } of client.getOrLockMany({ keys: [taken], waitMs: 0 })) {

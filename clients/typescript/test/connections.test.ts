@@ -33,7 +33,7 @@ describe('a target', () => {
     'ipv6:[::1]:50051',
     'unix:///run/dibs.sock',
     'unix:relative.sock',
-  ])('may be %s', (target) => expect(() => checkTarget(target)).not.toThrow());
+  ])('can be %s', (target) => expect(() => checkTarget(target)).not.toThrow());
 
   it.each([
     'localhost',
@@ -77,7 +77,7 @@ describe('a target', () => {
 describe('a token', () => {
   const secret = 'a-secret-of-mine';
 
-  it('is not sent in clear to another machine, unless that is asked for', () => {
+  it('is not sent in clear to another machine, unless the caller allows it', () => {
     const target = '192.0.2.1:50051';
     expect(() => new DibsClient({ target, token: secret })).toThrow(/^token: would travel in clear/);
     expect(() => new DibsClient({ target, token: () => secret })).toThrow(/^token: would travel in clear/);
@@ -85,7 +85,7 @@ describe('a token', () => {
     new DibsClient({ target: 'unix:///run/dibs.sock', token: secret }).close();
   });
 
-  it('is shown by nothing that prints a client or an error', () => {
+  it('does not appear in a printed client or error', () => {
     const client = new DibsClient({ token: secret });
     expect(inspect(client, { depth: 20, showHidden: true })).not.toContain(secret);
     expect(JSON.stringify(client)).not.toContain(secret);
@@ -103,7 +103,7 @@ describe('a token', () => {
     }
   });
 
-  it('comes from a file, and is read again when that changes', async () => {
+  it('comes from a file, and is read again when the file changes', async () => {
     const tokenFile = join(dir, 'token');
     writeFileSync(tokenFile, 'one\n');
     const token = tokenSource({ tokenFile });
@@ -116,7 +116,7 @@ describe('a token', () => {
     expect(() => tokenSource({ tokenFile: join(dir, 'none') })()).toThrow(/^tokenFile: .* cannot be read/);
   });
 
-  it('comes from what the caller says, else from the environment', () => {
+  it('comes from the options, otherwise from the environment', () => {
     const env = { DIBS_TOKEN: '', DIBS_TOKEN_FILE: '/etc/token' };
     const from = (options: object, more: object = {}) => {
       const { token, tokenFile } = {
@@ -133,7 +133,7 @@ describe('a token', () => {
     expect(from({}, { DIBS_TOKEN_FILE: '' })).toEqual(['', undefined]);
   });
 
-  it('in a file that is still empty would travel in clear too', () => {
+  it('from a file that is still empty is not sent in clear either', () => {
     const tokenFile = join(dir, 'empty-token');
     writeFileSync(tokenFile, '');
     expect(() => new DibsClient({ target: '192.0.2.1:50051', tokenFile })).toThrow(
@@ -155,7 +155,7 @@ describe('a token', () => {
     expect(failing).toThrow('token: the function failed');
   });
 
-  it('goes with files that are there, each with its other half', () => {
+  it('needs TLS files that exist, and certificate and key together', () => {
     expect(() => new DibsClient({ tlsCert: 'cert.pem' })).toThrow(/^tlsCert, tlsKey: one needs the other/);
     expect(() => new DibsClient({ tlsCa: join(dir, 'none.pem') })).toThrow(/^tlsCa: .* cannot be read/);
   });
@@ -164,7 +164,7 @@ describe('a token', () => {
 describe('time that counts while this process runs', () => {
   afterEach(() => vi.useRealTimers());
 
-  it('is over after it, and not because the process was held up', async () => {
+  it('ends after that time, and not because the process was stalled', async () => {
     const over = vi.fn();
     const startMs = performance.now();
     afterRunning(400, over);
@@ -175,7 +175,7 @@ describe('time that counts while this process runs', () => {
     await vi.waitFor(() => expect(over).toHaveBeenCalledTimes(1), 5_000);
   });
 
-  it('can be ended', async () => {
+  it('can be cancelled', async () => {
     const over = vi.fn();
     afterRunning(10, over)();
     await new Promise((resolve) => setTimeout(resolve, 40));
@@ -184,7 +184,7 @@ describe('time that counts while this process runs', () => {
 });
 
 describe('calls one by one', () => {
-  it('are left for a session as soon as that can be had again, behind the calls', async () => {
+  it('are replaced by a session as soon as one can be opened in the background', async () => {
     vi.useFakeTimers();
     const cause = new NoSession('none');
     const none = () => Promise.reject(new DibsError('UNAVAILABLE', 'none', undefined, { cause }));
@@ -215,14 +215,14 @@ describe('a client', () => {
   });
   afterAll(() => service.stop());
 
-  it.each([true, false])('is ready when its first connection stands, with sessions: %s', async (session) => {
+  it.each([true, false])('is ready when its first connection is open, with sessions: %s', async (session) => {
     await service.client({ session }).ready();
     const nowhere = new DibsClient({ target: '127.0.0.1:1', session });
     await expect(nowhere.ready({ timeoutMs: 100 })).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     nowhere.close();
   });
 
-  it.each([true, false])('leaves out a name that cannot be resolved, with sessions: %s', async (session) => {
+  it.each([true, false])('skips a name that cannot be resolved, with sessions: %s', async (session) => {
     const target = `nowhere.invalid:1,${service.target.replace('127.0.0.1', 'localhost')}`;
     expect(await countAddresses('127.0.0.1:1,[::1]:2,ipv4.invalid:3')).toBe(3);
     const client = new DibsClient({ target, session, onUnavailable: 'fail' });
@@ -249,7 +249,7 @@ describe('a client', () => {
     client.close();
   });
 
-  it('waits for what goes on behind, as long as it is told', async () => {
+  it('flushes its background work, for at most the given time', async () => {
     const client = service.client();
     const key = freshKey();
     expect(await client.flush()).toBe(true);
@@ -273,7 +273,7 @@ describe('without the service', () => {
   };
   afterEach(() => void process.off('warning', warned));
 
-  it('a value serves the next callers for a short while, and is forgotten with its return', async () => {
+  it('a value serves the next callers for a short time, and is dropped when the service is back', async () => {
     warnings = [];
     process.on('warning', warned);
     const isDown = { now: true };
@@ -303,7 +303,7 @@ describe('without the service', () => {
     expect(warnings).toEqual(['DIBS_UNREACHABLE', 'DIBS_REACHABLE', 'DIBS_UNREACHABLE']);
   });
 
-  it('a value serves no longer than its own time, and not at all where it says so', async () => {
+  it('a value serves no longer than its TTL, and not at all with doNotStore', async () => {
     const client = new DibsClient({
       transport: { getOrLock: down, close: () => {} } as unknown as Transport,
     });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Deadlines, type Tick } from '../src/deadlines.js';
 
-/** A clock that goes on only when it is told to. */
+/** A clock that moves only when a test moves it. */
 class HandClock {
   now = 0;
   readonly timers = new Set<{ readonly atMs: number; readonly fire: () => void }>();
@@ -44,7 +44,7 @@ function start() {
 }
 
 describe('deadlines', () => {
-  it('tells each once, never early and at most a tick late', () => {
+  it('reports each expired item once, never early and at most a tick late', () => {
     const { clock, expired, set } = start();
     set('one', 10);
     set('two', 11);
@@ -57,7 +57,7 @@ describe('deadlines', () => {
     expect(expired).toEqual(['one', 'two', 'later']);
   });
 
-  it('has one timer for those of a tick, and none when all of them were cancelled', () => {
+  it('has one timer per tick, and none when all items of the tick are cancelled', () => {
     const { clock, expired, deadlines, set } = start();
     const items = Array.from({ length: 100 }, (_, at) => set(String(at), 9 + at / 40));
     expect(clock.timers.size).toBe(1);
@@ -67,7 +67,7 @@ describe('deadlines', () => {
     expect(expired).toEqual([]);
   });
 
-  it('cancels one of several, and cancelling it again is harmless', () => {
+  it('cancels one of several items, and accepts a second cancel', () => {
     const { clock, expired, deadlines, set } = start();
     const [one] = [set('one', 10), set('two', 10)];
     deadlines.cancel(one);
@@ -78,7 +78,7 @@ describe('deadlines', () => {
     deadlines.cancel(one);
   });
 
-  it('begins a new tick where the last one has ended', () => {
+  it('begins a new tick when the last one has ended', () => {
     const { clock, expired, deadlines, set } = start();
     deadlines.cancel(set('gone', 10));
     set('again', 10);
@@ -88,7 +88,7 @@ describe('deadlines', () => {
     expect(expired).toEqual(['again', 'third']);
   });
 
-  it('lets one that is told cancel another of its tick', () => {
+  it('lets an expired item cancel another item of its tick', () => {
     const clock = new HandClock();
     const expired: string[] = [];
     const deadlines: Deadlines<Item> = new Deadlines<Item>((item) => {

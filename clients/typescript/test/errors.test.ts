@@ -10,13 +10,13 @@ describe('the end of a call', () => {
     ['Received RST_STREAM with code 2 triggered by internal client error: Session closed', status.INTERNAL],
     ['Received RST_STREAM with code 0', status.INTERNAL],
     ['Bandwidth exhausted or memory limit exceeded', status.RESOURCE_EXHAUSTED],
-  ])('is the end of its connection where that was closed: %s', (details, code) => {
+  ])('is UNAVAILABLE if its connection was closed: %s', (details, code) => {
     const error = dibsErrorOf(ended(code, details));
     expect(error).toMatchObject({ code: 'UNAVAILABLE', retryAfterMs: undefined });
     expect(error.message).toContain(details);
   });
 
-  it('is what the service says otherwise', () => {
+  it("is otherwise the service's status", () => {
     const own = 'internal error; its cause is in the log of this replica';
     expect(dibsErrorOf(ended(status.INTERNAL, own))).toMatchObject({ code: 'INTERNAL', message: own });
     const bound = 'value: 2 bytes is outside 0 to 1';

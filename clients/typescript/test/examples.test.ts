@@ -39,7 +39,7 @@ it.each([
   ['failure', 'the database is away, and for others: the database is away\n'],
   ['many-keys', 'a cached, b rebuilt, c rebuilt, by 1 query for 2 keys\n'],
   ['explain', 'report-job has had it, and 1 waits; before: warmer, failed\n'],
-])('%s does what it says', async (name, expected) => {
+])('%s prints its documented output', async (name, expected) => {
   const { stdout } = await run(process.execPath, [file(`examples/dist/${name}.js`)], {
     env: environment(),
     cwd: file('.'),
@@ -47,7 +47,7 @@ it.each([
   expect(stdout).toBe(expected);
 });
 
-it('the start in the README is one of them', () => {
+it('the first example of the README is examples/start.ts', () => {
   const [, block = ''] = /^```ts\n([\s\S]*?)^```$/m.exec(readFileSync(file('README.md'), 'utf8')) ?? [];
   expect(block).toBe(readFileSync(file('examples/start.ts'), 'utf8'));
   expect(block.split('\n').length).toBeLessThanOrEqual(11);

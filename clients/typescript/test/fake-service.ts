@@ -18,10 +18,10 @@ import type { Transport } from '../src/transport.js';
 type Method = Exclude<keyof Transport, 'close' | 'ready' | 'askGetOrLock'>;
 const METHODS: readonly Method[] = ['getOrLock', 'publish', 'release', 'extend', 'invalidate'];
 
-/** What the fake answers to one call; a function is called with the request first. */
+/** The answer to one call. A function gets the request and returns the answer. */
 type Answer = object | 'never' | ((request: never) => object | 'never' | Promise<object>);
 
-/** What one call was, as the service saw it. */
+/** One call as the service saw it. */
 interface Heard {
   readonly method: Method;
   readonly request: Record<string, unknown>;
@@ -29,7 +29,7 @@ interface Heard {
   cancelled: boolean;
 }
 
-/** An error as the service ends a call with it. */
+/** An error with which the service ends a call. */
 export class Refusal {
   constructor(
     readonly code: number,
@@ -39,7 +39,7 @@ export class Refusal {
 }
 export const unavailable = (pushbackMs?: number) => new Refusal(status.UNAVAILABLE, 'gone', pushbackMs);
 
-/** A service over real gRPC that says what a test tells it to, one answer a call, and then nothing more. */
+/** A service over real gRPC that gives the answers that a test sets, one per call. */
 export class FakeService {
   readonly heard: Heard[] = [];
   readonly #answers = new Map<Method, Answer[]>();
@@ -69,7 +69,7 @@ export class FakeService {
     return this.#target;
   }
 
-  /** The next answers of a method, in their order; the last one stays. */
+  /** Sets the next answers of a method, in order. The last one is repeated. */
   will(method: Method, ...answers: Answer[]): void {
     this.#answers.set(method, answers);
   }
@@ -95,7 +95,7 @@ export class FakeService {
     const heard: Heard = { method, request, metadata: call.metadata, cancelled: false };
     this.heard.push(heard);
     let over = false;
-    // grpc-js tells of every call's end so.
+    // grpc-js emits this at the end of every call.
     call.on('cancelled', () => {
       heard.cancelled = !over;
     });
@@ -104,7 +104,7 @@ export class FakeService {
     if (typeof answer === 'function') answer = await answer(call.request as never);
     if (answer === 'never') return;
     over = true;
-    if (answer === undefined) answer = new Refusal(status.INTERNAL, `no answer was told for ${method}`);
+    if (answer === undefined) answer = new Refusal(status.INTERNAL, `no answer was set for ${method}`);
     if (!(answer instanceof Refusal)) return done(null, answer);
     const metadata = new Metadata();
     if (answer.pushbackMs !== undefined) metadata.set('grpc-retry-pushback-ms', String(answer.pushbackMs));
@@ -125,7 +125,7 @@ const hitOf = (value: Buffer, freshness: number) => ({
 
 export const hit = (text: string) => answered({ $case: 'hit', value: hitOf(Buffer.from(text), 1) });
 
-/** A lease on a miss, with the old value beside it where `previous` is given. */
+/** A lease on a miss, with the old value if `previous` is set. */
 export const lease = (token: string, expiresInMs = 10_000, previous?: string) =>
   answered({
     $case: 'lease',

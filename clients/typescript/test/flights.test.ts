@@ -2,12 +2,12 @@ import { describe, expect, it, vi } from 'vitest';
 import { type Flight, Flights, type FlightTerms } from '../src/flights.js';
 import { deferred } from './service.js';
 
-// When a call of this process may join another one, which is under way.
+// When a call of this process can join another one that is under way.
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 const change = (over: object) => ({ namespace: 'default', keys: [], tags: [], all: false, ...over });
 
-/** A place where calls of one key meet; `isWatched` while a session tells of changes. */
+/** The flights of one key. `isWatched`: a session reports changes. */
 function place(isWatched = false) {
   const watched = { now: isWatched };
   const flights = new Flights<string>(() => watched.now);
@@ -25,7 +25,7 @@ function place(isWatched = false) {
 }
 
 describe('a call under way', () => {
-  it('is joined by those of its turn, before it is sent', async () => {
+  it('is joined by calls of the same turn, before it is sent', async () => {
     const { begun, call } = place();
     const both = [call(), call()];
     begun[0]?.answer.resolve('one');
@@ -33,7 +33,7 @@ describe('a call under way', () => {
     expect(begun).toHaveLength(1);
   });
 
-  it('is joined by none after that, where nothing tells of changes', async () => {
+  it('is not joined after that if changes are not reported', async () => {
     const { begun, call } = place();
     void call();
     await turn();
@@ -41,7 +41,7 @@ describe('a call under way', () => {
     expect(begun).toHaveLength(2);
   });
 
-  it('is joined later too where changes are told of, and none has come', async () => {
+  it('is joined later too if changes are reported, and none has arrived', async () => {
     const { begun, call, watched } = place(true);
     void call();
     await turn();
@@ -58,7 +58,7 @@ describe('a call under way', () => {
     ['everything', change({ all: true }), 2],
     ['another key', change({ keys: ['other'] }), 1],
     ['another namespace', change({ namespace: 'other', all: true }), 1],
-  ])('is closed to newcomers by a change of %s as it should be', async (_what, by, count) => {
+  ])('is closed to newcomers by a change that concerns it: %s', async (_what, by, count) => {
     for (const later of [false, true]) {
       const { flights, begun, call } = place(true);
       void call();
@@ -69,19 +69,16 @@ describe('a call under way', () => {
     }
   });
 
-  it.each(['missed', 'began'] as const)(
-    'is closed when changes may have been missed before: %s',
-    async (what) => {
-      const { flights, begun, call } = place(true);
-      void call();
-      await turn();
-      flights[what]();
-      void call();
-      expect(begun).toHaveLength(2);
-    },
-  );
+  it.each(['missed', 'began'] as const)('is closed when changes may have been missed: %s', async (what) => {
+    const { flights, begun, call } = place(true);
+    void call();
+    await turn();
+    flights[what]();
+    void call();
+    expect(begun).toHaveLength(2);
+  });
 
-  it('ends nothing of a newer one with its own end', async () => {
+  it('does not remove a newer one when it ends', async () => {
     const { flights, begun, call } = place(true);
     const old = call();
     flights.changed(change({ all: true }));
@@ -94,7 +91,7 @@ describe('a call under way', () => {
 });
 
 describe('a caller that has joined', () => {
-  it('keeps its own wait once this process rebuilds, and the first caller its rebuild', async () => {
+  it('keeps its own wait once this process rebuilds, and the first caller keeps its rebuild', async () => {
     const { begun, call } = place();
     const untilMs = performance.now() + 40;
     const [first, joined] = [call({ untilMs }), call({ untilMs })];
@@ -104,7 +101,7 @@ describe('a caller that has joined', () => {
     expect(await first).toBe('rebuilt');
   });
 
-  it('without a wait is told at once', async () => {
+  it('without a wait gets its answer at once', async () => {
     const { begun, call } = place();
     const untilMs = performance.now();
     void call({ untilMs });
@@ -113,7 +110,7 @@ describe('a caller that has joined', () => {
     await expect(joined).rejects.toMatchObject({ reason: 'wait_ended' });
   });
 
-  it('is answered by the service as long as that has not given a lease', async () => {
+  it('is answered by the service until the service gives a lease', async () => {
     const { begun, call } = place();
     const untilMs = performance.now();
     void call({ untilMs });
@@ -123,7 +120,7 @@ describe('a caller that has joined', () => {
     expect(await joined).toBe('theirs');
   });
 
-  it('leaves by its own signal, and the call ends when all have', async () => {
+  it('leaves by its own signal, and the call ends when all have left', async () => {
     const { begun, call } = place();
     const [one, two] = [new AbortController(), new AbortController()];
     const calls = [call({ signal: one.signal }), call({ signal: two.signal })];

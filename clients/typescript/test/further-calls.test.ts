@@ -19,7 +19,7 @@ const freshKeys = (count: number) => Array.from({ length: count }, freshKey);
 const gone = () => new DibsError('UNAVAILABLE', 'gone');
 
 describe('set', () => {
-  it('of a key that the calling code rebuilds fails at once', async () => {
+  it('fails at once for a key that the calling code rebuilds', async () => {
     const client = service.client();
     const key = freshKey();
     const within = client.getOrRebuild(
@@ -30,7 +30,7 @@ describe('set', () => {
     await expect(within).rejects.toThrow(ReentrantRebuildError);
   });
 
-  it('stores what its caller had given, whatever becomes of that meanwhile', async () => {
+  it('stores the value as it was when called, even if the caller changes it afterwards', async () => {
     const client = service.client();
     const key = freshKey();
     const value = bytes('as given');
@@ -40,7 +40,7 @@ describe('set', () => {
     expect(String(await client.get(key, { codec: raw }))).toBe('as given');
   });
 
-  it('repeats a publish that broke off, and says so where it was stored before', async () => {
+  it('repeats a publish that broke off, and reports a duplicate if it was already stored', async () => {
     const { client, link } = service.clientOverBadLink();
     const key = freshKey();
     link.failAfter('publish', gone());
@@ -51,7 +51,7 @@ describe('set', () => {
     expect(await client.get(key, { codec })).toBe('v');
   });
 
-  it('gives its lease back where it gives up', async () => {
+  it('releases its lease when it gives up', async () => {
     const { client, link } = service.clientOverBadLink();
     const key = freshKey();
     link.failBefore('publish', ...Array.from({ length: 10 }, gone));
@@ -60,7 +60,7 @@ describe('set', () => {
     expect((await client.explain(key)).lease).toBeUndefined();
   });
 
-  it('of a value that is too large is refused, and holds up nobody', async () => {
+  it('refuses a value that is too large, and leaves neither a lease nor a failure', async () => {
     const client = service.client();
     const key = freshKey();
     const large = Buffer.alloc(1_048_577);
@@ -70,7 +70,7 @@ describe('set', () => {
     expect([lease, failed]).toEqual([undefined, undefined]);
   });
 
-  it('is seen by its own process at once, although the event of it is still on its way', async () => {
+  it('is seen by its own process at once, before its event arrives', async () => {
     const client = service.client({ nearCache: { maxBytes: 100_000 } });
     const key = freshKey();
     await client.set(key, 'old', { ttlMs, codec });
@@ -88,7 +88,7 @@ describe('set', () => {
     expect(await client.get(key, { codec })).toBe('new');
   });
 
-  it('keeps a caller that comes after it from a request that was sent before', async () => {
+  it('keeps later callers from joining a request that was sent before it', async () => {
     const client = service.client({ nearCache: { maxBytes: 100_000 } });
     const key = freshKey();
     await client.set(key, 'old', { ttlMs, codec });
@@ -113,13 +113,13 @@ describe('set', () => {
 });
 
 describe('get', () => {
-  it('is over with its signal', async () => {
+  it('ends with its signal', async () => {
     const client = service.client();
     const reason = new Error('left');
     await expect(client.get(freshKey(), { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
   });
 
-  it('refuses what is out of its bounds', async () => {
+  it('refuses arguments outside their bounds', async () => {
     const client = service.client();
     await expect(client.get('k', { waitMs: -1 })).rejects.toThrow('waitMs: -1 is outside 0 to');
     await expect(client.get('k', { read: 'far' as never })).rejects.toThrow('read: far is none of');
@@ -147,7 +147,7 @@ describe('explain', () => {
 });
 
 describe('getOrRebuildMany', () => {
-  it('takes an object, and no key for what every object has', async () => {
+  it('takes an object, and ignores what it inherits', async () => {
     const client = service.client({ namespace: 'objects' });
     const keys = ['toString', 'b', 'a'];
     const values = await client.getOrRebuildMany(keys, () => ({ a: 'v' }), { ttlMs, codec });
@@ -158,7 +158,7 @@ describe('getOrRebuildMany', () => {
     ]);
   });
 
-  it('says of each key what it came to', async () => {
+  it('reports the value or the error of each key', async () => {
     const client = service.client();
     const [known, broken] = freshKeys(2) as [string, string];
     await client.set(known, 'v', { ttlMs, codec });
@@ -171,7 +171,7 @@ describe('getOrRebuildMany', () => {
     expect(error.message).toBe(`1 of 2 keys could not be had; "${broken}": down`);
   });
 
-  it('blames one key for a value of its own that cannot be stored so', async () => {
+  it('reports a value that cannot be encoded as an error of its key alone', async () => {
     const client = service.client();
     const [good, bad] = freshKeys(2) as [string, string];
     const rebuild = () =>
@@ -186,7 +186,7 @@ describe('getOrRebuildMany', () => {
     expect(String(error.errors.get(bad))).toContain('value: a function has no form in JSON');
   });
 
-  it.each([[['a']], ['text'], [undefined], [7]])('takes no %j for values by key', async (returned) => {
+  it.each([[['a']], ['text'], [undefined], [7]])('refuses %j in place of values by key', async (returned) => {
     const client = service.client();
     const key = freshKey();
     const error = await client
@@ -195,7 +195,7 @@ describe('getOrRebuildMany', () => {
     expect(String(error.errors.get(key))).toContain('return a Map or an object');
   });
 
-  it('refuses a text in the place of keys, and terms for a key that is none of its own', async () => {
+  it('refuses a string in place of keys, and storeWith for a key that it does not rebuild', async () => {
     const client = service.client();
     await expect(client.getOrRebuildMany('abc', () => ({}), { codec: raw, ttlMs })).rejects.toThrow(
       'keys: is not a list',
@@ -210,7 +210,7 @@ describe('getOrRebuildMany', () => {
     expect(error.message).toContain('"another" is none of the keys of this rebuild');
   });
 
-  it('has the values of before, and the fences', async () => {
+  it('gives the rebuild the previous values and the fences', async () => {
     const client = service.client();
     const [old, none] = freshKeys(2) as [string, string];
     await client.set(old, 'before', { ttlMs, codec });
@@ -224,12 +224,12 @@ describe('getOrRebuildMany', () => {
     expect([...(told?.[1].values() ?? [])].every((fence) => fence > 0)).toBe(true);
   });
 
-  it('fills the near cache, and asks for no key that it has', async () => {
+  it('fills the near cache, and does not ask for keys that are in it', async () => {
     const client = service.client({ nearCache: { maxBytes: 100_000 } });
     const keys = freshKeys(3);
     const rebuild = (asked: string[]) => new Map(asked.map((key) => [key, `of ${key}`]));
     await client.getOrRebuildMany(keys, rebuild, { ttlMs, codec });
-    // Its own publishes have dropped them; this fills.
+    // The client's own publishes have dropped the values. This call fills the near cache.
     await vi.waitFor(async () => {
       await client.getOrRebuildMany(keys, rebuild, { ttlMs, codec });
       const asking = vi.spyOn(SessionTransport.prototype, 'getOrLockMany').mockClear();
@@ -239,7 +239,7 @@ describe('getOrRebuildMany', () => {
     });
   });
 
-  it('fills the near cache with nothing that changes while its answer is on the way', async () => {
+  it('does not put a value in the near cache that changes while its answer is on the way', async () => {
     const watch = new Watch(() => {});
     watch.beat();
     const near = new NearCache({ maxBytes: 100_000 }, '');
@@ -252,7 +252,7 @@ describe('getOrRebuildMany', () => {
     expect([near.get('', 'a'), String(near.get('', 'b'))]).toEqual([undefined, 'v']);
   });
 
-  it('ends with its signal, whose abortion its rebuild hears of', async () => {
+  it("ends with its signal, and aborts the rebuild's signal", async () => {
     const client = service.client();
     const leave = new AbortController();
     const begun = deferred<AbortSignal>();
@@ -268,7 +268,7 @@ describe('getOrRebuildMany', () => {
     expect(signal.reason).toBe(reason);
   });
 
-  it('goes on for what is rebuilt behind a stale value although its caller has left', async () => {
+  it('finishes the background rebuild of a stale value although its caller has left', async () => {
     const client = service.client();
     const [stale, missing] = freshKeys(2) as [string, string];
     await client.set(stale, 'old', { ttlMs, staleMs: ttlMs, codec });

@@ -16,7 +16,7 @@ import {
 } from './fake-service.js';
 import { bytes, deferred, raw } from './service.js';
 
-// Over real gRPC, from a service that answers what a real one answers only on a bad day.
+// Over real gRPC, with a fake service that gives answers which a real one gives only in trouble.
 
 const ttlMs = 60_000;
 const STORED = published(PublishOutcome.PUBLISH_OUTCOME_STORED);
@@ -31,7 +31,7 @@ beforeEach(async () => {
 afterEach(() => fake.stop());
 
 describe('callers that leave', () => {
-  it('take their wait at the service with them', async () => {
+  it('end their wait at the service', async () => {
     fake.will('getOrLock', 'never');
     const rebuild = vi.fn(() => bytes('for no caller'));
     const gone = new AbortController();
@@ -43,7 +43,7 @@ describe('callers that leave', () => {
     expect(rebuild).not.toHaveBeenCalled();
   });
 
-  it('leave the wait to the one that stays', async () => {
+  it('leave the wait to the caller that stays', async () => {
     const answer = deferred<object>();
     fake.will('getOrLock', () => answer.promise);
     const client = fake.client();
@@ -60,7 +60,7 @@ describe('callers that leave', () => {
 });
 
 describe('a wait', () => {
-  it('is asked for again as long as the caller has time, as one call', async () => {
+  it('is repeated as one call for as long as the caller has time', async () => {
     fake.will('getOrLock', busy(1), new Refusal(8, 'full', 1), unavailable(1), hit('v'));
     const value = await fake
       .client()
@@ -74,7 +74,7 @@ describe('a wait', () => {
     expect(waits.at(-1)).toBeLessThan(20_000);
   });
 
-  it('does not outlast the time to come back', async () => {
+  it('ends at once if its time to retry comes too late', async () => {
     fake.will('getOrLock', busy(5_000));
     const error = await fake
       .client()
@@ -97,7 +97,7 @@ describe('a wait', () => {
 });
 
 describe('a service that breaks off', () => {
-  it('is asked once more, for another replica may answer, and the call stays the same', async () => {
+  it('is asked once more as the same call, because another replica may answer', async () => {
     fake.will('getOrLock', unavailable(), hit('v'));
     const rebuild = vi.fn(() => bytes('mine'));
     expect(String(await fake.client().getOrRebuild('k', rebuild, { codec: raw, ttlMs }))).toBe('v');
@@ -106,7 +106,7 @@ describe('a service that breaks off', () => {
     expect(second?.requestId).toBe(first?.requestId);
   });
 
-  it('twice is done without', async () => {
+  it('twice is bypassed by a local rebuild', async () => {
     fake.will('getOrLock', unavailable());
     const onLocalRebuild = vi.fn();
     const client = fake.client({ hooks: { onLocalRebuild } });
@@ -121,7 +121,7 @@ describe('a service that breaks off', () => {
     expect(fake.heard.map(({ method }) => method)).toEqual(['getOrLock', 'getOrLock']);
   });
 
-  it('but said when to come back has decided, and no caller rebuilds against its word', async () => {
+  it('with a time to retry has decided, so no caller rebuilds', async () => {
     fake.will('getOrLock', unavailable(60_000));
     const rebuild = vi.fn(() => bytes('mine'));
     await expect(fake.client().getOrRebuild('k', rebuild, { codec: raw, ttlMs })).rejects.toMatchObject({
@@ -131,7 +131,7 @@ describe('a service that breaks off', () => {
     expect(rebuild).not.toHaveBeenCalled();
   });
 
-  it('before the answer to a publish has stored it, and says so when asked again', async () => {
+  it('before it answers a publish reports a duplicate when asked again', async () => {
     fake.will('getOrLock', lease('t'));
     fake.will('publish', unavailable(), DUPLICATE);
     const told = deferred<object>();
@@ -146,8 +146,8 @@ describe('a service that breaks off', () => {
   });
 });
 
-describe('a service that takes no connection', () => {
-  /** Takes connections and says nothing on them, as a hung process does. */
+describe('a service that does not answer on its connections', () => {
+  /** Accepts connections and sends nothing, like a hung process. */
   let mute: Server;
   let target: string;
   beforeEach(async () => {
@@ -158,7 +158,7 @@ describe('a service that takes no connection', () => {
   });
   afterEach(() => mute.close());
 
-  it('is done without when its bound is over, and then at once', async () => {
+  it('is bypassed after connectMs, and then at once', async () => {
     const client = fake.client({ target, connectMs: 60 });
     expect(String(await client.getOrRebuild('k', () => bytes('mine'), { codec: raw, ttlMs }))).toBe('mine');
     // The second call does not wait for a connection that is known to be late: it would outlast its deadline.
@@ -167,7 +167,7 @@ describe('a service that takes no connection', () => {
     });
   });
 
-  it('is an error with its address where that is asked for', async () => {
+  it('is an error with its address if onUnavailable is fail', async () => {
     const client = fake.client({ target, connectMs: 60, onUnavailable: 'fail' });
     const rebuild = vi.fn(() => bytes(''));
     await expect(client.getOrRebuild('k', rebuild, { codec: raw, ttlMs })).rejects.toMatchObject({
@@ -197,7 +197,7 @@ describe('a result', () => {
     ['not_stored', PublishOutcome.PUBLISH_OUTCOME_NOT_STORED],
     ['stored_late', PublishOutcome.PUBLISH_OUTCOME_STORED_LATE],
     ['unspecified', 99 as PublishOutcome],
-  ])("whose publish is %s still is its caller's", async (outcome, answer) => {
+  ])('whose publish is %s is still returned to its caller', async (outcome, answer) => {
     fake.will('getOrLock', lease('t'));
     fake.will('publish', published(answer));
     const onPublish = vi.fn();
@@ -206,7 +206,7 @@ describe('a result', () => {
     expect(onPublish).toHaveBeenCalledWith(expect.objectContaining({ outcome }));
   });
 
-  it.each([['text'], [{ id: 1 }]])('that is %s is not bytes, and says what to do', async (value) => {
+  it.each([['text'], [{ id: 1 }]])('that is %s and not bytes is refused, with what to do', async (value) => {
     fake.will('getOrLock', lease('t'));
     const wrong = () => value as never;
     await expect(fake.client().getOrRebuild('k', wrong, { codec: raw, ttlMs })).rejects.toThrow(
@@ -230,7 +230,7 @@ describe('a rebuild', () => {
     return seen.promise;
   };
 
-  it('is told the value before, its fence and why it runs', async () => {
+  it('gets the previous value, its fence and its reason', async () => {
     expect(await seenBy('{"version":1}')).toMatchObject({
       previous: { version: 1 },
       fence: 4,
@@ -238,7 +238,7 @@ describe('a rebuild', () => {
     });
   });
 
-  it('is told nothing of a value before that cannot be read any more', async () => {
+  it('gets no previous value if that cannot be decoded any more', async () => {
     expect(await seenBy('<an older format>')).toMatchObject({ previous: undefined, fence: 4 });
     expect(await seenBy(undefined)).toMatchObject({ previous: undefined });
   });
@@ -248,14 +248,14 @@ describe('a lease that is lost', () => {
   const untilAborted = ({ signal }: { signal: AbortSignal }) =>
     new Promise<Buffer>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
 
-  it('is asked for again while there is time', async () => {
+  it('is requested again while there is time', async () => {
     fake.will('getOrLock', lease('one', 60), hit('theirs'));
     fake.will('extend', LOST);
     expect(String(await fake.client().getOrRebuild('k', untilAborted, { codec: raw, ttlMs }))).toBe('theirs');
     expect(fake.requests('release')).toEqual([]);
   });
 
-  it('is an error where there is none: an often invalidated key does not hold its caller for ever', async () => {
+  it('is an error without time, so a key that is often invalidated does not hold its caller for ever', async () => {
     fake.will('getOrLock', lease('one', 60));
     fake.will('extend', LOST);
     const call = fake.client().getOrRebuild('k', untilAborted, { codec: raw, ttlMs, waitMs: 1 });
@@ -263,7 +263,7 @@ describe('a lease that is lost', () => {
     expect(fake.requests('getOrLock')).toHaveLength(1);
   });
 
-  it('is known to be with its end, also while an extension hangs and the rebuild does not listen', async () => {
+  it('is noticed at its end, even if an extension hangs and the rebuild ignores its signal', async () => {
     fake.will('getOrLock', lease('one', 120), hit('theirs'));
     fake.will('extend', 'never');
     let told: AbortSignal | undefined;
@@ -276,7 +276,7 @@ describe('a lease that is lost', () => {
     expect(fake.requests('publish')).toEqual([]);
   });
 
-  it('throws away what the rebuild still returns', async () => {
+  it('discards what the rebuild returns afterwards', async () => {
     fake.will('getOrLock', lease('one', 60), hit('theirs'));
     fake.will('extend', LOST);
     const gate = deferred<Buffer>();
@@ -288,7 +288,7 @@ describe('a lease that is lost', () => {
     expect(fake.requests('publish')).toEqual([]);
   });
 
-  it('is one that was held for too long, which is given back without a failure', async () => {
+  it('because it was held for too long is released without a failure', async () => {
     fake.will('getOrLock', lease('one', 1_500), hit('theirs'));
     fake.will('extend', { outcome: 1, expiresInMs: 1_500 });
     const client = fake.client({ leaseHoldMaxMs: 1_200 });
@@ -319,7 +319,7 @@ describe('a client that is closed', () => {
     expect(rebuild).not.toHaveBeenCalled();
   });
 
-  it('lets the calls end that it has made', async () => {
+  it('lets the calls that it has made end', async () => {
     const answer = deferred<object>();
     fake.will('getOrLock', () => answer.promise);
     const client = fake.client();

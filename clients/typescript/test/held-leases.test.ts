@@ -2,7 +2,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { HeldLeases } from '../src/held-leases.js';
 
 describe('held leases', () => {
-  it('are told of their loss once, while they are watched', async () => {
+  it('report their loss once, while they are watched', async () => {
     const held = new HeldLeases();
     const [one, other] = [vi.fn(), vi.fn()];
     held.watch('one', one);
@@ -16,7 +16,7 @@ describe('held leases', () => {
     expect(other).not.toHaveBeenCalled();
   });
 
-  it('are told of a loss that came before the watch', async () => {
+  it('report a loss that came before the watch', async () => {
     const held = new HeldLeases();
     held.lost('t');
     const lost = vi.fn();
@@ -26,7 +26,7 @@ describe('held leases', () => {
     expect(lost).toHaveBeenCalledTimes(1);
   });
 
-  it('do not remember losses for ever', async () => {
+  it('do not keep losses for ever', async () => {
     const held = new HeldLeases();
     for (let at = 0; at <= 1_000; at += 1) held.lost(`${at}`);
     const [first, last] = [vi.fn(), vi.fn()];

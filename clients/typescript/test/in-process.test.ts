@@ -14,7 +14,7 @@ import {
 } from './fake-service.js';
 import { bytes, deferred, raw } from './service.js';
 
-// Callers that come while their own process rebuilds.
+// Callers that arrive while their own process rebuilds.
 
 const ttlMs = 60_000;
 const STORED = PublishOutcome.PUBLISH_OUTCOME_STORED;
@@ -33,7 +33,7 @@ beforeEach(async () => {
 });
 afterEach(() => fake.stop());
 
-/** A caller whose rebuild runs, until the gate opens. */
+/** Starts a caller whose rebuild runs until the gate opens. */
 async function rebuilding(options: object = {}) {
   const begun = deferred<AbortSignal>();
   const rebuild = ({ signal }: { signal: AbortSignal }) => {
@@ -48,7 +48,7 @@ async function rebuilding(options: object = {}) {
 const late = (options: object = {}) =>
   client.getOrRebuild('k', () => bytes('own'), { codec: raw, ttlMs, ...options });
 const asked = () => fake.requests('getOrLock').length;
-/** Long enough for a request to get to the service if one was made. */
+/** Waits long enough for a request to reach the service if one was sent. */
 const aMoment = () => new Promise((resolve) => setTimeout(resolve, 30));
 
 describe('a rebuild of this process', () => {
@@ -71,12 +71,12 @@ describe('a rebuild of this process', () => {
     ['superseded', published(PublishOutcome.PUBLISH_OUTCOME_SUPERSEDED, true), 'asked'],
     ['invalidated', published(PublishOutcome.PUBLISH_OUTCOME_INVALIDATED, true), 'asked'],
     ['not answered', unavailable(), 'asked'],
-  ])('gives its value to them where it was %s', async (_what, answer, value) => {
+  ])('is shared, or asked for again, if its publish was %s', async (_what, answer, value) => {
     fake.will('publish', answer);
     const { first } = await rebuilding();
     const second = late();
     gate.resolve(bytes('v'));
-    // The caller that was there before the lease has it in any case.
+    // A caller that arrived before the lease gets the value in any case.
     expect(String(await first)).toBe('v');
     expect(String(await second)).toBe(value);
     expect(asked()).toBe(value === 'v' ? 1 : 2);
@@ -108,7 +108,7 @@ describe('a rebuild of this process', () => {
     await expect(first).rejects.toThrow('down');
   });
 
-  it('shares its failure only where its release was taken', async () => {
+  it('shares its failure only if its release was accepted', async () => {
     const { first } = await rebuilding();
     const second = late();
     gate.reject(new Error('down'));
@@ -129,7 +129,7 @@ describe('a rebuild of this process', () => {
     ['its key', { keys: ['k'] }],
     ['any tag', { tags: ['t'] }],
     ['everything', { all: true }],
-  ])('is not joined after this process has invalidated %s, also where that failed', async (_what, by) => {
+  ])('is not joined after this process has invalidated %s, even if that failed', async (_what, by) => {
     for (const fails of [false, true]) {
       gate = deferred();
       fake.will('getOrLock', lease('t'), hit('asked'));
@@ -150,7 +150,7 @@ describe('a rebuild of this process', () => {
     expect((await Promise.all([first, second])).map(String)).toEqual(['v', 'v']);
   });
 
-  it('ends with its lease for all who wait for it, and nothing of it is published', async () => {
+  it('ends with its lease for all its callers, and is not published', async () => {
     fake.will('getOrLock', lease('t', 60), hit('asked'));
     fake.will('extend', LOST);
     const { first } = await rebuilding();
@@ -161,7 +161,7 @@ describe('a rebuild of this process', () => {
     expect(fake.requests('publish')).toEqual([]);
   });
 
-  it('is waited for by each as long as it said', async () => {
+  it('lets each caller wait for its own time', async () => {
     const { first } = await rebuilding();
     const startMs = performance.now();
     await expect(late({ waitMs: 0 })).rejects.toMatchObject({ name: 'DibsBusyError', reason: 'wait_ended' });
@@ -173,7 +173,7 @@ describe('a rebuild of this process', () => {
     expect(asked()).toBe(1);
   });
 
-  it('is not joined by those who want what is newer than their call', async () => {
+  it('is not joined by callers that want a value newer than their call', async () => {
     const { first } = await rebuilding();
     expect(String(await late({ read: 'store', waitMs: 2_000 }))).toBe('asked');
     expect(String(await late({ refresh: true, waitMs: 2_000 }))).toBe('asked');
@@ -181,7 +181,7 @@ describe('a rebuild of this process', () => {
     await first;
   });
 
-  it('is not joined by those who take the stale value that its lease came with', async () => {
+  it('is not joined by callers that accept the stale value that came with its lease', async () => {
     fake.will('getOrLock', lease('t', 10_000, 'old'), hit('stale'));
     const { first } = await rebuilding({ revalidate: 'await' });
     expect(String(await late({ waitMs: 2_000 }))).toBe('stale');
@@ -190,7 +190,7 @@ describe('a rebuild of this process', () => {
     expect((await Promise.all([first, strict])).map(String)).toEqual(['v', 'v']);
   });
 
-  it('is kept alive by those who joined it', async () => {
+  it('is kept alive by the callers that joined it', async () => {
     const gone = new AbortController();
     const { first } = await rebuilding({ signal: gone.signal });
     const second = late();
@@ -200,7 +200,7 @@ describe('a rebuild of this process', () => {
     expect(String(await second)).toBe('v');
   });
 
-  it('gives each caller bytes of its own', async () => {
+  it('gives each caller its own bytes', async () => {
     const { first } = await rebuilding();
     const all = [first, late(), late()];
     gate.resolve(bytes('v'));
@@ -213,7 +213,7 @@ describe('a rebuild of this process', () => {
 });
 
 describe('calls of one turn', () => {
-  it('have bytes of their own too, of a hit', async () => {
+  it('each get their own bytes of a hit', async () => {
     fake.will('getOrLock', hit('v'));
     const [one, two] = await Promise.all([late(), late()]);
     one?.fill('x');
@@ -222,14 +222,14 @@ describe('calls of one turn', () => {
   });
 });
 
-describe('a wait that is longer than the service takes', () => {
-  it('is asked in pieces from the beginning where no service takes it', async () => {
+describe('a wait that is longer than the service allows', () => {
+  it('is sent in pieces from the beginning if no service allows it', async () => {
     fake.will('getOrLock', busy(1), busy(1), hit('v'));
     expect(String(await late({ waitMs: 90_000 }))).toBe('v');
     expect(fake.requests('getOrLock').map(({ waitMs }) => waitMs)).toEqual([undefined, undefined, undefined]);
   });
 
-  it('is asked so once the service has said how long it takes, and no longer than the caller waits', async () => {
+  it('is sent in pieces once the service has reported its bound, and no longer than the caller waits', async () => {
     const refused = new Refusal(3, 'wait_ms: 250 is outside 0 to 50');
     fake.will('getOrLock', (({ waitMs }: { waitMs?: number }) =>
       waitMs !== undefined && waitMs > 50 ? refused : busy(1)) as never);

@@ -7,7 +7,7 @@ cycle.self = { deep: [cycle] };
 const hole: number[] = [1];
 hole[2] = 3;
 
-describe('JSON brings back', () => {
+describe('JSON restores', () => {
   it.each([
     [null],
     [''],
@@ -19,12 +19,12 @@ describe('JSON brings back', () => {
     [[1, [2, { a: null }]]],
     [{ a: { b: [] }, 'c d': 1 }],
     [Object.assign(Object.create(null), { a: 1 })],
-  ])('%j as it was', (value) => {
+  ])('%j unchanged', (value) => {
     const bytes = json<unknown>().encode(value);
     expect(json<unknown>().decode(Buffer.from(bytes))).toEqual(value);
   });
 
-  it('what toJSON makes of a value, and one part that stands in two places', () => {
+  it('what toJSON returns, and a part that is used in two places', () => {
     const shared = { a: 1 };
     const value = { at: new Date(0), one: shared, two: shared, named: { toJSON: (name: string) => name } };
     expect(JSON.parse(Buffer.from(json<unknown>().encode(value)).toString())).toEqual({
@@ -33,7 +33,7 @@ describe('JSON brings back', () => {
   });
 });
 
-describe('JSON refuses, by the path to it,', () => {
+describe('JSON refuses, with the path to it,', () => {
   it.each([
     ['undefined', { a: undefined }, 'value.a: undefined'],
     ['undefined in a list', { a: [1, undefined] }, 'value.a[1]: undefined'],
@@ -51,7 +51,7 @@ describe('JSON refuses, by the path to it,', () => {
     ['a Buffer', Buffer.from('v'), 'value: bytes have no form in JSON; give `codec: bytes()`'],
     ['bytes', { b: new Uint8Array(1) }, 'value.b: bytes'],
     ['a value that is part of itself', cycle, 'value.self.deep[0]: refers to what it is part of'],
-    ['what toJSON makes of a value', { a: { toJSON: () => [undefined] } }, 'value.a[0]: undefined'],
+    ['an undefined that toJSON returns', { a: { toJSON: () => [undefined] } }, 'value.a[0]: undefined'],
   ])('%s', (_name, value, said) => {
     expect(encode(value)).toThrow(TypeError);
     expect(encode(value)).toThrow(said);

@@ -15,12 +15,12 @@ it.each([
   ['größe', 3],
   ['価格', 0],
   ['page:/en/index.html', 1],
-])('gives the key "%s" to the replica that every client gives it to', (key, at) => {
+])('gives the key "%s" to the same replica as every other client', (key, at) => {
   const ranks = ADDRESSES.map((address) => rankOf(hashOf(key), hashOf(address)));
   expect(ranks.indexOf(Math.max(...ranks))).toBe(at);
 });
 
-it('gives each replica its share, and moves only the keys of one that goes', () => {
+it('gives each replica its share, and moves only the keys of a replica that leaves', () => {
   const counts = [0, 0, 0, 0];
   for (let at = 0; at < 10_000; at += 1) {
     const ranks = ADDRESSES.map((address) => rankOf(hashOf(`key ${at}`), hashOf(address)));

@@ -15,7 +15,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** A keeper, and when its lease was extended and lost, in milliseconds since it was given. */
+/** Starts a keeper. Records when its lease was extended and lost, in milliseconds since it was given. */
 function keep(extend: Extend, holdMsMax?: number) {
   const startMs = performance.now();
   const [asked, lost]: [number[], number[]] = [[], []];
@@ -30,7 +30,7 @@ function keep(extend: Extend, holdMsMax?: number) {
   return { keeper, asked, lost, deadlines };
 }
 
-it('extends every third of the lease, for as long as the rebuild runs', async () => {
+it('extends every third of the lease while the rebuild runs', async () => {
   const { keeper, asked, lost } = keep(async () => extended);
   await vi.advanceTimersByTimeAsync(5 * 3_000);
   expect(asked).toEqual([3_000, 6_000, 9_000, 12_000, 15_000]);
@@ -40,7 +40,7 @@ it('extends every third of the lease, for as long as the rebuild runs', async ()
   expect(lost).toEqual([]);
 });
 
-it('tries again, ever sooner, while extensions fail, and loses the lease with its end and not before', async () => {
+it('retries sooner each time while extensions fail, and loses the lease at its end and not before', async () => {
   const { keeper, asked, lost } = keep(down);
   await vi.advanceTimersByTimeAsync(LEASE_MS - 1);
   expect(asked.slice(0, 3)).toEqual([3_000, 5_000, 6_333]);
@@ -54,7 +54,7 @@ it('tries again, ever sooner, while extensions fail, and loses the lease with it
   expect(lost).toHaveLength(1);
 });
 
-it('loses a lease that is held for longer than it may be, and extends it no more', async () => {
+it('loses a lease that is held for longer than the maximum, and stops extending it', async () => {
   const { keeper, asked, lost } = keep(async () => extended, 10_000);
   await vi.advanceTimersByTimeAsync(9_999);
   expect(asked).toEqual([3_000, 6_000, 9_000]);
@@ -65,7 +65,7 @@ it('loses a lease that is held for longer than it may be, and extends it no more
   expect(keeper.heldTooLong).toBe(true);
 });
 
-it('goes on from the new end after an extension came through in the end', async () => {
+it('continues from the new end after an extension succeeds at last', async () => {
   let time = 0;
   const { lost, asked } = keep(() => (++time <= 2 ? down() : Promise.resolve(extended)));
   await vi.advanceTimersByTimeAsync(LEASE_MS + 1_000);
@@ -73,7 +73,7 @@ it('goes on from the new end after an extension came through in the end', async 
   expect(asked).toEqual([3_000, 5_000, 6_333, 9_333]);
 });
 
-it('counts the lease from when the extension was asked for, not from when the answer came', async () => {
+it('counts the lease from the request of the extension, not from its answer', async () => {
   let time = 0;
   const slow = async () => {
     if (++time > 1) return down();
@@ -85,7 +85,7 @@ it('counts the lease from when the extension was asked for, not from when the an
   expect(lost).toEqual([3_000 + LEASE_MS]);
 });
 
-it('gives no extension more time than the lease has', async () => {
+it('gives no extension more time than the lease has left', async () => {
   const { deadlines, asked } = keep(down);
   await vi.advanceTimersByTimeAsync(LEASE_MS);
   expect(deadlines[0]).toBe(2_000);
@@ -95,13 +95,13 @@ it('gives no extension more time than the lease has', async () => {
   }
 });
 
-it('is told once that the lease is lost, and asks no more', async () => {
+it('reports a lost lease once, and stops extending it', async () => {
   const { asked, lost } = keep(async () => ({ outcome: 'lost', expiresInMs: 0 }));
   await vi.advanceTimersByTimeAsync(60_000);
   expect([asked, lost]).toEqual([[3_000], [3_000]]);
 });
 
-it('does not tell of a loss that it hears of after the rebuild has ended', async () => {
+it('does not report a loss that it learns of after the rebuild has ended', async () => {
   let answer: (lost: { outcome: 'lost'; expiresInMs: number }) => void = () => {};
   const { keeper, lost } = keep(
     () =>

@@ -6,7 +6,7 @@ import { TestAuthority } from '../../../test/support/certificates.js';
 import type { DibsClientOptions } from '../src/options.js';
 import { freshKey, Service } from './service.js';
 
-// When a process ends that nobody tells to: real processes, on the package as it is built.
+// When a process ends by itself. Real processes, with the built package.
 
 const execute = promisify(execFile);
 const folder = fileURLToPath(new URL('..', import.meta.url));
@@ -18,7 +18,7 @@ beforeAll(async () => {
 });
 afterAll(() => service?.stop());
 
-/** What a process says until it ends by itself; one that does not is killed, which rejects. */
+/** Returns the output of a process that ends by itself. One that does not is killed, which rejects. */
 async function said(
   options: DibsClientOptions,
   body: string,
@@ -64,14 +64,14 @@ describe.each<[string, DibsClientOptions]>([
       `console.log(await dibs.getOrRebuild(${JSON.stringify(key)}, () => 'own', { ttlMs }));`,
     );
     while ((await holder.explain(key)).waiters === 0) await new Promise((soon) => setTimeout(soon, 10));
-    // Longer than a session that nothing holds would live on in a process that ends.
+    // Longer than an ending process keeps an idle session.
     await new Promise((later) => setTimeout(later, 300));
     const value = Buffer.from(JSON.stringify('theirs'));
     await holder.publish({ key, token: lease.token, value, ttlMs: 60_000 });
     expect(await told).toBe('theirs');
   });
 
-  it('does what goes on in the background', async () => {
+  it('finishes its background work', async () => {
     const key = freshKey();
     const client = service.client();
     await client.getOrRebuild(key, () => 'old', { ttlMs: 1, staleMs: 60_000 });
@@ -82,7 +82,7 @@ describe.each<[string, DibsClientOptions]>([
     expect(await client.get(key, { stale: 'forbid' })).toBe('new');
   });
 
-  it('ends by itself where there is no service', async () => {
+  it('ends by itself without a service', async () => {
     const body = `console.log(await dibs.getOrRebuild('a', () => 1, { ttlMs }));`;
     expect(await said(options, body, { DIBS_TARGET: '127.0.0.1:1' })).toBe('1');
   });
@@ -101,7 +101,7 @@ it('a process ends by itself over TLS too', async () => {
   }
 });
 
-it('`await using` waits for what goes on in the background, and closes', async () => {
+it('`await using` waits for background work, and closes', async () => {
   const key = freshKey();
   const client = service.client();
   const before = service.client();

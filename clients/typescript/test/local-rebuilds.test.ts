@@ -13,9 +13,9 @@ function made(text: string): Made {
 }
 
 test.for([
-  ['the service was back', (rebuilds: LocalRebuilds) => rebuilds.forget()],
+  ['the service came back', (rebuilds: LocalRebuilds) => rebuilds.forget()],
   ['a session began', (rebuilds: LocalRebuilds) => rebuilds.began()],
-] as const)('a rebuild that began before %s is not kept, and not joined', async ([, back]) => {
+] as const)('a rebuild that began before %s is neither kept nor joined', async ([, back]) => {
   const rebuilds = new LocalRebuilds();
   let end = (_made: Made) => {};
   const first = rebuilds.get(TERMS, () => new Promise((resolve) => (end = resolve)));
@@ -26,7 +26,7 @@ test.for([
   expect((await rebuilds.get(TERMS, async () => made('newer'))).bytes?.toString()).toBe('new');
 });
 
-test('what a rebuild without the service made is dropped by a change that a session tells of', async () => {
+test('the result of a rebuild without the service is dropped by a change that a session reports', async () => {
   const changes = [
     { namespace: '', keys: ['a'], tags: [], all: false },
     { namespace: 'default', keys: [], tags: ['t'], all: false },
@@ -43,7 +43,7 @@ test('what a rebuild without the service made is dropped by a change that a sess
   }
 });
 
-test('a rebuild without the service serves later callers for its time to live, and for 5 s at most', async () => {
+test('a rebuild without the service serves later callers for its TTL, and for 5 s at most', async () => {
   for (const [ttlMs, keptMs] of [
     [60_000, 5_000],
     [1_000, 1_000],

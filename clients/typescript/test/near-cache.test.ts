@@ -37,7 +37,7 @@ const changed = (keys: string[], over: { tags?: string[]; all?: boolean } = {}) 
   ...over,
 });
 
-/** The watch of a session that was just welcomed. */
+/** The watch of a session that has just begun. */
 function liveWatch() {
   const watch = new Watch(() => {});
   watch.beat();
@@ -54,7 +54,7 @@ describe('a near cache', () => {
     return cache.get('', key)?.toString();
   };
 
-  it('takes no key for another one, with any characters in it', () => {
+  it('never mistakes one key for another, whatever characters it has', () => {
     const cache = new NearCache({ maxBytes: 100_000, namespaces: ['', 'other'] }, '');
     const named: [string, string][] = [
       ['', 'a'],
@@ -74,7 +74,7 @@ describe('a near cache', () => {
     }
   });
 
-  it('keeps fresh values and the knowledge that there is none, and nothing else', () => {
+  it('keeps fresh values and absent ones, and nothing else', () => {
     const cache = near();
     expect(fill(cache, 'a')).toBe('v');
     expect(cache.get('default', 'a')?.toString()).toBe('v');
@@ -90,7 +90,7 @@ describe('a near cache', () => {
     expect(fill(cache, 'e', { degraded: 1, outcome: undefined })).toBeUndefined();
   });
 
-  it('keeps them as long as they are fresh and no longer', async () => {
+  it('keeps values only while they are fresh', async () => {
     const cache = near();
     fill(cache, 'short', hit('v', 30));
     fill(cache, 'long', hit('v', 60_000));
@@ -99,7 +99,7 @@ describe('a near cache', () => {
     expect(['short', 'long'].map((key) => cache.get('', key) !== undefined)).toEqual([false, true]);
   });
 
-  it('keeps no answer to a question that a change has overtaken', () => {
+  it('keeps no answer if a change arrived after its request', () => {
     const cache = near();
     expect(fill(cache, 'a', hit('v'), () => cache.changed(changed(['b', 'a'])))).toBeUndefined();
     expect(fill(cache, 'a', hit('v'), () => cache.changed(changed([], { all: true })))).toBeUndefined();
@@ -110,7 +110,7 @@ describe('a near cache', () => {
     expect(fill(cache, 'c', hit('v'), () => cache.changed(other))).toBe('v');
   });
 
-  it('drops what has changed', () => {
+  it('drops changed values', () => {
     const cache = near();
     for (const key of ['a', 'b', 'c']) fill(cache, key);
     cache.changed(changed(['a']));
@@ -122,7 +122,7 @@ describe('a near cache', () => {
     expect(cache.get('', 'b')).toBeUndefined();
   });
 
-  it('drops by tag only what has the tag, or may have it', () => {
+  it('drops by tag only values that have the tag, or may have it', () => {
     const cache = near();
     fill(cache, 'tagged', hit('v', ttlMs, ['a', 'b']));
     fill(cache, 'other', hit('v', ttlMs, ['c']));
@@ -135,19 +135,19 @@ describe('a near cache', () => {
     expect(known()).toEqual([]);
   });
 
-  it('keeps no answer that a change by one of its tags has overtaken', () => {
+  it('keeps no answer if a change of one of its tags arrived after its request', () => {
     const cache = near();
     const overtaken = (key: string, tags: string[]) => () => cache.changed(changed([key], { tags }));
     expect(fill(cache, 'a', hit('v', ttlMs, ['t']), overtaken('x', ['t']))).toBeUndefined();
     expect(fill(cache, 'a', hit('v', ttlMs, ['t']), overtaken('x', ['u']))).toBe('v');
     expect(fill(cache, 'b', hit('v', ttlMs, ['t']), overtaken('b', []))).toBeUndefined();
-    // What it does not remember any more it takes for changed.
+    // Changes that it has forgotten may concern any value.
     const many = Array.from({ length: 10_001 }, (_, at) => `tag ${at}`);
     expect(fill(cache, 'c', hit('v', ttlMs, ['u']), overtaken('x', many))).toBeUndefined();
     expect(fill(cache, 'c', hit('v', ttlMs, ['tag 7']))).toBe('v');
   });
 
-  it('serves nothing where changes were not told of for a while', () => {
+  it('serves nothing if no beat has arrived for a while', () => {
     vi.useFakeTimers();
     const cache = near();
     const told = liveWatch();
@@ -160,12 +160,12 @@ describe('a near cache', () => {
     expect(cache.get('', 'a')?.toString()).toBe('v');
     vi.advanceTimersByTime(1);
     expect(cache.get('', 'a')).toBeUndefined();
-    // A beat that was due long ago may have been overtaken by changes that are still to be read.
+    // Changes that are still unread may be older than a beat that came this late.
     expect(told.beat()).toBe(true);
     vi.useRealTimers();
   });
 
-  it('keeps what it had for as long as the service is away, where that is asked for', () => {
+  it('keeps its values while the service is away, if that is configured', () => {
     const cache = new NearCache({ maxBytes: 100_000 }, '', true);
     for (const key of ['a', 'b', 'c']) fill(cache, key, hit('v', ttlMs, [key]));
     cache.missed();
@@ -218,7 +218,7 @@ describe('a client with a near cache', () => {
   });
   afterEach(() => asked.mockRestore());
 
-  /** A client that has the value of a key in its memory. */
+  /** Returns a client that has the value of a key in its near cache. */
   async function having(text: string, tags: string[] = []) {
     const client = service.client({ nearCache });
     const key = freshKey();
@@ -232,7 +232,7 @@ describe('a client with a near cache', () => {
     return { client, key, read };
   }
 
-  it('asks once, and again only where the store is to be read', async () => {
+  it('asks once, and again only for reads of the store', async () => {
     const onHit = vi.fn();
     const client = service.client({ nearCache, hooks: { onHit } });
     const key = freshKey();
@@ -256,13 +256,13 @@ describe('a client with a near cache', () => {
     ['a key', (key: string) => ({ keys: [key] })],
     ['a tag', () => ({ tags: ['t'] })],
     ['everything', () => ({ all: true })],
-  ])('drops what another client invalidates by %s', async (_what, by) => {
+  ])('drops values that another client invalidates by %s', async (_what, by) => {
     const { key, read } = await having('old', ['t']);
     await service.client().invalidate(by(key));
     await vi.waitFor(async () => expect(await read()).toBe('new'));
   });
 
-  it('drops what another client publishes anew', async () => {
+  it('drops a value when another client publishes a new one', async () => {
     const { key, read } = await having('old');
     await service.client().getOrRebuild(key, () => bytes('other'), { codec: raw, ttlMs, refresh: true });
     await vi.waitFor(async () => expect(await read()).toBe('other'));
@@ -272,13 +272,13 @@ describe('a client with a near cache', () => {
     ['a key', (key: string) => ({ keys: [key] })],
     ['a tag', () => ({ tags: ['t'] })],
     ['everything', () => ({ all: true })],
-  ])('reads anew at once what it has invalidated itself by %s', async (_what, by) => {
+  ])('reads a value again at once after its own invalidation by %s', async (_what, by) => {
     const { client, key, read } = await having('old', ['t']);
     await client.invalidate(by(key));
     expect(await read()).toBe('new');
   });
 
-  it('takes nothing from an answer whose question was sent before its own invalidation', async () => {
+  it('keeps no answer to a request that was sent before its own invalidation', async () => {
     const { client, key } = await having('old');
     await service.client().invalidate({ keys: [key] });
     await vi.waitFor(async () =>
@@ -291,14 +291,14 @@ describe('a client with a near cache', () => {
     expect(String(await client.getOrRebuild(key, () => bytes('new'), { codec: raw, ttlMs }))).toBe('new');
   });
 
-  it('serves on for as long as the service tells that it hears of changes', async () => {
+  it('serves values as long as beats arrive', async () => {
     const { key, client } = await having('old');
     await new Promise((resolve) => setTimeout(resolve, 3_300));
     expect(String(await client.getOrRebuild(key, () => bytes('never'), { codec: raw, ttlMs }))).toBe('old');
     expect(asked).not.toHaveBeenCalled();
   });
 
-  it('gives each caller bytes of its own', async () => {
+  it('gives each caller its own bytes', async () => {
     const { key, client } = await having('old');
     (await client.getOrRebuild(key, () => bytes('never'), { codec: raw, ttlMs }))?.fill('x');
     expect(String(await client.getOrRebuild(key, () => bytes('never'), { codec: raw, ttlMs }))).toBe('old');
@@ -312,7 +312,7 @@ describe('a client with a near cache', () => {
     closed.mockRestore();
   });
 
-  it('joins calls under way while changes are told of, and none has come', async () => {
+  it('joins calls under way while changes are reported, and none has arrived', async () => {
     const client = service.client({ nearCache });
     const other = service.client();
     const [key, lock] = [freshKey(), await other.getOrLock({ key: 'unused' })];

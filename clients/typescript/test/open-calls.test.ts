@@ -5,7 +5,7 @@ const calls = (from: number, to: number) =>
   Array.from({ length: to - from + 1 }, (_, at) => ({ id: from + at }));
 
 describe('open calls', () => {
-  it('has each call until it ends, however many came since', () => {
+  it('keeps each call until it ends, however many came since', () => {
     const open = new OpenCalls<{ readonly id: number }>();
     const waiting = { id: 1 };
     open.add(waiting);
@@ -21,7 +21,7 @@ describe('open calls', () => {
     expect(open.size).toBe(0);
   });
 
-  it('has many at once, in their order', () => {
+  it('keeps many calls at once, in order', () => {
     const open = new OpenCalls<{ readonly id: number }>();
     const many = calls(7, 70_006);
     for (const call of many) open.add(call);
@@ -36,7 +36,7 @@ describe('open calls', () => {
     ['in the same slot', 300 + 256],
     ['of no slot', -1],
     ['that is no number', Number.NaN],
-  ])('does not take a call for another one %s', (_, id) => {
+  ])('does not find a call by an id %s', (_, id) => {
     const open = new OpenCalls<{ readonly id: number }>();
     open.add({ id: 300 });
     expect(open.get(id)).toBeUndefined();
@@ -44,7 +44,7 @@ describe('open calls', () => {
     expect(open.size).toBe(1);
   });
 
-  it('has two whose slot is the same, and ends each once', () => {
+  it('keeps two calls of the same slot, and ends each once', () => {
     const open = new OpenCalls<{ readonly id: number }>();
     const [early, late] = [{ id: 3 }, { id: 3 + 65_536 * 4 }];
     open.add(early);

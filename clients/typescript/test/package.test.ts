@@ -17,7 +17,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { VERSION } from '../src/version.js';
 import { Service } from './service.js';
 
-// The package that users install: packed in a fresh clone, installed where nothing of the repository is, and used there.
+// The package that users install: packed in a fresh clone, and installed and used outside the repository.
 
 const execute = promisify(execFile);
 const root = fileURLToPath(new URL('../../..', import.meta.url));
@@ -45,7 +45,7 @@ const IMPORTS = `import { type Dibs, DibsClient, DibsError } from '@dibs/client'
 import { MemoryDibs } from '@dibs/client/testing';
 `;
 
-/** Each class by an error of its own, as it is known in the other half. */
+/** Checks that an error of each class is an instance of the same class of the other half. */
 const BOTH_HALVES = `
 import { createRequire } from 'node:module';
 import * as esm from '@dibs/client';
@@ -82,7 +82,7 @@ function run(command: string, args: readonly string[], cwd = project) {
   return execute(command, [...args], { cwd, env: { ...process.env, DIBS_TARGET: service.target } });
 }
 
-/** What git has of the repository, as far as the package is made of it. */
+/** Copies the files of git from which the package is made. Returns the folder. */
 async function freshClone(): Promise<string> {
   const clone = join(folder, 'clone');
   const parts = ['package.json', 'package-lock.json', 'tsconfig.json', '.ci', 'clients/typescript'];
@@ -91,7 +91,7 @@ async function freshClone(): Promise<string> {
     mkdirSync(dirname(join(clone, path)), { recursive: true });
     cpSync(join(root, path), join(clone, path));
   }
-  // A folder of links, not one link: an `npm ci` in the clone must not empty what the repository has.
+  // A folder of links, not one link: an `npm ci` in the clone must not empty the folder of the repository.
   const modules = join(clone, 'node_modules');
   mkdirSync(modules);
   for (const name of readdirSync(join(root, 'node_modules'))) {
@@ -100,7 +100,7 @@ async function freshClone(): Promise<string> {
   return clone;
 }
 
-/** Without a network: what the package depends on is installed in the repository, and is linked. */
+/** Installs without a network. The dependencies are links to those of the repository. */
 async function install(): Promise<void> {
   mkdirSync(project);
   const { dependencies, peerDependencies } = JSON.parse(
@@ -138,7 +138,7 @@ it.each([
 ])('a program in .%s is typed, and runs by %s', async (ending, _, half) => {
   const body = ending === 'cts' ? `async function main() {${USE}}\nvoid main();\n` : USE;
   writeFileSync(join(project, `use.${ending}`), IMPORTS + body);
-  // Also the types of the package itself are checked, and of what it depends on.
+  // This also checks the types of the package and of its dependencies.
   const options = ['--strict', '--target', 'es2022', '--module', 'nodenext', '--skipLibCheck', 'false'];
   await run(bin('tsc'), [...options, '--types', 'node', `use.${ending}`]);
   const { stdout } = await run(process.execPath, [`use.${ending.replace('t', 'j')}`]);
@@ -155,7 +155,7 @@ it('instanceof recognises the errors of the other half', async () => {
   expect(stdout).toBe(`${3 * 7 * 7}\n`);
 });
 
-it('it carries the licence, and the sources that its maps name', () => {
+it('the package contains the licence, and the sources that its maps name', () => {
   expect(packaged('LICENSE')).toBe(readFileSync(join(root, 'LICENSE'), 'utf8'));
   for (const half of ['esm', 'commonjs']) {
     for (const file of ['dibs.js.map', 'dibs.d.ts.map', 'generated/dibs/v1/coordinator.js.map']) {
@@ -166,9 +166,9 @@ it('it carries the licence, and the sources that its maps name', () => {
   }
 });
 
-it('publint and "are the types wrong" have nothing to say against it', async () => {
+it('publint and "are the types wrong" find no fault', async () => {
   const { stdout } = await run(bin('publint'), ['run', tarball, '--strict'], root);
   expect(stdout).toContain('All good!');
-  // Not the resolution of TypeScript's `node10`, which knows no `exports` of a package.
+  // Without TypeScript's `node10` resolution, which does not know the `exports` of a package.
   await run(bin('attw'), [tarball, '--profile', 'node16', '--no-emoji'], root);
 }, 60_000);

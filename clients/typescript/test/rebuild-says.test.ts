@@ -7,7 +7,7 @@ import type { RebuildContext } from '../src/options.js';
 import { FakeService, hit, lease, published, RELEASED, Refusal, unavailable } from './fake-service.js';
 import { bytes, deferred, raw } from './service.js';
 
-// What a rebuild says of its value, and what it does that it should not.
+// How a rebuild has its value stored, and what it does wrong.
 
 const ttlMs = 60_000;
 const hooks = { onNotStorable: vi.fn(), onUndecodable: vi.fn(), onBackgroundError: vi.fn() };
@@ -35,12 +35,12 @@ describe('a rebuild', () => {
       { codec: raw, ttlMs, staleMs: 5, absentTtlMs: 77, tags: ['a'] },
     );
 
-  it('says how its value is stored, in place of the call', async () => {
+  it('decides how its value is stored, before the options of the call', async () => {
     await saying(({ storeWith }) => storeWith({ ttlMs: 1_000.2, staleMs: 0, tags: ['b'] }));
     expect(fake.requests('publish')).toMatchObject([{ ttlMs: 1_001, staleMs: 0, tags: ['b'] }]);
   });
 
-  it('says so also of nothing, and leaves out what the call says well', async () => {
+  it('decides this for an absent value too, and leaves the other options to the call', async () => {
     await saying(({ storeWith }) => storeWith({ ttlMs: 1_000 }), null);
     await saying(() => {}, null);
     expect(fake.requests('publish')).toMatchObject([
@@ -49,18 +49,18 @@ describe('a rebuild', () => {
     ]);
   });
 
-  it('says that its value is not to be stored: the lease is given back, without a failure', async () => {
+  it('with doNotStore has its lease released without a failure', async () => {
     expect(String(await saying(({ doNotStore }) => doNotStore()))).toBe('v');
     expect(fake.requests('publish')).toEqual([]);
     expect(fake.requests('release')).toMatchObject([{ token: 't', failure: undefined }]);
   });
 
   it.each([
-    ['a TTL that is none', { ttlMs: Number.NaN }, /^ttlMs: NaN is outside/],
-    ['a TTL beyond all bounds', { ttlMs: 1e300 }, /^ttlMs: 1e\+300 is outside/],
+    ['a TTL of NaN', { ttlMs: Number.NaN }, /^ttlMs: NaN is outside/],
+    ['a TTL beyond its bounds', { ttlMs: 1e300 }, /^ttlMs: 1e\+300 is outside/],
     ['a negative stale time', { staleMs: -1 }, /^staleMs: -1 is outside/],
     ['too many tags', { tags: Array.from({ length: 17 }, String) }, /^tags: 17 are more than 16/],
-  ])('that names %s loses nothing of its value', async (_what, say, message) => {
+  ])('that sets %s still returns its value', async (_what, say, message) => {
     expect(String(await saying(({ storeWith }) => storeWith(say)))).toBe('v');
     expect(hooks.onNotStorable).toHaveBeenCalledWith(
       expect.objectContaining({
@@ -74,7 +74,7 @@ describe('a rebuild', () => {
     ]);
   });
 
-  it('whose value is too large has it all the same, and the waiters hear why not they', async () => {
+  it('still returns a value that is too large, and the waiters get the reason', async () => {
     fake.will('publish', new Refusal(8, 'value: 1048577 bytes is outside 0 to 1048576'));
     expect(String(await saying(() => {}))).toBe('v');
     expect(fake.requests('release')).toMatchObject([
@@ -83,14 +83,14 @@ describe('a rebuild', () => {
     expect(hooks.onNotStorable).toHaveBeenCalledTimes(1);
   });
 
-  it('that finds undefined has found nothing', async () => {
+  it('that returns undefined stores an absent value', async () => {
     expect(
       await client.getOrRebuild('k', () => new Map<string, Buffer>().get('none'), { codec: raw, ttlMs }),
     ).toBeNull();
     expect(fake.requests('publish')).toMatchObject([{ payload: { $case: 'absent' } }]);
   });
 
-  it('may change what it has returned while its publish is repeated', async () => {
+  it('can change its returned value while its publish is repeated', async () => {
     fake.will('publish', unavailable(1), published(PublishOutcome.PUBLISH_OUTCOME_STORED));
     const value = await saying(() => {});
     value?.fill('x');
@@ -112,10 +112,10 @@ describe('what a rebuild throws', () => {
     ['a number', 42, /^42$/],
     ['an object', { status: 503 }, /^\{"status":503\}$/],
     ['an object with a message', { message: 'full' }, /^full$/],
-    ['an object that is no text', Object.create(null), /cannot be read|^\{\}$/],
+    ['an object without text', Object.create(null), /cannot be read|^\{\}$/],
     ['a symbol', Symbol('s'), /^Symbol\(s\)$/],
     ['nothing', undefined, /^undefined$/],
-  ])('comes back as it is, and releases the lease: %s', async (_what, thrown, message) => {
+  ])('is thrown unchanged, and releases the lease: %s', async (_what, thrown, message) => {
     const failing = () => {
       throw thrown;
     };
@@ -126,7 +126,7 @@ describe('what a rebuild throws', () => {
     ]);
   });
 
-  it('is a stale value instead where the caller says so', async () => {
+  it('is replaced by a stale value with staleIfError', async () => {
     fake.will('getOrLock', lease('t', 10_000, 'old'));
     const failing = () => Promise.reject(new Error('down'));
     const options = { codec: raw, ttlMs, revalidate: 'await' as const };
@@ -136,7 +136,7 @@ describe('what a rebuild throws', () => {
     expect(fake.requests('release')).toHaveLength(2);
   });
 
-  it('does not matter to a hook that fails later', async () => {
+  it('is not affected by a hook that fails later', async () => {
     const late = fake.client({ hooks: { onPublish: async () => Promise.reject(new Error('a counter')) } });
     expect(String(await late.getOrRebuild('k', () => bytes('v'), { codec: raw, ttlMs }))).toBe('v');
   });
@@ -152,11 +152,11 @@ describe('a rebuild that asks for its own key', () => {
     await expect(own).rejects.toThrow('dibs: the rebuild of "a" asks for "a" itself');
     await expect(get('a', () => get('b', () => get('a', () => bytes('v'))))).rejects.toThrow('"a" itself');
     await expect(get('a', () => get('a', () => bytes('v'), { refresh: true }))).rejects.toThrow('"a" itself');
-    // Given back, each with the reason.
+    // Each lease is released with the reason.
     expect(fake.requests('release')).toHaveLength(4);
   });
 
-  it('may ask for others, in other namespaces, and at other clients', async () => {
+  it('is allowed for other keys, other namespaces and other clients', async () => {
     const other = fake.client();
     expect(String(await get('a', () => get('b', () => bytes('v'))))).toBe('v');
     expect(String(await get('a', () => get('a', () => bytes('v'), { namespace: 'other' })))).toBe('v');
@@ -165,7 +165,7 @@ describe('a rebuild that asks for its own key', () => {
     ).toBe('v');
   });
 
-  it('is another one than what it leaves behind, which may ask later', async () => {
+  it('does not forbid a later request by code that it started', async () => {
     const behind = deferred<Buffer | null>();
     const gate = deferred();
     await get('a', () => {
@@ -176,17 +176,17 @@ describe('a rebuild that asks for its own key', () => {
     expect(String(await behind.promise)).toBe('later');
   });
 
-  it('fails so without the service too', async () => {
+  it('fails without the service too', async () => {
     fake.will('getOrLock', unavailable());
     await expect(get('a', () => get('a', () => bytes('v')))).rejects.toBeInstanceOf(ReentrantRebuildError);
   });
 });
 
-describe('a value that the codec cannot read', () => {
+describe('a value that the codec cannot decode', () => {
   const codec = json<{ version: number }>();
   const read = () => client.getOrRebuild('k', () => ({ version: 2 }), { ttlMs, codec });
 
-  it('is rebuilt, once for all callers of this process, and the hook is told', async () => {
+  it('is rebuilt once for all callers of this process, and calls the hook', async () => {
     fake.will('getOrLock', hit('<an older format>'), lease('t'));
     expect(await Promise.all([read(), read(), read()])).toEqual(
       Array.from({ length: 3 }, () => ({ version: 2 })),
@@ -196,7 +196,7 @@ describe('a value that the codec cannot read', () => {
     expect(fake.requests('publish')).toHaveLength(1);
   });
 
-  it('is an error where the refresh brings another one', async () => {
+  it('is an error if the refresh returns another one', async () => {
     fake.will('getOrLock', hit('<an older format>'));
     const error = await read().catch((it: unknown) => it);
     expect(error).toBeInstanceOf(UndecodableError);
@@ -204,7 +204,7 @@ describe('a value that the codec cannot read', () => {
     expect(fake.requests('getOrLock')).toHaveLength(2);
   });
 
-  it('is an error at once where this process has just made it', async () => {
+  it('is an error at once if this process has just rebuilt it', async () => {
     const broken = { ...codec, encode: () => bytes('<no json>') };
     await expect(
       client.getOrRebuild('k', () => ({ version: 2 }), { ttlMs, codec: broken }),
@@ -213,9 +213,9 @@ describe('a value that the codec cannot read', () => {
   });
 });
 
-describe('a codec that makes no bytes', () => {
+describe('a codec that returns no bytes', () => {
   it.each([['a text'], [undefined], [Promise.resolve(bytes('v'))]])(
-    'fails its caller, and the lease is released: %s',
+    'fails its caller, and releases the lease: %s',
     async (made) => {
       fake.will('getOrLock', lease('t'));
       const codec = { ...json<string>(), encode: () => made as never };
@@ -227,7 +227,7 @@ describe('a codec that makes no bytes', () => {
   );
 });
 
-describe('an option that is none', () => {
+describe('an invalid option', () => {
   const never = vi.fn(() => bytes('never'));
   it.each([
     [{ ttlMs: Number.NaN }],
@@ -253,7 +253,7 @@ describe('an option that is none', () => {
     [{ read: 'far' as never }],
     [{ revalidate: 'never' as never }],
     [{ onUnavailable: 'cry' as never }],
-  ])('is refused by its name before anything is sent: %s', async (wrong) => {
+  ])('is refused with its name before anything is sent: %s', async (wrong) => {
     const [name] = Object.keys(wrong);
     const error = await client
       .getOrRebuild('k', never, { codec: raw, ttlMs, ...wrong })
@@ -264,14 +264,14 @@ describe('an option that is none', () => {
     expect(fake.heard).toEqual([]);
   });
 
-  it('is whole milliseconds where it is a fraction', async () => {
+  it('is not a fraction: it is rounded up to whole milliseconds', async () => {
     const options = { codec: raw, ttlMs: 0.5, staleMs: 1.5, waitMs: 10.5, leaseMs: 99.1 };
     expect(String(await client.getOrRebuild('k', () => bytes('v'), options))).toBe('v');
     expect(fake.requests('getOrLock')).toMatchObject([{ leaseMs: 100 }]);
     expect(fake.requests('publish')).toMatchObject([{ ttlMs: 1, staleMs: 2 }]);
   });
 
-  it('is refused by the plain calls too, where the wire cannot carry it', async () => {
+  it('is refused by the plain calls too, if the wire cannot carry it', async () => {
     const refused = { code: 'INVALID_ARGUMENT' };
     const value = { key: 'k', token: 't', value: null };
     await expect(client.publish({ ...value, ttlMs: Number.NaN })).rejects.toMatchObject(refused);
@@ -290,7 +290,7 @@ describe('an option that is none', () => {
     expect(fake.requests('publish')).toMatchObject([{ ttlMs: 60_001 }]);
   });
 
-  it('is no way to make a client', () => {
+  it('is refused by the constructor of the client', () => {
     expect(() => fake.client({ connectMs: Number.NaN })).toThrow('connectMs: NaN is outside');
     expect(() => fake.client({ leaseHoldMaxMs: 0 })).toThrow('leaseHoldMaxMs: 0 is outside');
   });
@@ -299,13 +299,13 @@ describe('an option that is none', () => {
 describe('an invalidation', () => {
   beforeEach(() => fake.will('invalidate', { keysInvalidated: 3, leasesVoided: 1 }));
 
-  it('of nothing is no call', async () => {
+  it('without keys or tags sends no call', async () => {
     expect(await client.invalidate({ keys: [] })).toEqual({ keysInvalidated: 0, leasesVoided: 0 });
     expect(await client.invalidate({})).toEqual({ keysInvalidated: 0, leasesVoided: 0 });
     expect(fake.heard).toEqual([]);
   });
 
-  it('of any number of keys is as many calls as it takes', async () => {
+  it('of any number of keys is split into as many calls as it needs', async () => {
     const keys = Array.from({ length: 2_001 }, (_, at) => `k${at}`);
     const tags = Array.from({ length: 17 }, (_, at) => `t${at}`);
     expect(await client.invalidate({ keys, tags })).toEqual({ keysInvalidated: 9, leasesVoided: 3 });

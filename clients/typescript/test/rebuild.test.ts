@@ -12,7 +12,7 @@ beforeAll(async () => {
 afterAll(() => service?.stop());
 
 describe('a rebuild that fails', () => {
-  it('is thrown to its caller, and told to those who waited', async () => {
+  it('throws its error to its caller, and a RebuildFailedError to the waiters', async () => {
     const key = freshKey();
     const failure = new Error('no database');
     const gate = deferred();
@@ -36,7 +36,7 @@ describe('a rebuild that fails', () => {
     expect(error).toMatchObject({ message: 'no database', retryAfterMs: expect.any(Number) });
   });
 
-  it('may say how long the source should be left alone', async () => {
+  it('can set how long the source should be left alone', async () => {
     const key = freshKey();
     const { client, link } = service.clientOverBadLink();
     const failure = Object.assign(new Error('slow down'), { retryAfterMs: 1_234 });
@@ -47,7 +47,7 @@ describe('a rebuild that fails', () => {
     ]);
   });
 
-  it('is told within the bound of the contract, however much it says', async () => {
+  it("is reported within the contract's bound, however long its message is", async () => {
     const key = freshKey();
     const { client, link } = service.clientOverBadLink();
     const failing = () => Promise.reject(new Error(`a${'💥'.repeat(2_000)}`));
@@ -57,7 +57,7 @@ describe('a rebuild that fails', () => {
     expect(release?.failure.message.endsWith('💥')).toBe(true);
   });
 
-  it('is thrown also when the release does not get through', async () => {
+  it('throws its error even if the release does not get through', async () => {
     const key = freshKey();
     const onBackgroundError = vi.fn();
     const { client, link } = service.clientOverBadLink({ hooks: { onBackgroundError } });
@@ -71,7 +71,7 @@ describe('a rebuild that fails', () => {
 });
 
 describe('a lease', () => {
-  it('is extended as long as the rebuild runs', async () => {
+  it('is extended while the rebuild runs', async () => {
     const key = freshKey();
     const { client, link } = service.clientOverBadLink();
     const rebuild = async () => {
@@ -88,7 +88,7 @@ describe('a lease', () => {
     ).toBe('slow');
   });
 
-  it('that is lost aborts the rebuild, which is asked for again', async () => {
+  it('that is lost aborts the rebuild, which is requested again', async () => {
     const key = freshKey();
     const onLeaseLost = vi.fn();
     const client = service.client({ hooks: { onLeaseLost } });
@@ -112,7 +112,7 @@ describe('a lease', () => {
     expect(onLeaseLost).toHaveBeenCalledTimes(1);
   });
 
-  it('whose extensions are not answered is lost with its time and not before', async () => {
+  it('whose extensions are not answered is lost at its end and not before', async () => {
     const key = freshKey();
     const { client, link } = service.clientOverBadLink();
     link.failBefore('extend', ...Array.from({ length: 100 }, down));
@@ -128,7 +128,7 @@ describe('a lease', () => {
         }),
       );
     };
-    // What it returned after its lease was lost is thrown away.
+    // What it returns after the loss of its lease is discarded.
     expect(String(await client.getOrRebuild(key, rebuild, { codec: raw, ttlMs, leaseMs: 200 }))).toBe(
       'again',
     );

@@ -10,7 +10,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-it('sees a rebuild again after none has run for a while', async () => {
+it('a rebuild is seen after none has run for a while', async () => {
   const seen = () => reentrant(client, '', 'k') !== undefined;
   expect(await asRebuildOf(client, '', ['k'], seen)).toBe(true);
   vi.advanceTimersByTime(10_000);
@@ -18,7 +18,7 @@ it('sees a rebuild again after none has run for a while', async () => {
   expect(await asRebuildOf(client, '', ['k'], seen)).toBe(true);
 });
 
-it('still sees a long rebuild when others have ended', async () => {
+it('a long rebuild is still seen when others have ended', async () => {
   const long = asRebuildOf(client, '', ['long'], async () => {
     await asRebuildOf(client, '', ['short'], () => {});
     vi.advanceTimersByTime(10_000);

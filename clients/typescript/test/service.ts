@@ -9,12 +9,12 @@ import { UnaryTransport } from '../src/unary-transport.js';
 
 type Method = Exclude<keyof Transport, 'close' | 'ready' | 'getOrLockMany'>;
 
-/** A real transport with a bad link: calls fail before they are sent, or after they were answered. */
+/** A real transport over a bad link: calls fail before they are sent, or after they were answered. */
 export class BadLink implements Transport {
-  /** What becomes of the next calls of a method, in their order; undefined lets one pass. */
+  /** The errors of the next calls of a method, in order. `undefined` lets a call pass. */
   readonly #before = new Map<Method, (Error | undefined)[]>();
   readonly #after = new Map<Method, (Error | undefined)[]>();
-  /** The methods that were called, in their order. */
+  /** The methods that were called, in order. */
   readonly called: Method[] = [];
   /** The requests of each method. */
   readonly sent = new Map<Method, object[]>();
@@ -68,7 +68,7 @@ export class BadLink implements Transport {
   }
 }
 
-/** A real service in this process, on its embedded default, and clients of it. */
+/** A real service in this process, in embedded mode, and its clients. */
 export class Service {
   readonly #clients: DibsClient[] = [];
 
@@ -83,14 +83,14 @@ export class Service {
     return new Service(app, app.grpcAddresses[0] ?? '');
   }
 
-  /** A client in a process of its own, as far as it can tell: nothing is shared with any other. */
+  /** Returns a client that shares nothing with any other, as if it were in another process. */
   client(options: DibsClientOptions = {}): DibsClient {
     const client = new DibsClient({ target: this.target, ...options });
     this.#clients.push(client);
     return client;
   }
 
-  /** A client over a link that can be made to fail. */
+  /** Returns a client over a link that tests can make fail. */
   clientOverBadLink(options: DibsClientOptions = {}): { client: DibsClient; link: BadLink } {
     const link = new BadLink(
       new UnaryTransport(new Link({ target: this.target, token: '', tlsCa: '', connectMs: 2_000 })),
@@ -117,7 +117,7 @@ export const bytes = (text: string): Buffer => Buffer.from(text);
 /** For tests whose values are bytes. */
 export const raw = bytesCodec();
 
-/** A promise with its handles. */
+/** Returns a promise with the functions that settle it. */
 export function deferred<T = void>() {
   let resolve!: (value: T) => void;
   let reject!: (error: unknown) => void;

@@ -17,16 +17,16 @@ describe('the addresses of a target', () => {
     ['dns://authority/127.0.0.1:50051', 1],
     ['[::1]:50051', 1],
     ['no.such.name.invalid:1', 1],
-  ])('of %s are %i', async (target, count) => {
+  ])('in %s are %i', async (target, count) => {
     expect(await countAddresses(target)).toBe(count);
   });
 });
 
-describe('a session that meets the replica of another one', () => {
+describe('a session that reaches the replica of another one', () => {
   beforeEach(() => void vi.useFakeTimers());
   afterEach(() => void vi.useRealTimers());
 
-  it('looks again less and less often, until an address that connects late is there', async () => {
+  it('tries again less and less often, until an address that connects late is found', async () => {
     let [peer, looks] = ['one', 0];
     const pool = new SessionPool({
       ...{ clock: SYSTEM_CLOCK, salt: 0 },
@@ -43,12 +43,12 @@ describe('a session that meets the replica of another one', () => {
           leave: () => {},
           close: () => {},
         };
-        // The first one is opened by a call.
+        // A call opens the first one.
         if (looks === 0) queueMicrotask(() => session.open?.());
         return session as PooledSession;
       },
     });
-    // Eight looks within the first 1.3 s, and ever fewer afterwards.
+    // Eight tries within the first 1.3 s, and fewer and fewer afterwards.
     await vi.advanceTimersByTimeAsync(1_300);
     expect(looks).toBe(9);
     await vi.advanceTimersByTimeAsync(10_000);
@@ -74,14 +74,14 @@ describe('a client of several replicas', () => {
     await Promise.all(services.map((service) => service.stop()));
   });
 
-  /** Asks for new keys, and says on which services they stand: each has a memory of its own here. */
+  /** Asks for new keys. Returns how many each service has: here each has its own memory. */
   async function spread(count: number): Promise<number[]> {
     const keys = Array.from({ length: count }, () => freshKey());
     await Promise.all(keys.map((key) => client.getOrRebuild(key, () => bytes('v'), { codec: raw, ttlMs })));
     return standingOf(keys);
   }
 
-  /** How many of the keys stand on each service. */
+  /** Returns how many of the keys each service has. */
   function standingOf(keys: readonly string[]): Promise<number[]> {
     return Promise.all(
       services.map(async (service) => {
@@ -94,7 +94,7 @@ describe('a client of several replicas', () => {
     );
   }
 
-  it('spreads its keys over all of them, each key always to the same', async () => {
+  it('spreads its keys over all of them, and sends each key to the same replica every time', async () => {
     await vi.waitFor(
       async () => expect((await spread(60)).map((count) => count > 5)).toEqual([true, true, true]),
       25_000,
@@ -104,7 +104,7 @@ describe('a client of several replicas', () => {
     expect(rebuild).toHaveBeenCalledTimes(1);
   });
 
-  it('with key affinity gives each key to the replica that other clients give it to', async () => {
+  it('sends each key to the same replica as other clients, with key affinity', async () => {
     const target = `ipv4:${services.map(({ target }) => target).join()}`;
     const clients = [0, 1].map(() => new DibsClient({ target, keyAffinity: true }));
     const asks = (at: number, key: string) =>
@@ -114,7 +114,7 @@ describe('a client of several replicas', () => {
         const keys = Array.from({ length: 30 }, () => freshKey());
         await Promise.all(keys.map((key) => asks(0, key)));
         const rebuild = vi.fn(() => bytes('v'));
-        // Each service has a memory of its own here.
+        // Here each service has its own memory.
         await Promise.all(keys.map((key) => clients[1]?.getOrRebuild(key, rebuild, { codec: raw, ttlMs })));
         expect(rebuild).not.toHaveBeenCalled();
       }, 25_000);
@@ -123,7 +123,7 @@ describe('a client of several replicas', () => {
     }
   });
 
-  it('asks for many keys where each would be asked for by itself', async () => {
+  it('asks for each of many keys at the replica that a single call would use', async () => {
     const rebuildMany = (keys: readonly string[]) => keys.map((key) => [key, bytes('v')] as const);
     await vi.waitFor(async () => {
       const keys = Array.from({ length: 30 }, () => freshKey());
@@ -138,7 +138,7 @@ describe('a client of several replicas', () => {
     }, 25_000);
   });
 
-  it('goes on with those that are left, and takes the place of none twice', async () => {
+  it('continues with the remaining replicas when one stops, and counts none twice', async () => {
     await vi.waitFor(async () => expect(Math.min(...(await spread(60)))).toBeGreaterThan(5), 25_000);
     await services[1]?.stop();
     services.splice(1, 1);

@@ -14,7 +14,7 @@ beforeAll(async () => {
 afterAll(() => service.stop());
 
 describe('a client over a session', () => {
-  it('rebuilds once for all, as over calls one by one', async () => {
+  it('rebuilds once for all clients, including those with unary calls', async () => {
     const clients = [service.client(), service.client(), service.client({ session: false })];
     const key = freshKey();
     const rebuild = vi.fn(async () => {
@@ -30,7 +30,7 @@ describe('a client over a session', () => {
     expect(rebuild).toHaveBeenCalledTimes(1);
   });
 
-  it('sends no more in one message than the service takes', async () => {
+  it('sends no more in one message than the service accepts', async () => {
     const client = service.client();
     const value = Buffer.alloc(300_000, 'v');
     const keys = Array.from({ length: 20 }, () => freshKey());
@@ -39,7 +39,7 @@ describe('a client over a session', () => {
     expect(new Set(hits.map(({ kind }) => kind))).toEqual(new Set(['hit']));
   });
 
-  it('refuses a call that cannot be sent by itself, with nothing else on the stream', async () => {
+  it('refuses a call that cannot be encoded, and nothing else on the stream', async () => {
     const client = service.client();
     const [key, gate, lost] = [freshKey(), deferred<Buffer>(), vi.fn()];
     const holder = service.client({ hooks: { onLeaseLost: lost } });
@@ -58,7 +58,7 @@ describe('a client over a session', () => {
     expect((await client.explain({ key })).value).toMatchObject({ sizeBytes: 1 });
   });
 
-  it('hears of a lost lease at once, long before it would extend it', async () => {
+  it('learns of a lost lease at once, long before the next extension', async () => {
     const client = service.client();
     const key = freshKey();
     let runs = 0;
@@ -82,7 +82,7 @@ describe('a client over a session', () => {
     expect(performance.now() - startMs).toBeLessThan(2_000);
   });
 
-  it('keeps deadlines and signals to itself where the service says nothing', async () => {
+  it('keeps to deadlines and signals by itself if the service sends nothing', async () => {
     const client = service.client();
     const key = freshKey();
     await client.getOrLock({ key });
@@ -111,7 +111,7 @@ describe('a client over a session', () => {
     expect((await client.explain({ key: held })).pastLeases).toMatchObject([{ end: 'published' }]);
   });
 
-  it('refuses what no UTF-8 can spell', async () => {
+  it('refuses text that UTF-8 cannot encode', async () => {
     const client = service.client();
     const broken = 'half a \uD800 pair';
     const refused = { code: 'INVALID_ARGUMENT' };
@@ -128,7 +128,7 @@ describe('a client over a session', () => {
     }).rejects.toMatchObject(refused);
   });
 
-  it('does not send a call that was left in the turn of its coming', async () => {
+  it('does not send a call that is cancelled in the same turn', async () => {
     const client = service.client();
     const key = freshKey();
     await client.getOrLock({ key: freshKey() });
@@ -140,7 +140,7 @@ describe('a client over a session', () => {
     expect((await client.explain({ key })).lease).toBeUndefined();
   });
 
-  it('goes to another replica when its own stops, and no call notices', async () => {
+  it('moves to another replica when its own stops, and no call fails', async () => {
     const [one, other] = [await Service.start(), await Service.start()];
     const target = `ipv4:${one.target},${other.target}`;
     const onLocalRebuild = vi.fn();
@@ -171,14 +171,14 @@ describe('a client over a session', () => {
   });
 });
 
-describe('a service that takes no sessions', () => {
+describe('a service without sessions', () => {
   let fake: FakeService;
   beforeAll(async () => {
     fake = await FakeService.start();
   });
   afterEach(() => fake.stop());
 
-  it('is called one by one, by itself', async () => {
+  it('is called with unary calls automatically', async () => {
     const client = fake.client();
     fake.will('extend', { outcome: 1, expiresInMs: 5 });
     for (let at = 0; at < 3; at += 1) {

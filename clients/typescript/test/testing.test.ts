@@ -6,7 +6,7 @@ import type { RebuildContext } from '../src/options.js';
 import { MemoryDibs } from '../src/testing.js';
 import { bytes, deferred, freshKey, raw, Service } from './service.js';
 
-// One suite for the client on a real service and for its double: what users rely on in their tests is true.
+// One suite for the client on a real service and for its double, so users can rely on the double in their tests.
 
 let service: Service;
 beforeAll(async () => {
@@ -25,7 +25,7 @@ describe.each<[string, () => Dibs]>([
     return { got: got === null ? null : String(got), rebuilt: rebuild.mock.calls.length === 1 };
   };
 
-  it('rebuilds once, and keeps also that there is nothing', async () => {
+  it('rebuilds once, and keeps an absent value too', async () => {
     const [dibs, key, none] = [make(), freshKey(), freshKey()];
     expect(await text(dibs, key, 'v1')).toEqual({ got: 'v1', rebuilt: true });
     expect(await text(dibs, key, 'v2')).toEqual({ got: 'v1', rebuilt: false });
@@ -34,7 +34,7 @@ describe.each<[string, () => Dibs]>([
     expect(await text(dibs, key, 'v3', { refresh: true })).toEqual({ got: 'v3', rebuilt: true });
   });
 
-  it('joins equal calls, and passes on what the rebuild throws', async () => {
+  it("joins equal calls, and throws the rebuild's error", async () => {
     const [dibs, key] = [make(), freshKey()];
     const gate = deferred<Buffer>();
     const rebuild = vi.fn(() => gate.promise);
@@ -46,7 +46,7 @@ describe.each<[string, () => Dibs]>([
     await expect(dibs.getOrRebuild(freshKey(), down, { codec: raw, ttlMs })).rejects.toThrow('down');
   });
 
-  it('serves what is stale, and rebuilds behind', async () => {
+  it('serves a stale value, and rebuilds in the background', async () => {
     const [dibs, key] = [make(), freshKey()];
     await text(dibs, key, 'v1', { codec: raw, ttlMs: 1, staleMs: 60_000 });
     await new Promise((resolve) => setTimeout(resolve, 10));
@@ -60,7 +60,7 @@ describe.each<[string, () => Dibs]>([
     expect(previous).toEqual(['v1']);
   });
 
-  it('forgets what is invalidated, by key, by tag and all', async () => {
+  it('drops what is invalidated by key, by tag or as a whole', async () => {
     const [dibs, one, two] = [make(), freshKey(), freshKey()];
     await text(dibs, one, 'v1', { tags: ['t'] });
     await text(dibs, two, 'v1');
@@ -73,7 +73,7 @@ describe.each<[string, () => Dibs]>([
     expect((await text(dibs, one, 'v4')).rebuilt).toBe(true);
   });
 
-  it('stores no result of before an invalidation', async () => {
+  it('does not store a result that is older than an invalidation', async () => {
     const [dibs, key] = [make(), freshKey()];
     const gate = deferred<Buffer>();
     const started = deferred();
@@ -90,12 +90,12 @@ describe.each<[string, () => Dibs]>([
     await started.promise;
     await dibs.invalidate({ keys: [key] });
     gate.resolve(bytes('old'));
-    // A client that hears of it in time has it rebuilt anew.
+    // A client that learns of it in time rebuilds again.
     expect(['old', 'new']).toContain(String(await begun));
     expect((await text(dibs, key, 'new')).got).toBe('new');
   });
 
-  it('keeps the wait of a caller that joins, and fails a rebuild that asks for its own key', async () => {
+  it('keeps to the wait of a caller that joins, and fails a rebuild that asks for its own key', async () => {
     const [dibs, key] = [make(), freshKey()];
     const gate = deferred<Buffer>();
     const started = deferred();
@@ -117,7 +117,7 @@ describe.each<[string, () => Dibs]>([
     );
   });
 
-  it('stores as the rebuild says, and undefined as nothing', async () => {
+  it('stores as the rebuild decides, and undefined as an absent value', async () => {
     const [dibs, key, other, none] = [make(), freshKey(), freshKey(), freshKey()];
     const saying = (of: string, say: (context: RebuildContext) => void) =>
       dibs.getOrRebuild(of, (context) => (say(context) as undefined) ?? bytes('said'), {
@@ -138,7 +138,7 @@ describe.each<[string, () => Dibs]>([
     ).rejects.toThrow(/^ttlMs: /);
   });
 
-  it('sends values through their codec', async () => {
+  it('encodes and decodes values with their codec', async () => {
     const [dibs, key] = [make(), freshKey()];
     const codec = json<{ at: string }>();
     expect(await dibs.getOrRebuild(key, () => ({ at: 'noon' }), { ttlMs, codec })).toEqual({ at: 'noon' });
@@ -147,7 +147,7 @@ describe.each<[string, () => Dibs]>([
 });
 
 describe('the double', () => {
-  it('expires values by the clock that it is given', async () => {
+  it('expires values by the clock that it was given', async () => {
     let nowMs = 0;
     const dibs = new MemoryDibs(() => nowMs);
     const rebuild = vi.fn(() => bytes('v'));
@@ -155,7 +155,7 @@ describe('the double', () => {
     expect(rebuild).toHaveBeenCalledTimes(2);
   });
 
-  it('marks stale what is to be served still', async () => {
+  it('marks values stale, and still serves them', async () => {
     const dibs = new MemoryDibs();
     const read = (value: string, over = {}) =>
       dibs

@@ -18,7 +18,7 @@ beforeAll(async () => {
 });
 afterAll(() => service?.stop());
 
-/** A client, and the traceparents that it has sent by method. */
+/** Returns a client, and the traceparents that it has sent by method. */
 function heardClient() {
   const { client, link } = service.clientOverBadLink();
   return {
@@ -40,7 +40,7 @@ describe("with OpenTelemetry's SDK", () => {
     context.disable();
   });
 
-  /** Runs it inside a span, as an application's request would. */
+  /** Runs it inside a span, as a request of an application would. */
   async function inRequest<T>(run: () => Promise<T>) {
     const span = trace.getTracer('app').startSpan('GET /users/42');
     const result = await context.with(trace.setSpan(context.active(), span), run);
@@ -52,7 +52,7 @@ describe("with OpenTelemetry's SDK", () => {
   const traceparentOf = ({ traceId, spanId }: { traceId: string; spanId: string }) =>
     `00-${traceId}-${spanId}-01`;
 
-  it("asks in the caller's trace, and rebuilds in a span of its own, around what the rebuild itself does", async () => {
+  it("asks in the caller's trace, and rebuilds in its own span, the parent of the rebuild's spans", async () => {
     const { client, sentBy } = heardClient();
     const request = await inRequest(() =>
       client.getOrRebuild(
@@ -78,7 +78,7 @@ describe("with OpenTelemetry's SDK", () => {
     expect(sentBy('publish')).toEqual([traceparentOf(rebuild.spanContext())]);
   });
 
-  it('takes the trace that the caller names before the current one', async () => {
+  it('prefers the trace that the caller names over the current one', async () => {
     const { client, sentBy } = heardClient();
     const traceparent = traceparentOf(EXPLICIT);
     await inRequest(() =>
@@ -89,7 +89,7 @@ describe("with OpenTelemetry's SDK", () => {
     expect(rebuild.parentSpanContext).toMatchObject(EXPLICIT);
   });
 
-  it('shows what a rebuild threw, and gives the lease back in its trace', async () => {
+  it('records what a rebuild threw, and releases the lease in its trace', async () => {
     const { client, sentBy } = heardClient();
     const failing = () => Promise.reject(new Error('no database'));
     await expect(client.getOrRebuild(freshKey(), failing, { codec: raw, ttlMs })).rejects.toThrow(
@@ -101,7 +101,7 @@ describe("with OpenTelemetry's SDK", () => {
     expect(sentBy('release')).toEqual([traceparentOf(rebuild.spanContext())]);
   });
 
-  it('has a span also for a rebuild behind a stale value', async () => {
+  it('has a span for a background rebuild of a stale value too', async () => {
     const { client } = heardClient();
     const key = freshKey();
     await client.getOrRebuild(key, () => bytes('old'), { codec: raw, ttlMs: 1, staleMs: 60_000 });
@@ -122,7 +122,7 @@ describe("with OpenTelemetry's SDK", () => {
   });
 });
 
-it('sends nothing without an SDK but what the caller names', async () => {
+it('without an SDK only the trace that the caller names is sent', async () => {
   const { client, sentBy } = heardClient();
   await client.getOrRebuild(freshKey(), () => bytes('v'), { codec: raw, ttlMs });
   expect([...sentBy('getOrLock'), ...sentBy('publish')]).toEqual([undefined, undefined]);

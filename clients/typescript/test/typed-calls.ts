@@ -1,7 +1,7 @@
 import { bytes, type Dibs, DibsClient, json, type RebuildContext } from '../src/dibs.js';
 import { MemoryDibs } from '../src/testing.js';
 
-// Not run, but compiled: each way to write a call that users know from other caches, with the type it has.
+// Compiled, not run: each way to write a call that users know from other caches, with its type.
 
 interface User {
   readonly name: string;
@@ -18,7 +18,7 @@ export async function calls(dibs: Dibs): Promise<void> {
   const plain = await dibs.getOrRebuild('k', async () => ({ id: 1 }), { ttlMs });
   typed<Same<typeof plain, { id: number } | null>>();
 
-  // The commonest call: a callback with an argument.
+  // The most common call: a callback with an argument.
   const commonest = await dibs.getOrRebuild('k', async ({ signal }) => load(signal), { ttlMs });
   typed<Same<typeof commonest, User | null>>();
 
@@ -31,7 +31,7 @@ export async function calls(dibs: Dibs): Promise<void> {
   });
   typed<Same<typeof given, Buffer | null>>();
 
-  // The value before is of no known type without a codec.
+  // Without a codec, the type of the previous value is unknown.
   await dibs.getOrRebuild(
     'k',
     ({ previous }) => {
@@ -53,7 +53,7 @@ export async function calls(dibs: Dibs): Promise<void> {
   });
   typed<Same<typeof named, User | null>>();
 
-  // The value before has the type that the codec gives.
+  // The previous value has the type of the codec.
   await dibs.getOrRebuild(
     'k',
     ({ previous }) => {
@@ -86,7 +86,7 @@ export async function calls(dibs: Dibs): Promise<void> {
   await dibs.getOrRebuild('k', async () => ({ name: 'Ada' }), { ttlMs, codec: bytes() });
   // @ts-expect-error: the codec is for another type.
   await dibs.getOrRebuild('k', async () => ({ id: 42 }), { ttlMs, codec });
-  // @ts-expect-error: how long it is fresh must be said.
+  // @ts-expect-error: ttlMs is required.
   await dibs.getOrRebuild('k', async () => Buffer.from('v'), {});
 }
 

@@ -8,8 +8,8 @@ import {
 import { Link } from '../src/link.js';
 import { UnaryTransport } from '../src/unary-transport.js';
 
-// What travels beside the messages, seen from a server that answers as it is told. The real service has its
-// own suite; it never answers with most of these.
+// What travels with the messages, seen from a server whose answers the test sets. The real service, which has its own
+// suite, never gives most of these answers.
 
 type Answer = (
   error: { code: number; details: string; metadata?: Metadata } | null,
@@ -53,7 +53,7 @@ const transport = (token = '') =>
   new UnaryTransport(new Link({ target, token, tlsCa: '', connectMs: 2_000 }));
 
 describe('a unary call', () => {
-  it('carries the token and the traceparent, and nothing of the kind where there is none', async () => {
+  it('carries the token and the traceparent, and no such header without them', async () => {
     const seen: unknown[] = [];
     answer = (metadata, done) => {
       seen.push([metadata.get('authorization'), metadata.get('traceparent')]);
@@ -77,7 +77,7 @@ describe('a unary call', () => {
     ['UNAUTHENTICATED', undefined],
     ['INTERNAL', undefined],
     ['UNIMPLEMENTED', undefined],
-  ] as const)('that ends as %s, with a pushback of %s, says so', async (code, pushbackMs) => {
+  ] as const)('that ends with %s and a pushback of %s throws both', async (code, pushbackMs) => {
     answer = (metadata, done) => {
       const trailer = metadata.clone();
       if (pushbackMs !== undefined) trailer.set('grpc-retry-pushback-ms', String(pushbackMs));
@@ -101,7 +101,7 @@ describe('a unary call', () => {
     });
   });
 
-  it('is cancelled on the other side too when its caller goes', async () => {
+  it('is cancelled at the server too when its caller leaves', async () => {
     answer = () => {};
     const gone = new AbortController();
     const call = transport().extend(REQUEST, { deadlineMs: 5_000, signal: gone.signal });
@@ -112,7 +112,7 @@ describe('a unary call', () => {
     await vi.waitFor(() => expect(cancelled).toBe(1));
   });
 
-  it('fails at once where no server listens, and works again when one does', async () => {
+  it('fails at once if no server listens, and works again when one does', async () => {
     answer = (_metadata, done) => done(null, REPLY);
     const port = Number(target.split(':')[1]);
     const link = transport();

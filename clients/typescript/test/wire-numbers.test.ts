@@ -18,7 +18,7 @@ const NUMBERS = [
   -(2 ** 40),
 ];
 
-/** As the generated code asks for it. */
+/** Converts as the generated code does. */
 const numberOf = (int64: { toString(): string }) => Number(int64.toString());
 
 it.each(NUMBERS)('reads and writes %d as the library does', (number) => {

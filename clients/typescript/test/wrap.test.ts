@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Wrap, wrapOf } from '../src/wrap.js';
 import { freshKey, Service } from './service.js';
 
-// `wrapOf` beside the real `wrap`, whose callers it is for.
+// `wrapOf` compared with the `wrap` of cache-manager, which it replaces.
 
 let service: Service;
 beforeAll(async () => {
@@ -15,7 +15,7 @@ afterAll(() => service?.stop());
 const pause = (ms: number) => new Promise<void>((over) => setTimeout(over, ms));
 const TTL_MS = 60_000;
 
-/** A source that says how often it was asked. */
+/** A source that counts its calls. */
 function counted<T>(...values: T[]) {
   let calls = 0;
   const source = async () => values[Math.min(calls++, values.length - 1)] as T;
@@ -31,13 +31,13 @@ describe.each<[string, () => Wrap]>([
     ['a default', (wrap, key, source) => wrap(key, source)],
     ['a function of the value', (wrap, key, source) => wrap(key, source, ({ id }) => id * 1_000)],
     ['options', (wrap, key, source) => wrap(key, source, { ttl: TTL_MS, refreshThreshold: ({ id }) => id })],
-  ])('asks the source once, by %s', async (_name, call) => {
+  ])('asks the source once, with %s', async (_name, call) => {
     const [wrap, key, source] = [wrapOfOne(), freshKey(), counted({ id: 42 })];
     expect([await call(wrap, key, source), await call(wrap, key, source)]).toEqual([{ id: 42 }, { id: 42 }]);
     expect(source.calls()).toBe(1);
   });
 
-  it('keeps null, and not undefined', async () => {
+  it('keeps null, but not undefined', async () => {
     const [wrap, absent, none] = [wrapOfOne(), counted(null), counted(undefined)];
     const [a, b] = [freshKey(), freshKey()];
     for (let call = 0; call < 2; call += 1) {
@@ -47,14 +47,14 @@ describe.each<[string, () => Wrap]>([
     expect([absent.calls(), none.calls()]).toEqual([1, 2]);
   });
 
-  it('asks again when the time of the value is over', async () => {
+  it('asks again when the TTL of the value has ended', async () => {
     const [wrap, key, source] = [wrapOfOne(), freshKey(), counted('a', 'b')];
     expect(await wrap(key, source, () => 20)).toBe('a');
     await pause(60);
     expect(await wrap(key, source, () => 20)).toBe('b');
   });
 
-  it('near its end, serves a value and refreshes it behind', async () => {
+  it('serves a value near its end and refreshes it in the background', async () => {
     const [wrap, key, source] = [wrapOfOne(), freshKey(), counted('a', 'b')];
     const call = () => wrap(key, source, TTL_MS, TTL_MS - 20);
     expect(await call()).toBe('a');
@@ -101,10 +101,10 @@ describe('a stampede of three processes', () => {
   });
 });
 
-/** The arguments of a call that gives its times one by one. */
+/** The arguments of a call with positional times. */
 type OneByOne = [key: string, fnc: () => number, ttl?: number | (() => number), refreshThreshold?: number];
 
-describe('times out of their bounds', () => {
+describe('times outside their bounds', () => {
   it.each<[string, OneByOne]>([
     ['ttl: undefined is outside 1 to 31536000000', ['a', () => 1]],
     ['ttl: 0 is outside 1 to 31536000000', ['a', () => 1, 0]],
@@ -119,7 +119,7 @@ describe('times out of their bounds', () => {
   it.each<[string, OneByOne]>([
     ['the least', ['', () => 1, 1, 0]],
     ['the most', ['', () => 1, 31_536_000_000, 31_536_000_000]],
-  ])('%s that can be is stored', async (_, [, source, ...times]) => {
+  ])('%s allowed is stored', async (_, [, source, ...times]) => {
     const [key, client] = [freshKey(), service.client()];
     expect(await wrapOf(client)(key, source, ...times)).toBe(1);
   });

@@ -9,7 +9,7 @@ import { Replica } from '../../support/replica.js';
 import { SessionCaller } from '../../support/session-caller.js';
 import { until } from '../../support/until.js';
 
-// Answers that are not read. Set DIBS_TEST_MAIN to measure another build.
+// Answers that clients do not read. Set DIBS_TEST_MAIN to measure another build.
 
 const MAIN = process.env.DIBS_TEST_MAIN ?? 'dist/main.js';
 const SERVICE = '/dibs.v1.CoordinatorService';
@@ -30,7 +30,7 @@ afterEach(async () => {
   await replica?.kill();
 });
 
-/** The most memory that the replica took beyond what it had while `attack` ran, in MiB. */
+/** Returns by how much the memory of the replica grew at most while `attack` ran, in MiB. */
 async function memoryDuring(name: string, attack: () => Promise<unknown>): Promise<number> {
   const before = memoryOf(replica.pid);
   let most = 0;
@@ -43,7 +43,7 @@ async function memoryDuring(name: string, attack: () => Promise<unknown>): Promi
   return most / MEBIBYTE;
 }
 
-/** Asks on a connection that then reads nothing: its windows stay as they are. */
+/** Sends calls on a connection that then reads nothing, so its windows do not open. */
 function unread(path: string, message: Uint8Array, calls: number) {
   const http2 = new Http2Connection(replica.target);
   const head = Buffer.alloc(5);
@@ -61,7 +61,7 @@ async function publish(key: string, value: Buffer, token?: string): Promise<void
   await caller.publish({ key, token: own, payload: { $case: 'value', value }, ttlMs: 600_000 });
 }
 
-it('600 waiters of one value of 1 MB that read nothing', async () => {
+it('600 waiters of one value of 1 MB that read nothing cost bounded memory', async () => {
   const { token } = await caller.lease({ key: 'large', leaseMs: 60_000 });
   const request = GetOrLockRequest.encode(
     GetOrLockRequest.fromPartial({ key: 'large', waitMs: 25_000 }),
@@ -76,7 +76,7 @@ it('600 waiters of one value of 1 MB that read nothing', async () => {
   expect(most).toBeLessThan(400);
 }, 60_000);
 
-it('600 waiters of one value of 1 MB that read it all get it', async () => {
+it('600 waiters of one value of 1 MB all get it', async () => {
   const { token } = await caller.lease({ key: 'large', leaseMs: 60_000 });
   const readers = new Caller(replica.target);
   const most = await memoryDuring('600 readers of 1 MB', async () => {
@@ -89,7 +89,7 @@ it('600 waiters of one value of 1 MB that read it all get it', async () => {
   readers.close();
 }, 60_000);
 
-it('GetOrLockMany of large values that is not read, 153 times', async () => {
+it('153 unread answers of GetOrLockMany with large values cost bounded memory', async () => {
   const keys = Array.from({ length: 8 }, (_, at) => `large ${at}`);
   for (const key of keys) await publish(key, LARGE);
   const request = GetOrLockManyRequest.encode(GetOrLockManyRequest.fromPartial({ keys })).finish();
@@ -101,7 +101,7 @@ it('GetOrLockMany of large values that is not read, 153 times', async () => {
   expect(most).toBeLessThan(400);
 }, 60_000);
 
-it('a watcher that does not read', async () => {
+it('a watcher that does not read costs bounded memory, and gets `all` later', async () => {
   const keys = Array.from({ length: 1_000 }, (_, at) => `${at} ${'k'.repeat(1_000)}`);
   const most = await memoryDuring('200 invalidations of 1,000 long keys, unread', async () => {
     const watchers = await Promise.all(
@@ -120,7 +120,7 @@ it('a watcher that does not read', async () => {
   expect(most).toBeLessThan(300);
 }, 90_000);
 
-it('reflection that is not read', async () => {
+it('unread answers of reflection cost bounded memory', async () => {
   const most = await memoryDuring('reflection, unread', async () => {
     const http2 = new Http2Connection(replica.target);
     const stream = http2.call('/grpc.reflection.v1.ServerReflection/ServerReflectionInfo');

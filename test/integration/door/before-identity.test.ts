@@ -34,7 +34,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-/** Sends these bytes in a call of its own, and says how it ended: a status, or why there is none. */
+/** Sends these bytes as one call. Returns how it ended: a status, or why there is none. */
 async function send(http2: Http2Connection, bytes: Buffer, headers = {}): Promise<string> {
   if (!http2.isOpen) return 'connection closed';
   const stream = http2.call(GET_OR_LOCK, headers);
@@ -44,7 +44,7 @@ async function send(http2: Http2Connection, bytes: Buffer, headers = {}): Promis
 }
 
 describe('a caller without a token', () => {
-  it('has nothing inflated or decoded', async () => {
+  it('sends nothing that the replica inflates or decodes', async () => {
     const numbers = gzipSync(Buffer.alloc(1_050_000, Buffer.of(0x18, 1)));
     const head = Buffer.alloc(5);
     head.writeUInt8(1, 0);
@@ -65,7 +65,7 @@ describe('a caller without a token', () => {
     expect(ended).toEqual(new Set([String(status.UNIMPLEMENTED)]));
   }, 60_000);
 
-  it('may open 100 calls of one connection at once, and a known client many more', async () => {
+  it('can have 100 concurrent calls on a connection, and a known client many more', async () => {
     const http2 = new Http2Connection(replica.target);
     const before = await new Promise<number | undefined>((resolve) =>
       http2.session.once('remoteSettings', (it) => resolve(it.maxConcurrentStreams)),
@@ -81,13 +81,13 @@ describe('a caller without a token', () => {
   });
 });
 
-it('two tokens in one call are none', async () => {
+it('two tokens in one call are no identity', async () => {
   const raw = new RawHttp2(replica.target);
   const token = ['authorization', 'Bearer checkout'] as const;
   const log = replica.log.length;
   raw.headers(1, callHeaders(GET_OR_LOCK, token, token));
   raw.data(1, FRAMED);
-  // The status 16, as a literal of its own.
+  // The status 16, as a literal header.
   await until(() => raw.headerBytes.includes('16'));
   await until(() => replica.log.length > log || replica.log.includes('audit: authentication failed'));
   raw.end();

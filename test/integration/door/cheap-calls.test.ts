@@ -10,11 +10,11 @@ import { flood } from '../../support/flood.js';
 import { Replica } from '../../support/replica.js';
 import { until } from '../../support/until.js';
 
-// Many calls that cost their caller nothing. Set DIBS_TEST_MAIN to measure another build.
+// Many calls that cost their caller almost nothing. Set DIBS_TEST_MAIN to measure another build.
 
 const MAIN = process.env.DIBS_TEST_MAIN ?? 'dist/main.js';
 const ATTACK_MS = 5_000;
-/** Of one second of the attack by callers that must have a token. Without bounds it is all of it. */
+/** Per second of an attack by callers that need a token. Without bounds it takes the whole second. */
 const CPU_MS_PER_S_MAX = 700;
 
 const folder = mkdtempSync(join(tmpdir(), 'dibs-cheap-'));
@@ -47,12 +47,12 @@ for (const { name, kind, connections, known } of [
     console.log(`${JSON.stringify(flooded)}; the replica took ${Math.round(cpuMsPerS)} ms a second`);
     expect(seen).toSatisfy(isServed);
     if (known) expect(cpuMsPerS).toBeLessThan(CPU_MS_PER_S_MAX);
-    // Others at the same address connect again when the flood is over.
+    // Others at the same address can connect again after the flood.
     await until(() => mayConnect(replica), 30_000);
   }, 60_000);
 }
 
-/** Whether a client with a token is served on a connection of its own. */
+/** Whether a client with a token is served on a new connection. */
 async function mayConnect({ target }: Replica): Promise<boolean> {
   const caller = new Caller(target, { token: 'checkout' });
   const served = await caller.getOrLock({ namespace, key: Beside.key }, { deadlineMs: 5_000 }).then(

@@ -10,7 +10,7 @@ import { Caller } from '../../support/caller.js';
 import { Replica } from '../../support/replica.js';
 import { until } from '../../support/until.js';
 
-// A process that may open 200 files, and one address that opens 600 connections to it.
+// A process with at most 200 open files, and one address that opens 600 connections to it.
 
 const OPEN_FILES = 200;
 const folder = mkdtempSync(join(tmpdir(), 'dibs-few-'));
@@ -49,7 +49,7 @@ async function isServed(token: string): Promise<boolean> {
   return served;
 }
 
-it('serves a newcomer, the probes and the metrics, and reads its files', async () => {
+it('a new client, the probes and the metrics are served, and the auth file is read again', async () => {
   expect(await isServed('checkout')).toBe(true);
   expect((await fetch(`${replica.httpUrl}/healthz`)).status).toBe(200);
   writeFileSync(file, AUTH_FILE.replace(sha256('search'), sha256('renewed')));
@@ -57,7 +57,7 @@ it('serves a newcomer, the probes and the metrics, and reads its files', async (
   await until(() => isServed('renewed'));
 });
 
-it('says so in the log and in a metric', async () => {
+it('the log and a metric report the refused connections', async () => {
   await until(() => replica.log.includes(LOG.connectionRefused));
   await expect.poll(() => replica.log).toContain('"protocol":"grpc","address":"127.0.0.2","why":"share"');
   const headers = { authorization: `Basic ${Buffer.from('dibs:operator').toString('base64')}` };

@@ -10,10 +10,10 @@ import { Replica } from '../../support/replica.js';
 import { until } from '../../support/until.js';
 import { waitersOf } from '../../support/waiters.js';
 
-// After a fault of its client, HTTP/2 gives a connection up without a word to anybody. It would stay, with its calls, until a
-// keepalive fails.
+// After a fault of its client, HTTP/2 abandons a connection without an event. It would stay open, with its calls, until
+// a keepalive fails.
 
-/** A silence, two sweeps, and patience. A keepalive fails after 80 s. */
+/** The silence that counts, two sweeps, and a margin. A keepalive fails after 80 s. */
 const ENDS_WITHIN_MS = 15_000;
 const [DATA, HEADERS, PING, CONTINUATION] = [0, 1, 6, 9] as const;
 const [END_STREAM, END_HEADERS] = [1, 4] as const;
@@ -34,7 +34,7 @@ const block = Buffer.concat(
   callHeaders('/dibs.v1.CoordinatorService/GetOrLock').map(([name, value]) => literal(name, value)),
 );
 
-/** A connection with a call that waits. */
+/** Opens a connection with a waiting call. */
 function waiting(): RawHttp2 {
   const request = GetOrLockRequest.encode(
     GetOrLockRequest.fromPartial({ key: 'held', waitMs: 30_000 }),
@@ -49,11 +49,11 @@ function waiting(): RawHttp2 {
 
 const faults: Readonly<Record<string, Buffer>> = {
   'data on a stream that was never opened': frame(DATA, 0, 5, Buffer.from('x')),
-  'a continuation of nothing': frame(CONTINUATION, END_HEADERS, 3, block),
+  'a continuation without headers': frame(CONTINUATION, END_HEADERS, 3, block),
   'a ping that is too short': frame(PING, 0, 0, Buffer.alloc(3)),
 };
 
-it.each(Object.entries(faults))('ends a connection, and its waiting call, after %s', async (_, fault) => {
+it.each(Object.entries(faults))('a connection and its waiting call end after %s', async (_, fault) => {
   const raw = waiting();
   await until(async () => (await waitersOf(replica.httpUrl)) === 1);
   raw.write(fault);
@@ -62,7 +62,7 @@ it.each(Object.entries(faults))('ends a connection, and its waiting call, after 
   await until(async () => (await waitersOf(replica.httpUrl)) === 0);
 });
 
-it('keeps clients that only wait, over TLS and on a Unix socket', async () => {
+it('clients that only wait keep their connections, over TLS and on a Unix socket', async () => {
   const authority = new TestAuthority();
   const { cert, key } = authority.issue();
   const socket = `unix://${join(authority.dir, 'dibs.sock')}`;
@@ -71,7 +71,7 @@ it('keeps clients that only wait, over TLS and on a Unix socket', async () => {
   const [, port] = /:(\d+),/.exec(other.target) ?? [];
   const callers = [new Caller(`localhost:${port}`, { tls: { ca: authority.ca } }), new Caller(socket)];
   await callers[0]?.lease({ key: 'held', leaseMs: 60_000 });
-  // A call on a connection that ends is UNAVAILABLE.
+  // A call on an ended connection would be UNAVAILABLE.
   const waits = callers.map((one) => one.getOrLock({ key: 'held', waitMs: 6_000 }));
   for (const { outcome } of await Promise.all(waits)) expect(outcome?.$case).toBe('busy');
   for (const one of callers) one.close();
@@ -79,7 +79,7 @@ it('keeps clients that only wait, over TLS and on a Unix socket', async () => {
   authority.close();
 });
 
-it('keeps a connection that only waits, whose client answers nothing', async () => {
+it('a connection that only waits stays open, even if its client never answers', async () => {
   const raw = waiting();
   await until(async () => (await waitersOf(replica.httpUrl)) === 1);
   await sleep(6_000);

@@ -13,10 +13,10 @@ import { GrpcServer, type GrpcServerOptions } from '../../../src/grpc/server.js'
 import { TestAuthority } from '../../support/certificates.js';
 import { channelOf, type ShownBy } from '../../support/shown-by.js';
 
-// An address that has had too many refused calls gets few new connections, and those are received in pieces. A client
-// of the same address is still served on them. Here time stands still, so that the address never recovers.
+// An address with too many refused calls gets few new connections, and their bytes are received in pieces. A client of
+// the same address is still served on them. Here time stands still, so the address never recovers.
 
-/** Refused calls that an address may have at once, and new connections after that. */
+/** How many refused calls an address can have at once, and how many new connections after that. */
 const [REFUSALS, CONNECTIONS] = [300, 5];
 const PATH = '/dibs.test.Mirror/Look';
 
@@ -30,7 +30,7 @@ afterAll(() => authority.close());
 const asIs = (bytes: Buffer) => bytes;
 const sha256 = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex');
 
-/** Answers what it sees of a call. */
+/** Answers with what it sees of a call. */
 function look(call: ServerUnaryCall<Buffer, Buffer>, done: sendUnaryData<Buffer>): void {
   const { sslPeerCertificate } = call.getAuthContext() ?? {};
   const seen = {
@@ -75,7 +75,7 @@ function callOf(
     });
 }
 
-/** A compressed request is refused. */
+/** Sends compressed requests, which are refused, until the address is held off. */
 async function useUpRefusals(target: string, shownBy: ShownBy): Promise<void> {
   const call = callOf(target, shownBy, {
     'grpc.default_compression_algorithm': compressionAlgorithms.gzip,
@@ -98,7 +98,7 @@ const tls = () => {
 it.each([
   { over: 'plaintext', served: undefined, shownBy: {}, name: undefined },
   { over: 'TLS', ...tls(), name: 'DNS:checkout.shop.svc' },
-])('over $over, a client is served though others of its address were refused too often', async (one) => {
+])('over $over, a client is served although others of its address were refused too often', async (one) => {
   const target = await serve(one.served as GrpcServerOptions['tls']);
   await useUpRefusals(target, one.shownBy);
   const call = callOf(target, one.shownBy);
@@ -108,7 +108,7 @@ it.each([
   }
 });
 
-it('such an address gets five new connections, and no sixth', async () => {
+it('an address with too many refusals gets five new connections, and no sixth', async () => {
   const target = await serve();
   await useUpRefusals(target, {});
   const codes = [];

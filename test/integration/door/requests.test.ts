@@ -24,7 +24,7 @@ afterAll(async () => {
   await replica?.kill();
 });
 
-/** A request that says how long it is, and then sends only a part. */
+/** Sends the length of a request, and then only a part of it. Returns how it ended. */
 function begin(http2: Http2Connection, bytes: number, sent: number): Promise<string> {
   const stream = http2.call(GET_OR_LOCK);
   const ended = endOf(stream);
@@ -36,7 +36,7 @@ function begin(http2: Http2Connection, bytes: number, sent: number): Promise<str
 }
 
 describe('requests that are never finished', () => {
-  it('take bounded memory, and are refused after a while', async () => {
+  it('cost bounded memory, and are refused after a while', async () => {
     const before = memoryOf(replica.pid);
     const ended = new Map<string, number>();
     let most = 0;
@@ -58,7 +58,7 @@ describe('requests that are never finished', () => {
     console.log(`most memory: ${Math.round(most / MEBIBYTE)} MiB; ended: ${JSON.stringify([...ended])}`);
     expect(seen).toSatisfy(isServed);
     expect(most).toBeLessThan(512 * MEBIBYTE);
-    // The second is what a gRPC client reads as the first. The third is a reset whose status did not arrive before it.
+    // A gRPC client reads the second as the first. The third is a reset that arrived before its status.
     expect([
       String(status.RESOURCE_EXHAUSTED),
       'Stream closed with error code NGHTTP2_ENHANCE_YOUR_CALM',
@@ -66,8 +66,8 @@ describe('requests that are never finished', () => {
     ]).toContain(refusal);
   }, 120_000);
 
-  it('cost no other call on the same connection anything if they are finished in the end', async () => {
-    // As many large values at once as are far beyond the bound: they wait for each other.
+  it('do not fail other calls of the same connection if they are finished at last', async () => {
+    // Far more large values at once than the bound allows. They wait for each other.
     const caller = new Caller(replica.target);
     const value = Buffer.alloc(MEBIBYTE - 100, 'x');
     const publish = async (at: number) => {
@@ -84,8 +84,8 @@ describe('requests that are never finished', () => {
   }, 60_000);
 });
 
-describe('waits that are cancelled, 3,000 at once on one connection', () => {
-  it('end no other call of it', async () => {
+describe('3,000 waits that are cancelled at once on one connection', () => {
+  it('end no other call of this connection', async () => {
     const caller = new Caller(replica.target);
     await caller.connect();
     await caller.lease({ key: 'waited for', leaseMs: 60_000 });
@@ -103,7 +103,7 @@ describe('waits that are cancelled, 3,000 at once on one connection', () => {
       const failed = ended.filter(({ status }) => status === 'rejected');
       console.log(`${failed.length} of ${ended.length} uninvolved calls failed`);
       expect(failed).toEqual([]);
-      // And the next call goes to the next connection.
+      // The next call uses the next connection.
       await caller.getOrLock({ key: 'a', waitMs: 0 });
     });
     expect(seen).toSatisfy(isServed);

@@ -12,9 +12,9 @@ import { Replica } from '../../support/replica.js';
 // One identity opens as many sessions as it can, from several addresses. Set DIBS_TEST_MAIN to measure another build.
 
 const MAIN = process.env.DIBS_TEST_MAIN ?? 'dist/main.js';
-/** The bound of a replica, of which the client beside has one. */
+/** The bound of a replica. The other client has one session. */
 const SESSIONS_MAX = 10_000;
-/** A connection with 500 open calls takes no more. */
+/** A connection accepts at most 500 open calls. */
 const PER_CONNECTION = 400;
 const REFUSED = String(status.RESOURCE_EXHAUSTED);
 
@@ -41,7 +41,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-/** Opens a session and leaves it open: `open` once it was welcomed, else the status. */
+/** Opens a session and keeps it open. Returns `open` once it was welcomed, otherwise the status. */
 function openSession(http2: Http2Connection, token: string): Promise<string> {
   const stream = http2.call('/dibs.v1.CoordinatorService/Session', { authorization: `Bearer ${token}` });
   stream.write(hello);
@@ -56,13 +56,13 @@ function openSession(http2: Http2Connection, token: string): Promise<string> {
   });
 }
 
-/** How many of `count` sessions were opened, and how the others ended. Each address connects for itself. */
+/** Opens `count` sessions from an address. Returns how many were opened, and how the others ended. */
 async function openFrom(address: string, token: string, count: number) {
   const ends = new Map<string, number>();
   for (let left = count; left > 0; left -= PER_CONNECTION) {
     const http2 = new Http2Connection(replica.target, address);
     connections.push(http2);
-    // Before its first caller is known, a connection may have 100 calls.
+    // Before its first caller is known, a connection can have 100 calls.
     const first = await openSession(http2, token);
     const rest = Array.from({ length: Math.min(left, PER_CONNECTION) - 1 }, () => openSession(http2, token));
     for (const end of [first, ...(await Promise.all(rest))]) ends.set(end, (ends.get(end) ?? 0) + 1);
@@ -70,7 +70,7 @@ async function openFrom(address: string, token: string, count: number) {
   return ends;
 }
 
-it('one identity gets half of the sessions, from all of its addresses, and others get theirs', async () => {
+it('one identity gets half of the sessions from all of its addresses, and others still get theirs', async () => {
   let opened = 0;
   const seen = await beside.during('5,200 sessions of one identity', async () => {
     for (const address of ['127.0.0.2', '127.0.0.3', '127.0.0.4', '127.0.0.5']) {
@@ -80,14 +80,14 @@ it('one identity gets half of the sessions, from all of its addresses, and other
     }
   });
   console.log(`sessions of one identity: ${opened}`);
-  // As many as are still free: it has 4,999, the client beside has one, and 5,000 are left.
+  // As many as are still free: the identity has 4,999, the other client has one, and 5,000 are free.
   expect(opened).toBe(SESSIONS_MAX / 2 - 1);
   expect(seen).toSatisfy(isServed);
-  // It is the identity that has no more: not from an address of its own, and another one has, from the same address.
+  // The bound is the identity's: a new address does not help it, and another identity can use the same address.
   expect(await openFrom('127.0.0.6', 'search', 1)).toEqual(new Map([[REFUSED, 1]]));
   expect(await openFrom('127.0.0.5', 'checkout', 1)).toEqual(new Map([['open', 1]]));
 
-  // What it gives back is there again.
+  // Closed sessions are available again.
   await connections[0]?.end();
   await expect
     .poll(async () => (await openFrom('127.0.0.6', 'search', 1)).get('open'), { timeout: 10_000 })

@@ -5,7 +5,7 @@ import { Beside, isServed } from '../../support/beside.js';
 import { Caller } from '../../support/caller.js';
 import { Replica } from '../../support/replica.js';
 
-// One address takes as many connections as it can. Set DIBS_TEST_MAIN to measure another build.
+// One address opens as many connections as it can. Set DIBS_TEST_MAIN to measure another build.
 
 const MAIN = process.env.DIBS_TEST_MAIN ?? 'dist/main.js';
 let replica: Replica;
@@ -19,7 +19,7 @@ afterAll(async () => {
   await replica?.kill();
 });
 
-it('one address gets half of the connections, and a newcomer is served', async () => {
+it('one address gets half of the connections, and a new client is served', async () => {
   const [host = '', port = ''] = replica.target.split(':');
   const sockets: Socket[] = [];
   const seen = await beside.during('300 connections of one address', async () => {

@@ -11,7 +11,7 @@ import { Replica } from '../../support/replica.js';
 import { SessionCaller } from '../../support/session-caller.js';
 import { until } from '../../support/until.js';
 
-// How much work one caller may cause, and until when it may. Set DIBS_TEST_MAIN to measure another build.
+// How much work one caller can cause, and until when. Set DIBS_TEST_MAIN to measure another build.
 
 const MAIN = process.env.DIBS_TEST_MAIN ?? 'dist/main.js';
 const BOUNDED = `${AUTH_FILE}
@@ -33,7 +33,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-it('an Invalidate counts as each of its keys', async () => {
+it('an Invalidate counts as one call for each of its keys', async () => {
   const sweeper = new Caller(replica.target, { token: 'sweeper' });
   const keys = Array.from({ length: 1_000 }, (_, at) => `swept ${at}`);
   let invalidated = 0;
@@ -69,12 +69,12 @@ it('one message with much work does not hold up others', async () => {
     tookMs = performance.now() - startMs;
   });
   expect(seen).toSatisfy(isServed);
-  // Without turns, they are answered when all of it is done: after half of its time on the average.
+  // Without turns, other calls would be answered only after the whole message: on average after half of its time.
   expect(seen.p50Ms).toBeLessThan(0.35 * tookMs);
   session.drop();
 }, 90_000);
 
-it('a waiter that has lost its rights gets no value and no lease', async () => {
+it('a waiter that has lost its permissions gets no value and no lease', async () => {
   const holder = new Caller(replica.target, { token: 'checkout' });
   const [valued, leased] = ['published later', 'given back later'];
   const first = await holder.lease({ namespace, key: valued, leaseMs: 60_000 });
@@ -105,7 +105,7 @@ it('a waiter that has lost its rights gets no value and no lease', async () => {
   await holder.publish({ namespace, key: valued, token: first.token, payload, ttlMs: 60_000 });
   await holder.release({ namespace, key: leased, token: second.token });
   expect(new Set(await Promise.all(waits))).toEqual(new Set([status.UNAUTHENTICATED]));
-  // The lease that was meant for one of them is there for others.
+  // Others can get the lease that was meant for one of the waiters.
   await holder.lease({ namespace, key: leased, waitMs: 10_000 });
   for (const one of [holder, unary]) one.close();
   session.drop();

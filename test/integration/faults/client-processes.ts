@@ -9,7 +9,7 @@ import type { Entry } from './history.js';
 const SCRIPT = 'test/integration/faults/dist/test/integration/faults/soak-client.js';
 const CLIENTS_EACH = 8;
 
-/** Processes of clients that are started anew when they are killed, and what all of them wrote down. */
+/** Client processes that are restarted when they are killed, and the history that they write. */
 export class ClientProcesses {
   readonly #folder = mkdtempSync(join(tmpdir(), 'dibs-soak-'));
   readonly #children: ChildProcess[] = [];
@@ -31,7 +31,7 @@ export class ClientProcesses {
     this.#children[at]?.kill(signal);
   }
 
-  /** `kill -9`, and another one in its place. */
+  /** Kills a process with SIGKILL, and starts another in its place. */
   async replace(at: number): Promise<void> {
     const child = this.#children[at];
     child?.kill('SIGKILL');
@@ -40,7 +40,7 @@ export class ClientProcesses {
     this.#start(at);
   }
 
-  /** Lets all calls come to their end. */
+  /** Stops all processes after their calls have ended. */
   async stop(): Promise<void> {
     await Promise.all(
       this.#children.map(async (child) => {
@@ -52,7 +52,7 @@ export class ClientProcesses {
     );
   }
 
-  /** What all have written down; the last line of one that was killed may be half a line. */
+  /** Returns the entries of all processes. The last line of a killed process may be incomplete, and is ignored. */
   history(): Entry[] {
     return readdirSync(this.#folder).flatMap((file) =>
       readFileSync(join(this.#folder, file), 'utf8')

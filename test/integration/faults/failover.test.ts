@@ -18,12 +18,12 @@ import {
 import { runningMs } from '../../support/running-ms.js';
 import { until } from '../../support/until.js';
 
-// What a failover of the value store costs: some rebuilds, and never an old value or a call without an answer.
+// What a failover of the value store costs: some rebuilds, but never an old value or a call without an answer.
 
 const LEASE_MS = 1_000;
-/** The earliest that a waiter looks by itself. */
+/** The earliest poll of a waiter. */
 const POLL_MS_MIN = 250;
-/** The other server takes over about a second after the first has been given up. */
+/** The other server takes over about a second after the first is declared down. */
 const FAILOVER_MS_MAX = 15_000;
 
 const STORES: [string, () => Promise<ReplicatedStore>][] = [
@@ -59,7 +59,7 @@ describeWithRedis('a failover of the value store', () => {
 
     const recordOf = (key: string) => recordKey(keyOf('default', key).id);
 
-    /** Asks, and rebuilds, through every replica in turn until a result is stored; each is answered in time. */
+    /** Asks and rebuilds through each replica in turn until a result is stored. Every call must be answered in time. */
     async function rebuilt(key: string): Promise<{ text: string; fence: number; degraded: Set<Degraded> }> {
       const degraded = new Set<Degraded>();
       const untilMs = performance.now() + FAILOVER_MS_MAX;
@@ -81,7 +81,7 @@ describeWithRedis('a failover of the value store', () => {
       throw new Error(`no publish was stored within ${FAILOVER_MS_MAX} ms: ${[...degraded]}`);
     }
 
-    /** Every replica takes part again, by itself. */
+    /** Waits until every replica works without degradation again. */
     async function recovered(key: string): Promise<void> {
       for (const caller of callers) {
         await until(async () => {
@@ -98,7 +98,7 @@ describeWithRedis('a failover of the value store', () => {
       }
     }
 
-    it('that was killed: leases go on, and its successor stores, wakes and counts fences on', async () => {
+    it('with a killed master: leases continue, and the new master stores, wakes and raises fences', async () => {
       const key = 'killed';
       const [one, two] = callers as [Caller, Caller];
       const before = await one.lease({ key });
@@ -108,12 +108,12 @@ describeWithRedis('a failover of the value store', () => {
       await master.kill();
       const { text, fence, degraded } = await rebuilt(key);
       expect(fence).toBeGreaterThan(before.fence);
-      // Without its store a miss got a lease all the same.
+      // Without the store a miss still got a lease.
       expect(degraded).toContain(Degraded.DEGRADED_STORE_LOST);
       await recovered(key);
       await everyoneHas(key, text);
 
-      // Subscriptions have found the new one too: a waiter elsewhere is told.
+      // Subscriptions have found the new master too: a waiter of another replica is woken.
       let round = 0;
       await until(async () => {
         round += 1;
@@ -128,7 +128,7 @@ describeWithRedis('a failover of the value store', () => {
       });
     });
 
-    it('that only fell silent: what it still knows when it wakes up is served to no caller', async () => {
+    it('with a silent master: what it still has when it resumes is never served', async () => {
       const key = 'silent';
       const [one] = callers as [Caller];
       const before = await one.lease({ key });
@@ -140,7 +140,7 @@ describeWithRedis('a failover of the value store', () => {
       master.hang();
       try {
         await until(async () => (await store.masterOf(recordOf(key))) !== master, FAILOVER_MS_MAX);
-        // The new master has the value, and loses it by an invalidation that the old one does not hear of.
+        // The new master has the value. An invalidation removes it there, and not on the old master.
         await until(
           () =>
             one.invalidate({ keys: [key] }).then(
@@ -167,7 +167,7 @@ describeWithRedis('a failover of the value store', () => {
     });
   });
 
-  it('needs no sentinel in particular: one that hangs is passed over', async () => {
+  it('skips a sentinel that hangs', async () => {
     const store = await startSentinelStore();
     const [first] = store.sentinels as [RedisServer];
     first.hang();

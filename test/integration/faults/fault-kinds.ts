@@ -10,14 +10,14 @@ export interface Victims {
   readonly fleet: FaultyFleet;
   readonly clients: ClientProcesses;
   readonly random: SeededRandom;
-  /** Callers may not be blamed for this either. */
+  /** Excuses callers during another window. */
   excuse(window: Window): void;
 }
 
-/** Does something bad to one part, for about `ms`, and undoes it. */
+/** Breaks one part for about `ms` milliseconds, and repairs it. */
 export interface FaultKind {
   readonly name: string;
-  /** What callers may not be blamed for while it lasts. */
+  /** What excuses callers while it lasts. */
   readonly excuses?: 'stopped' | 'store';
   inflict(victims: Victims, ms: number): Promise<void>;
 }
@@ -27,7 +27,7 @@ const cli = (server: RedisServer, ...args: string[]) =>
 
 const nowMs = () => Number(process.hrtime.bigint()) / 1e6;
 
-/** Namespace and key of a record, by its name in the store, with a zero byte between them. */
+/** Returns namespace and key of a record from its name in the store, with a zero byte between them. */
 const idIn = (record: string) => Buffer.from(record.slice('dibs:{'.length, -1), 'base64url').toString();
 
 /** Drops the record whose lease runs for longest. */
@@ -40,7 +40,7 @@ end
 if lost ~= '' then redis.call('DEL', lost) end
 return lost`;
 
-/** Something that a node is told, and told back. */
+/** A fault that commands to a node cause and revert. */
 const told = (name: string, on: string[][], off: string[][]): FaultKind => ({
   name,
   async inflict({ fleet, random }, ms) {
@@ -113,7 +113,7 @@ export const FAULT_KINDS: readonly FaultKind[] = [
   },
   told('node flushed', [['FLUSHALL']], []),
   {
-    // As long as the record is there, it keeps a second lease away, and a node that votes goes unnoticed.
+    // While the record exists, it prevents a second lease, so a wrong vote would not be noticed.
     name: 'nodes flushed, and a record lost',
     async inflict({ fleet: { nodes, store }, random, excuse }) {
       const from = nowMs();

@@ -3,22 +3,22 @@ import { beforeAll, expect, it } from 'vitest';
 import { describeWithRedis } from '../../support/describe-with-redis.js';
 import { soak } from './soak.js';
 
-// A short one for every day; `npm run soak -- --minutes 20` is the long one.
+// A short run for every day. `npm run soak -- --minutes 20` is the long one.
 const SECONDS = 45;
 
-describeWithRedis('a fleet to which one thing after the other happens', () => {
+describeWithRedis('a fleet with one fault after another', () => {
   beforeAll(() => {
     execFileSync('node_modules/.bin/tsc', ['-p', 'test/integration/faults'], { stdio: 'pipe' });
   });
 
-  it('keeps every promise that its clients can judge', async () => {
+  it('keeps every promise that its clients can check', async () => {
     const seed = Math.floor(Math.random() * 2 ** 31);
     const result = await soak({ seconds: SECONDS, seed, processes: 3, say: () => {} });
     expect(result.violations, `npm run soak -- --seed ${seed}`).toEqual([]);
     expect(result.late).toBe(0);
     const { counts } = result;
     expect(Object.keys(result.faults).length).toBeGreaterThanOrEqual(12);
-    // It was no idle fleet, and the quorum was mostly there.
+    // The fleet was not idle, and the quorum was mostly available.
     expect(counts['publish STORED'] ?? 0).toBeGreaterThan(100);
     expect(counts['lease NONE'] ?? 0).toBeGreaterThan((counts.lease ?? 0) / 2);
   });

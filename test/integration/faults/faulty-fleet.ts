@@ -3,13 +3,13 @@ import { freePort, RedisServer } from '../../support/redis-server.js';
 import { Replica } from '../../support/replica.js';
 import { TcpProxy } from '../../support/tcp-proxy.js';
 
-/** Short, so that a node that forgot is back in a breath: it waits for the longest lease. */
+/** Short, because a node that forgot waits for the longest lease. */
 export const LEASE_MS_MAX = 2_000;
 
-/** Five lock nodes, a store and three replicas, with a proxy before each Redis, all of which can be hurt. */
+/** Five lock nodes, a store and three replicas, with a proxy before each Redis. Faults can hit all of them. */
 export class FaultyFleet {
   readonly replicas: Replica[] = [];
-  /** The wall clock of the first replica; undefined where it cannot be had. */
+  /** The wall clock of the first replica, or undefined if it cannot be faked. */
   readonly clock = FakedClock.create();
 
   private constructor(
@@ -26,7 +26,7 @@ export class FaultyFleet {
     const nodeProxies = await Promise.all(nodes.map(({ port }) => TcpProxy.start(port)));
     const storeProxy = await TcpProxy.start(store.port);
     const ports: [number, number][] = [];
-    // One after the other, so that none is handed out twice.
+    // One after another, so no port is returned twice.
     for (let at = 0; at < 3; at += 1) ports.push([await freePort(), await freePort()]);
     const fleet = new FaultyFleet(nodes, store, nodeProxies, storeProxy, ports);
     for (let at = 0; at < 3; at += 1) await fleet.startReplica(at);
@@ -37,7 +37,7 @@ export class FaultyFleet {
     return this.ports.map(([grpc]) => `127.0.0.1:${grpc}`);
   }
 
-  /** On the same ports as before. */
+  /** Starts a replica, always on the same ports. */
   async startReplica(at: number): Promise<void> {
     const [grpc, http] = this.ports[at] as readonly [number, number];
     this.replicas[at] = await Replica.start({
@@ -52,7 +52,7 @@ export class FaultyFleet {
     });
   }
 
-  /** Everything works again. */
+  /** Repairs all proxies. */
   async heal(): Promise<void> {
     for (const proxy of [...this.nodeProxies, this.storeProxy]) proxy.behave({});
   }

@@ -1,6 +1,6 @@
 /**
- * What clients wrote down while everything around them failed. Times are milliseconds of the machine's
- * monotonic clock, which all processes share: `start` before a call was sent, `end` after its answer came.
+ * What clients recorded while everything around them failed. Times are milliseconds of the machine's monotonic clock,
+ * which all processes share: `start` is before the call was sent, `end` after its answer came.
  */
 export type Entry = GetEntry | GiveUpEntry | PublishEntry | ExtendEntry | InvalidateEntry;
 
@@ -24,12 +24,12 @@ export interface GetEntry extends Timed {
   readonly fence?: number;
   readonly expiresInMs?: number;
   readonly reason?: string;
-  /** What the value says of itself: the key, and the fence and the token of the lease under which it was made. */
+  /** What the value contains: its key, and the fence and token of the lease under which it was rebuilt. */
   readonly value?: { readonly key: string; readonly fence: number; readonly token: string };
   readonly fresh?: boolean;
 }
 
-/** Written before a publish or a release is sent: from here on its holder claims nothing. */
+/** Written before a publish or a release is sent. From then on its holder claims nothing. */
 export interface GiveUpEntry {
   readonly e: 'give_up';
   readonly key: string;
@@ -51,19 +51,19 @@ export interface ExtendEntry extends Timed {
   readonly expiresInMs: number;
 }
 
-/** Written before it is sent, not acknowledged and with the latest end that it may have, and again when it is. */
+/** Written before it is sent, as not acknowledged and with its latest possible end, and again once acknowledged. */
 export interface InvalidateEntry extends Timed {
   readonly e: 'invalidate';
   readonly replica: number;
   readonly mode: 'delete' | 'mark_stale';
-  /** By a tag: it reaches also what is published later under a lease from before it. */
+  /** By tag: it also affects a later publish under an earlier lease. */
   readonly byTag?: boolean;
   readonly acknowledged: boolean;
 }
 
 /**
- * While it lasts, callers may well be answered late, or leases extended by the quorum alone. `forgotten`: the store lost
- * the record of one key.
+ * A time in which callers may be answered late, or leases extended by the quorum alone. `forgotten`: the store lost the
+ * record of one key.
  */
 export type Window =
   /** `starved`: every process got little CPU, which excuses late answers and nothing else. */

@@ -10,7 +10,7 @@ import { Fleet } from '../../support/fleet.js';
 import { runningMs } from '../../support/running-ms.js';
 import { until } from '../../support/until.js';
 
-// Each rung of the ladder, down and up, as a caller, /metrics and the log see it. Nothing is restarted but what was killed.
+// Each step of the ladder, down and up, as callers, /metrics and the log show it. Only killed processes are restarted.
 
 const LEASE_MS_MAX = 1_000;
 
@@ -56,17 +56,17 @@ describeWithRedis('the ladder of degradation', () => {
     return steps.at(-1)?.[2] ?? 'none';
   }
 
-  /** What callers get, the metric shows and the log has said last. */
+  /** Waits until callers, the metric and the log all show this mode. */
   async function onRung(mode: 'none' | 'quorum_lost' | 'store_lost' | 'local'): Promise<void> {
     const expected = Degraded[`DEGRADED_${mode.toUpperCase()}` as keyof typeof Degraded];
     await until(
       async () => (await caller.getOrLock(fresh())).degraded === expected && (await modeInMetrics()) === mode,
     );
-    // The log comes over a pipe, and a little later.
+    // The log comes through a pipe, and a little later.
     await until(() => lastStep() === mode);
   }
 
-  /** A namespace that rather fails than degrades says so within a second, and why. */
+  /** Expects that a namespace with `on_loss: fail` refuses within a second, and says why. */
   async function strictFails(why: RegExp): Promise<void> {
     const refused = caller
       .getOrLock({ ...fresh(), namespace: 'strict', waitMs: 5_000 })
@@ -78,7 +78,7 @@ describeWithRedis('the ladder of degradation', () => {
   const majority = () => fleet.lockNodes.slice(0, 2);
   const publish = async (name: string, token: string) => (await caller.publishText(name, token, 'v')).outcome;
 
-  it('without a majority of lock nodes: leases by the store alone, one at a time, whose results count', async () => {
+  it('without a majority of lock nodes: the store alone gives leases, one at a time, which count', async () => {
     for (const node of majority()) await node.kill();
     await onRung('quorum_lost');
     const { key: name } = fresh();
@@ -92,7 +92,7 @@ describeWithRedis('the ladder of degradation', () => {
     await onRung('none');
   });
 
-  it('without the store: leases by the quorum, whose results are never stored, and hits are out of reach', async () => {
+  it('without the store: the quorum gives leases, their results are never stored, and there are no hits', async () => {
     fleet.store.hang();
     await onRung('store_lost');
     const { key: name } = fresh();
@@ -109,7 +109,7 @@ describeWithRedis('the ladder of degradation', () => {
     expect((await caller.getOrLock({ key: name, waitMs: 0 })).outcome?.$case).toBe('lease');
   });
 
-  it('without either: one rebuild at a time on the replica, and the way back up is told too', async () => {
+  it('without either: the replica allows one rebuild at a time, and reports each step back up', async () => {
     fleet.store.hang();
     for (const node of fleet.lockNodes) node.hang();
     await onRung('local');

@@ -16,21 +16,21 @@ export interface Verdict {
   readonly counts: Record<string, number>;
 }
 
-/** What an answer may take on top of its wait. */
+/** How much longer than its wait an answer can take. */
 const LATE_MS = 1_000;
-/** What the service takes at most for a caller that does not wait, while the store or lock nodes are late. */
+/** The longest time for a caller that does not wait, while the store or lock nodes are late. */
 const PROMPT_MS = 1_000;
-/** How long what was sent, and never answered, may still come to the store: two tries, and their way. */
+/** How long a request without an answer may still reach the store: two attempts, and their transport. */
 export const UNDER_WAY_MS = 5_000;
 /**
- * Errors that say that nothing was decided, or that the machine has no CPU for a replica, which then takes in no more callers;
- * any other is a fault of the service.
+ * Errors that mean that nothing was decided, or that a replica without CPU accepts no more callers. Any other error is
+ * a fault of the service.
  */
-const NOBODY_DECIDED = new Set(['UNAVAILABLE', 'DEADLINE_EXCEEDED', 'CANCELLED', 'RESOURCE_EXHAUSTED']);
-/** What the store may be behind its client's clock, for times that a client can only guess at. */
+const UNDECIDED = new Set(['UNAVAILABLE', 'DEADLINE_EXCEEDED', 'CANCELLED', 'RESOURCE_EXHAUSTED']);
+/** How far the store may be behind its client's clock, for times that a client can only estimate. */
 const MARGIN_MS = 20;
 
-/** Judges the whole history. Everything that it says is certain, whatever the network took. */
+/** Judges the whole history. Each violation is certain, however long the network took. */
 export function judge(entries: readonly Entry[], windows: readonly Window[]): Verdict {
   const violations: string[] = [];
   const counts: Record<string, number> = {};
@@ -53,7 +53,7 @@ export function judge(entries: readonly Entry[], windows: readonly Window[]): Ve
   const changes = [...publishes, ...invalidations, ...unanswered(entries, publishes), ...lost(windows)];
   violations.push(...rebuiltWhileFresh(leases, publishes, changes, windows));
   for (const { key, code } of gets) {
-    if (code !== undefined && !NOBODY_DECIDED.has(code)) violations.push(`INV-9 ${key}: ended with ${code}`);
+    if (code !== undefined && !UNDECIDED.has(code)) violations.push(`INV-9 ${key}: ended with ${code}`);
   }
   const excused = windows.filter(({ kind }) => kind === 'stopped' || kind === 'starved');
   const late = gets.filter(
@@ -66,14 +66,14 @@ export function judge(entries: readonly Entry[], windows: readonly Window[]): Ve
   return { violations, late: late.length, counts };
 }
 
-/** Those that were acknowledged once, and not also as what they were before. */
+/** Returns each invalidation once: acknowledged, if it was. */
 function known(invalidations: readonly InvalidateEntry[]): InvalidateEntry[] {
   const id = ({ key, start }: InvalidateEntry) => `${key} ${start}`;
   const acknowledged = new Set(invalidations.filter((one) => one.acknowledged).map(id));
   return invalidations.filter((one) => one.acknowledged || !acknowledged.has(id(one)));
 }
 
-/** Leases that were given up, and it is unknown when their publish or release came to the store, or whether. */
+/** Returns the leases that were given up whose publish or release may have reached the store at an unknown time. */
 function unanswered(entries: readonly Entry[], publishes: readonly PublishEntry[]): Timed[] {
   const answered = new Set(publishes.map(({ token }) => token));
   return entries
@@ -82,20 +82,20 @@ function unanswered(entries: readonly Entry[], publishes: readonly PublishEntry[
     .map(({ key, at }) => ({ key, start: at, end: at + UNDER_WAY_MS }));
 }
 
-/** Records that the store lost: what it had acknowledged of their keys is gone. */
+/** Returns the losses of records: what the store had acknowledged for their keys is gone. */
 function lost(windows: readonly Window[]): Timed[] {
   return windows
     .filter((window) => window.kind === 'forgotten')
     .map(({ key, from, to }) => ({ key, start: from, end: to }));
 }
 
-/** INV-1: no two leases of a key have one fence, and a lease asked for after another came has a higher one. */
+/** INV-1: no two leases of a key have the same fence, and a lease requested after another has a higher one. */
 export function fences(leases: readonly GetEntry[]): string[] {
   const violations: string[] = [];
   for (const [key, all] of byKey(leases.filter(({ fence = 0 }) => fence > 0))) {
     const tokens = new Map<number, string>();
     let highest = 0;
-    // Only leases that had come when the next was asked for: walked together, in the order of both times.
+    // Compares each lease only with those given before it was requested, by walking both orders together.
     const came = [...all].sort((a, b) => a.end - b.end);
     let next = 0;
     for (const { fence = 0, token = '', start } of [...all].sort((a, b) => a.start - b.start)) {
@@ -125,7 +125,7 @@ export function storedOnce(publishes: readonly PublishEntry[]): string[] {
   return violations;
 }
 
-/** INV-3: what was made under a lease from before an invalidation is not read with READ_STORE after it. */
+/** INV-3: READ_STORE after an invalidation does not return a value of a lease from before it. */
 export function readsAfter(
   invalidations: readonly InvalidateEntry[],
   gets: readonly GetEntry[],
@@ -148,7 +148,7 @@ export function readsAfter(
   return violations;
 }
 
-/** INV-4: no lease of the upper rungs comes while another of them certainly runs. */
+/** INV-4: no lease of the upper modes is given while another one certainly runs. */
 export function overlaps(
   leases: readonly GetEntry[],
   entries: readonly Entry[],
@@ -167,7 +167,7 @@ export function overlaps(
     if (entry.e !== 'extend') continue;
     if (entry.outcome === 'LOST')
       overAt.set(entry.token, Math.min(entry.start, overAt.get(entry.token) ?? Infinity));
-    // Where the store was in trouble the quorum alone may have extended it: that excludes no caller.
+    // While the store was in trouble, the quorum alone may have extended it, which excludes no caller.
     const alone = storeTrouble.some((window) => meets(window, entry.start - LATE_MS, entry.end));
     if (entry.outcome === 'EXTENDED' && !alone) {
       runsUntil.set(entry.token, Math.max(entry.start + entry.expiresInMs, runsUntil.get(entry.token) ?? 0));
@@ -181,7 +181,7 @@ export function overlaps(
         const earlier = all[before] as GetEntry;
         const { token = '', start, end, expiresInMs = 0 } = earlier;
         if (token === later.token || end > later.start) continue;
-        // Where the record is lost, only lock nodes keep others away: from what they gave, and in whose favour they spoke.
+        // Without the record, only the lock nodes exclude others, and only for leases that they gave themselves.
         const isForgotten = (forgotten.get(key) ?? []).some(
           (one) => one.end > start && one.start < later.end,
         );
@@ -210,7 +210,7 @@ export function rebuiltWhileFresh(
   const violations: string[] = [];
   const leased = byKey(leases);
   const changed = byKey(changes);
-  // What a store in trouble says late counts as expired that much sooner.
+  // A late answer of a store in trouble makes a value count as expired sooner.
   const storeTrouble = windows.filter(({ kind }) => kind === 'store');
   for (const publish of publishes) {
     const { key, start, end, outcome, ttlMs } = publish;
@@ -220,7 +220,7 @@ export function rebuiltWhileFresh(
       'byTag' in change && change.byTag === true ? Math.min(start, madeUnder?.start ?? start) : start;
     for (const lease of leased.get(key) ?? []) {
       const asked = lease.refresh || lease.reason === 'EARLY_REFRESH' || lease.fence === 0;
-      // A read counts from when it was sent: a call that takes long sees the value as that much older.
+      // A read counts from when it was sent, so a slow call sees the value as older.
       const seenUntil = lease.end + (lease.end - lease.start);
       if (asked || lease.start < end || seenUntil > start + ttlMs - MARGIN_MS) continue;
       const excused = storeTrouble.some((window) => meets(window, lease.start, lease.end));
@@ -230,7 +230,7 @@ export function rebuiltWhileFresh(
       if (excused || other) continue;
       const ms = (at: number) => (at - start).toFixed(0);
       violations.push(
-        `INV-7 ${key}: a lease for ${lease.reason}, fence ${lease.fence}, asked for ${ms(lease.start)} and got ` +
+        `INV-7 ${key}: a lease for ${lease.reason}, fence ${lease.fence}, requested ${ms(lease.start)} and given ` +
           `${ms(lease.end)} ms after the publish of ${publish.token} for ${ttlMs} ms`,
       );
     }
@@ -238,7 +238,7 @@ export function rebuiltWhileFresh(
   return violations;
 }
 
-/** INV-8: a value is of the key that was asked for, in its namespace. */
+/** INV-8: a value belongs to the requested key in its namespace. */
 export function namespaces(gets: readonly GetEntry[]): string[] {
   return gets.flatMap(({ key, value }) =>
     value === undefined || value.key === key ? [] : [`INV-8 ${key}: a value of ${value.key}`],

@@ -1,15 +1,15 @@
 import { byKey, type GetEntry, type InvalidateEntry, meets, type Window } from './history.js';
 
 /**
- * How far another replica may be behind one that has answered an invalidation: its channel of wakes counts as live for
- * 1.5 s after a pong, which may itself have been on its way for a while on a busy machine.
+ * How far other replicas may be behind the one that answered an invalidation: a wake channel counts as live for 1.5 s
+ * after a pong, which may itself be late on a busy machine.
  */
 const BEHIND_MS_MAX = 2_500;
 
 /**
- * INV-15, as far as an outsider can tell: what was made under a lease from before an invalidation is not read with
- * READ_NEAR after it. At the replica that answered the invalidation that holds at once; at any other one after a
- * while, and for what is called fresh: without its channel, it may serve what it kept as stale.
+ * INV-15, as far as clients can tell: READ_NEAR after an invalidation does not return a value of an earlier lease. At
+ * the replica that answered the invalidation, this holds at once. At others it holds after a while, and for values
+ * reported as fresh: without its wake channel, a replica may serve a kept value as stale.
  */
 export function nearReadsAfter(
   invalidations: readonly InvalidateEntry[],
@@ -20,7 +20,7 @@ export function nearReadsAfter(
   const violations: string[] = [];
   const madeAfter = new Map(leases.map(({ key, token, end }) => [`${key} ${token}`, end]));
   const storeTrouble = windows.filter(({ kind }) => kind === 'store');
-  // A proxy that lets bytes vanish while the change is made may let its wake vanish, which no connection does.
+  // A proxy that drops bytes during the change may drop its wake, which no real connection does.
   const told = ({ start, end }: InvalidateEntry) => !storeTrouble.some((window) => meets(window, start, end));
   const keyed = byKey(invalidations.filter(({ acknowledged }) => acknowledged));
   for (const { key, store, outcome, value, fresh, start, replica } of gets) {

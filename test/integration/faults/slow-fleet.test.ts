@@ -6,16 +6,16 @@ import { describeWithRedis } from '../../support/describe-with-redis.js';
 import { Fleet } from '../../support/fleet.js';
 import type { RedisServer } from '../../support/redis-server.js';
 
-// Slow is not dead: servers that stand still again and again, for less than the silence that counts as a loss, cost
-// waits, and neither a second rebuild nor an error.
+// Slow is not dead: servers that stall again and again, for less than the silence that counts as a loss, cost waiting
+// time, but neither a second rebuild nor an error.
 
 const KEYS = 12;
 const ROUNDS = 3;
-/** Well below the two seconds of silence, for a busy machine makes a stop longer. */
+/** Well below the two seconds of silence, because a busy machine makes a stall longer. */
 const STOPS_MS = [1_200, 300, 700];
 const BETWEEN_MS = 250;
 const REBUILD_MS = 50;
-/** No caller should get Busy because of its own wait. */
+/** Long enough that no caller gets Busy. */
 const WAIT_MS = 25_000;
 
 describeWithRedis('a fleet that is slow', () => {
@@ -32,7 +32,7 @@ describeWithRedis('a fleet that is slow', () => {
     await fleet?.stop();
   });
 
-  /** Stops the servers and lets them go on, in turn, until `work` is done. */
+  /** Stops and resumes the servers, again and again, until `work` is done. */
   async function whileStanding<T>(
     servers: readonly RedisServer[],
     round: number,
@@ -58,7 +58,7 @@ describeWithRedis('a fleet that is slow', () => {
     readonly texts: Set<string>;
   }
 
-  /** Callers on all replicas want every key at once, and each caller that gets a lease rebuilds. */
+  /** All callers of all replicas ask for every key at once. Each caller that gets a lease rebuilds. */
   async function stampede(name: string): Promise<Seen> {
     const seen: Seen = { leases: new Map(), degraded: new Set(), outcomes: new Set(), texts: new Set() };
     const one = async (caller: Caller, key: string) => {
@@ -96,8 +96,8 @@ describeWithRedis('a fleet that is slow', () => {
       servers: () => [fleet.store, ...fleet.lockNodes],
       rungs: [Degraded.DEGRADED_NONE, Degraded.DEGRADED_QUORUM_LOST],
     },
-  ])('because $what stands still', ({ what, servers, rungs }) => {
-    it('rebuilds each key once, and answers everybody', async () => {
+  ])('because $what stalls', ({ what, servers, rungs }) => {
+    it('rebuilds each key once, and answers every caller', async () => {
       for (let round = 0; round < ROUNDS; round += 1) {
         const seen = await whileStanding(servers(), round, stampede(`${what} ${round}`));
         expect([...seen.leases.values()]).toEqual(Array(KEYS).fill(1));
@@ -107,7 +107,7 @@ describeWithRedis('a fleet that is slow', () => {
       }
     });
 
-    it('invalidates a thousand keys, and says so', async () => {
+    it('invalidates a thousand keys', async () => {
       const keys = Array.from({ length: 1_000 }, (_, at) => `many ${at}`);
       const [caller] = callers as [Caller];
       await whileStanding(servers(), 0, caller.invalidate({ keys }));

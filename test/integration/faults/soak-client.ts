@@ -17,8 +17,8 @@ import { SeededRandom } from '../../support/seeded-random.js';
 import type { Entry, GetEntry } from './history.js';
 import { UNDER_WAY_MS } from './lease-history.js';
 
-// A process of clients: asks, rebuilds, extends, publishes and invalidates until it is told to stop or killed,
-// and writes down what it was answered. Arguments: replicas' targets, the log, the seed, how many clients.
+// A process of clients that ask, rebuild, extend, publish and invalidate until it is stopped or killed. It records the
+// answers. Arguments: targets of the replicas, path of the log, seed, number of clients.
 
 const [targets = '', log = '', seed = '1', clients = '8'] = process.argv.slice(2);
 const callers = targets.split(',').map((target) => new Caller(target));
@@ -28,16 +28,16 @@ let stopping = false;
 process.on('SIGTERM', () => {
   stopping = true;
 });
-// The process that started it has gone.
+// The parent process has gone.
 process.on('disconnect', () => process.exit(1));
 
 const now = () => Number(process.hrtime.bigint()) / 1e6;
-/** At once, so that a kill loses nothing that was known. */
+/** Writes synchronously, so a kill loses no answer. */
 const write = (entry: Entry) => writeSync(file, `${JSON.stringify(entry)}\n`);
 const word = (names: object, value: number, prefix: string) =>
   String(Reflect.get(names, value)).slice(prefix.length);
 
-/** What some keys are published with, and invalidated by together. */
+/** The tag of some keys, which are also invalidated by it. */
 const TAG = 'tag';
 const TAGGED = ['a', 'b'];
 
@@ -117,7 +117,7 @@ async function get(
 }
 
 async function hold(hand: Hand): Promise<void> {
-  // It gives the lease up without a word, as a process does that dies.
+  // Abandons the lease without a call, like a process that dies.
   if (random.below(12) === 0) return;
   const untilMs = now() + random.pick([5, 30, 100, 400, 900]) * (0.5 + random.fraction());
   while (now() < untilMs) {
@@ -130,7 +130,7 @@ async function hold(hand: Hand): Promise<void> {
     await settled(random.pick(callers).release({ namespace, key, token }, { deadlineMs: 2_000 }));
     return;
   }
-  // The longest outlasts what a replica may be behind.
+  // The longest is longer than a replica may be behind.
   const ttlMs = random.pick([50, 200, 1_000, 8_000]);
   const start = now();
   const value = Buffer.from(`${name} ${fence} ${token}`);

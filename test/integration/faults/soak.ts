@@ -12,10 +12,10 @@ export interface SoakOptions {
   readonly seed: number;
   /** Processes of clients. */
   readonly processes: number;
-  /** Of the kinds of faults only those with this in their names. */
+  /** Only the kinds of faults whose names contain this. */
   readonly only?: string;
   say(line: string): void;
-  /** After each fault. */
+  /** Called after each fault. */
   faultDone?(): void;
 }
 
@@ -24,17 +24,17 @@ export interface SoakResult extends Verdict {
   readonly faults: Readonly<Record<string, number>>;
 }
 
-/** A fault is over for those who felt it a little later: connections come back, pings are answered. */
+/** The effects of a fault last a little longer: connections must reopen and pings be answered. */
 const AFTERMATH_MS = 3_000;
 
-/** How often this process looks whether it gets any CPU, and how late it may be: once, and in all of a second's looks. */
-const LOOK_MS = 50;
+/** How often this process checks that it gets CPU, and how late a check, or all checks of a second, may be. */
+const CHECK_MS = 50;
 const LAG_MS_MAX = 200;
-const LOOKS_PER_SECOND = 20;
+const CHECKS_PER_SECOND = 20;
 
 const now = () => Number(process.hrtime.bigint()) / 1e6;
 
-/** Lets clients live on a fleet to which one thing after the other happens, then heals it, and judges. */
+/** Runs clients on a fleet with one fault after another, then repairs it, and judges the history. */
 export async function soak(options: SoakOptions): Promise<SoakResult> {
   const { seconds, seed, processes, say } = options;
   const random = new SeededRandom(seed);
@@ -47,8 +47,8 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
   try {
     await sleep(1_000);
     const untilMs = now() + seconds * 1_000;
-    // Two at a time now and then: the next begins while the last one goes on.
-    const misfortunes = async () => {
+    // The effects of a fault may last into the next one.
+    const inflictFaults = async () => {
       while (now() < untilMs) {
         const kind = random.pick(kinds);
         const from = now();
@@ -62,9 +62,9 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
         await sleep(random.pick([0, 50, 200]));
       }
     };
-    await misfortunes();
+    await inflictFaults();
     await fleet.heal();
-    say('healed; letting everything come to rest');
+    say('repaired; waiting until everything is at rest');
     await clients.stop();
     const violations = [...(await rest(fleet))];
     const verdict = judge(clients.history(), windows);
@@ -76,24 +76,24 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
   }
 }
 
-/** Where this process gets no CPU, the others get none either: a machine that is busy with other work makes answers late. */
+/** If this process gets no CPU, the others get none either, and a machine busy with other work makes answers late. */
 function watchMachine(windows: Window[]): NodeJS.Timeout {
-  let lookedMs = now();
+  let checkedMs = now();
   const lags: number[] = [];
   return setInterval(() => {
-    const from = lookedMs;
-    lookedMs = now();
-    const lagMs = Math.max(0, lookedMs - from - LOOK_MS);
-    if (lagMs > LAG_MS_MAX) windows.push({ kind: 'stopped', from, to: lookedMs + AFTERMATH_MS });
+    const from = checkedMs;
+    checkedMs = now();
+    const lagMs = Math.max(0, checkedMs - from - CHECK_MS);
+    if (lagMs > LAG_MS_MAX) windows.push({ kind: 'stopped', from, to: checkedMs + AFTERMATH_MS });
     lags.push(lagMs);
-    if (lags.length > LOOKS_PER_SECOND) lags.shift();
-    // An answer is the work of several processes, one after the other, and each is as late as this one.
+    if (lags.length > CHECKS_PER_SECOND) lags.shift();
+    // An answer needs several processes, one after another, and each is as late as this one.
     const lagOfSecondMs = lags.reduce((sum, ms) => sum + ms, 0);
-    if (lagOfSecondMs > LAG_MS_MAX) windows.push({ kind: 'starved', from: lookedMs - 1_000, to: lookedMs });
-  }, LOOK_MS);
+    if (lagOfSecondMs > LAG_MS_MAX) windows.push({ kind: 'starved', from: checkedMs - 1_000, to: checkedMs });
+  }, CHECK_MS);
 }
 
-/** INV-11: no waiter is left, and within the longest lease no lock. */
+/** INV-11: no waiter is left, and no lock after the longest lease. */
 async function rest(fleet: FaultyFleet): Promise<string[]> {
   const violations: string[] = [];
   await sleep(LEASE_MS_MAX + 500);

@@ -10,7 +10,7 @@ import { freePort, RedisServer } from '../../support/redis-server.js';
 import { Replica } from '../../support/replica.js';
 import { until } from '../../support/until.js';
 
-// What `dibs doctor` says of each situation, as a process of its own. Some examinations wait for seconds.
+// What `dibs doctor` reports in each situation, as its own process. Some examinations wait for seconds.
 
 type Env = Readonly<Record<string, string>>;
 
@@ -30,7 +30,7 @@ describeWithRedis('dibs doctor', () => {
     return server;
   }
 
-  /** A Redis where the default user may do everything, and another one what the rule says. */
+  /** Starts a Redis with a default user without limits, and another user with this rule. */
   async function withUser(rule: string): Promise<RedisServer> {
     const file = join(folder, `${servers.length}-${Math.random()}.acl`);
     writeFileSync(file, `user ${rule}\nuser default on nopass ~* &* +@all\n`);
@@ -61,11 +61,11 @@ describeWithRedis('dibs doctor', () => {
     expect(report).toMatchObject({ code: 0, healthy: true, mode: 'quorum', faults: 0, warnings: 0 });
     const made = (part: string) => report.findings.filter((it) => it.part === part).map(({ check }) => check);
     expect(made('end to end')).toEqual(['subscription', 'lease', 'publish', 'wake', 'invalidation']);
-    // A first start must still be one.
+    // The next start must still be a first start.
     for (const server of [store, ...nodes]) expect(await server.keys('*')).toEqual([]);
   });
 
-  it('a fleet in use, under the rules of the ACL page', async () => {
+  it('a fleet in use, with the rules of the ACL page', async () => {
     const rule = (user: string) => new RegExp(`^user (${user} on .*)$`, 'm').exec(PAGE)?.[1] ?? '';
     const lock = await Promise.all([1, 2, 3].map(() => withUser(rule('dibs-lock'))));
     const values = await withUser(rule('dibs-store'));
@@ -86,7 +86,7 @@ describeWithRedis('dibs doctor', () => {
     );
     expect(await kept()).toEqual(before);
     for (const one of [values, ...lock]) expect((await one.command('ACL', 'LOG')).trim()).toBe('');
-    // The replica did not mind.
+    // The replica still works.
     const caller = new Caller(replica.target);
     expect((await caller.getOrLock({ key: 'k', waitMs: 0 })).outcome?.$case).toBe('lease');
     caller.close();
@@ -168,7 +168,7 @@ describeWithRedis('dibs doctor', () => {
       says: /^fault of lock node .*: connection: connection refused; is Redis running/,
     },
     {
-      title: 'doctor: the store answers nothing',
+      title: 'doctor: the store does not answer',
       env: async () => {
         const server = await redis();
         server.hang();
@@ -188,7 +188,7 @@ describeWithRedis('dibs doctor', () => {
       says: /^fault of value store: connection: the certificate of Redis has expired; renew it/,
     },
     {
-      title: 'doctor: a certificate of the store ends soon',
+      title: 'doctor: the certificate of the store expires soon',
       env: async () => {
         const port = await freePort();
         const { cert, key } = authority.issue({ days: 5 });
@@ -225,14 +225,14 @@ describeWithRedis('dibs doctor', () => {
   it.each(situations)('$title', async ({ env, says, result }) => {
     const report = await examined(await env());
     expect(troublesOf(report)).toContainEqual(expect.stringMatching(says));
-    // One fault is not told as many.
+    // One cause is one fault.
     expect(troublesOf(report).filter((line) => !says.test(line) && !line.includes('skipped'))).toEqual([]);
     expect(report).toMatchObject(
       result === 'warning' ? { code: 0, healthy: true } : { code: 1, healthy: false },
     );
   });
 
-  it('doctor: warnings, where they count as faults', async () => {
+  it('doctor: warnings that count as faults', async () => {
     const { code, healthy, faults } = await examined({ ...env, DIBS_LEASE_MSS: '5' }, '--strict');
     expect({ code, healthy, faults }).toEqual({ code: 1, healthy: false, faults: 0 });
   });

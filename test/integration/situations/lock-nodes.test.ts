@@ -6,11 +6,11 @@ import { describeWithRedis } from '../../support/describe-with-redis.js';
 import { RedisServer } from '../../support/redis-server.js';
 import { Replica } from '../../support/replica.js';
 
-// Lock nodes that answer, and do not vote.
+// Lock nodes that answer but do not vote.
 
 const PATIENCE = { timeout: 30_000, interval: 200 };
 
-/** Asks for another key each time, and says what came of it. */
+/** Returns a function that asks for another key each time, and returns its outcome. */
 function askingBy(caller: Caller): () => Promise<string> {
   let keys = 0;
   return async () => {
@@ -45,7 +45,7 @@ describeWithRedis('lock nodes that do not vote', () => {
   }
 
   const metricsOf = async (of: Replica) => (await fetch(`${of.httpUrl}/metrics`)).text();
-  /** What the log says of the node's states, in order. */
+  /** Returns the node's states in the log, in order. */
   function saidOf(of: Replica, port: number): string[] {
     const lines = of.log.split('\n').filter((line) => line.startsWith('{') && line.endsWith('}'));
     return lines

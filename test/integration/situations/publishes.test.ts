@@ -13,7 +13,7 @@ import type { RedisServer } from '../../support/redis-server.js';
 import { Replica } from '../../support/replica.js';
 import { TcpProxy } from '../../support/tcp-proxy.js';
 
-// Publishes that are not stored, or refused: the line says which of the causes it was.
+// Publishes that are refused or not stored. The log line names the cause.
 
 const PATIENCE = { timeout: 30_000, interval: 200 };
 const VALUE_BYTES = 2_000_000;
@@ -44,7 +44,7 @@ describeWithRedis('a publish that is not stored', () => {
         deadlineMs === undefined ? {} : { deadlineMs },
       );
     };
-    /** The line may come after the answer. */
+    /** The line may appear after the answer. */
     const lineOf = async (...texts: readonly string[]) => {
       const find = () => linesOf(replica).find(({ msg }) => texts.includes(String(msg)));
       await expect.poll(find, PATIENCE).toBeDefined();
@@ -66,7 +66,7 @@ describeWithRedis('a publish that is not stored', () => {
     expect(await lineOf(LOG.publishWithoutStore)).toMatchObject({ outcome: 'not_stored', valueBytes: 5 });
   });
 
-  it('a publish to a store that has gone since the lease', async () => {
+  it('a publish to a store that has gone down since the lease', async () => {
     const store = await redis();
     const { caller, publish, lineOf, ask } = await start(store);
     const { token } = await caller.lease({ key: 'k' });
@@ -89,7 +89,7 @@ describeWithRedis('a publish that is not stored', () => {
       valueBytes: 1_234,
       why: expect.stringMatching(/Redis is full; raise its maxmemory/),
     });
-    // Reads succeed: the health of the two stands apart.
+    // Reads succeed: their health is separate from that of publishes.
     await caller.getOrLock({ key: 'other', waitMs: 0 });
     const page = await metrics();
     expect(page).toMatch(/dibs_store_steps_total\{step="publish",ended="failed"\} [12]\n/);
@@ -113,7 +113,7 @@ describeWithRedis('a publish that is not stored', () => {
     const proxy = await TcpProxy.start(store.port);
     closes(() => proxy.stop());
     const { caller, publish, lineOf } = await start(store, proxy.url);
-    // The first one loads the script.
+    // The first publish loads the script.
     await publish('other', (await caller.lease({ key: 'other' })).token);
     await store.command('CONFIG', 'RESETSTAT');
     const { token } = await caller.lease({ key: 'k' });

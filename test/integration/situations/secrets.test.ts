@@ -8,7 +8,7 @@ import { describeWithRedis } from '../../support/describe-with-redis.js';
 import { type OneProcess, oneProcess } from '../../support/one-process.js';
 import { freePort, RedisServer } from '../../support/redis-server.js';
 
-// Secrets are put wherever one may stand. None may leave the process, not even at `debug`.
+// Puts secrets everywhere they can be configured. None may leave the process, not even at `debug`.
 
 const folder = mkdtempSync(join(tmpdir(), 'dibs-secrets-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -28,7 +28,7 @@ async function listening(env: Readonly<Record<string, string>>) {
   return { ...started, target, http };
 }
 
-it('an auth file with a token that is not hashed, behind an unknown tag, at any level', async () => {
+it('an auth file with an unhashed token behind an unknown tag, at any log level', async () => {
   const path = join(folder, 'tagged.yaml');
   for (const level of ['silent', 'debug']) {
     writeFileSync(path, identitiesOf(`'${sha256('good')}'`));

@@ -18,7 +18,7 @@ function start(env: Readonly<Record<string, string>>): OneProcess {
   return started;
 }
 
-/** Standard error of a process that refuses to start. */
+/** Returns the standard error of a process that refuses to start. */
 async function refusalOf(env: Readonly<Record<string, string>>): Promise<string> {
   const { output, ended } = start(env);
   expect(await ended).toBe(1);
@@ -26,7 +26,7 @@ async function refusalOf(env: Readonly<Record<string, string>>): Promise<string>
   return output.stderr;
 }
 
-/** The log until it listens: one object for each line. */
+/** Returns the log of a process until it listens, one object per line. */
 async function logOf(env: Readonly<Record<string, string>>): Promise<Record<string, unknown>[]> {
   const { output, child, ended } = start(env);
   await expect.poll(() => output.stdout).toMatch('dibs listening');
@@ -71,7 +71,7 @@ it('embedded, and reachable from other machines', async () => {
   expect(alone.filter(({ level }) => level !== 'info')).toEqual([]);
 });
 
-it('a URL of Redis that is not quite one', async () => {
+it('a malformed Redis URL', async () => {
   const nodes = 'redis://:50%@a,redis://word@b,redis://c:p/w@d';
   const said = await refusalOf({ DIBS_QUORUM_NODES: nodes, DIBS_STORE_URL: 'redis://:my%secret@s' });
   expect(said).toMatch(/DIBS_QUORUM_NODES: node 1 .*: the password has a % .*; percent-encode it/);

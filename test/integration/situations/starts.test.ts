@@ -12,7 +12,7 @@ import { opened } from '../../support/opened.js';
 import { freePort, type RedisServer } from '../../support/redis-server.js';
 import { Replica } from '../../support/replica.js';
 
-// Starts and lock nodes: what is said of them, and what is not.
+// Starts and lock nodes: what the log reports, and what it does not.
 
 const PATIENCE = { timeout: 30_000, interval: 200 };
 const LOUD = ['warn', 'error', 'fatal'];
@@ -57,7 +57,7 @@ describeWithRedis('starts and lock nodes', () => {
       return `${outcome?.$case} ${Degraded[degraded]}`;
     };
     const metrics = async () => (await fetch(`${replica.httpUrl}/metrics`)).text();
-    /** The line may come after what caused it. */
+    /** The line may appear after its cause. */
     const lineOf = async (text: string) => {
       const find = () => linesOf(replica).find(({ msg }) => msg === text);
       await expect.poll(find, PATIENCE).toBeDefined();
@@ -124,7 +124,7 @@ describeWithRedis('starts and lock nodes', () => {
     const nodes = [await redis(), await redis(), await redis()];
     const { replica, ask, metrics } = await start(urlsOf(nodes), (await redis()).url);
     nodes[0]?.hang();
-    // After DIBS_SILENCE_MS its connection is made anew: then it is `connecting`.
+    // After DIBS_SILENCE_MS the replica connects again, and the state is `connecting`.
     const saidAfterAsking = async () => {
       expect(await ask()).toBe('lease DEGRADED_NONE');
       return linesOf(replica).map(({ node, to }) => `${node} ${to}`);
@@ -144,7 +144,7 @@ describeWithRedis('starts and lock nodes', () => {
     );
   });
 
-  it('two fleets share their lock nodes, and each has a store of its own', async () => {
+  it('two fleets share their lock nodes, and each has its own store', async () => {
     const urls = urlsOf([await redis(), await redis(), await redis()]);
     const first = await start(urls, (await redis()).url);
     const second = await start(urls, (await redis()).url);

@@ -16,7 +16,7 @@ import { freePort, RedisServer } from '../../support/redis-server.js';
 import { Replica } from '../../support/replica.js';
 import { until } from '../../support/until.js';
 
-// Why the value store does not serve. First contact may take 10 s, so the replicas start a few at a time.
+// Reasons why the value store does not serve. First contact may take 10 s, so the replicas start a few at a time.
 
 const STARTS_AT_ONCE = 4;
 const EVERY_200_MS = { interval: 200 };
@@ -26,10 +26,10 @@ interface Situation {
   readonly title: string;
   readonly line: string;
   readonly why: RegExp;
-  /** What `dibs doctor` says, unless it is the same. */
+  /** What `dibs doctor` reports, if it differs. */
   readonly examination?: RegExp;
   url(): Promise<string>;
-  /** Besides those of every replica. */
+  /** In addition to the variables of every replica. */
   env?(): Record<string, string>;
 }
 
@@ -39,7 +39,7 @@ describeWithRedis('a value store that does not serve', () => {
   const servers: RedisServer[] = [];
   let web: Server;
   const replicas = new Map<string, Replica>();
-  /** What `dibs doctor` says of each. */
+  /** What `dibs doctor` reports in each situation. */
   const diagnoses = new Map<string, string[]>();
   let env: Record<string, string>;
 
@@ -87,7 +87,7 @@ describeWithRedis('a value store that does not serve', () => {
       url: async () => `redis://127.0.0.1:${await tlsPort()}`,
     },
     {
-      title: 'the certificate of the store is of an unknown authority',
+      title: 'the certificate of the store is from an unknown authority',
       line: LOG.storeUnreachable,
       why: /signed by an unknown authority; set DIBS_REDIS_CA/,
       url: async () => `rediss://localhost:${await tlsPort()}`,
@@ -113,7 +113,7 @@ describeWithRedis('a value store that does not serve', () => {
       url: async () => `redis+sentinel://127.0.0.1:${await freePort()}/values`,
     },
     {
-      title: 'the store is no cluster, behind redis+cluster://',
+      title: 'the store is not a cluster, behind redis+cluster://',
       line: LOG.storeUnreachable,
       why: /cluster support disabled/,
       url: async () => (await redis()).url.replace('redis://', 'redis+cluster://'),
@@ -249,7 +249,7 @@ describeWithRedis('a value store that does not serve', () => {
     if (replica === undefined) throw new Error('it did not start');
     const caller = new Caller(replica.target);
     let asked = 0;
-    // A busy machine may find its lock nodes late too, for a while.
+    // On a busy machine, the lock nodes may be late for a while too.
     const answered = async () => {
       asked += 1;
       const { outcome, degraded } = await caller.getOrLock({ key: `${title} ${asked}`, leaseMs: 1_000 });
@@ -257,7 +257,7 @@ describeWithRedis('a value store that does not serve', () => {
     };
     await expect.poll(answered, EVERY_200_MS).toBe('lease DEGRADED_STORE_LOST');
     caller.close();
-    // A line may come after the answer.
+    // A line may appear after the answer.
     const said = () => linesOf(replica).map((one) => `${one.msg}: ${one.why}`);
     await expect
       .poll(said, EVERY_200_MS)
