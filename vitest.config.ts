@@ -8,7 +8,7 @@ const LONG = process.env.DIBS_TEST_LONG === '1' ? [] : ['test/**/*.long.test.ts'
 
 export default defineConfig({
   test: {
-    testTimeout: 30_000,
+    testTimeout: 60_000,
     hookTimeout: 120_000,
     // A hanging suite has to name itself instead of holding the run.
     teardownTimeout: 10_000,
@@ -36,6 +36,7 @@ export default defineConfig({
           include: WITH_REDIS,
           // Each file starts up to seven Redis processes; two files at a time is what a small machine carries.
           maxWorkers: 2,
+          testTimeout: 120_000,
           sequence: { groupOrder: 1 },
         },
       },
@@ -49,7 +50,8 @@ export default defineConfig({
           // Each suite brings up a whole fleet, and mostly waits for it: two at a time, after all others.
           maxWorkers: 2,
           sequence: { groupOrder: 2 },
-          testTimeout: 120_000,
+          // A test takes seconds, and minutes if forty processes share two cores.
+          testTimeout: 300_000,
         },
       },
     ],

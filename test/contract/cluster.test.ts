@@ -17,7 +17,7 @@ describeWithRedis('the value store on a Redis Cluster', () => {
   let cluster: ReplicatedStore;
   beforeAll(async () => {
     cluster = await startClusterStore();
-  }, 60_000);
+  });
   afterAll(() => cluster?.stop());
 
   // Each node forwards its own messages, so messages of two nodes have no order.

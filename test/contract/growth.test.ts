@@ -202,7 +202,7 @@ describeWithShiftedRedis('a store on Redis', () => {
       await until(async () => {
         left = (await usedBytes()) - began;
         return left < MIB;
-      }, 60_000);
+      });
       const leftBytes = heapBytes() - beganBytes;
       console.log(`Redis: ${mib(peak - began)} MiB at the peak, ${mib(left)} MiB a day later`);
       console.log(`heap of its replica: ${mib(leftBytes)} MiB more a day later`);

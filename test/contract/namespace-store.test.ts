@@ -76,5 +76,5 @@ describeWithRedis('namespaces on Redis', () => {
     const under = await startRedisStore({ stampsMax: STAMPS });
     await expectForgetting(under);
     await under.close();
-  }, 60_000);
+  });
 });

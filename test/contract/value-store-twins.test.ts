@@ -205,5 +205,5 @@ describeWithRedis('the twins of the value store', () => {
         ...['released', 'not_held'],
       ].sort(),
     );
-  }, 120_000);
+  });
 });

@@ -21,7 +21,7 @@ describeWithRedis('large values', () => {
     });
     caller = new Caller(fleet.replicas[0]?.target ?? '');
     await caller.connect();
-  }, 60_000);
+  });
   afterAll(async () => {
     caller.close();
     await fleet.stop();
@@ -63,5 +63,5 @@ describeWithRedis('large values', () => {
     client.close();
     expect(answer.kind).toBe('hit');
     if (answer.kind === 'hit') expect(value.equals(answer.value ?? Buffer.alloc(0))).toBe(true);
-  }, 120_000);
+  });
 });

@@ -58,7 +58,7 @@ describeWithRedis('after an invalidation', () => {
       const answer = await at(0).getOrLock({ key, waitMs: 0 });
       expect(isOld(answer), key).toBe(false);
     }
-  }, 60_000);
+  });
 
   it('a replica that was stopped meanwhile reads the store before it trusts its near cache', async () => {
     for (const key of ['first asked', 'second asked']) await near(key);

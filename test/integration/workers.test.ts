@@ -139,7 +139,7 @@ describeWithRedis('two workers', () => {
     await until(async () => {
       const answer = await one.getOrLock({ key: 'of the other' }).catch(() => undefined);
       return answer !== undefined && textOf(answer) === 'published';
-    }, 30_000);
+    });
     expect(figure(await metricsOf(replica), METRICS.getOrLock)).toBe(before + 1);
   });
 
@@ -220,7 +220,7 @@ describeWithRedis('two workers', () => {
       await until(async () => {
         const error = await caller.getOrLock({ key: 'other' }).catch((refused) => refused);
         return error.code === status.PERMISSION_DENIED;
-      }, 30_000);
+      });
     }
   });
 

@@ -74,7 +74,7 @@ it('600 waiters of one value of 1 MB that read nothing cost bounded memory', asy
     await http2.end();
   });
   expect(most).toBeLessThan(400);
-}, 60_000);
+});
 
 it('600 waiters of one value of 1 MB all get it', async () => {
   const { token } = await caller.lease({ key: 'large', leaseMs: 60_000 });
@@ -87,7 +87,7 @@ it('600 waiters of one value of 1 MB all get it', async () => {
   });
   console.log(`with readers: ${Math.round(most)} MiB`);
   readers.close();
-}, 60_000);
+});
 
 it('153 unread answers of GetOrLockMany with large values cost bounded memory', async () => {
   const keys = Array.from({ length: 8 }, (_, at) => `large ${at}`);
@@ -99,7 +99,7 @@ it('153 unread answers of GetOrLockMany with large values cost bounded memory', 
     await http2.end();
   });
   expect(most).toBeLessThan(400);
-}, 60_000);
+});
 
 it('a watcher that does not read costs bounded memory, and gets `all` later', async () => {
   const keys = Array.from({ length: 1_000 }, (_, at) => `${at} ${'k'.repeat(1_000)}`);
@@ -118,7 +118,7 @@ it('a watcher that does not read costs bounded memory, and gets `all` later', as
     for (const watcher of watchers) watcher.drop();
   });
   expect(most).toBeLessThan(300);
-}, 90_000);
+});
 
 it('unread answers of reflection cost bounded memory', async () => {
   const most = await memoryDuring('reflection, unread', async () => {
@@ -136,4 +136,4 @@ it('unread answers of reflection cost bounded memory', async () => {
     await http2.end();
   });
   expect(most).toBeLessThan(200);
-}, 60_000);
+});

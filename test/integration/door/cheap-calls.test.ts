@@ -49,7 +49,7 @@ for (const { name, kind, connections, known } of [
     if (known) expect(cpuMsPerS).toBeLessThan(CPU_MS_PER_S_MAX);
     // Others at the same address can connect again after the flood.
     await until(() => mayConnect(replica), 30_000);
-  }, 60_000);
+  });
 }
 
 /** Whether a client with a token is served on a new connection. */

@@ -92,4 +92,4 @@ it('one identity gets half of the sessions from all of its addresses, and others
   await expect
     .poll(async () => (await openFrom('127.0.0.6', 'search', 1)).get('open'), { timeout: 10_000 })
     .toBe(1);
-}, 120_000);
+});

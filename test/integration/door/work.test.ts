@@ -72,7 +72,7 @@ it('one message with much work does not hold up others', async () => {
   // Without turns, other calls would be answered only after the whole message: on average after half of its time.
   expect(seen.p50Ms).toBeLessThan(0.35 * tookMs);
   session.drop();
-}, 90_000);
+});
 
 it('a waiter that has lost its permissions gets no value and no lease', async () => {
   const holder = new Caller(replica.target, { token: 'checkout' });
@@ -109,4 +109,4 @@ it('a waiter that has lost its permissions gets no value and no lease', async ()
   await holder.lease({ namespace, key: leased, waitMs: 10_000 });
   for (const one of [holder, unary]) one.close();
   session.drop();
-}, 60_000);
+});

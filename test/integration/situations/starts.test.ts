@@ -91,7 +91,7 @@ describeWithRedis('starts and lock nodes', () => {
       waitMsMax: 20_000,
     });
     await expect.poll(ask, { timeout: 60_000, interval: 500 }).toBe('lease DEGRADED_NONE');
-  }, 120_000);
+  });
 
   it('a lock node at an IPv6 address', async () => {
     const urls = [...urlsOf([await redis(), await redis()]), `redis://[::1]:${await freePort()}`];
@@ -162,7 +162,7 @@ describeWithRedis('starts and lock nodes', () => {
     await second.caller.lease({ key: 'another', leaseMs: 500 });
     expect(await second.lineOf(LOG.decided)).toMatchObject({ level: 'info' });
     expect(await second.metrics()).toMatch('dibs_undecided 0\n');
-  }, 90_000);
+  });
 
   it('a call that ends with an error', async () => {
     const nodes = [await redis(), await redis(), await redis()];
