@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { Degraded, PublishOutcome } from '../../../src/grpc/generated/dibs/v1/coordinator.js';
 import { Caller, textOf } from '../../support/caller.js';
 import { describeWithRedis } from '../../support/describe-with-redis.js';
@@ -37,6 +37,11 @@ describeWithRedis('the ladder of degradation', () => {
     rmSync(folder, { recursive: true });
   });
   beforeEach(() => onRung('none'));
+  // A test that fails leaves the others what they need.
+  afterEach(() => {
+    fleet.store.resume();
+    for (const node of fleet.lockNodes) node.resume();
+  });
 
   let keys = 0;
   const fresh = () => {
@@ -75,19 +80,33 @@ describeWithRedis('the ladder of degradation', () => {
     expect(await refused).toMatchObject({ details: expect.stringMatching(why) });
   }
 
+  /** Runs what must happen within a lease. If a busy machine took longer than that, it runs again. */
+  async function withinALease(run: () => Promise<void>): Promise<void> {
+    for (;;) {
+      const startMs = performance.now();
+      try {
+        return await run();
+      } catch (error) {
+        if (performance.now() - startMs < LEASE_MS_MAX / 2) throw error;
+      }
+    }
+  }
+
   const majority = () => fleet.lockNodes.slice(0, 2);
   const publish = async (name: string, token: string) => (await caller.publishText(name, token, 'v')).outcome;
 
   it('without a majority of lock nodes: the store alone gives leases, one at a time, which count', async () => {
     for (const node of majority()) await node.kill();
     await onRung('quorum_lost');
-    const { key: name } = fresh();
-    const { token, fence } = await caller.lease({ key: name });
-    expect(fence).toBeGreaterThan(0);
-    expect((await caller.getOrLock({ key: name, waitMs: 0 })).outcome?.$case).toBe('busy');
     await strictFails(/lock nodes.*on_loss is fail/);
-    expect(await publish(name, token)).toBe(PublishOutcome.PUBLISH_OUTCOME_STORED);
-    expect(textOf(await caller.getOrLock({ key: name }))).toBe('v');
+    await withinALease(async () => {
+      const { key: name } = fresh();
+      const { token, fence } = await caller.lease({ key: name });
+      expect(fence).toBeGreaterThan(0);
+      expect((await caller.getOrLock({ key: name, waitMs: 0 })).outcome?.$case).toBe('busy');
+      expect(await publish(name, token)).toBe(PublishOutcome.PUBLISH_OUTCOME_STORED);
+      expect(textOf(await caller.getOrLock({ key: name }))).toBe('v');
+    });
     for (const node of majority()) await node.restart();
     await onRung('none');
   });
@@ -95,14 +114,17 @@ describeWithRedis('the ladder of degradation', () => {
   it('without the store: the quorum gives leases, their results are never stored, and there are no hits', async () => {
     fleet.store.hang();
     await onRung('store_lost');
-    const { key: name } = fresh();
-    const { token, fence } = await caller.lease({ key: name });
-    expect(fence).toBe(0);
-    const waiting = caller.getOrLock({ key: name, waitMs: 5_000 });
-    await sleep(100);
     await strictFails(/value store.*on_loss is fail/);
-    expect(await publish(name, token)).toBe(PublishOutcome.PUBLISH_OUTCOME_NOT_STORED);
-    expect(textOf(await waiting)).toBe('v');
+    const { key: name } = fresh();
+    await withinALease(async () => {
+      const { key: name } = fresh();
+      const { token, fence } = await caller.lease({ key: name });
+      expect(fence).toBe(0);
+      const waiting = caller.getOrLock({ key: name, waitMs: 5_000 });
+      await sleep(100);
+      expect(await publish(name, token)).toBe(PublishOutcome.PUBLISH_OUTCOME_NOT_STORED);
+      expect(textOf(await waiting)).toBe('v');
+    });
     await expect(caller.invalidate({ keys: [name] })).rejects.toThrow(/UNAVAILABLE/);
     fleet.store.resume();
     await onRung('none');
@@ -113,10 +135,12 @@ describeWithRedis('the ladder of degradation', () => {
     fleet.store.hang();
     for (const node of fleet.lockNodes) node.hang();
     await onRung('local');
-    const { key: name } = fresh();
-    const { token } = await caller.lease({ key: name });
-    expect((await caller.getOrLock({ key: name, waitMs: 0 })).outcome?.$case).toBe('busy');
-    expect(await publish(name, token)).toBe(PublishOutcome.PUBLISH_OUTCOME_NOT_STORED);
+    await withinALease(async () => {
+      const { key: name } = fresh();
+      const { token } = await caller.lease({ key: name });
+      expect((await caller.getOrLock({ key: name, waitMs: 0 })).outcome?.$case).toBe('busy');
+      expect(await publish(name, token)).toBe(PublishOutcome.PUBLISH_OUTCOME_NOT_STORED);
+    });
     fleet.store.resume();
     await onRung('quorum_lost');
     for (const node of fleet.lockNodes) node.resume();
