@@ -10,7 +10,7 @@ describe('a simulated fleet', () => {
     expect((await simulate(seed)).violations).toEqual([]);
   });
 
-  it('does the same again under the same seed, and something else under another', async () => {
+  it('behaves the same again with the same seed, and differently with another', async () => {
     const [one, again, other] = [await simulate(7), await simulate(7), await simulate(8)];
     expect(again.digest).toBe(one.digest);
     expect(other.digest).not.toBe(one.digest);
@@ -24,7 +24,7 @@ describe('a simulated fleet', () => {
     }
   });
 
-  it('gets something done: leases, values, degraded ones and refusals', async () => {
+  it('grants leases, stores values, degrades and refuses', async () => {
     const total: Record<string, number> = {};
     for (let seed = 100; seed < 120; seed += 1) {
       for (const [what, count] of Object.entries((await simulate(seed)).counts)) {
@@ -36,7 +36,7 @@ describe('a simulated fleet', () => {
 });
 
 describe('coverage', () => {
-  it('names the pairs that were met too seldom', () => {
+  it('lists the pairs that were met too rarely', () => {
     const coverage = new Coverage();
     coverage.met('a', 'x');
     coverage.add([
