@@ -34,7 +34,7 @@ export class Coverage {
 
 /** The steps of the protocol, at the store and at the lock nodes. */
 export const STEPS = [
-  'look',
+  'read',
   'arm',
   'adopt',
   'publish',
