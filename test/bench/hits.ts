@@ -10,7 +10,7 @@ const KEYS = 1_000;
 const IN_FLIGHT = 256;
 const ttlMs = 3_600_000;
 
-/** Hits a second and their CPU, on client and server together, each way in turn in one run. */
+/** Hits a second and their CPU time, of client and server together, with all ways in turn in one run. */
 export const hits: Bench = {
   name: 'hits',
   async run() {

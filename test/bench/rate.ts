@@ -5,7 +5,7 @@ const ROUNDS = 3;
 const ROUND_MS = 1_500;
 const WARM_UP_MS = 700;
 
-/** One way to do something: `once` resolves when it is done; `at` counts up. */
+/** One way to do something. `once` resolves when it is done. `at` counts up. */
 export interface Way {
   readonly name: string;
   /** The process that answers. */
@@ -13,20 +13,20 @@ export interface Way {
   once(at: number): Promise<unknown>;
 }
 
-/** How often each way is done in a second with so many under way, and what CPU it costs: all in turns in one run. */
+/** The rate and the CPU time of each way, with `inFlight` under way, all in turns in one run. */
 export async function rates(ways: readonly Way[], inFlight: number): Promise<(name: string) => Rate> {
   const all = new Map<string, Rate[]>(ways.map(({ name }) => [name, []]));
   const counters = new Map(ways.map(({ name }) => [name, { at: 0 }]));
   const run = (way: Way, ms: number) => during(way, inFlight, ms, counters.get(way.name) ?? { at: 0 });
   for (const way of ways) await run(way, WARM_UP_MS);
-  // In turns, so that whatever else the machine does meets all of them.
+  // In turns, so that other load on the machine affects all of them.
   for (let round = 0; round < ROUNDS; round += 1) {
     for (const way of ways) all.get(way.name)?.push(await run(way, ROUND_MS));
   }
   return (name) => medianOf(name, all.get(name) ?? []);
 }
 
-/** Keeps so many under way for `ms`. */
+/** Keeps `inFlight` under way for `ms`. */
 async function during(way: Way, inFlight: number, ms: number, counter: { at: number }): Promise<Rate> {
   const { name, serverPid } = way;
   let done = 0;
@@ -51,14 +51,14 @@ async function during(way: Way, inFlight: number, ms: number, counter: { at: num
   };
 }
 
-/** What a process has used, in microseconds; the kernel counts in hundredths of a second. */
+/** The CPU time of a process, in microseconds. The kernel counts in hundredths of a second. */
 export function cpuUsOf(pid: number): number {
   if (pid === 0) return 0;
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
   return (Number(fields[11]) + Number(fields[12])) * 10_000;
 }
 
-/** Of each figure the median. */
+/** The median of each figure. */
 export function medianOf(name: string, of: readonly Rate[]): Rate {
   const middle = (pick: (rate: Rate) => number) =>
     of.map(pick).sort((a, b) => a - b)[Math.floor(of.length / 2)] ?? 0;
