@@ -1,4 +1,4 @@
-// The stages of the clients in other languages: each is generated and compared, built, checked and tested.
+// The stages of the clients in other languages: generate and compare, build, check and test.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';

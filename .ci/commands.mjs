@@ -1,4 +1,4 @@
-// How the stages of `npm test` run commands, and count what those say.
+// How the stages of `npm test` run commands and count their results.
 import { spawn } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,7 +11,7 @@ export const PASSED = { passed: 1, failed: 0, skipped: 0 };
 export const FAILED = { passed: 0, failed: 1, skipped: 0 };
 const SKIPPED = { passed: 0, failed: 0, skipped: 1 };
 
-/** Where a stage prints: at once, or, if stages run in parallel, after it has ended. */
+/** Prints a stage's output at once. If stages run in parallel, it is printed after the stage has ended instead. */
 export const AT_ONCE = { write: (data) => process.stdout.write(data) };
 
 /** Runs a command, streams its output, and returns its exit code. */
@@ -32,7 +32,7 @@ export async function commands(...lines) {
   return failed ? FAILED : PASSED;
 }
 
-/** As {@link run}, and also returns the output. */
+/** Like {@link run}, but returns the output too. */
 export function runKeeping(command, args, out = AT_ONCE) {
   return new Promise((resolve) => {
     const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
@@ -56,7 +56,7 @@ export function cannotRun(what, out = AT_ONCE) {
   return underCi ? FAILED : SKIPPED;
 }
 
-/** The last line of a suite that counts itself; of one that failed also the lines before, for the end of the run. */
+/** Reads the counts in a suite's last line. If it failed, keeps the lines before it for the end of the run. */
 export function countsOf(output, code) {
   const failures = output.trimEnd().split('\n').slice(-12);
   const [, passed, failed, skipped] = /(\d+) passed, (\d+) failed, (\d+) skipped\s*$/.exec(output) ?? [];

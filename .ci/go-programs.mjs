@@ -1,16 +1,16 @@
-// Programs that tests run and that are in no distribution: built from their Go modules, whose versions and hashes are
-// pinned in test/programs/PIN. Each is built once per pin and kept.
+// Builds programs that tests run and that are in no distribution, from Go modules whose versions and hashes are pinned
+// in test/programs/PIN. Each is built once per pin and kept.
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 /**
- * The path of the program. The first build takes minutes. Rejects if it cannot be built, with the reason.
+ * Returns the path of the program. The first build takes minutes. Rejects with the reason if it cannot be built.
  *
  * @param {string} root
  * @param {'helm' | 'jaeger' | 'registry' | 'etcd' | 'kube-apiserver' | 'kubectl'} name
- * @param {'helm' | 'jaeger' | 'registry' | 'kubernetes'} [pin] the folder of its pin, if that has another name
+ * @param {'helm' | 'jaeger' | 'registry' | 'kubernetes'} [pin] the folder of its pin, if it has another name
  * @returns {Promise<string>}
  */
 export async function findGoProgram(root, name, pin = /** @type {any} */ (name)) {
@@ -39,7 +39,7 @@ export async function findGoProgram(root, name, pin = /** @type {any} */ (name))
 function go(args, cwd) {
   return new Promise((resolve, reject) => {
     const child = spawn('go', args, { cwd, stdio: ['ignore', 'ignore', 'inherit'] });
-    child.on('error', () => reject(new Error('there is no go')));
+    child.on('error', () => reject(new Error('go is not installed')));
     child.on('close', (code) =>
       code === 0 ? resolve() : reject(new Error(`\`go ${args.join(' ')}\` failed in ${cwd}`)),
     );
@@ -53,7 +53,7 @@ function pinOf(module) {
   return hash.digest('hex').slice(0, 12);
 }
 
-/** Kubernetes knows its version only if its build says so, and charts ask for it. @param {string} module */
+/** Kubernetes knows its version only from the build, and charts ask for it. @param {string} module */
 function linkOf(module) {
   const [, version] =
     /^\tk8s\.io\/kubernetes (v\S+)/m.exec(readFileSync(join(module, 'go.mod'), 'utf8')) ?? [];

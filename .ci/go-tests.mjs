@@ -1,4 +1,4 @@
-// Runs the tests of a Go module and counts them. A test with subtests does not count itself; a failure outside of
+// Runs the tests of a Go module and counts them. A test with subtests is not counted itself. A failure outside of
 // subtests counts as one more. `node go-tests.mjs FOLDER [FLAGS OF go test]` prints the counts as its last line. The Go
 // client's own `test` runs it.
 import { spawn, spawnSync } from 'node:child_process';
@@ -17,10 +17,10 @@ function isVetted(folder) {
   );
 }
 
-/** How each test ended, by its name; what a test that failed has printed goes to standard error. */
+/** Returns how each test ended, by its name. Prints the output of failed tests to standard error. */
 function endsOf(folder, flags) {
   return new Promise((resolve) => {
-    // Without a count of 1 what was read from outside of the module, which is all that matters here, is not read again.
+    // Without `-count=1` Go would use cached results, although the files outside of the module may have changed.
     const child = spawn('go', ['test', '-json', '-count=1', ...flags, './...'], {
       cwd: folder,
       stdio: ['ignore', 'pipe', 'inherit'],

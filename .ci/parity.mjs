@@ -75,7 +75,7 @@ export const LANGUAGES = {
     name: (files, name) =>
       hasLine(textOf(files, '/dibs/__init__.py'), `^ {4}"${name}",$`) ||
       hasLine([...textOf(files, '/testing.py'), ...textOf(files, '/django.py')], `^class ${name}\\b`),
-    /** A method, a field, or a keyword of a method; also of what the class derives from. */
+    /** A method, a field, or a keyword of a method, of the class or of its base classes. */
     member(files, owner, name) {
       if (name.startsWith('_')) return false;
       const its = blocks(files, `^class ${owner}\\b.*:`, /^(?=[^\s#])/m);
@@ -155,7 +155,7 @@ export function readScenarios() {
 /** Why a scenario does not show the feature in this language; undefined if it does. */
 function unshown(name, language, { scenarios, knownFailures }) {
   const scenario = scenarios.find((it) => it.name === name);
-  if (scenario === undefined) return 'is no scenario';
+  if (scenario === undefined) return 'is not a scenario';
   const isPlayed =
     scenario.languages?.includes(language) !== false && scenario.except?.[language] === undefined;
   if (!isPlayed) return `is not played by ${language}`;
@@ -171,10 +171,10 @@ export function faultsOf(rows, tests) {
     for (const { feature, scenarios = [], ...cells } of rows) {
       const symbols = cells[language];
       if (symbols === undefined)
-        faults.push(`${feature}: says nothing of ${language}; [] means that it has none`);
+        faults.push(`${feature}: has no cell for ${language}. Write [] if the client has no such feature`);
       for (const symbol of symbols ?? []) {
         if (!stands(language, files, symbol))
-          faults.push(`${feature}: ${symbol} is nothing public of ${language}`);
+          faults.push(`${feature}: ${symbol} is not public in ${language}`);
       }
       if ((symbols ?? []).length === 0) continue;
       for (const name of scenarios) {
@@ -210,14 +210,14 @@ function main() {
   const rows = readRows();
   const faults = faultsOf(rows, readTests());
   if (faults.length > 0) {
-    console.error(`clients/parity.yaml says what the code does not show:\n${faults.join('\n')}`);
+    console.error(`clients/parity.yaml makes claims that the code does not confirm:\n${faults.join('\n')}`);
     return 1;
   }
   const page = readFileSync(join(root, PAGE), 'utf8');
   const [from, to] = MARKS;
   const [before, rest = ''] = page.split(from);
   const after = rest.split(to)[1];
-  if (after === undefined) throw new Error(`${PAGE}: the lines that the table stands between are missing`);
+  if (after === undefined) throw new Error(`${PAGE}: the lines around the table are missing`);
   const made = `${before}${from}\n${tableOf(rows)}\n${to}${after}`;
   if (made === page) return 0;
   if (process.argv.includes('--check')) {

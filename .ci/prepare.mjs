@@ -84,7 +84,7 @@ function processLives(pid) {
   }
 }
 
-/** The process that prepares right now: the lock is a symbolic link to its pid, made in one step. */
+/** The process that is preparing now. The lock is a symbolic link to its pid, which is created in one step. */
 function lockHolder() {
   try {
     return Number(readlinkSync(lock));
@@ -106,7 +106,7 @@ function removeLockOf(deadHolder) {
   rmSync(aside, { force: true });
 }
 
-/** One process at a time installs or builds; the lock of a dead process is taken over. */
+/** Runs `work` in one process at a time. The lock of a dead process is taken over. */
 async function locked(work) {
   for (let look = 0; ; look++) {
     try {
@@ -120,7 +120,7 @@ async function locked(work) {
       removeLockOf(holder);
       continue;
     }
-    if (look === 0) say(`waiting for process ${holder}, which prepares already`);
+    if (look === 0) say(`waiting for process ${holder}, which is already preparing`);
     await new Promise((resolve) => setTimeout(resolve, 200));
   }
   try {

@@ -1,5 +1,6 @@
-// Prometheus and `promtool`, which checks alert rules and runs their tests. From the PATH; on Debian and Ubuntu
-// otherwise from the package `prometheus`, unpacked but not installed, because installing would start a server.
+// Finds Prometheus and `promtool`, which checks alert rules and runs their tests. They come from the PATH or, on Debian
+// and Ubuntu, from the package `prometheus`. It is unpacked but not installed, because an installation would start a
+// server.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -13,7 +14,7 @@ function answers(tool) {
 }
 
 /**
- * The paths of both, if both run; undefined if they are not available.
+ * Returns the paths of both; undefined unless both run.
  *
  * @param {string} root
  * @returns {{ prometheus: string, promtool: string } | undefined}

@@ -1,7 +1,7 @@
-// What `npm run sbom` runs: writes dist/sbom.cdx.json, a CycloneDX list of the packages that the service needs at run
-// time. `npm sbom --omit dev` alone omits packages that are also development packages of the client in the workspace,
-// for example @bufbuild/protobuf. So it runs in a folder that has only the service's own dependencies; npm names the
-// product after that folder.
+// `npm run sbom` runs this. It writes dist/sbom.cdx.json, a CycloneDX list of the packages that the service needs at
+// run time. `npm sbom --omit dev` alone omits packages that are also development packages of the client in the
+// workspace, for example @bufbuild/protobuf. So it runs in a folder that has only the service's own dependencies; npm
+// names the product after that folder.
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

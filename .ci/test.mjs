@@ -40,7 +40,7 @@ process.on('exit', () => rmSync(scratch, { recursive: true, force: true }));
 const args = process.argv.slice(2);
 /** `--long` is the nightly form: some suites read this, repeat more and search deeper. */
 if (args.includes('--long')) process.env.DIBS_TEST_LONG = '1';
-/** `--only types` runs the stages whose names begin so, after the stages that all others need. */
+/** `--only types` runs the stages whose names begin with `types`, after the stage that all others need. */
 const only = args.includes('--only') ? args[args.indexOf('--only') + 1] : '';
 
 function isDebianInstalled(name) {
@@ -55,7 +55,9 @@ async function systemPackages() {
     .filter((line) => line !== '');
   if (!existsSync('/etc/debian_version')) {
     if (spawnSync('redis-server', ['--version']).status === 0) return PASSED;
-    return cannotRun(`this is not Debian or Ubuntu; install by hand what these name: ${names.join(' ')}`);
+    return cannotRun(
+      `this is not Debian or Ubuntu; install the equivalent of these packages: ${names.join(' ')}`,
+    );
   }
   const missing = names.filter((name) => !isDebianInstalled(name));
   if (missing.length === 0) return PASSED;
@@ -77,14 +79,14 @@ function* filesUnder(folder) {
   }
 }
 
-/** Generates again, into another folder, and compares with the committed files: generated code is never edited. */
+/** Generates the code again in another folder and compares it with the committed files, which must not be edited. */
 async function generatedCode() {
   const there = join(scratch, 'generated');
   const ours = ['proto', 'package.json'];
   for (const path of ours) cpSync(join(root, path), join(there, path), { recursive: true });
   symlinkSync(join(root, 'node_modules'), join(there, 'node_modules'));
   if ((await run('npm', ['run', '--silent', 'generate:typescript'], { cwd: there })) !== 0) return FAILED;
-  // Each other client compares its own.
+  // The other clients' stages compare their own code.
   const isGenerated = (path) => /^(src|clients\/typescript)\/.*\bgenerated\//.test(path);
   const tracked = spawnSync('git', ['ls-files', '-co', '--exclude-standard'], {
     cwd: root,
@@ -122,7 +124,7 @@ const TYPED = [
 ];
 
 async function types() {
-  // The libraries it compares with have their own types.
+  // The libraries in the benches have their own types.
   await prepareFolder('test/bench');
   const projects = TYPED.filter((path) => existsSync(join(root, path, 'tsconfig.json')));
   return commands(...projects.map((path) => [bin('tsc'), '--noEmit', '-p', path]));
@@ -188,7 +190,7 @@ async function mutants() {
 
 /** The Dockerfile, the Kubernetes manifests and the workflows, checked with the code of the programs that read them. */
 async function deploy() {
-  if (spawnSync('go', ['version']).status !== 0) return cannotRun('test/deploy: there is no go');
+  if (spawnSync('go', ['version']).status !== 0) return cannotRun('test/deploy: go is not installed');
   const sum = { passed: 0, failed: 0, skipped: 0 };
   // The workflow linter needs another version of a shared library.
   for (const folder of ['deploy', 'workflows']) {
@@ -215,7 +217,7 @@ const PREPARE = 'packages and build';
  */
 async function alerts() {
   const { promtool } = findPrometheus(root) ?? {};
-  if (promtool === undefined) return cannotRun('the alert rules: there is no promtool');
+  if (promtool === undefined) return cannotRun('the alert rules: promtool is not installed');
   return commands(
     [promtool, 'check', 'rules', 'deploy/alerts/dibs.rules.yaml'],
     [promtool, 'test', 'rules', 'deploy/alerts/dibs.rules.test.yaml'],
@@ -242,7 +244,7 @@ const stages = [
   ...(args.includes('--long') ? [['mutants', mutants]] : []),
 ];
 
-/** How long each stage took here last time: only for an estimate of the remaining time. */
+/** How long each stage took here last time, for an estimate of the remaining time. */
 const SECONDS = join(root, 'node_modules', '.cache', 'dibs-test-seconds.json');
 const secondsBefore = existsSync(SECONDS) ? JSON.parse(readFileSync(SECONDS, 'utf8')) : {};
 
@@ -255,7 +257,7 @@ function heading(name) {
   const at = wanted.findIndex(([it]) => it === name);
   const so = roundTime(performance.now() - startedMs);
   const left = wanted.slice(at).map(([it]) => secondsBefore[it]);
-  // Clients ran in parallel, so it is less.
+  // Clients run in parallel, so the sum is an upper bound.
   const guess = left.includes(undefined)
     ? ''
     : `, at most ${roundTime(left.reduce((sum, seconds) => sum + seconds * 1_000, 0))} left, as last time`;
@@ -275,7 +277,7 @@ async function play([name, stage], out) {
   return counts;
 }
 
-/** As many at once as there are cores; the output of each is printed when it has ended. */
+/** Runs as many stages at once as there are cores. Each stage's output is printed when it has ended. */
 async function playBeside(group) {
   const queue = [...group];
   const work = async () => {
@@ -307,7 +309,7 @@ for (const { name, seconds, passed, failed, skipped } of rows) {
   const verdict = failed > 0 ? 'FAILED' : skipped > 0 && passed === 0 ? 'skipped' : 'ok';
   console.log(`${verdict.padEnd(8)} ${`${seconds.toFixed(1)} s`.padStart(8)}  ${name}`);
 }
-// Where only the end of the output is kept, it says what failed.
+// Repeats what failed, for when only the end of the output is kept.
 for (const { name, failures = [] } of rows) {
   if (failures.length > 0) console.log(`\nFAILED ${name}\n  ${failures.join('\n  ')}`);
 }

@@ -5,18 +5,18 @@ import type { AnyRow, Bench } from './bench.js';
 import { fillStore, keyOf } from './fill-store.js';
 
 const REPLICAS = [1, 2, 4];
-/** Twice as many values as one replica keeps: a near entry takes about half a kilobyte beside its value. */
+/** Twice as many values as one replica can keep. A near entry takes about half a kilobyte in addition to its value. */
 const KEYS = 8_000;
 const VALUE = Buffer.alloc(500, 'v');
 const NEAR_CACHE_BYTES = 4 * 1_024 * 1_024;
-/** Each as a process of its own would be: with its own connections, and its own shares. */
+/** Each stands for one process, with separate connections and shares. */
 const CLIENTS = 4;
 const IN_FLIGHT = 32;
 const READS = 10_000;
 
 /**
- * Random reads of a working set that the near caches of all replicas can hold and one of them cannot: how many go to
- * the store, with a key at any replica and with a key at the same one for all clients.
+ * Random reads of a working set that fits into the near caches of all replicas together, but not into one. Counts how
+ * many reads reach the store, with each key at any replica, and with all clients using the same replica for a key.
  */
 export const affinity: Bench = {
   name: 'affinity',

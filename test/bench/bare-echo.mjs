@@ -1,5 +1,5 @@
-// The least that a unary call costs here: a bare grpc-js server that gives back the bytes that came, and one that
-// holds all calls with the same bytes until `ms` after the first of them. Prints the port that it listens on.
+// The least cost of a unary call: a bare grpc-js server. One call returns the received bytes. Another holds all calls
+// with the same bytes until `ms` after the first of them. Prints the port that it listens on.
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 
 const same = (bytes) => bytes;
@@ -13,7 +13,7 @@ const Echo = {
   responseDeserialize: same,
 };
 const Hold = { ...Echo, path: '/bench.Echo/Hold' };
-/** Takes spans, as a collector of OTLP does, and drops them. */
+/** Takes spans as an OTLP collector does, and drops them. */
 const Export = { ...Echo, path: '/opentelemetry.proto.collector.trace.v1.TraceService/Export' };
 const ACCEPTED = Buffer.alloc(0);
 const held = new Map();

@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline';
 import { Client, credentials } from '@grpc/grpc-js';
 import { endWithThisProcess } from '../support/end-with-this-process.js';
 
-/** As large as the publish of a small value, so that both carry the same. */
+/** As large as the publish of a small value, so that both transfer the same bytes. */
 const REQUEST = Buffer.alloc(128);
 const same = (bytes: Buffer) => bytes;
 
@@ -20,7 +20,7 @@ export class EchoClient {
     return this.#unary('Echo', bytes);
   }
 
-  /** Answered `ms` after the first call with the same name; at once from then on. */
+  /** Answered `ms` after the first call with this name. Later calls are answered at once. */
   hold(ms: number, name: string): Promise<void> {
     return this.#unary('Hold', Buffer.from(`${ms} ${name}`.padEnd(REQUEST.byteLength)));
   }
@@ -38,13 +38,13 @@ export class EchoClient {
   }
 }
 
-/** A bare grpc-js server in a process of its own, and a client of it: the limit of any unary call. */
+/** A bare grpc-js server in a separate process, with a client. It shows the limit of any unary call. */
 export class BareEcho {
   readonly client: EchoClient;
 
   private constructor(
     private readonly server: ChildProcess,
-    /** `HOST:PORT`; takes OTLP as well. */
+    /** `HOST:PORT`. It also accepts OTLP. */
     readonly target: string,
   ) {
     this.client = new EchoClient(target);

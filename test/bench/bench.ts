@@ -1,6 +1,6 @@
 import { percentile } from '../support/percentile.js';
 
-/** What one way to do something took, over many rounds. */
+/** How long one way to do something took, over many rounds. */
 export interface Measured {
   readonly name: string;
   readonly rounds: number;
@@ -8,41 +8,41 @@ export interface Measured {
   readonly p99Ms: number;
 }
 
-/** A measurement beside its alternative, which does the same work in the same run. */
+/** A measurement and its alternative, which does the same work in the same run. */
 export interface Row {
   readonly kind: 'times';
   readonly measured: Measured;
   readonly alternative: Measured;
   /** What is compared, such as `medians`. */
   readonly of: string;
-  /** Below 1, ours is the faster. */
+  /** Below 1, ours is faster. */
   readonly ratio: number;
-  /** What the ratio is to stay at or below; absent where there is no promise. */
+  /** The bound of the ratio; absent if nothing is promised. */
   readonly ratioMax?: number | undefined;
-  /** What else is to be known of it. */
+  /** Additional lines to print. */
   readonly facts?: readonly string[] | undefined;
 }
 
-/** How often something is done, and what each time costs. */
+/** How often something is done, and the cost of each time. */
 export interface Rate {
   readonly name: string;
   readonly perSecond: number;
-  /** Microseconds of CPU each time, of the client and of the server that answers it. */
+  /** The CPU time of each, in microseconds, of the client and of the server that answers it. */
   readonly clientUs: number;
   readonly serverUs: number;
 }
 
-/** A rate beside its alternative, which does the same work in the same run. */
+/** A rate and its alternative, which does the same work in the same run. */
 export interface RateRow {
   readonly kind: 'rates';
   readonly title: string;
   readonly measured: Rate;
   readonly alternative: Rate;
-  /** How many times as often ours is to be done at least; absent where there is no promise. */
+  /** The lowest ratio promised; absent if nothing is promised. */
   readonly ratioMin?: number | undefined;
 }
 
-/** A figure without an alternative, and its bound. */
+/** A figure without an alternative, with its bound. */
 export interface BoundRow {
   readonly kind: 'bound';
   readonly name: string;
@@ -54,7 +54,7 @@ export interface BoundRow {
 
 export type AnyRow = Row | RateRow | BoundRow;
 
-/** One subject. `main.ts` runs them in turn; each starts what it needs and ends it. */
+/** One subject. `main.ts` runs them in turn. Each starts what it needs and stops it. */
 export interface Bench {
   readonly name: string;
   run(): Promise<readonly AnyRow[]>;
@@ -67,7 +67,7 @@ export function measured(name: string, tookMs: readonly number[]): Measured {
 interface Compared {
   readonly ratioMax?: number | undefined;
   readonly by?: 'medians' | 'p99' | undefined;
-  /** What both have in common and neither is to be praised or blamed for, such as the rebuild. */
+  /** Subtracted from both, because it is the same for both: for example the rebuild. */
   readonly lessMs?: number | undefined;
   readonly facts?: readonly string[] | undefined;
 }

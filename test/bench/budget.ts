@@ -10,7 +10,7 @@ const KEYS = 10_000;
 const PLACES = 20;
 const REBUILD_MS = 10;
 
-/** 10,000 different keys after a flush, with 20 places for rebuilds in the whole fleet and without a bound. */
+/** 10,000 different keys after a flush, with 20 rebuild places in the whole fleet, and without a bound. */
 export const budget: Bench = {
   name: 'budget',
   async run(): Promise<Row[]> {
@@ -38,7 +38,7 @@ export const budget: Bench = {
   },
 };
 
-/** Asks for all keys at once, and rebuilds whatever is to be rebuilt. */
+/** Requests all keys at once, and rebuilds where it gets the lease. */
 async function flood(callers: readonly Caller[], namespace: string) {
   let [running, most, rebuilds] = [0, 0, 0];
   const one = async (caller: Caller, key: string) => {

@@ -7,24 +7,24 @@ import { percentile } from '../support/percentile.js';
 import type { Bench, BoundRow } from './bench.js';
 
 const CALLERS = 999;
-/** Keys that nobody has asked for yet, or whose value has just expired. */
+/** New keys, or keys whose value has just expired. */
 const CASES = [
   { keys: 1, expired: false },
   { keys: 100, expired: false },
   { keys: 100, expired: true },
 ];
-/** Until a value expires, beginning with its publish: all of them are there, and read by each replica, before the first does. */
+/** How long values are fresh. All are stored, and read by each replica, before the first expires. */
 const FRESH_MS = 1_500;
 const REPLICAS = 3;
 const REBUILD_MS = 50;
 const ROUNDS = 16;
-/** Code that has not run yet is slow. */
+/** Code is slow until it has been compiled. */
 const WARM_UP_ROUNDS = 12;
 const VALUE = Buffer.alloc(100, 'v');
 const ttlMs = 3_600_000;
-/** Nothing here extends a lease. */
+/** Long, because no lease is extended here. */
 const leaseMs = 30_000;
-/** `dist/main.js` of another version, to be measured in the same run. */
+/** `dist/main.js` of another version, to measure in the same run. */
 const BESIDE = process.env.DIBS_BENCH_BESIDE;
 
 interface Way {
@@ -33,7 +33,7 @@ interface Way {
   readonly pids: readonly number[];
 }
 
-/** What one burst took, in milliseconds from its beginning unless said otherwise, and what it cost. */
+/** The times of one burst, in milliseconds from its beginning unless noted, and its cost. */
 interface Burst {
   readonly answeredMs: readonly number[];
   readonly leasedMs: readonly number[];
@@ -53,7 +53,9 @@ interface Cost {
   readonly storeCalls: number;
 }
 
-/** 999 callers miss one key, or a hundred, at the same moment: the time of each hop, and what it costs each process. */
+/**
+ * 999 callers miss one key or a hundred at the same moment. Shows the time of each hop, and the cost for each process.
+ */
 export const burst: Bench = {
   name: 'burst',
   async run(): Promise<BoundRow[]> {
@@ -65,7 +67,7 @@ export const burst: Bench = {
       for (const { keys, expired } of CASES) {
         const all = new Map<Way, Burst[]>(ways.map((way) => [way, []]));
         for (let round = -WARM_UP_ROUNDS; round < ROUNDS; round += 1) {
-          // In turns, so that whatever else the machine does meets all of them.
+          // In turns, so that other load on the machine affects all of them.
           for (const way of round % 2 === 0 ? ways : ways.toReversed()) {
             const keyOf = (at: number) => `${way.name} ${keys} ${expired} ${round} ${at % keys}`;
             if (expired) await expire(way, keys, keyOf);
@@ -94,7 +96,7 @@ async function wayOf(fleet: Fleet, name: string, main?: string): Promise<Way> {
   };
 }
 
-/** Each key gets a value, which every replica has read, and which has expired when this resolves. */
+/** Gives each key a value that every replica has read. It has expired when this resolves. */
 async function expire({ clients }: Way, keys: number, keyOf: (at: number) => string): Promise<void> {
   const [first] = clients as [DibsClient];
   const all = Array.from({ length: keys }, (_, at) => keyOf(at));
@@ -158,7 +160,7 @@ function rowOf({ name }: Way, bursts: readonly Burst[], keys: string): BoundRow 
     const values = bursts.flatMap((one) => one[of]);
     return `p50 ${middle(values).toFixed(1)}, p99 ${percentile(values, 0.99).toFixed(1)} ms`;
   };
-  // The kernel counts a replica's time in hundredths of a second: only the mean of many bursts says more.
+  // The kernel counts a replica's time in hundredths of a second, so only the mean of many bursts is exact enough.
   const ms = (of: Exclude<keyof Cost, 'storeCalls'>) =>
     (bursts.reduce((sum, { cost }) => sum + cost[of], 0) / bursts.length).toFixed(1);
   return {
@@ -175,7 +177,7 @@ function rowOf({ name }: Way, bursts: readonly Burst[], keys: string): BoundRow 
   };
 }
 
-/** What each has used so far. */
+/** The CPU time that each process has used so far. */
 async function usage(fleet: Fleet, { pids }: Way): Promise<Cost> {
   const own = process.cpuUsage();
   const calls = /cmdstat_evalsha:calls=(\d+)/.exec(await fleet.store.command('INFO', 'commandstats'));

@@ -1,2 +1,2 @@
-// Takes all the CPU that it gets, until it is killed.
+// Uses all the CPU time that it can get, until it is killed.
 for (;;);

@@ -20,7 +20,7 @@ export class ClientProcess<Order extends object, Done> {
     const ended = once(this.child, 'exit', { signal }).then(() => {
       throw new Error('a client process has ended; its error is above');
     });
-    ended.catch(() => {}); // One of the two is given up.
+    ended.catch(() => {}); // One of the two is never awaited.
     this.child.send(order);
     try {
       const [done] = await Promise.race([answered, ended]);

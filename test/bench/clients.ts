@@ -13,8 +13,8 @@ const CALLS = 20_000;
 const IN_FLIGHT = 64;
 
 /**
- * What each client's getOrRebuild costs at a hit, beside the bare call of its own language, and what its users would pick
- * instead.
+ * The cost of a hit by each client's getOrRebuild, compared with the bare call in its language, and with the libraries
+ * that its users would choose instead.
  */
 export const clients: Bench = {
   name: 'clients',

@@ -8,11 +8,11 @@ const IN_FLIGHT = 64;
 const VALUE = Buffer.alloc(100, 'v');
 const ttlMs = 3_600_000;
 
-/** Miss, lease, publish, each time another key, beside the same cycle by ioredis and redlock directly. */
+/** Miss, lease and publish of a new key each time, compared with the same cycle by ioredis and redlock directly. */
 export const cold: Bench = {
   name: 'cold',
   async run(): Promise<AnyRow[]> {
-    // As the image and `npm start` run it.
+    // With the settings of the image and `npm start`.
     const fleet = await Fleet.start({ replicas: 1, env: { NODE_OPTIONS: '--max-semi-space-size=64' } });
     const [replica] = fleet.replicas as [(typeof fleet.replicas)[0]];
     const client = new DibsClient({ target: replica.target });

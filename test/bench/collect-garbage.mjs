@@ -1,4 +1,4 @@
-// Imported into a replica: collects all garbage on SIGUSR2, so that what it holds of the machine's memory is what it needs.
+// Imported into a replica. Collects all garbage on SIGUSR2, so that the process holds only the memory that it needs.
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 

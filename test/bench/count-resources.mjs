@@ -1,5 +1,6 @@
-// Imported into a replica: on SIGUSR2 it begins to count the promises, timers and other asynchronous resources that are
-// made, and where every 16th promise is made; on the next one it writes the counts to COUNTS_FILE, for counts.ts.
+// Imported into a replica. On SIGUSR2 it begins to count the promises, timers and other asynchronous resources that are
+// created, and where every 16th promise is created. On the next SIGUSR2 it writes the counts to COUNTS_FILE for
+// counts.ts.
 import { createHook } from 'node:async_hooks';
 import { renameSync, writeFileSync } from 'node:fs';
 
@@ -14,7 +15,7 @@ function add(to, name, count) {
   to[name] = (to[name] ?? 0) + count;
 }
 
-/** The first line of our own code, or of a package's. */
+/** The first stack line in our own code or in a package. */
 function place() {
   const lines = new Error().stack?.split('\n').slice(3) ?? [];
   const line = lines.find((it) => /\/(dist|node_modules)\//.test(it)) ?? 'elsewhere';

@@ -8,7 +8,7 @@ import { until } from '../support/until.js';
 import type { Bench, BoundRow } from './bench.js';
 
 const IN_FLIGHT = 64;
-/** Some code awaits less when it is warm: what is known already need not be asked for. */
+/** Warm code awaits less, because it already has what cold code has to request. */
 const WARM_UP_CYCLES = 2_000;
 const CYCLES = 4_000;
 const PLACES_MAX = 25;
@@ -20,7 +20,7 @@ interface Counted {
   readonly places: Readonly<Record<string, number>>;
 }
 
-/** What a cold cycle makes and asks for: promises, timers, calls, and the time of scripts. No machine need be idle. */
+/** The promises, timers and calls of a cold cycle, and the time of its scripts. Needs no idle machine. */
 export const counts: Bench = {
   name: 'counts',
   async run(): Promise<BoundRow[]> {

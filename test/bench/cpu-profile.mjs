@@ -1,4 +1,4 @@
-// Imported into a replica: on SIGUSR2 it begins to profile its CPU; on the next one it writes the profile to
+// Imported into a replica. On SIGUSR2 it begins to profile its CPU. On the next SIGUSR2 it writes the profile to
 // CPU_PROFILE_FILE, for Chrome's developer tools and for profile.ts.
 import { renameSync, writeFileSync } from 'node:fs';
 import { Session } from 'node:inspector';

@@ -9,20 +9,20 @@ import { Recipe } from './recipes.js';
 const ROUNDS = 5;
 const ROUND_MS = 1_500;
 const WARM_UP_MS = 500;
-/** Before anything is measured, with the most in flight: slow code becomes fast code. */
+/** Before the measurement, with the most in flight, so that the code is compiled. */
 const FIRST_WARM_UP_MS = 5_000;
 const IN_FLIGHT = [1, 16, 64];
 const VALUE = Buffer.alloc(100, 'v');
 const ttlMs = 600_000;
-/** `dist/main.js` of another version, to be measured in the same run. */
+/** `dist/main.js` of another version, to measure in the same run. */
 const BESIDE = process.env.DIBS_BENCH_BESIDE;
 
-/** What one cycle costs, in µs of CPU: the callers and the service together, or each process of the service. */
+/** The cost of one cycle in µs of CPU: the callers and the service together, or each process of the service. */
 interface Cost {
   readonly perSecond: number;
   readonly callerUs: number;
   readonly replicaUs: number;
-  /** Of all five. */
+  /** All five together. */
   readonly lockNodesUs: number;
   readonly storeUs: number;
 }
@@ -34,12 +34,14 @@ interface Way {
   close(): void;
 }
 
-/** Miss, lease, publish, each time another key: what it costs each process, beside ioredis and redlock directly. */
+/**
+ * The cost of miss, lease and publish for each process, compared with ioredis and redlock directly. Each key is new.
+ */
 export const cycle: Bench = {
   name: 'cycle',
   async run(): Promise<BoundRow[]> {
     const fleet = await Fleet.start({ replicas: 0 });
-    // As the image and `npm start` run it.
+    // With the settings of the image and `npm start`.
     const ways = [await dibs(fleet, 'Dibs', { NODE_OPTIONS: '--max-semi-space-size=64' })];
     if (BESIDE !== undefined) ways.push(await dibs(fleet, 'Dibs, the other version', {}, BESIDE));
     ways.push(recipe(fleet));
@@ -88,7 +90,7 @@ function recipe(fleet: Fleet): Way {
   };
 }
 
-/** All ways in turns, so that whatever else the machine does meets all of them. */
+/** Runs all ways in turns, so that other load on the machine affects all of them. */
 async function costs(fleet: Fleet, ways: readonly Way[], inFlight: number): Promise<BoundRow[]> {
   const all = new Map<Way, Cost[]>(ways.map((way) => [way, []]));
   for (const way of ways) await during(fleet, way, inFlight, WARM_UP_MS);
@@ -146,7 +148,7 @@ async function during(fleet: Fleet, way: Way, inFlight: number, ms: number): Pro
   };
 }
 
-/** What each has used so far, in µs. */
+/** The CPU time that each process has used so far, in µs. */
 function usage(fleet: Fleet, { replicaPid }: Way) {
   const own = process.cpuUsage();
   return {

@@ -10,7 +10,7 @@ import { RedisServer } from '../support/redis-server.js';
 import { until } from '../support/until.js';
 import type { AnyRow } from './bench.js';
 
-/** As many as a large fleet has replicas. */
+/** As many replicas as a large fleet has. */
 const SUBSCRIBERS = 100;
 const PUBLISHES = 20_000;
 const IN_FLIGHT = 100;
@@ -19,7 +19,7 @@ const WAKE = `published:1800000000000001:${KEY}`;
 const VALUE = 'x'.repeat(WAKE_VALUE_BYTES_MAX);
 const STORED = `value:${WAKE}:value:60000:0:50000:50000:25000:clock.1:2:[]${VALUE}`;
 
-/** What a publish costs each replica that has no use for its wake, and the store for each replica that it tells. */
+/** The cost of a publish for each replica that does not use its wake, and for the store per subscriber. */
 export async function fanOut(): Promise<AnyRow[]> {
   return [...(await atReplica()), ...(await atStore())];
 }
@@ -30,9 +30,9 @@ async function atReplica(): Promise<AnyRow[]> {
   const redis = new Redis(fleet.store.url);
   try {
     const us = (messages: readonly string[]) => publishing(redis, messages, 1, replica?.pid ?? 0);
-    // It is ready before it has subscribed.
+    // The replica is ready before it has subscribed.
     await until(async () => (await redis.publish(WAKE_CHANNEL, WAKE)) === 1);
-    // Code that has not run yet is slow.
+    // Code is slow until it has been compiled.
     await us([STORED, WAKE]);
     const name = 'CPU of a replica that has no use for a publish, by its wake';
     return [
@@ -78,7 +78,7 @@ async function atStore(): Promise<AnyRow[]> {
   }
 }
 
-/** The processor time of `pid` for each publish, in microseconds, while many are under way. */
+/** The CPU time of `pid` for each publish, in microseconds, while many are under way. */
 async function publishing(
   redis: Redis,
   messages: readonly string[],
@@ -93,7 +93,7 @@ async function publishing(
     const heardBy = await Promise.all(batch.flat());
     if (heardBy.some((count) => count !== subscribers)) throw new Error('a subscriber was lost');
   }
-  // On a busy machine, it may be far behind.
+  // On a busy machine, it may lag far behind.
   for (let spentMs = before; ; ) {
     await sleep(100);
     const nowMs = mainThreadMsOf(pid);
@@ -102,7 +102,7 @@ async function publishing(
   }
 }
 
-/** A subscriber that throws away what it hears. */
+/** A subscriber that discards what it receives. */
 function subscribed(port: number): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect(port, '127.0.0.1', () => socket.write(`SUBSCRIBE ${WAKE_CHANNEL}\r\n`));

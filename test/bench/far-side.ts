@@ -3,15 +3,15 @@ import { readlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { endWithThisProcess } from '../support/end-with-this-process.js';
 
-/** Addresses for documentation: no real network has them. */
+/** Addresses reserved for documentation, which no real network uses. */
 const NEAR = '192.0.2.1';
 const FAR = '192.0.2.2';
 const PORT = 6379;
 const SHAPE = 'root tbf rate 1gbit burst 512kb latency 100ms';
 
 /**
- * A network namespace with a Redis in it, on the other side of a link of 1 Gbit/s in each direction. It ends with this
- * process, which must be in a namespace of its own.
+ * A network namespace with a Redis in it, behind a link of 1 Gbit/s in each direction. It ends with this process, which
+ * must run in a separate namespace.
  */
 export class FarSide {
   readonly nearAddress = NEAR;
@@ -44,7 +44,7 @@ export class FarSide {
     return side;
   }
 
-  /** A program of Node on the far side. */
+  /** Starts a Node program on the far side. */
   run(program: string, args: readonly string[]): ChildProcess {
     const there = ['-t', `${this.redis.pid}`, '-n', process.execPath, program, ...args];
     const child = spawn('nsenter', there, { stdio: ['ignore', 'pipe', 'inherit'] });

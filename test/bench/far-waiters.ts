@@ -1,4 +1,4 @@
-// node far-waiters.js TARGET KEY COUNT: so many callers wait for a key. Prints `waiting`, and then what came, as JSON.
+// node far-waiters.js TARGET KEY COUNT: COUNT callers wait for a key. Prints `waiting`, then the answers as JSON.
 import { Caller } from '../support/caller.js';
 
 const [target = '', key = '', count = ''] = process.argv.slice(2);

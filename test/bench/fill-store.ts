@@ -1,11 +1,11 @@
 import { pathToFileURL } from 'node:url';
 
-/** Longer than any bench. */
+/** Longer than any bench takes. */
 const TTL_MS = 86_400_000;
 
 export const keyOf = (at: number) => `key ${at}`;
 
-/** Writes so many values as publishes do, without the quorum, which has no part in a hit. */
+/** Writes `count` values as publishes do, without the quorum, which a hit does not use. */
 export async function fillStore(storeUrl: string, count: number, value: Uint8Array): Promise<void> {
   const built = (path: string) => import(pathToFileURL(`dist/${path}`).href);
   const { parseStoreUrl } = await built('config/store-url.js');
@@ -61,7 +61,7 @@ export async function fillStore(storeUrl: string, count: number, value: Uint8Arr
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }
-  // A value counts by the clock of its namespace.
+  // A value counts only with the clock of its namespace.
   clock = encodeTagClock(
     await new RedisNamespaceStore(connection, new SystemChance()).begin('default', TTL_MS),
   );

@@ -1,11 +1,11 @@
-/** CPU of one event loop or of one Redis that it may use: above it, queues grow. */
+/** The share of a CPU that one event loop or one Redis may use. Above it, queues grow. */
 export const HEALTHY_SHARE = 0.65;
 
-/** What one thing costs, in µs of CPU, as `growth-of-fleet` measures it. */
+/** The cost of each part, in µs of CPU, as `growth-of-fleet` measures it. */
 export interface FleetCosts {
   /** A replica: a miss with its lease and publish. */
   readonly cycleUs: number;
-  /** A replica: one wake of a key that it has nothing of. */
+  /** A replica: one wake of a key of which it has nothing. */
   readonly wakeUs: number;
   /** The value store: the same miss, lease and publish, with one subscriber. */
   readonly storeUs: number;
@@ -15,7 +15,7 @@ export interface FleetCosts {
   readonly lockNodeUs: number;
 }
 
-/** As measured on two cores that also ran everything else, at a load of 35. deploy/operations/sizing.md shows them. */
+/** Measured on two cores that also ran everything else, at a load of 35. deploy/operations/sizing.md shows them. */
 export const MEASURED: FleetCosts = {
   cycleUs: 140,
   wakeUs: 3.6,
@@ -24,10 +24,10 @@ export const MEASURED: FleetCosts = {
   lockNodeUs: 7.8,
 };
 
-/** How many replicas hear of a publish. */
+/** How many replicas receive a publish. */
 export type Reach = 'all replicas' | 'two replicas';
 
-/** What a rate of publishes needs. A figure is Infinity where more of that part does not help. */
+/** What a rate of publishes needs. Infinity means that more of that part does not help. */
 export interface Needed {
   readonly replicas: number;
   /** Masters of a Redis Cluster, or one value store. */
@@ -38,7 +38,7 @@ export interface Needed {
 const heardBy = (replicas: number, reach: Reach) =>
   reach === 'all replicas' ? replicas : Math.min(2, replicas);
 
-/** Pure: how much of each part so many publishes a second need. Records and wakes are spread evenly over the stores. */
+/** Computes how much of each part a rate of publishes needs. Records and wakes are spread evenly over the stores. */
 export function neededFor(publishesPerSecond: number, costs: FleetCosts, reach: Reach): Needed {
   const healthyUs = HEALTHY_SHARE * 1e6;
   const wakesUs = (replicas: number) =>
@@ -64,7 +64,7 @@ export interface Wall {
   readonly publishesPerSecond: number;
 }
 
-/** Pure: which part of a fleet with one value store and one group of lock nodes is full first, and at how many publishes. */
+/** Finds the part that is full first with one value store and one group of lock nodes, and at how many publishes. */
 export function firstWall(replicas: number, costs: FleetCosts, reach: Reach): Wall {
   const heard = heardBy(replicas, reach);
   const perPublishUs: Record<Wall['part'], number> = {
@@ -94,7 +94,7 @@ export function growthTables(costs: FleetCosts): string[] {
       thousands(replicas),
       ...REACHES.map((reach) => {
         const { part, publishesPerSecond } = firstWall(replicas, costs, reach);
-        // Two digits: more would promise what no measurement keeps.
+        // Two digits, because the measurements are no more exact.
         return `${thousands(Number(publishesPerSecond.toPrecision(2)))}, ${part}`;
       }),
     ]),

@@ -13,12 +13,12 @@ import { cpuUsOf } from './rate.js';
 const KEYS = 200_000;
 const VALUE = Buffer.alloc(100, 'v');
 const SESSIONS = 1_000;
-/** Redis keeps small hashes in one piece, but by default none with a field above 64 bytes. */
+/** Lets Redis keep these hashes in one piece. By default it does so only if no field is above 64 bytes. */
 const COMPACT = ['--hash-max-listpack-value', '512'];
 const CYCLES = 5_000;
 const IN_FLIGHT = 64;
 
-/** What a replica and its Redis need for each thing that they have or do: for those who size a fleet. */
+/** What a replica and its Redis need for each value, session and miss, for sizing a fleet. */
 export const footprint: Bench = {
   name: 'footprint',
   async run(): Promise<AnyRow[]> {
@@ -41,7 +41,7 @@ export const footprint: Bench = {
   },
 };
 
-/** A miss, its lease and its publish: what it costs the replica, the store and all lock nodes together. */
+/** The cost of a miss with its lease and publish, for the replica, the store and all lock nodes together. */
 async function cpuOfCycles(fleet: Fleet, replica: Replica): Promise<AnyRow[]> {
   const client = new DibsClient({ target: replica.target });
   const cycles = async (name: string) => {
@@ -97,7 +97,7 @@ async function memoryOfKeys(fleet: Fleet, replica: Replica): Promise<AnyRow[]> {
   }
 }
 
-/** Its bytes, and what writing it takes. */
+/** The bytes of one value, and the CPU time to write it. */
 async function costOfOne(store: RedisServer): Promise<[number, string[]]> {
   const redis = new Redis(store.url);
   const used = async () => Number(/^used_memory:(\d+)/m.exec(await redis.info('memory'))?.[1]);
@@ -109,7 +109,7 @@ async function costOfOne(store: RedisServer): Promise<[number, string[]]> {
   return [(after.bytes - before.bytes) / KEYS, [`${us.toFixed(1)} µs of CPU for its arming and its publish`]];
 }
 
-/** By the second half of the keys: the first lets the heap grow to what the calls themselves need. */
+/** Measured on the second half of the keys, because the first half also grows the heap for the calls themselves. */
 async function bytesOfOneNear(
   store: RedisServer,
   replica: Replica,
@@ -144,9 +144,9 @@ async function bytesOfOneNear(
   ];
 }
 
-/** What it holds of the machine's memory once it has collected its garbage. */
+/** The memory that a replica holds after a garbage collection. */
 async function neededBy(replica: Replica): Promise<number> {
-  // Twice: what the first round finds is given back to the machine by the second.
+  // Twice, because the second round returns to the machine what the first one freed.
   for (let round = 0; round < 2; round += 1) {
     replica.signal('SIGUSR2');
     await new Promise((resolve) => setTimeout(resolve, 1_500));

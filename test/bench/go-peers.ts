@@ -17,8 +17,8 @@ const NAMES: Readonly<Record<string, string>> = {
 };
 
 /**
- * The Go client beside the peers of its users, in one program: a hit in the near cache, a hit without one, a stampede of
- * 999 callers in three processes above its rebuild, and a holder that is killed. No rows where there is no Go.
+ * The Go client compared with its users' alternatives, in one program: a hit in the near cache, a hit without one, a
+ * stampede of 999 callers in three processes (without the rebuild's time), and a killed holder. No rows without Go.
  */
 export async function goPeers(): Promise<AnyRow[]> {
   const program = built();

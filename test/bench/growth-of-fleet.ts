@@ -9,15 +9,15 @@ import { type FleetCosts, growthTables } from './fleet-model.js';
 import { cpuUsOf } from './rate.js';
 
 const REPLICAS = [1, 2, 4, 8];
-/** Each as a process of its own would be: with its own connections, and its own shares. */
+/** Each stands for one process, with separate connections and shares. */
 const CLIENTS = 4;
-/** Of each client, for each replica that gets calls: as many calls share a turn whatever their number. */
+/** For each client and each replica that gets calls, so that as many calls share a turn for any number of replicas. */
 const IN_FLIGHT = 16;
 const WARM_UP_MS = 2_000;
-/** Before the first measurement of a fleet: slow code becomes fast code. */
+/** Before the first measurement of a fleet, so that the code is compiled. */
 const FIRST_WARM_UP_MS = 6_000;
 const ROUND_MS = 4_000;
-/** Wakes that nothing else comes with: so many at a time, and in all. */
+/** Wakes without other work: how many at a time, and how many times. */
 const BULK = 500;
 const BULKS = 200;
 const SETTLED_MS = 500;
@@ -28,22 +28,22 @@ const ttlMs = 600_000;
 const WAYS = ['one replica', 'all replicas', 'all replicas, key affinity'] as const;
 type Way = (typeof WAYS)[number];
 
-/** For each publish of a new key, in µs of CPU; wakes and calls by number. */
+/** For each publish of a new key, in µs of CPU. Wakes and calls are numbers. */
 interface Costs {
-  /** Of all replicas. */
+  /** All replicas together. */
   readonly replicasUs: number;
-  /** Of one replica that gets no call: one wake, by itself or with few others. */
+  /** One replica without calls: one wake, alone or with few others. */
   readonly idleUs: number;
   readonly storeUs: number;
   readonly lockNodeUs: number;
-  /** That the store sends. */
+  /** Wakes that the store sends. */
   readonly wakes: number;
-  /** Scripts that the store and each lock node are asked to run. */
+  /** Scripts that run at the store and at each lock node. */
   readonly storeCalls: number;
   readonly lockNodeCalls: number;
 }
 
-/** For each of many wakes that come together, as where there are most of them. */
+/** The cost of each wake if many arrive together. */
 interface BulkCosts {
   /** One replica. */
   readonly replicaUs: number;
@@ -51,7 +51,7 @@ interface BulkCosts {
   readonly storeUs: number;
 }
 
-/** What one publish costs each part as replicas are added, and from that where a fleet's first wall is. */
+/** The cost of one publish for each part as replicas are added. Shows which part limits a fleet first. */
 export const growthOfFleet: Bench = {
   name: 'growth-of-fleet',
   async run(): Promise<AnyRow[]> {
@@ -93,8 +93,8 @@ export const growthOfFleet: Bench = {
 };
 
 /**
- * What the model needs. `alike`: the same work of 1 replica, of which the least disturbed counts. `bulks`: with 1 replica,
- * and so on to the most.
+ * The costs for the model. `alike`: the same work with 1 replica, of which the least disturbed run counts. `bulks`:
+ * from 1 replica to the most.
  */
 function modelOf(alike: readonly Costs[], bulks: readonly BulkCosts[]): FleetCosts {
   const least = (pick: (costs: Costs) => number) => rounded(Math.min(...alike.map(pick)));
@@ -109,7 +109,7 @@ function modelOf(alike: readonly Costs[], bulks: readonly BulkCosts[]): FleetCos
   };
 }
 
-/** Two digits: more would promise what no measurement keeps. */
+/** Two digits, because the measurements are no more exact. */
 const rounded = (us: number) => Number(us.toPrecision(2));
 
 async function warmUp({ replicas }: Fleet): Promise<void> {
@@ -118,7 +118,7 @@ async function warmUp({ replicas }: Fleet): Promise<void> {
   for (const client of clients) client.close();
 }
 
-/** Wakes of keys that no replica has anything of, sent as fast as the store takes them. */
+/** Sends wakes of unknown keys as fast as the store takes them. */
 async function bulkOf({ replicas, store }: Fleet): Promise<BulkCosts> {
   const redis = new Redis(store.url);
   const used = () => ({
@@ -183,7 +183,7 @@ async function costsOf(fleet: Fleet, way: Way): Promise<Costs> {
 
 let keys = 0;
 
-/** Misses of new keys, each with its lease and publish. Returns how many. */
+/** Misses new keys, each with its lease and publish. Returns how many. */
 async function publishes(
   clients: readonly DibsClient[],
   name: string,

@@ -8,11 +8,11 @@ import { rates, repeating, type Way } from './rate.js';
 const COUNTS = [1_000, 100_000, 1_000_000];
 const CLIENTS = [1, 10, 100];
 const IN_FLIGHT = 256;
-/** What the most may cost beside the least. */
+/** The lowest rate with the most keys or clients, relative to the rate with the fewest. */
 const RATIO_MIN = 0.8;
 const VALUE = Buffer.alloc(100, 'v');
 
-/** Hits a second as keys and clients grow: what one call costs must not. */
+/** Hits a second as keys and clients grow. The cost of one call must not grow. */
 export const growth: Bench = {
   name: 'growth',
   async run(): Promise<AnyRow[]> {
@@ -39,7 +39,7 @@ export const growth: Bench = {
   },
 };
 
-/** Random keys of so many: no cache of the machine is given a pattern. */
+/** Reads random keys, so that the machine's caches find no pattern. */
 function hitsOf(client: DibsClient, count: number) {
   return async () => {
     const { kind } = await client.getOrLock({ key: keyOf(Math.floor(Math.random() * count)) });
@@ -75,7 +75,7 @@ async function clientsGrow(replica: Replica): Promise<AnyRow[]> {
     const clients = Array.from({ length: count }, () => new DibsClient({ target: replica.target }));
     const name = `${count} clients`;
     const hits = clients.map((client) => hitsOf(client, 1_000));
-    // As many in flight of each client, so that its messages stay as full.
+    // The same number in flight for each client, so that its messages stay as full.
     const of = await rates(
       [{ name, serverPid: replica.pid, run: repeating((at) => (hits[at % count] as () => Promise<void>)()) }],
       64 * count,

@@ -16,7 +16,7 @@ const ROUNDS = 5;
 /** V8 has optimized everything after some 300,000 hits. A service runs for longer than that. */
 const WARM_UP_MS = 4_000;
 
-/** Hits a second and their CPU, on client and server together, each way in turn in one run. */
+/** Hits a second and their CPU time, of client and server together, with all ways in turn in one run. */
 export const hits: Bench = {
   name: 'hits',
   async run() {

@@ -16,9 +16,9 @@ const NAMES = {
 };
 
 /**
- * The Java client beside Caffeine before a lock of Redisson, in one program: a hit in the near cache, a hit without one,
- * a stampede of 999 threads in three processes above its rebuild, and a holder that is killed. Caffeine alone has nothing
- * between processes, and Redisson alone no near values. No rows where there is no Java.
+ * The Java client compared with Caffeine before a lock of Redisson, in one program: a hit in the near cache, a hit
+ * without one, a stampede of 999 threads in three processes (without the rebuild's time), and a killed holder. Caffeine
+ * alone does nothing between processes, and Redisson alone has no near values. No rows without Java.
  */
 export async function javaPeers(): Promise<AnyRow[]> {
   const command = built();
@@ -42,7 +42,7 @@ export async function javaPeers(): Promise<AnyRow[]> {
   }
 }
 
-/** The client is built in its own folder. Java compiles the one file of the program as it starts it. */
+/** The client is built in its own folder. Java compiles the program's single file as it starts it. */
 function built(): readonly [string, ...string[]] | undefined {
   const libraries = join(mkdtempSync(join(tmpdir(), 'dibs-java-peers-')), 'classpath');
   const goal = [

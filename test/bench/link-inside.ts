@@ -1,4 +1,4 @@
-// What `npm run bench -- link` runs in a network namespace of its own. Prints each row as a line of JSON.
+// `npm run bench -- link` runs this in a separate network namespace. Prints each row as a line of JSON.
 import { once } from 'node:events';
 import { loadavg } from 'node:os';
 import { createInterface } from 'node:readline';
@@ -14,12 +14,12 @@ import { FarSide } from './far-side.js';
 
 const MIB = 2 ** 20;
 const VALUE = Buffer.alloc(MIB, 'v');
-/** 1 Gbit/s, and what stands around each MiB on its way. */
+/** 1 Gbit/s, with the headers around each MiB. */
 const LINK_MIB_PER_SECOND = 114;
 const VALUES = 60;
 const WAITERS = 100;
 const TTL_MS = 600_000;
-/** How often a small value is asked for beside a burst. */
+/** How many times a small value is read during a burst. */
 const BESIDE_MS = 20;
 const WAITERS_PROGRAM = fileURLToPath(new URL('./far-waiters.js', import.meta.url));
 
@@ -84,7 +84,7 @@ async function hitsOfAll(): Promise<number> {
   return hits;
 }
 
-/** Another namespace, whose values are small, on the same replica and the same connection to the store. */
+/** Reads small values of another namespace, on the same replica and the same connection to the store. */
 async function readsBeside(): Promise<BoundRow> {
   const request = { namespace: 'small', key: 'small' };
   const { token } = await caller.lease(request);
@@ -100,7 +100,7 @@ async function readsBeside(): Promise<BoundRow> {
       await sleep(BESIDE_MS);
     }
   })();
-  // On the other replica, so that what is measured is the store's link and not this program.
+  // On the other replica, so that this measures the store's link and not this program.
   const hits = await hitsOfAll();
   isOver = true;
   await asking;
@@ -109,7 +109,7 @@ async function readsBeside(): Promise<BoundRow> {
   return { kind: 'bound', name, value: percentile(tookMs, 0.99), unit: 'ms', facts };
 }
 
-/** Many wait on one replica for what another one publishes: the value passes the link once. */
+/** Many callers wait on one replica for another replica's publish. The value crosses the link once. */
 async function waitersHere(): Promise<BoundRow> {
   const key = 'waited for here';
   const { token } = await other.lease({ key });
@@ -120,7 +120,7 @@ async function waitersHere(): Promise<BoundRow> {
   await other.publish({ key, token, payload: { $case: 'value', value: VALUE }, ttlMs: TTL_MS });
   const answers = await Promise.all(waiting);
   const hits = answers.filter(({ outcome }) => outcome?.$case === 'hit').length;
-  const row = shareRow(`${WAITERS} waiters of 1 MiB beside another replica, hits`, hits, WAITERS, startMs, 1);
+  const row = shareRow(`${WAITERS} waiters of 1 MiB on another replica, hits`, hits, WAITERS, startMs, 1);
   const moved = `the store sent ${((await sentBytes()) - sentBefore) / MIB > 1.5 ? 'more than one value' : 'one value'}`;
   return { ...row, facts: [...(row.facts ?? []), moved] };
 }
@@ -130,7 +130,7 @@ async function waitersThere(): Promise<BoundRow> {
   const key = 'waited for there';
   const { token } = await other.lease({ key });
   const child = far.run(WAITERS_PROGRAM, [there.target, key, `${WAITERS}`]);
-  if (child.stdout === null) throw new Error('it has no standard output');
+  if (child.stdout === null) throw new Error('the program has no standard output');
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   await lines.next();
   await sleep(500);

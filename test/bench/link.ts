@@ -4,7 +4,9 @@ import { fileURLToPath } from 'node:url';
 import { endWithThisProcess } from '../support/end-with-this-process.js';
 import type { AnyRow, Bench } from './bench.js';
 
-/** Large values through a link of 1 Gbit/s, in network namespaces of its own: the machine's own network is left alone. */
+/**
+ * Large values through a link of 1 Gbit/s, in separate network namespaces, so the machine's own network is unchanged.
+ */
 export const link: Bench = {
   name: 'link',
   async run(): Promise<AnyRow[]> {

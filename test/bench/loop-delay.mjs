@@ -1,4 +1,4 @@
-// Loaded into a replica: on SIGUSR2 it writes the longest stand-still of the event loop since the last time, in
+// Imported into a replica. On SIGUSR2 it writes the longest stall of the event loop since the last time, in
 // milliseconds, to LOOP_DELAY_FILE.
 import { writeFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';

@@ -47,7 +47,7 @@ function print(rows: readonly AnyRow[]): void {
   }
 }
 
-/** Whether a promise is kept, where there is one. */
+/** Says whether a promise is kept; empty if nothing is promised. */
 function promise(bound: number | undefined, kept: boolean, words: string): string {
   return bound === undefined ? '' : `, to be ${words} ${bound}: ${kept ? 'met' : 'MISSED'}`;
 }
@@ -80,7 +80,7 @@ function printRates({ title, measured, alternative, ratioMin }: RateRow): void {
   console.log(`  ratio of the rates ${ratio.toFixed(2)}${kept}\n`);
 }
 
-/** `profile PATH...` is no bench among the others: it says where the time goes, and promises nothing. */
+/** `profile PATH...` is separate from the benches. It shows where the time goes, and promises nothing. */
 const [first, ...paths] = process.argv.slice(2);
 const available = first === 'profile' ? PROFILED.map(profileOf) : BENCHES;
 const wanted = first === 'profile' ? paths.map((path) => `profile ${path}`) : process.argv.slice(2);

@@ -13,8 +13,8 @@ const KEYS = 1_000;
 const VALUE = Buffer.alloc(100, 'v');
 
 /**
- * Hits that arrive on a schedule, whatever becomes of those before: a stall is counted by everyone whom it keeps
- * waiting, from the moment at which the request was to start.
+ * Hits that start on a schedule, even if earlier ones have not ended. So a stall counts for every request that it
+ * delays, from the moment at which the request was due.
  */
 export const openLoop: Bench = {
   name: 'open-loop',
@@ -70,7 +70,7 @@ async function scheduled(
   };
 }
 
-/** Starts each when it is due, or at once where the loop is late, and counts from when it was due. */
+/** Starts each request when it is due, or at once if the loop is late, and measures from when it was due. */
 async function arrivals(
   perSecond: number,
   seconds: number,

@@ -13,7 +13,7 @@ import { type Bench, type BoundRow, measured } from './bench.js';
 import { Recipe } from './recipes.js';
 
 const REPLICAS = 3;
-/** Each asks for every key once, and joins none: as many processes of a service. */
+/** Each requests every key once and joins no other, like so many processes of a service. */
 const CLIENTS = 12;
 const KEYS = 50;
 const ROUNDS = 2;
@@ -26,23 +26,26 @@ const STOP_MS_MIN = 200;
 const STOP_MS_MAX = 1_500;
 const BETWEEN_MS = 400;
 
-/** What one stampede came to. */
+/** The result of one stampede. */
 interface Result {
   readonly rebuilds: number;
   readonly answered: number;
   readonly tookMs: readonly number[];
-  /** What happened to leases and publishes, by kind. */
+  /** Counts what happened to leases and publishes, by kind. */
   readonly ends?: ReadonlyMap<string, number>;
 }
 
 interface Way {
   readonly name: string;
-  /** Rebuilds for each expiry, if that is promised. */
+  /** Rebuilds for each expiry, if there is a promise. */
   readonly max?: number;
   run(keys: readonly string[]): Promise<Result>;
 }
 
-/** Replicas, lock nodes and the store get too little CPU, or stand still: how often each key is rebuilt, and who is answered. */
+/**
+ * Replicas, lock nodes and the store get too little CPU, or are stopped. Shows how often each key is rebuilt, and how
+ * many callers get an answer.
+ */
 export const overload: Bench = {
   name: 'overload',
   async run() {
@@ -90,7 +93,7 @@ export const overload: Bench = {
     ];
     try {
       const rows: BoundRow[] = [];
-      // Warm, and the lengths of leases learned.
+      // A warm-up, which also teaches the store how long leases should be.
       for (const way of ways) await way.run(keysOf('warm', way.name));
       for (const count of BUSY) {
         const busy = Array.from({ length: count }, () => starve());
@@ -141,7 +144,7 @@ async function rowOf(under: string, { name, max, run }: Way): Promise<BoundRow> 
   };
 }
 
-/** Every client asks for every key at once. */
+/** Every client requests every key at once. */
 async function stampede(
   keys: readonly string[],
   call: (at: number, key: string, rebuild: () => Promise<Buffer>) => Promise<unknown>,
@@ -191,7 +194,7 @@ function stand(servers: Fleet['lockNodes'], signal: 'SIGSTOP' | 'SIGCONT'): void
   }
 }
 
-/** Stops what the signal reaches for a while, again and again, until the returned function is called. */
+/** Stops processes for a while, again and again, until the returned function is called. */
 function standStill(signal: (signal: 'SIGSTOP' | 'SIGCONT') => void): () => Promise<void> {
   let over = false;
   const standing = (async () => {
@@ -208,16 +211,16 @@ function standStill(signal: (signal: 'SIGSTOP' | 'SIGCONT') => void): () => Prom
   };
 }
 
-/** The cache-aside client of rueidis, in a process of Go. */
+/** The cache-aside client of rueidis, in a Go process. */
 class Aside {
   readonly #results: ((line: string) => void)[] = [];
 
   private constructor(private readonly child: ChildProcess) {
-    if (child.stdout === null) throw new Error('it has no standard output');
+    if (child.stdout === null) throw new Error('the program has no standard output');
     createInterface({ input: child.stdout }).on('line', (line) => this.#results.shift()?.(line));
   }
 
-  /** Undefined where there is no Go. */
+  /** Undefined without Go. */
   static start(port: number): Aside | undefined {
     const program = join(mkdtempSync(join(tmpdir(), 'dibs-aside-')), 'aside');
     const built = spawnSync('go', ['build', '-o', program, '.'], {

@@ -5,15 +5,15 @@ import { endWithThisProcess } from '../support/end-with-this-process.js';
 import type { Fleet } from '../support/fleet.js';
 import { type AnyRow, type Measured, measured, row } from './bench.js';
 
-/** So many processes stampede together. */
+/** How many processes stampede together. */
 export const PROCESSES = 3;
 const CALLERS = 333;
 const REBUILD_MS = 50;
 const ROUNDS = 5;
-/** Until the waiter stands, before its holder is killed. */
+/** How long a waiter has to begin its wait before its holder is killed. */
 const HELD_MS = 500;
 
-/** What each way is called in the figures. */
+/** The names of the ways in the figures. */
 type Names = Readonly<Record<string, string>>;
 
 interface Stampeded {
@@ -29,7 +29,7 @@ interface ComparedHits {
   readonly ratioMax?: number;
 }
 
-/** In alternating rounds; the middle one counts. */
+/** Runs the ways in alternating rounds. The median counts. */
 export async function hits(
   worker: PeerProgram,
   names: Names,
@@ -64,7 +64,7 @@ export async function hits(
   return rows;
 }
 
-/** The first way is ours. `keys` keeps apart two runs with the same way. */
+/** The first way is ours. `keys` separates two runs of the same way. */
 export async function stampedes(
   workers: readonly PeerProgram[],
   names: Names,
@@ -109,7 +109,7 @@ export async function takeover(
   for (let round = 0; round < rounds; round += 1) {
     const [holder, waiter] = [start(), start()];
     const key = `takeover ${round}`;
-    // A program that still starts waits for nothing yet.
+    // A program that is still starting does not wait yet.
     await waiter.ask({ do: 'take', way, key: `${key}, before`, calls: 1, rebuildMs: 0 });
     await holder.ask({ do: 'hold', way, key });
     const value = waiter.ask({ do: 'take', way, key, calls: 1, rebuildMs: 0 });
@@ -123,12 +123,12 @@ export async function takeover(
   return measured(`${names[way]}, holder killed, until the next has its value`, tookMs);
 }
 
-/** A client and its peers in one program, which answers each line with one. */
+/** A program with a client and its alternatives. It answers each line with one line. */
 export class PeerProgram {
   readonly #asked: { answer(line: string): void; fail(error: Error): void }[] = [];
 
   private constructor(private readonly child: ChildProcess) {
-    if (child.stdout === null) throw new Error('it has no standard output');
+    if (child.stdout === null) throw new Error('the program has no standard output');
     createInterface({ input: child.stdout }).on('line', (line) => this.#asked.shift()?.answer(line));
     child.once('exit', () => {
       for (const { fail } of this.#asked.splice(0)) fail(new Error('the program ended before its answer'));

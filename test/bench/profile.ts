@@ -7,7 +7,7 @@ import { until } from '../support/until.js';
 import type { Bench, BoundRow } from './bench.js';
 
 const IN_FLIGHT = 64;
-/** Slow code becomes fast code. */
+/** Long enough for the code to be compiled. */
 const WARM_UP_MS = 5_000;
 const PROFILE_MS = 5_000;
 const VALUE = Buffer.alloc(100, 'v');
@@ -17,7 +17,7 @@ const FUNCTIONS_MAX = 15;
 
 type Once = (client: DibsClient, at: number) => Promise<void>;
 
-/** What is done over and over while the replica is profiled. */
+/** What is repeated while the replica is profiled. */
 const PATHS: Readonly<Record<string, Once>> = {
   cold: async (client, at) => {
     const key = `cold ${at}`;
@@ -34,7 +34,9 @@ const PATHS: Readonly<Record<string, Once>> = {
 
 export const PROFILED = Object.keys(PATHS);
 
-/** Profiles a replica on one path, keeps the profile, and returns where its CPU goes: self times by file and function. */
+/**
+ * Profiles a replica on one path, keeps the profile, and returns where the CPU goes: self times by file and function.
+ */
 export function profileOf(path: string): Bench {
   return { name: `profile ${path}`, run: () => profiled(path) };
 }
@@ -64,7 +66,7 @@ async function profiled(path: string): Promise<BoundRow[]> {
 
 let at = 0;
 
-/** How many times it was done. */
+/** Repeats `once`, and returns how many times. */
 async function drive(client: DibsClient, once: Once, ms: number): Promise<number> {
   const untilMs = performance.now() + ms;
   let times = 0;
@@ -79,7 +81,7 @@ async function drive(client: DibsClient, once: Once, ms: number): Promise<number
   return times;
 }
 
-/** As V8 writes it: each sample is the node that ran, and each delta the µs since the sample before. */
+/** V8's format: each sample is the node that ran, and each delta the µs since the sample before. */
 interface Profile {
   readonly nodes: readonly {
     readonly id: number;

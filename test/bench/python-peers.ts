@@ -15,9 +15,9 @@ const NAMES = {
 };
 
 /**
- * The Python client beside dogpile.cache with its Redis lock, in one program: a hit in the near cache, a hit without one,
- * a stampede of 999 threads in three processes above its rebuild, and a holder that is killed. No rows where there is no
- * Python.
+ * The Python client compared with dogpile.cache and its Redis lock, in one program: a hit in the near cache, a hit
+ * without one, a stampede of 999 threads in three processes (without the rebuild's time), and a killed holder. No rows
+ * without Python.
  */
 export async function pythonPeers(): Promise<AnyRow[]> {
   const python = installed();
@@ -42,7 +42,7 @@ export async function pythonPeers(): Promise<AnyRow[]> {
   }
 }
 
-/** In a folder of its own. Of the client only the sources are taken. */
+/** Installs the packages in a separate folder. The client is used from its sources. */
 function installed(): string | undefined {
   const folder = mkdtempSync(join(tmpdir(), 'dibs-python-peers-'));
   const python = join(folder, 'bin', 'python');

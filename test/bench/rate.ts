@@ -26,7 +26,7 @@ export interface Rounds {
   readonly warmUpMs?: number | undefined;
 }
 
-/** How often each way is done in a second with so many under way, and what CPU it costs: all in turns in one run. */
+/** The rate and the CPU time of each way, with `inFlight` under way, all in turns in one run. */
 export async function rates(
   ways: readonly Way[],
   inFlight: number,
@@ -34,7 +34,7 @@ export async function rates(
 ): Promise<(name: string) => Rate> {
   const all = new Map<string, Rate[]>(ways.map(({ name }) => [name, []]));
   for (const way of ways) await way.run(inFlight, warmUpMs);
-  // In turns, so that whatever else the machine does meets all of them.
+  // In turns, so that other load on the machine affects all of them.
   for (let round = 0; round < rounds; round += 1) {
     for (const way of ways) all.get(way.name)?.push(await measure(way, inFlight));
   }
@@ -73,14 +73,14 @@ export function repeating(once: (at: number) => Promise<unknown>): Way['run'] {
   };
 }
 
-/** What a process has used, in microseconds; the kernel counts in hundredths of a second. */
+/** The CPU time of a process, in microseconds. The kernel counts in hundredths of a second. */
 export function cpuUsOf(pid: number): number {
   if (pid === 0) return 0;
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
   return (Number(fields[11]) + Number(fields[12])) * 10_000;
 }
 
-/** Of each figure the median. */
+/** The median of each figure. */
 export function medianOf(name: string, of: readonly Rate[]): Rate {
   const middle = (pick: (rate: Rate) => number) =>
     of.map(pick).sort((a, b) => a - b)[Math.floor(of.length / 2)] ?? 0;

@@ -3,7 +3,7 @@ import { Redis } from 'ioredis';
 import Redlock from 'redlock';
 import type { Fleet } from '../support/fleet.js';
 
-/** What is found on the web, written with ioredis and redlock directly, on the same nodes. */
+/** The usual recipes, written with ioredis and redlock directly, on the same nodes. */
 export class Recipe {
   readonly store: Redis;
   readonly #nodes: Redis[];
@@ -13,13 +13,13 @@ export class Recipe {
     const options = { enableAutoPipelining: pipelining };
     this.store = new Redis(fleet.store.url, options);
     this.#nodes = fleet.lockNodes.map(({ url }) => new Redis(url, options));
-    // One attempt a call: the recipe itself decides when to come back.
-    // Its types are those of another version of ioredis.
+    // One attempt a call, because the recipe itself decides when to retry. Its types are those of another version of
+    // ioredis.
     const clients = this.#nodes as unknown as ConstructorParameters<typeof Redlock>[0];
     this.#redlock = new Redlock(clients, { retryCount: 0 });
   }
 
-  /** Until the value is there: take the lock and rebuild, or sleep and look again. */
+  /** Until the value exists: takes the lock and rebuilds, or sleeps and reads again. */
   async getOrRebuild(key: string, rebuild: () => Promise<Buffer>, sleepMs = 100): Promise<Buffer> {
     for (;;) {
       const value = await this.store.getBuffer(key);
@@ -30,7 +30,7 @@ export class Recipe {
     }
   }
 
-  /** Lock, look again, rebuild, store, unlock; undefined where another has the lock. */
+  /** Lock, read again, rebuild, store, unlock. Undefined if another caller has the lock. */
   async cycle(key: string, rebuild: () => Promise<Buffer>): Promise<Buffer | undefined> {
     let lock: Awaited<ReturnType<Redlock['acquire']>>;
     try {

@@ -37,7 +37,7 @@ const WAYS = {
   },
 };
 
-/** What it would cost to keep a value in a key of its own, beside its record's hash: by scripts that do nothing else. */
+/** The cost of keeping a value in a separate key instead of its record's hash, with scripts that do nothing else. */
 export const record: Bench = {
   name: 'record',
   async run(): Promise<AnyRow[]> {

@@ -12,9 +12,9 @@ const NAMES = {
 };
 
 /**
- * The Rust client beside moka, in one program: a hit in the near cache, and a stampede in one process above its rebuild.
- * moka has nothing between processes. There the client stands alone, at a hit on a session, a stampede of 999 callers in
- * three processes, and a holder that is killed. No rows where there is no Rust.
+ * The Rust client compared with moka, in one program: a hit in the near cache, and a stampede in one process (without
+ * the rebuild's time). moka does nothing between processes. There the client stands alone: a hit on a session, a
+ * stampede of 999 callers in three processes, and a killed holder. No rows without Rust.
  */
 export async function rustPeers(): Promise<AnyRow[]> {
   const program = built();

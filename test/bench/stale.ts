@@ -7,7 +7,7 @@ const ROUNDS = 10;
 const CALLERS = 1_000;
 const REBUILD_MS = 50;
 
-/** What 1,000 callers at an expired key wait, where it may be served stale and where it may not. */
+/** How long 1,000 callers of an expired key wait, if a stale value is allowed and if not. */
 export const stale: Bench = {
   name: 'stale',
   async run(): Promise<Row[]> {

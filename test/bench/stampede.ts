@@ -16,13 +16,13 @@ const REPLICAS = 3;
 const VALUE = Buffer.alloc(100, 'v');
 const ttlMs = 3_600_000;
 
-/** One way through a stampede: each caller is one of three clients' and asks for itself. */
+/** One way through a stampede. The callers are spread over three clients, and none joins another. */
 interface Way {
   readonly name: string;
   call(at: number, key: string, rebuild: () => Promise<Buffer>): Promise<unknown>;
 }
 
-/** What 1,000 callers that miss the same key wait above the rebuild, beside the recipes. */
+/** How long 1,000 callers that miss the same key wait in addition to the rebuild, compared with the usual recipes. */
 export const stampede: Bench = {
   name: 'stampede',
   async run() {
@@ -108,7 +108,7 @@ export const stampede: Bench = {
   },
 };
 
-/** Every caller for itself: nothing is joined in the process, as it would be with getOrRebuild. */
+/** Each caller asks for itself. With getOrRebuild, callers in one process would join. */
 function byDibs(clients: readonly DibsClient[]): Way['call'] {
   return async (at, key, rebuild) => {
     const client = of(clients, at);
@@ -123,7 +123,7 @@ function of<T>(all: readonly T[], at: number): T {
   return all[at % all.length] as T;
 }
 
-/** As its documentation sets it up for several processes: memory, Redis, and a bus between them. */
+/** Set up as its documentation says for several processes: memory, Redis, and a bus between them. */
 class Bento {
   readonly #connections: Redis[] = [];
   readonly cache;

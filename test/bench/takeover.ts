@@ -6,7 +6,7 @@ import { type Bench, measured, row } from './bench.js';
 
 const ROUNDS = 20;
 const LEASE_MS = 1_000;
-/** How long the holder has had its lease, and the waiter has stood, when the holder is killed. */
+/** How long the holder has had its lease, and the waiter has waited, when the holder is killed. */
 const HELD_MS = 200;
 
 /** From `kill -9` of the holder to the lease of a waiter on another replica. */

@@ -11,7 +11,7 @@ const VALUE = Buffer.alloc(100, 'v');
 const ttlMs = 3_600_000;
 const OFF = 'tracing off';
 
-/** Hits of sessions on a replica that traces nothing, one call in a hundred, and all, spans sent to a collector. */
+/** Hits on sessions of a replica that traces nothing, one call in a hundred, or all, with spans sent to a collector. */
 export const tracing: Bench = {
   name: 'tracing',
   async run(): Promise<RateRow[]> {

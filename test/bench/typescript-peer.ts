@@ -5,10 +5,10 @@ import { memoryDriver } from 'bentocache/drivers/memory';
 import { redisBusDriver, redisDriver } from 'bentocache/drivers/redis';
 import { DibsClient } from '../../clients/typescript/src/client.js';
 
-// The TypeScript client beside bentocache, for the bench `clients`. Each line on standard input is a command, and each
+// The TypeScript client and bentocache, for the bench `clients`. Each line on standard input is a command, and each
 // line on standard output its result, as in `go-peers`.
 
-/** One line. Times are milliseconds. */
+/** One line. Times are in milliseconds. */
 interface Command {
   readonly do: 'hits' | 'stampede' | 'hold' | 'take';
   readonly way: string;
@@ -18,10 +18,10 @@ interface Command {
   readonly rebuildMs: number;
 }
 
-/** One way to have a value: from the cache, or by a rebuild. */
+/** One way to get a value: from the cache, or by a rebuild. */
 type Way = (key: string, rebuild: () => Promise<string>) => Promise<string | null>;
 
-/** What is cached: a text of 100 bytes. */
+/** The cached value: a text of 100 bytes. */
 const VALUE = 'x'.repeat(100);
 const ttlMs = 3_600_000;
 const WARM_UP_CALLS = 1_000;
@@ -39,7 +39,7 @@ function byDibs(client: DibsClient): Way {
   return (key, rebuild) => client.getOrRebuild(key, rebuild, { ttlMs });
 }
 
-/** As its documentation sets it up. */
+/** Set up as its documentation says. */
 function byBento(hasMemory: boolean): Way {
   const [host, port] = store.split(':');
   const connection = { host, port: Number(port) };
@@ -58,7 +58,7 @@ function byBento(hasMemory: boolean): Way {
   return (key, rebuild) => cache.getOrSet({ key, factory: rebuild, ttl: ttlMs });
 }
 
-/** The wall time of a hit, and the CPU time of this process for it, in nanoseconds. */
+/** The wall time and this process's CPU time of a hit, in nanoseconds. */
 async function hits(way: Way, { key, calls, inFlight }: Command) {
   const once = async () => {
     const got = await way(key, async () => VALUE);
@@ -76,7 +76,7 @@ async function hits(way: Way, { key, calls, inFlight }: Command) {
   return { wallNs: ((performance.now() - began) * 1e6) / calls, cpuNs: ((user + system) * 1e3) / calls };
 }
 
-/** Many callers ask for one key at once. */
+/** Many callers request one key at once. */
 async function stampede(way: Way, { key, calls, rebuildMs }: Command) {
   let rebuilds = 0;
   const rebuild = async () => {
@@ -92,7 +92,7 @@ async function stampede(way: Way, { key, calls, rebuildMs }: Command) {
   return { tookMs: await Promise.all(Array.from({ length: calls }, one)), rebuilds };
 }
 
-/** Until this process is killed. */
+/** Holds the lease until this process is killed. */
 function hold(way: Way, { key }: Command): Promise<object> {
   return new Promise((resolve) => {
     void way(key, () => {

@@ -12,8 +12,8 @@ const NAMES = {
 };
 
 /**
- * The TypeScript client beside bentocache, in one program: a hit in the near cache, a hit without one, a stampede of 999
- * callers in three processes above its rebuild, and a holder that is killed.
+ * The TypeScript client compared with bentocache, in one program: a hit in the near cache, a hit without one, a
+ * stampede of 999 callers in three processes (without the rebuild's time), and a killed holder.
  */
 export async function typescriptPeers(): Promise<AnyRow[]> {
   const fleet = await Fleet.start({ replicas: 2 });
@@ -35,7 +35,7 @@ export async function typescriptPeers(): Promise<AnyRow[]> {
   }
 }
 
-/** Without an alternative: each process with bentocache asks the source itself, so that there is nothing to take over. */
+/** No alternative: each process with bentocache calls the source itself, so there is nothing to take over. */
 async function takenOver(start: () => PeerProgram): Promise<AnyRow> {
   const { name, p50Ms } = await takeover(start, NAMES, 'near');
   const facts = ['bentocache: a second process does not wait for the first, and asks the source too'];

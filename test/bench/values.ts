@@ -8,16 +8,16 @@ const MIB = 2 ** 20;
 const VALUE = Buffer.alloc(MIB, 'v');
 const WAIT_MS = 5_000;
 const TTL_MS = 60_000;
-/** How long the store's figures are given to settle: it counts bytes as it writes them. */
+/** How long the store's figures need to settle, because it counts bytes as it writes them. */
 const SETTLE_MS = 100;
 
-/** A fleet of one replica without a near cache, a caller of it, and what is asked of its store beside it. */
+/** A fleet of one replica without a near cache, a caller, and a separate connection to the store. */
 interface Bed {
   readonly caller: Caller;
   readonly redis: Redis;
 }
 
-/** What large values cost: the bytes that the store sends for each step, what it holds, and a burst of reads. */
+/** The cost of large values: the bytes that the store sends for each step, what it holds, and a burst of reads. */
 export const values: Bench = {
   name: 'values',
   async run(): Promise<AnyRow[]> {
@@ -61,7 +61,7 @@ async function stored({ caller }: Bed, key: string, { bytes = MIB, ttlMs = TTL_M
   if (outcome !== PublishOutcome.PUBLISH_OUTCOME_STORED) throw new Error(`${key} was not stored: ${outcome}`);
 }
 
-/** How many bytes the store sent while it was done. */
+/** How many bytes the store sent for one action. */
 async function sentFor({ redis }: Bed, what: () => Promise<unknown>): Promise<number> {
   const sent = async () => {
     await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
@@ -94,7 +94,7 @@ async function movedByReadStore(bed: Bed): Promise<AnyRow> {
   return moved('10 READ_STORE of 1 MiB that the near cache has', bytes);
 }
 
-/** Callers that may not have the stale value, and wait beside it. */
+/** Callers that do not accept the stale value and wait. */
 async function movedByWaiters(bed: Bed, count: number): Promise<AnyRow> {
   const key = `waited for ${count}`;
   await stored(bed, key, { ttlMs: 1, staleMs: TTL_MS });
@@ -115,7 +115,7 @@ async function heldAfter(bed: Bed): Promise<AnyRow> {
   return { kind: 'bound', name, value: ((await used()) - before) / MIB, unit: 'MiB' };
 }
 
-/** All stored and fresh: how many of them are hits. */
+/** All values are stored and fresh. Counts how many reads are hits. */
 async function burst(bed: Bed, count: number, bytes: number): Promise<AnyRow> {
   const keyOf = (at: number) => `burst ${bytes} ${at}`;
   for (let at = 0; at < count; at += 1) await stored(bed, keyOf(at), { bytes, ttlMs: 600_000 });

@@ -19,7 +19,7 @@ const WOKEN = 10_000;
 const LARGE_WAITERS = 600;
 const LARGE_BYTES = 1_000_000;
 
-/** What 100,000 waiters on one replica hold of its memory, and how long its loop stands still when 10,000 wake. */
+/** The memory of 100,000 waiters on one replica, and how long its loop stalls when 10,000 wake. */
 export const waiters: Bench = {
   name: 'waiters',
   async run(): Promise<AnyRow[]> {
@@ -66,7 +66,7 @@ async function memory(replica: Replica): Promise<AnyRow> {
   const beforeBytes = memoryOf(replica.pid);
   for (const session of sessions) wait(session, keys, WAITERS / SESSIONS);
   await until(async () => (await waitersOf(replica)) === WAITERS, 60_000);
-  // What stays, and not what is on its way to being collected.
+  // After a collection, so that garbage does not count.
   await new Promise((resolve) => setTimeout(resolve, 3_000));
   const bytes = memoryOf(replica.pid) - beforeBytes;
   for (const session of [...sessions, holder]) session.drop();
@@ -108,7 +108,7 @@ async function stall(replica: Replica, file: string, bytes: number): Promise<Any
   return { kind: 'bound', name, value: longestMs, unit: 'ms', max: 50 };
 }
 
-/** What it costs the replica to give 600 callers one value of 1 MB: each answer has to leave it. */
+/** The replica's cost to give 600 callers one value of 1 MB. Each answer has to leave it. */
 async function large(replica: Replica): Promise<AnyRow> {
   const payload = { $case: 'value', value: Buffer.alloc(LARGE_BYTES, 'v') } as const;
   let cpuUs = Number.POSITIVE_INFINITY;
@@ -131,7 +131,7 @@ async function large(replica: Replica): Promise<AnyRow> {
   return { kind: 'bound', name, value: cpuUs / 1_000, unit: 'ms' };
 }
 
-/** The longest that the replica's event loop has stood still since this was asked last. */
+/** The longest stall of the replica's event loop since the last call. */
 async function delayMs(replica: Replica, file: string): Promise<number> {
   rmSync(file, { force: true });
   replica.signal('SIGUSR2');

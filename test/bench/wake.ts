@@ -6,17 +6,17 @@ import { BareEcho } from './bare-echo.js';
 import { type Bench, measured, type Row, row } from './bench.js';
 
 const ROUNDS = 500;
-/** Code that has not run yet is slow, here as there. */
+/** Code is slow until it has been compiled, in both processes. */
 const WARM_UP_ROUNDS = 100;
-/** How long a waiter is given to stand in its place before the publish. */
+/** How long a waiter has to begin its wait before the publish. */
 const SETTLED_MS = 5;
-/** The usual recipe: sleep, look again. */
+/** The usual recipe: sleep, read again. */
 const RECIPE_SLEEP_MS = 100;
 const RECIPE_ROUNDS = 60;
 
 /**
- * From a publish received on one replica to the answer of a waiter on another, nothing else running. It is
- * timed in the client that makes both calls, less half a bare unary call: the publish's way to the service.
+ * From a publish received by one replica to the answer of a waiter on another, without other load. It is timed in the
+ * client that makes both calls. Half a bare unary call is subtracted: the publish's way to the service.
  */
 export const wake: Bench = {
   name: 'wake',
@@ -33,7 +33,7 @@ export const wake: Bench = {
       const seen: number[] = [];
       const limit: number[] = [];
       const trips: number[] = [];
-      // In turns, so that whatever else the machine does meets both.
+      // In turns, so that other load on the machine affects both.
       for (let round = -WARM_UP_ROUNDS; round < ROUNDS; round++) {
         const wokenMs = await wakeOnce(holder, waiter, `wake ${round}`);
         const readMs = await wakeOnce(readingHolder, readingWaiter, `wake ${round}`);
@@ -83,7 +83,7 @@ async function wakeOnce(holder: Caller, waiter: Caller, key: string): Promise<nu
   return tookMs;
 }
 
-/** Of something that begins on an idle machine, as a wake does. */
+/** The time of something that begins on an idle machine, as a wake does. */
 async function timed(work: () => Promise<void>): Promise<number> {
   await sleep(SETTLED_MS);
   const startMs = performance.now();

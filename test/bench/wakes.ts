@@ -8,24 +8,24 @@ import type { AnyRow, Bench } from './bench.js';
 import { fanOut } from './fan-out.js';
 
 const REPLICAS = [1, 2, 4];
-/** Published in one go, each by a call of its own: so many wakes come together. */
+/** Published at once, each by a separate call, so that this many wakes arrive together. */
 const KEYS = 64;
 const ROUNDS = 40;
-/** Code that has not run yet is slow. */
+/** Code is slow until it has been compiled. */
 const WARM_UP_ROUNDS = 10;
-/** How long waiters are given to stand in their places before the publishes. */
+/** How long waiters have to begin their waits before the publishes. */
 const SETTLED_MS = 20;
 const TTL_MS = 3_600_000;
 const JSON_OF_NO_TAGS = 2;
 const LARGEST_BYTES = WAKE_VALUE_BYTES_MAX - JSON_OF_NO_TAGS;
-/** With the last, the wake does not carry the value. */
+/** With the last size, the wake does not carry the value. */
 const SIZES = [100, LARGEST_BYTES, LARGEST_BYTES + 1];
 
-/** What the other replicas have of a key that is published: nothing, an older value in their near caches, or a waiter. */
+/** What the other replicas have of a published key: nothing, an older value in their near caches, or a waiter. */
 const INTERESTS = ['no interest', 'a near entry', 'a waiter'] as const;
 type Interest = (typeof INTERESTS)[number];
 
-/** The processor time of the holder's replica, of all others and of the store. */
+/** The CPU time of the holder's replica, of all others and of the store. */
 interface Spent {
   holderMs: number;
   othersMs: number;
@@ -35,15 +35,15 @@ interface Spent {
 interface Cost {
   readonly spent: Spent;
   readonly idle: Spent;
-  /** How long was spent, and how long was idled. */
+  /** How long the busy and the idle phase lasted. */
   spentMs: number;
   idleMs: number;
   readonly tookMs: number[];
 }
 
 /**
- * What a publish costs the replica that makes it, each other replica and the store, with a value that travels in the wake and
- * with one that is a byte too large; and how long it takes until the other replicas' callers have it.
+ * The cost of a publish for the replica that makes it, for each other replica and for the store, with a value that fits
+ * in the wake and with one that is a byte too large. Also shows how long the other replicas' callers wait for it.
  */
 export const wakes: Bench = {
   name: 'wakes',
@@ -62,7 +62,7 @@ async function rowsOf(replicas: number): Promise<AnyRow[]> {
   try {
     for (let round = -WARM_UP_ROUNDS; round < ROUNDS; round += 1) {
       for (const interest of replicas === 1 ? (['no interest'] as const) : INTERESTS) {
-        // In turns, so that whatever else the machine does meets all.
+        // In turns, so that other load on the machine affects all of them.
         for (const bytes of SIZES) {
           const name = `${interest}, ${bytes} bytes`;
           if (round < 0) costs.delete(name);
@@ -85,7 +85,7 @@ function newCost(): Cost {
 }
 
 function rowOf(name: string, { spent, idle, spentMs, idleMs, tookMs }: Cost, others: number): AnyRow {
-  // Less what its timers and pings take anyway.
+  // Without the cost of timers and pings.
   const each = (of: keyof Spent) => ((spent[of] - (idle[of] * spentMs) / idleMs) * 1_000) / (ROUNDS * KEYS);
   const [holderUs, storeUs] = [each('holderMs').toFixed(1), each('storeMs').toFixed(1)];
   const facts = [`CPU of the holder's replica ${holderUs} µs, of the store ${storeUs} µs`];
@@ -130,7 +130,7 @@ async function publishAll(
   for (const answer of waiting)
     void answer.then(() => cost.tookMs.push(performance.now() - sentMs)).catch(() => {});
   await Promise.all([...publishing, ...waiting]);
-  // The other replicas hear of it no later than a caller that asks them, and an entry must be there the next time.
+  // A caller's answer shows that its replica has processed the wake. A near entry must exist for the next round.
   const asked = await Promise.all(
     interest === 'no interest' ? [] : interest === 'a waiter' ? waiting : ask(),
   );

@@ -1,6 +1,6 @@
 import { DibsClient } from '../../clients/typescript/src/client.js';
 
-// One client process of the bench `workers`, started by it. Its arguments are the targets of the ways, each a list.
+// One client process of the bench `workers`, which starts it. Its arguments are the targets of the ways, each a list.
 
 export type Work = 'hits' | 'cold';
 
@@ -9,7 +9,7 @@ export interface Order {
   readonly work: Work;
   readonly inFlight: number;
   readonly ms: number;
-  /** Of cold cycles, so that no key comes twice. */
+  /** The prefix of cold cycles' keys, so that no key is used twice. */
   readonly prefix: string;
 }
 
@@ -46,7 +46,7 @@ async function run(order: Order): Promise<Done> {
         await once(client, order, at);
         done += 1;
       } catch (error) {
-        // A machine that is overloaded keeps some calls beyond their deadline.
+        // On an overloaded machine, some calls pass their deadline.
         failed += 1;
         if (failed > 1 + at / 100) throw error;
       }

@@ -10,10 +10,10 @@ import type { Done, Order, Work } from './workers-load.js';
 
 /** As many as workers could use here, with the callers and all Redis on the same cores. */
 const PROCESSES = 2;
-/** Each is a process with one session for each address, so that workers have two of them each. */
+/** Each is a process with one session for each address, so workers have two sessions of each. */
 const CLIENTS = 4;
 const IN_FLIGHT: Readonly<Record<Work, number>> = { hits: 256, cold: 64 };
-/** Two launches of the same program differ by more than their rounds do. */
+/** Two launches of the same program differ by more than its rounds. */
 const LAUNCHES = 2;
 const ROUNDS = 3;
 const ROUND_MS = 1_500;
@@ -80,7 +80,7 @@ async function launched(launch: number): Promise<Map<string, Rate[]>> {
   }
 }
 
-/** So that whatever else the machine does meets all ways. */
+/** Runs the ways in turns, so that other load on the machine affects all of them. */
 async function inTurns(ways: readonly Way[], clients: readonly LoadProcess[], launch: number) {
   const rates = new Map<string, Rate[]>();
   for (let round = 0; round <= ROUNDS; round += 1) {

@@ -8,12 +8,12 @@ import type { Language } from './adapters.js';
 export type Json = Record<string, unknown>;
 export type Answer = { readonly result: Json } | { readonly error: Json };
 
-/** A virtual machine that starts cold has this long. */
+/** Long enough for a cold start of a virtual machine. */
 const START_MS_MAX = 60_000;
 
-/** One adapter process: a client in its own language, told what to do by lines of JSON. */
+/** One adapter process: a client in its language, which takes commands as lines of JSON. */
 export class Adapter {
-  /** Everything that happened in it without having been asked for, in its order. */
+  /** All events in the adapter that are not answers, in order. */
   readonly events: Json[] = [];
   readonly #open = new Map<number, (answer: Answer) => void>();
   #nextId = 1;
@@ -39,7 +39,7 @@ export class Adapter {
   }
 
   static async start({ name, command: [program, ...args] }: Language): Promise<Adapter> {
-    // A group of its own: what the start script leaves behind goes with it.
+    // In a new process group, so that everything the start script left behind is killed with it.
     const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], detached: true });
     endWithThisProcess(child);
     const adapter = new Adapter(child, name);
@@ -78,7 +78,7 @@ export class Adapter {
     try {
       process.kill(-(this.child.pid ?? 0), 'SIGKILL');
     } catch {
-      // It has just gone by itself.
+      // It has just ended by itself.
     }
     await gone;
   }
@@ -94,7 +94,7 @@ export class Adapter {
   }
 }
 
-/** A hook's own name stands beside that of the event. */
+/** Moves a hook's name to `hook`, because `name` is the event's. */
 function rename({ name, ...rest }: Json): Json {
   return name === undefined ? rest : { ...rest, hook: name };
 }

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 
-/** One column of the matrix: a language, and how its client talks to the service. */
+/** One column of the matrix: a language, and how its client calls the service. */
 export interface Column {
   readonly name: string;
   readonly language: string;
@@ -8,16 +8,16 @@ export interface Column {
   readonly bareLoop: boolean;
 }
 
-/** A language's client: how its adapter is started, and what must be on the machine for it. */
+/** A language's client: how its adapter is started, and which tools it needs. */
 export interface Language {
   readonly name: string;
   readonly command: readonly [string, ...string[]];
   readonly needs: readonly (readonly [string, ...string[]])[];
-  /** Builds its adapter and examples, if they are not built yet. That of TypeScript is built with this program. */
+  /** Builds its adapter and examples, if they are not built yet. TypeScript's are built with this program. */
   readonly build?: readonly [string, ...string[]];
-  /** Whether its client talks over sessions. */
+  /** Whether its client can use sessions. */
   readonly sessions: boolean;
-  /** It has no client, but a program over generated stubs, which plays only the scenarios of the bare loop. */
+  /** The language has no client, only a program over generated stubs, which plays the scenarios of the bare loop. */
   readonly bareLoop?: true;
 }
 
@@ -63,7 +63,7 @@ export const LANGUAGES: readonly Language[] = [
   },
 ];
 
-/** Any other language: `clients/any-language.md` in C++, by the packages of Debian. */
+/** Any other language: `clients/any-language.md` in C++, with Debian's packages. */
 export const ANY_LANGUAGE: Language = {
   name: 'c++',
   command: tasks('any-language', 'adapter'),
@@ -78,7 +78,7 @@ export const ANY_LANGUAGE: Language = {
   bareLoop: true,
 };
 
-/** Each language by sessions where it has them, and by unary calls. */
+/** Each language with sessions, if it has them, and with unary calls. */
 export function columnsOf(languages: readonly Language[]): Column[] {
   return languages.flatMap(({ name, sessions, bareLoop = false }) => {
     const unary = { name: sessions ? `${name} unary` : name, language: name, session: false, bareLoop };
@@ -86,13 +86,13 @@ export function columnsOf(languages: readonly Language[]): Column[] {
   });
 }
 
-/** What the language's tools say that they miss; undefined if nothing. */
+/** The first command of the language's tools that fails; undefined if none does. */
 export function missingFor({ needs }: Language): string | undefined {
   const missing = needs.find(([command, ...args]) => spawnSync(command, args).status !== 0);
   return missing === undefined ? undefined : missing.join(' ');
 }
 
-/** A run by itself must not depend on what ran before it; without changes it takes a moment. Throws if a build fails. */
+/** Builds the adapter, so that a run does not depend on earlier ones. Quick if nothing changed. Throws on failure. */
 export function buildAdapter({ name, build }: Language): void {
   if (build === undefined) return;
   const [command, ...args] = build;

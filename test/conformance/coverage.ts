@@ -2,14 +2,14 @@ import { readFileSync } from 'node:fs';
 import { loadFileDescriptorSetFromBuffer } from '@grpc/proto-loader';
 import type { Scenario } from './scenario.js';
 
-/** Every value of every enum of the contract that no scenario sends or expects. */
+/** The values of the contract's enums that no scenario sends or expects. */
 export function uncovered(scenarios: readonly Scenario[]): string[] {
   const used = new Set<string>();
   for (const { steps } of scenarios) collect(steps, used);
   return enumValues().filter((name) => !used.has(name));
 }
 
-/** All names but those of what is never sent: the first values of enums that only answers have. */
+/** All names except those that are never sent: the first values of enums that only answers have. */
 function enumValues(): string[] {
   const set = loadFileDescriptorSetFromBuffer(readFileSync('src/grpc/generated/descriptor.binpb'));
   const asked = ['Intent', 'Stale', 'Read', 'InvalidateMode'];

@@ -5,7 +5,7 @@ import type { Language } from './adapters.js';
 
 const run = promisify(execFile);
 
-/** The same examples in every language, and what each prints. */
+/** The examples, which are the same in every language, with the output of each. */
 const EXAMPLES = {
   start: 'Ada\n',
   'rebuild-once': 'Ada and Ada after 1 query\n',
@@ -13,7 +13,7 @@ const EXAMPLES = {
   'invalidate-on-write': '10, then 12\n',
 };
 
-/** Runs the examples of a language unchanged, on a service of its own; what is not as it should be. */
+/** Runs the examples of a language unchanged, on a new service. Returns the wrong outputs. */
 export async function runExamples({ name, command }: Language): Promise<string[]> {
   const [program] = command;
   const replica = await Replica.start();

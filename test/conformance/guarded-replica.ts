@@ -7,10 +7,10 @@ import { Replica } from '../support/replica.js';
 import { until } from '../support/until.js';
 import type { Json } from './adapter.js';
 
-/** The only caller that it knows: by this token unless a scenario says otherwise, or by a certificate of this name. */
+/** The only identity that it accepts, by this token (unless a scenario changes it) or by a certificate of this name. */
 const CALLER = 'conformance';
 
-/** A replica with TLS that asks its callers who they are, and what they show it. */
+/** A replica with TLS that authenticates its callers, and the credentials for them. */
 export class GuardedReplica {
   #accepted = CALLER;
 
@@ -37,12 +37,12 @@ export class GuardedReplica {
     return new GuardedReplica(authority, secured, await Replica.start(secured), callers);
   }
 
-  /** By name, for which its certificate stands. */
+  /** Its address by the name in its certificate. */
   get target(): string {
     return `localhost:${this.#addresses[0]?.split(':').at(-1)}`;
   }
 
-  /** Where it asks for a token only. */
+  /** Its Unix socket, where it requires only a token. */
   get socket(): string {
     return this.#addresses[1] ?? '';
   }
@@ -51,7 +51,7 @@ export class GuardedReplica {
     return this.replica.target.split(',');
   }
 
-  /** The client's options, with paths in place of the names that scenarios give to files. */
+  /** The client's options, with paths instead of the scenarios' names for files. */
   pathsFor(options: Json, namespace: string): Json {
     const paths: Json = {};
     if (options.tls_ca !== undefined) paths.tls_ca = this.authority.ca;
@@ -66,12 +66,12 @@ export class GuardedReplica {
     return { ...options, ...paths };
   }
 
-  /** Writes a file that clients read their token from. */
+  /** Writes a token file for clients. */
   writeToken(name: string, token: string, namespace: string): void {
     writeFileSync(this.#fileOf(`${namespace} ${name}`), `${token}\n`);
   }
 
-  /** Writes a certificate of this name, with its key, where clients read their own from. */
+  /** Writes a certificate of this name, with its key, for clients. */
   writeCertificate(name: string, caller: string, namespace: string): void {
     const issued = this.authority.issue({ subject: `/CN=${caller}`, names: `DNS:${caller}` });
     const { cert, key } = this.#certificateOf(`${namespace} ${name}`);
@@ -79,7 +79,7 @@ export class GuardedReplica {
     copyFileSync(issued.cert, cert);
   }
 
-  /** From now on it knows no other token, on open sessions too. */
+  /** Makes this the only accepted token, on open sessions too. */
   async accept(token: string): Promise<void> {
     this.#accepted = token;
     writeFileSync(authFileIn(this.authority), identitiesBy(token));
@@ -89,7 +89,7 @@ export class GuardedReplica {
     caller.close();
   }
 
-  /** All connections to it break. */
+  /** Restarts it at the same address. All connections break. */
   async restart(): Promise<void> {
     const { target } = this.replica;
     await this.replica.kill();

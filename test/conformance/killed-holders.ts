@@ -6,7 +6,7 @@ import type { Stage } from './stage.js';
 
 const NAMESPACE = 'killed-holders';
 
-/** How long the next caller waits for the lease of a holder that was killed with `kill -9`, over sessions. */
+/** Measures how long the next caller waits for the lease after its holder was killed with `kill -9`, over sessions. */
 export async function killedHolders(
   stage: Stage,
   language: Language,

@@ -22,7 +22,7 @@ import { Stage } from './stage.js';
 
 // npm run conformance                                   all scenarios in all languages
 // npm run conformance -- --only TEXT --language go      some of them
-// npm run conformance -- --kills 100                    no scenario: how soon a killed holder is replaced
+// npm run conformance -- --kills 100                    no scenarios, but how soon a killed holder is replaced
 
 const FOLDER = 'test/conformance';
 const underCi = process.env.CI === 'true';
@@ -41,7 +41,7 @@ const MARKS: Readonly<Record<Verdict, string>> = {
   '': '',
 };
 
-/** Adapter processes of one column, by actor: they outlast a scenario, unless it kills them. */
+/** Adapter processes of one column, by actor. Scenarios share them, unless one kills them. */
 class Troupe {
   readonly #adapters = new Map<string, Promise<Adapter>>();
 
@@ -83,7 +83,7 @@ const columns = columnsOf(languages);
 const verdicts = new Map<string, Verdict>();
 const failures: string[] = [];
 const facts: string[] = [];
-/** What passed beside the scenarios. */
+/** How many other checks passed. */
 let more = 0;
 const cell = (scenario: Scenario, column: Column) => `${scenario.name} | ${column.name}`;
 
@@ -107,7 +107,7 @@ async function inColumn(
     const adapter = (actor: string) => (troupes.get(column.name) as Troupe).adapter(actor);
     await play(scenario, { stage, column, adapter });
     verdicts.set(name, isKnown ? 'passes' : 'ok');
-    if (isKnown) failures.push(`${name}: is a known failure, and passes; take it off the list`);
+    if (isKnown) failures.push(`${name}: is a known failure but passes. Remove it from the list`);
   } catch (error) {
     verdicts.set(name, isKnown ? 'known' : 'failed');
     if (!isKnown) failures.push(`${name}: ${error instanceof Error ? error.message : error}`);
@@ -141,13 +141,13 @@ async function playedBy(
   }
 }
 
-/** What is not a scenario: what all languages do at once, and the examples of each. */
+/** Runs what is not a scenario: the checks with all languages at once, and each language's examples. */
 async function together(): Promise<void> {
   await playedBy('a stampede in all languages', languages, polyglotStampede);
   const withSessions = languages.filter(({ sessions }) => sessions);
   if (withSessions.length > 0)
     await playedBy('key affinity across languages', withSessions, polyglotAffinity);
-  // Those of TypeScript belong to its own suite.
+  // TypeScript's examples belong to its own suite.
   for (const language of languages.filter(
     ({ name, bareLoop }) => name !== 'typescript' && bareLoop !== true,
   )) {
@@ -173,7 +173,7 @@ const troupes = new Map(
     new Troupe(languages.find(({ name }) => name === column.language) as Language),
   ]),
 );
-/** Code that runs for the first time is slow, and all languages at once slower still: not the scenarios' business. */
+/** Runs each client once, because first runs are slow, above all with all languages at once. */
 async function warmUp(): Promise<void> {
   for (const { name, session } of columns) {
     for (const actor of ['a', 'b']) {

@@ -1,4 +1,4 @@
-/** What a scenario leaves open of a value: `$any`, `$positive`, or such as `$starts: text`. */
+/** A pattern for a value, such as `$starts: text`. There are also `$any`, `$none` and `$positive`. */
 interface Pattern {
   readonly $starts?: string;
   readonly $contains?: string;
@@ -11,8 +11,8 @@ export const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /**
- * What in `actual` is not as `expected` says; undefined if nothing. Objects may have more than is expected of
- * them. In the JSON of a proto message 64-bit numbers are texts, and what is nought is not there.
+ * Describes how `actual` differs from `expected`; undefined if it does not. Objects may have more fields than expected.
+ * In the JSON of a proto message, 64-bit numbers are texts, and zero values are missing.
  */
 export function mismatch(expected: unknown, actual: unknown, path = ''): string | undefined {
   const differs = () =>
@@ -48,7 +48,7 @@ export function mismatch(expected: unknown, actual: unknown, path = ''): string 
   return actual === expected ? undefined : differs();
 }
 
-/** A text that is not there lacks nothing: what should have been looked at was not. */
+/** A missing text does not count as one that lacks `text`, because there was nothing to check. */
 function lacks(actual: unknown, text: string): boolean {
   return typeof actual === 'string' && actual !== '' && !actual.includes(text);
 }

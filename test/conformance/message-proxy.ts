@@ -11,18 +11,18 @@ import { CoordinatorServiceService as contract } from '../../src/grpc/generated/
 
 const same = (bytes: Buffer) => bytes;
 
-/** One call that passes. On the wire a call with one message is a stream with one message. */
+/** One call that the proxy forwards. On the wire, a unary call is a stream with one message. */
 export interface Passing {
-  /** What the replica hears instead of the message; undefined for nothing. */
+  /** Replaces a message to the replica. Undefined drops it. */
   up(message: Buffer): Buffer | undefined;
-  /** What the client hears instead of the message. */
+  /** Replaces a message to the client. */
   down(message: Buffer): Buffer;
 }
 
-/** How a call with this path of gRPC passes. Undefined: it does not, and has been ended. */
+/** Decides how to forward a call with this gRPC path. Undefined if it has ended the call instead. */
 export type Pass = (path: string, there: ServerDuplexStream<Buffer, Buffer>) => Passing | undefined;
 
-/** What stands between clients and a replica, and sees each message. */
+/** A proxy between clients and a replica that sees each message. */
 export class MessageProxy {
   private constructor(
     private readonly server: Server,

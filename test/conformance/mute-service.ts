@@ -10,8 +10,8 @@ type Stream = ServerDuplexStream<Buffer, Buffer>;
 const GONE = { code: status.UNAVAILABLE, details: 'out of reach' };
 
 /**
- * A replica that answers no call while it was told so, as if it could not be reached. Its sessions stand, or begin
- * anew, and tell of changes.
+ * A replica that, while it is silenced, fails every call as if it could not be reached. Its sessions stay open, can be
+ * opened again, and report changes.
  */
 export class MuteService {
   #isMute = false;
@@ -32,7 +32,7 @@ export class MuteService {
     return this.#proxy?.target ?? '';
   }
 
-  /** `silence`, `hear`, or `break` for its sessions. */
+  /** `silence` and `hear` change whether it answers. `break` ends its sessions. */
   act(verb: string | undefined): void {
     if (verb !== 'break') this.#isMute = verb === 'silence';
     else for (const there of this.#sessions) end(there);
@@ -46,7 +46,7 @@ export class MuteService {
     this.#sessions.add(there);
     const over = () => this.#sessions.delete(there);
     for (const end of ['close', 'cancelled', 'error']) there.on(end, over);
-    // As a service does, it welcomes first. The client's first calls come with its hello.
+    // As in the service, the welcome comes first. The client's first calls may arrive with its hello.
     let early: SessionReply[] | undefined = [];
     const say = (replies: readonly SessionReply[]) => {
       if (replies.length > 0)

@@ -1,11 +1,11 @@
 import { MessageProxy } from './message-proxy.js';
 
-/** A field that no version has yet, with a text in it. */
+/** A text field that no version has yet. */
 const LATER_FIELD = Buffer.from([...varint((1_999 << 3) | 2), 5, ...Buffer.from('later')]);
 
 /**
- * A service one minor version ahead, as far as a client can see it: it stands before a real one, and every message
- * that passes has a field that this version does not know, in both directions.
+ * Looks to a client like a service one minor version ahead. It is a proxy of a real one that adds an unknown field to
+ * every message in both directions.
  */
 export function newerService(target: string): Promise<MessageProxy> {
   return MessageProxy.before(target, () => ({ up: withLaterField, down: withLaterField }));

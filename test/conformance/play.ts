@@ -6,7 +6,7 @@ import { isObject, mismatch } from './matches.js';
 import { namespaceOf, type Scenario, type Step } from './scenario.js';
 import type { Stage } from './stage.js';
 
-/** What a scenario needs of its surroundings: the service, and adapter processes by their actors' names. */
+/** What a scenario needs: the service, and adapter processes by actor. */
 export interface Surroundings {
   readonly stage: Stage;
   readonly column: Column;
@@ -14,7 +14,7 @@ export interface Surroundings {
 }
 
 const EVENT_MS_MAX = 20_000;
-/** What belongs to the step and not to what the actor is asked. */
+/** Fields of the step that are not sent to the actor. */
 const OF_THE_STEP = new Set(['as', 'times', 'expect', 'save', 'target', 'namespace', 'with']);
 const METHODS = new Set([
   'GetOrLock',
@@ -27,7 +27,7 @@ const METHODS = new Set([
 ]);
 const ACTORS = ['a', 'b', 'c'];
 
-/** Plays one scenario in one language. Rejects with an error that says which step was not as expected. */
+/** Plays one scenario in one language. Rejects with an error that names the step that failed. */
 export async function play(scenario: Scenario, surroundings: Surroundings): Promise<void> {
   const run = new Run(scenario, surroundings);
   try {
@@ -48,13 +48,13 @@ class Run {
   readonly #saved = new Map<string, unknown>();
   readonly #behind = new Map<string, Promise<Answer>>();
   readonly #come = new Map<string, Answer>();
-  /** Also those that do not stand yet: steps that begin together share them. */
+  /** Includes actors that are still starting, because steps that begin together share them. */
   readonly #actors = new Map<string, Promise<Adapter>>();
   /** The clients that are open, by actor and target. */
   readonly #clients = new Map<string, Client>();
-  /** Where each adapter's events stood when this began. */
+  /** The events of each adapter that steps no longer wait for: earlier ones, and those already taken. */
   readonly #seen = new Map<Adapter, Json[]>();
-  /** How many events each adapter had told when this began. */
+  /** How many events each adapter had when this began. */
   readonly #before = new Map<Adapter, number>();
   readonly #id = Math.random().toString(36).slice(2, 8);
   #calls = 0;
@@ -77,7 +77,7 @@ class Run {
     }
   }
 
-  /** What has come of the calls behind until now: most faults begin there. */
+  /** The results so far of the calls that run in the background. Most faults begin there. */
   #settled(): string {
     const known = [...this.#come].map(
       ([name, answer]) => `\n  ${name}: ${JSON.stringify(answer).slice(0, 200)}`,
@@ -85,7 +85,7 @@ class Run {
     return known.join('');
   }
 
-  /** Closes what the scenario has left open. */
+  /** Closes the clients that the scenario left open. */
   async leave(): Promise<void> {
     await Promise.all(
       [...this.#clients.values()].map(({ adapter, client }) => adapter.act('close', { client })),
@@ -114,7 +114,7 @@ class Run {
     if (step.within !== undefined) return this.#within(step.within, step.steps as Step[]);
     if (step.await !== undefined) return this.#check(step, await this.#awaited(step.await));
     const actor = ACTORS.find((name) => step[name] !== undefined);
-    if (actor === undefined) throw new Error('there is nothing to do in it');
+    if (actor === undefined) throw new Error('the step does nothing');
     return this.#act(actor, step);
   }
 
@@ -133,7 +133,7 @@ class Run {
       const name =
         step.as === undefined ? undefined : step.times === undefined ? step.as : `${step.as} ${at + 1}`;
       const answer = this.#ask(actor, what, step, { ...fields, call: this.#callOf(name) });
-      // The step that awaits it is told of its failure; perhaps no step does.
+      // A step that awaits the call reports its failure. Perhaps no step does.
       answer.catch(() => {});
       return { name, answer };
     });
@@ -168,7 +168,7 @@ class Run {
     return adapter.act(what, what === 'set' ? (encoded(filled) as Json) : filled);
   }
 
-  /** What a rebuild does, or does each time that it runs, with the run's own gates and with bytes as base64. */
+  /** A rebuild's script, or one for each time that it runs, with this run's gates and with bytes as base64. */
   #script(of: unknown): unknown {
     if (Array.isArray(of)) return of.map((one) => this.#script(one));
     const { gate, value, values, each, asks, ...rebuild } = (of ?? {}) as Json & { asks?: Json };
@@ -203,7 +203,7 @@ class Run {
     return adapter;
   }
 
-  /** One client for each actor, target and set of options, opened by its first call. */
+  /** Returns the client for an actor, target and set of options. Its first call opens it. */
   #clientOf(actor: string, adapter: Adapter, target: string, step: Step): Client {
     const { on_unavailable, holder, with: named = {} } = step as Json & { with?: Json };
     const options = {
@@ -225,14 +225,14 @@ class Run {
 
   async #awaited(name: string): Promise<Answer> {
     const answer = this.#behind.get(name);
-    if (answer === undefined) throw new Error(`nothing is called ${name}`);
+    if (answer === undefined) throw new Error(`no step is called ${name}`);
     return answer;
   }
 
   #check({ expect = {}, save = {} }: Step, answer: Answer): void {
     const expected = this.#filled(expect) as Json;
     if (!('error' in expected) && 'error' in answer)
-      throw new Error(`it failed: ${JSON.stringify(answer.error)}`);
+      throw new Error(`the call failed: ${JSON.stringify(answer.error)}`);
     const actual: Json = 'error' in answer ? { error: answer.error } : answer.result;
     const wrong = mismatch(encoded(expected), refusal(expected, actual));
     if (wrong !== undefined) throw new Error(wrong);
@@ -244,9 +244,9 @@ class Run {
     }
   }
 
-  /** Waits for an event that nothing has taken yet. */
+  /** Waits for an event that no step has taken yet. */
   async #event({ actor, call, ...told }: Json): Promise<void> {
-    // As adapters tell of them.
+    // In the adapters' order.
     const expected = Array.isArray(told.keys) ? { ...told, keys: [...told.keys].sort() } : told;
     const adapter = await this.#adapterOf(String(actor));
     const seen = this.#seen.get(adapter) as Json[];
@@ -276,23 +276,23 @@ class Run {
     if (begun.length !== count) throw new Error(`${begun.length} rebuilds have begun`);
   }
 
-  /** Nothing is waited for: what is looked for must have been told before this step, or never. */
+  /** Counts events without waiting: they must have come before this step. */
   async #told({ actor, times, ...expected }: Json & { times: number }): Promise<void> {
     const adapter = await this.#adapterOf(String(actor));
     const before = this.#before.get(adapter) ?? 0;
     const wanted = encoded(expected);
     const alike = adapter.events.slice(before).filter((event) => mismatch(wanted, event) === undefined);
-    if (alike.length !== times) throw new Error(`it was told ${alike.length} times`);
+    if (alike.length !== times) throw new Error(`such an event came ${alike.length} times`);
   }
 
   async #within(ms: number, steps: readonly Step[]): Promise<void> {
     const startMs = performance.now();
     await this.all(steps);
     const tookMs = performance.now() - startMs;
-    if (tookMs > ms) throw new Error(`it took ${Math.round(tookMs)} ms`);
+    if (tookMs > ms) throw new Error(`the steps took ${Math.round(tookMs)} ms`);
   }
 
-  /** With what was saved in the place of its names. */
+  /** Replaces the names of saved fields by their values. */
   #filled(of: unknown): unknown {
     if (typeof of === 'string' && of.startsWith('$') && this.#saved.has(of.slice(1)))
       return this.#saved.get(of.slice(1));
@@ -304,7 +304,7 @@ class Run {
   }
 }
 
-/** A client may leave it to the service to refuse an option: for its caller that is the same. */
+/** Treats the service's refusal of an option like the client's own, because callers see no difference. */
 function refusal({ error }: Json, actual: Json): Json {
   const { kind } = (error ?? {}) as Json;
   const told = actual.error as Json | undefined;
@@ -312,19 +312,19 @@ function refusal({ error }: Json, actual: Json): Json {
   return { error: { ...told, kind: 'invalid_option' } };
 }
 
-/** With the number of keys that have a value, which no expectation of some of them checks. */
+/** Adds the number of keys that have a value, because an expectation of some keys does not check it. */
 function counted(answer: Answer): Answer {
   const count = (of: Json) => ({ ...of, count: Object.keys((of.values as Json | undefined) ?? {}).length });
   return 'error' in answer ? { error: count(answer.error) } : { result: count(answer.result) };
 }
 
-/** A value is written as text in a scenario, or as so many `x`. */
+/** Encodes a value. A scenario writes it as text, or as a number of `x`. */
 function base64(value: unknown): string {
   const { size } = (typeof value === 'object' && value !== null ? value : {}) as { size?: number };
   return Buffer.from(size === undefined ? String(value) : 'x'.repeat(size)).toString('base64');
 }
 
-/** The same with the bytes of values and of what was there before, as JSON writes them. */
+/** Encodes the bytes of values and of previous values as JSON has them. */
 function encoded(of: unknown, name = ''): unknown {
   if (Array.isArray(of)) return of.map((one) => encoded(one));
   if (name === 'values' && isObject(of)) {

@@ -5,12 +5,12 @@ import type { Stage } from './stage.js';
 
 const NAMESPACE = 'polyglot';
 const GATE = 'polyglot affinity';
-/** So many that no language agrees with another one by chance. */
+/** Enough keys that two languages do not agree by chance. */
 const KEYS = Array.from({ length: 16 }, (_, at) => `affinity ${at}`);
-/** Until each has a session with each replica. */
+/** Long enough for each client to open a session with each replica. */
 const SESSIONS_MS = 2_000;
 
-/** With key affinity, the callers of a key wait at one replica, in whatever language they are written. */
+/** Checks that with key affinity, the callers of a key wait at one replica, whatever their language. */
 export async function polyglotAffinity(stage: Stage, adapters: readonly Adapter[]): Promise<string> {
   const [holder] = adapters;
   if (holder === undefined) return '';

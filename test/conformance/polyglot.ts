@@ -5,14 +5,14 @@ import type { Stage } from './stage.js';
 const CALLERS = 20;
 const REBUILD_MS = 300;
 
-/** Until every process has heard of a change. */
+/** Long enough for a change to reach every process. */
 const HEARD_MS = 2_000;
 const CLIENT = { client: 'polyglot', namespace: 'polyglot' };
 const KEY = 'stampede';
 
 /**
- * Stampedes on one key by processes in all languages at once, which keep values in near caches: one rebuild in all, and its
- * value for all. And once more after one of them has invalidated the key.
+ * Runs a stampede on one key with processes in all languages, which have near caches. Expects one rebuild, whose value
+ * all get. Runs it again after one of them has invalidated the key.
  */
 export async function polyglotStampede(stage: Stage, adapters: readonly Adapter[]): Promise<string> {
   await Promise.all(
@@ -29,7 +29,7 @@ export async function polyglotStampede(stage: Stage, adapters: readonly Adapter[
   return `${adapters.length * CALLERS} callers in ${languages}, near caches on: 1 rebuild, ${by}, and 1 after an invalidation, ${again}`;
 }
 
-/** Who has rebuilt it. */
+/** Returns the language that rebuilt the key. */
 async function stampede(adapters: readonly Adapter[], round: string): Promise<string> {
   const began = adapters.map(({ events }) => events.length);
   const answers = await Promise.all(

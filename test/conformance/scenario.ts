@@ -6,32 +6,32 @@ import { z } from 'zod';
 
 const values = z.record(z.string(), z.unknown());
 
-/** One step: an actor does something, or something happens to the fleet, or something is looked at. */
+/** One step: an action of an actor, a change of the fleet, or a check. */
 const step = z
   .looseObject({
-    /** Done beside what follows; `await` waits for it. */
+    /** Runs while later steps run. `await` waits for it. */
     as: z.string().optional(),
-    /** Done so many times at once; `as` is then followed by a number from 1 on. */
+    /** Runs this many times at once. `as` is then followed by a number from 1. */
     times: z.int().optional(),
     await: z.string().optional(),
     expect: values.optional(),
-    /** Names for what is in the result, by their paths; `$name` stands for it from then on. */
+    /** Names for fields of the result, given by their paths. Later steps refer to them as `$name`. */
     save: z.record(z.string(), z.string()).optional(),
     fleet: z.string().optional(),
     sleep: z.int().optional(),
-    /** Something that an actor's rebuild or hook tells, within five seconds; each counts once. */
+    /** An event of an actor's rebuild or hook, for which the step waits. Each event counts once. */
     event: values.optional(),
-    /** How often a rebuild has begun in this scenario until now. */
+    /** How many rebuilds have begun in this scenario so far. */
     rebuilds: z.int().optional(),
-    /** How many events like this one have come until now, taken or not. */
+    /** How many events like this one have come so far, whether or not a step waited for them. */
     told: z.looseObject({ actor: z.string(), times: z.int() }).optional(),
-    /** Until so many callers wait for the key, on all replicas together. */
+    /** Waits until `count` callers wait for the key, on all replicas together. */
     waiters: z.strictObject({ key: z.string(), count: z.int() }).optional(),
-    /** Until callers wait for some of these keys at each replica. */
+    /** Waits until each replica has callers that wait for some of these keys. */
     shared: z.strictObject({ keys: values }).optional(),
-    /** Until so many callers of each of these keys wait at the same replica. */
+    /** Waits until, for each of these keys, `count` callers wait at one replica. */
     met: z.strictObject({ keys: values, count: z.int() }).optional(),
-    /** Steps of `within` together take no longer, in milliseconds. */
+    /** The longest time that `steps` may take together, in milliseconds. */
     within: z.int().optional(),
     steps: z.array(values).optional(),
   })
@@ -40,17 +40,17 @@ const step = z
 const scenario = z
   .strictObject({
     name: z.string(),
-    /** As in DIBS_CONFIG, for the scenario's own namespace. */
+    /** As in DIBS_CONFIG, for the scenario's namespace. */
     policy: values.optional(),
-    /** Where it makes sense only over sessions, or only without. */
+    /** Set if it makes sense only with sessions, or only without. */
     only: z.enum(['session', 'unary']).optional(),
-    /** The languages that have what it is about; all others are left out. */
+    /** The languages that have the feature. All others are left out. */
     languages: z.array(z.string()).optional(),
     /** Languages that cannot play it, each with the reason. */
     except: z.record(z.string(), z.string()).optional(),
     /** A bare loop over generated stubs plays it too. */
     bare_loop: z.boolean().optional(),
-    /** It breaks what other scenarios need, so it runs by itself. */
+    /** It disturbs other scenarios, so it runs alone. */
     alone: z.boolean().optional(),
     steps: z.array(step),
   })
@@ -59,7 +59,7 @@ const scenario = z
 export type Step = z.infer<typeof step>;
 export type Scenario = z.infer<typeof scenario> & { readonly file: string };
 
-/** All scenarios of a folder, in the order of files and documents. Throws where one is not well formed. */
+/** Reads all scenarios of a folder, in the order of files and documents. Throws if one is malformed. */
 export function readScenarios(folder: string): Scenario[] {
   const all = readdirSync(folder)
     .filter((file) => file.endsWith('.yaml'))
@@ -78,7 +78,7 @@ export function readScenarios(folder: string): Scenario[] {
   return all;
 }
 
-/** A namespace for each scenario and column: nothing that one does is seen by another. */
+/** A different namespace for each scenario and column, so that none affects another. */
 export function namespaceOf({ name }: Scenario, column: string): string {
   const words = name
     .toLowerCase()

@@ -23,7 +23,7 @@ interface Process {
   readonly pid: number;
 }
 
-/** The service on a real quorum that scenarios play on, and what they may do to it. */
+/** The service on a real quorum on which scenarios are played, and what they may do to it. */
 export class Stage {
   readonly #replicas = new Map<ReplicaName, Replica>();
   readonly #callers = new Map<ReplicaName, Caller>();
@@ -39,7 +39,7 @@ export class Stage {
     private readonly store: RedisServer,
   ) {}
 
-  /** `policies` by namespace, as in DIBS_CONFIG; `targets` are those that scenarios name. */
+  /** `policies` are by namespace, as in DIBS_CONFIG. `targets` are the optional ones that scenarios use. */
   static async open(
     policies: Readonly<Record<string, unknown>>,
     targets: ReadonlySet<string>,
@@ -62,7 +62,7 @@ export class Stage {
     return join(this.#folder, 'dibs.yaml');
   }
 
-  /** The names of targets stand in this folder's README. */
+  /** The address of a target. This folder's README lists the names. */
   targetOf(name: string): string {
     if (name === 'newer') return this.#newer?.target ?? '';
     if (name === 'mute') return this.#mute?.target ?? '';
@@ -78,12 +78,12 @@ export class Stage {
     return target;
   }
 
-  /** The options of a client, with the paths of the files that they name. */
+  /** A client's options, with paths instead of names of files. */
   optionsFor(options: Json, namespace: string): Json {
     return this.#guarded?.pathsFor(options, namespace) ?? options;
   }
 
-  /** Until so many callers wait for the key, on all replicas together. */
+  /** Waits until `count` callers wait for the key, on all replicas together. */
   async waiters(namespace: string, key: string, count: number): Promise<void> {
     await until(async () => {
       const explained = await Promise.all(
@@ -93,7 +93,7 @@ export class Stage {
     });
   }
 
-  /** Until at each replica callers wait for some of the keys. */
+  /** Waits until each replica has callers that wait for some of the keys. */
   async shared(namespace: string, keys: readonly string[]): Promise<void> {
     await until(async () => {
       const waiters = [...this.#callers.values()].map(async (caller) => {
@@ -104,7 +104,7 @@ export class Stage {
     });
   }
 
-  /** Until so many callers of each of the keys wait at the same replica. */
+  /** Waits until, for each of the keys, `count` callers wait at one replica. */
   async met(namespace: string, keys: readonly string[], count: number): Promise<void> {
     await until(async () => {
       const meets = keys.map(async (key) => {
@@ -117,7 +117,7 @@ export class Stage {
     });
   }
 
-  /** What a scenario says of the fleet: a verb, and what it is done to. */
+  /** Changes the fleet as a scenario says: a verb and its object. */
   async act(words: string, namespace: string): Promise<void> {
     const [verb, what = '', ...rest] = words.split(' ');
     const about = rest.join(' ');
@@ -139,7 +139,7 @@ export class Stage {
     else throw new Error(`the fleet cannot ${words}`);
   }
 
-  /** Everything runs and answers again, as at the beginning. */
+  /** Makes everything run and answer again, as at the beginning. */
   async heal(): Promise<void> {
     for (const one of [...this.nodes, this.store, ...this.#replicas.values()]) signal(one, 'SIGCONT');
     await Promise.all(REPLICAS.map((name) => this.#restart(name)));
@@ -148,7 +148,7 @@ export class Stage {
     this.#mute?.act('hear');
   }
 
-  /** It gives a lease, with all that it takes. */
+  /** Whether a replica grants a lease that is not degraded. */
   async #isWhole(name: ReplicaName): Promise<boolean> {
     const [namespace, key] = ['healing', `${name} ${performance.now()}`];
     try {
@@ -185,7 +185,7 @@ export class Stage {
     return replica;
   }
 
-  /** `store`, `nodes` for a majority of them, or a replica. */
+  /** `what` is `store`, `nodes` for a majority of them, or a replica. */
   #named(what: string): readonly Process[] {
     if (what === 'store') return [this.store];
     if (what === 'nodes') return this.nodes.slice(0, (LOCK_NODES + 1) / 2);
@@ -219,7 +219,7 @@ export class Stage {
     };
   }
 
-  /** Starts a replica that has gone, where it was. */
+  /** Starts an ended replica again at its old address. */
   async #restart(name: ReplicaName): Promise<void> {
     const replica = this.#replica(name);
     if (this.#draining.delete(name)) await replica.ended;
@@ -228,7 +228,7 @@ export class Stage {
     await this.#start(name, replica.target);
   }
 
-  /** The lock nodes' votes for a key make no winner: two have it for one, two for another, and the store knows of none. */
+  /** Makes the next vote for a key undecided: two lock nodes hold it for one nonce, and two for another. */
   async #split(namespace: string, key: string): Promise<void> {
     await Promise.all(
       this.nodes.slice(0, 4).map(async ({ url }, at) => {
@@ -246,7 +246,7 @@ export class Stage {
   }
 }
 
-/** To a process that has gone, nothing. */
+/** Sends a signal, unless the process has ended. */
 function signal({ pid }: Process, name: NodeJS.Signals): void {
   try {
     process.kill(pid, name);

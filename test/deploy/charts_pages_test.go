@@ -26,8 +26,8 @@ func secretKeys(t *testing.T, name string) []string {
 	return slices.Sorted(maps.Keys(keys))
 }
 
-// After a quick start you have every password that the Pods wait for.
-func TestQuickStartsMakeTheSecretThatPodsRead(t *testing.T) {
+// A quick start creates every password that the Pods wait for.
+func TestQuickStartsCreateTheSecretThatPodsRead(t *testing.T) {
 	wanted := secretKeys(t, "helm/one-node")
 	for _, page := range []string{
 		"README.md", "deploy/helm/README.md", "deploy/kubernetes/README.md", "deploy/helm/dibs/templates/NOTES.txt",
@@ -38,12 +38,12 @@ func TestQuickStartsMakeTheSecretThatPodsRead(t *testing.T) {
 		}
 		slices.Sort(made)
 		if !slices.Equal(made, wanted) {
-			t.Errorf("%s makes %v, and the Pods read %v", page, made, wanted)
+			t.Errorf("%s creates %v, and the Pods read %v", page, made, wanted)
 		}
 	}
 }
 
-func TestPagesOfTheChartsNameWhatThereIs(t *testing.T) {
+func TestPagesOfTheChartsNameExistingFilesAndValues(t *testing.T) {
 	page := read(t, "deploy/helm/README.md")
 	for _, path := range regexp.MustCompile(`deploy/helm/[\w./-]*\w`).FindAllString(page+read(t, "README.md"), -1) {
 		if _, err := os.Stat(filepath.Join("..", "..", path)); err != nil {

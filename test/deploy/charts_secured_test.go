@@ -15,7 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// What the chart has and no kustomization: each by what it is for.
+// Tests for the features that only the chart has.
 
 func theReplica(t *testing.T) (corev1.PodSpec, corev1.Container) {
 	t.Helper()
@@ -27,7 +27,7 @@ func theReplica(t *testing.T) (corev1.PodSpec, corev1.Container) {
 	return spec, spec.Containers[0]
 }
 
-// The Secret that a path of a container lies in.
+// The Secret that a path in a container comes from.
 func secretAt(spec corev1.PodSpec, c corev1.Container, path string) string {
 	for _, mount := range c.VolumeMounts {
 		if !strings.HasPrefix(path, mount.MountPath+"/") {
@@ -42,7 +42,7 @@ func secretAt(spec corev1.PodSpec, c corev1.Container, path string) string {
 	return ""
 }
 
-func TestTheChartsFilesAreThere(t *testing.T) {
+func TestTheChartMountsItsFiles(t *testing.T) {
 	spec, dibs := theReplica(t)
 	env := environment(t, dibs)
 	for name, secret := range map[string]string{
@@ -66,17 +66,17 @@ func TestTheChartsFilesAreThere(t *testing.T) {
 	}
 }
 
-func TestWithTlsEverythingAsksOverTls(t *testing.T) {
+func TestWithTlsProbesAndScrapesUseTls(t *testing.T) {
 	_, dibs := theReplica(t)
 	for _, probe := range []*corev1.Probe{dibs.StartupProbe, dibs.ReadinessProbe, dibs.LivenessProbe} {
 		if probe.HTTPGet == nil || probe.HTTPGet.Scheme != corev1.URISchemeHTTPS {
-			t.Errorf("a probe asks without TLS: %+v", probe.ProbeHandler)
+			t.Errorf("a probe without TLS: %+v", probe.ProbeHandler)
 		}
 	}
 	objects := render(t, "helm/secured")
 	for _, port := range service(t, objects, "dibs").Spec.Ports {
 		if *port.AppProtocol != "https" {
-			t.Errorf("port %s is said to be %s", port.Name, *port.AppProtocol)
+			t.Errorf("port %s has the protocol %s", port.Name, *port.AppProtocol)
 		}
 	}
 	monitors := of[*monitoringv1.ServiceMonitor](objects)
@@ -90,7 +90,7 @@ func TestWithTlsEverythingAsksOverTls(t *testing.T) {
 	}
 }
 
-func TestTheChartLetsTracesOutOverHttp(t *testing.T) {
+func TestTheChartAllowsTracesOverHttp(t *testing.T) {
 	_, dibs := theReplica(t)
 	env := environment(t, dibs)
 	if env["OTEL_EXPORTER_OTLP_ENDPOINT"] != "http://otel-collector.observability:4318" || env["OTEL_EXPORTER_OTLP_PROTOCOL"] != "http/protobuf" {
@@ -108,7 +108,7 @@ func TestTheChartLetsTracesOutOverHttp(t *testing.T) {
 		}
 	}
 	if !slices.Equal(ports, []string{"6379", "53", "53", "4318"}) {
-		t.Errorf("the policies let out to %v", ports)
+		t.Errorf("the policies allow the ports %v", ports)
 	}
 }
 
@@ -130,7 +130,7 @@ func TestTheChartHasTheRulesAndTheDashboard(t *testing.T) {
 			return
 		}
 	}
-	t.Error("Grafana finds no dashboard")
+	t.Error("no ConfigMap has the dashboard for Grafana")
 }
 
 func TestTheChartScalesOnWaiters(t *testing.T) {
@@ -165,7 +165,7 @@ func TestTheStoreHasMemoryForItsValues(t *testing.T) {
 	t.Error("there is no store")
 }
 
-func TestThePriorityClassIsThatOfEveryPod(t *testing.T) {
+func TestEveryPodHasThePriorityClass(t *testing.T) {
 	objects := render(t, "helm/secured")
 	classes := of[*schedulingv1.PriorityClass](objects)
 	if len(classes) != 1 || classes[0].Namespace != "" {

@@ -30,10 +30,10 @@ import (
 
 const helm = "../../deploy/helm"
 
-// Helm tells of each link that it follows, at each load.
+// Hides Helm's log line for each link that it follows, at each load.
 func init() { slog.SetLogLoggerLevel(slog.LevelWarn) }
 
-// A chart with files of values, as `helm install --values` takes them one over the other, and the kustomization that it equals.
+// A chart with its files of values, of which later ones win as with `helm install --values`, and the equal kustomization.
 type installation struct {
 	chart     string
 	namespace string
@@ -41,7 +41,7 @@ type installation struct {
 	equals    string
 }
 
-// What a user may install.
+// Everything that a user may install.
 var installations = map[string]installation{
 	"helm/fleet":     {"dibs", "dibs", []string{"fleet"}, "examples/fleet"},
 	"helm/one-node":  {"dibs", "dibs", []string{"one-node"}, "examples/one-node"},
@@ -74,7 +74,7 @@ func loadChart(t *testing.T, path string) *chart.Chart {
 	return loaded
 }
 
-// What `helm install` would send.
+// The objects that `helm install` would send.
 func renderChart(loaded *chart.Chart, namespace string, set map[string]any) ([]runtime.Object, error) {
 	if err := packer.ProcessDependencies(loaded, set); err != nil {
 		return nil, err
@@ -120,7 +120,7 @@ func renderInstallation(t *testing.T, name string) []runtime.Object {
 	return objects
 }
 
-// Kustomize appends a hash to the name of what it makes from files, and Helm has a checksum in the Pod: both roll it out.
+// Objects made from files. To roll out changes, Kustomize appends a hash to their names, and Helm puts a checksum in the Pod.
 var hashed = []string{"dibs-policy", "dibs-lock", "dibs-store"}
 
 func plainName(name string) string {
@@ -132,7 +132,7 @@ func plainName(name string) string {
 	return name
 }
 
-// An object without what differs on purpose, by its kind and name.
+// The objects by kind and name, without the parts that differ on purpose.
 func comparable(t *testing.T, objects []runtime.Object) map[string]runtime.Object {
 	t.Helper()
 	all := map[string]runtime.Object{}
@@ -143,7 +143,7 @@ func comparable(t *testing.T, objects []runtime.Object) map[string]runtime.Objec
 		}
 		kind := object.GetObjectKind().GroupVersionKind().Kind
 		if kind == "Namespace" {
-			// `helm install --create-namespace` makes it.
+			// `helm install --create-namespace` creates it.
 			continue
 		}
 		metadata.SetName(plainName(metadata.GetName()))
@@ -166,7 +166,7 @@ func comparable(t *testing.T, objects []runtime.Object) map[string]runtime.Objec
 					template.Spec.Volumes[at].ConfigMap.Name = plainName(volume.ConfigMap.Name)
 				}
 			}
-			// They go by their names.
+			// Their order has no meaning, because they are used by name.
 			slices.SortFunc(template.Spec.Volumes, func(a, b corev1.Volume) int { return strings.Compare(a.Name, b.Name) })
 			for at := range template.Spec.Containers {
 				c := &template.Spec.Containers[at]
@@ -174,21 +174,21 @@ func comparable(t *testing.T, objects []runtime.Object) map[string]runtime.Objec
 					// The default of an image with a tag.
 					c.ImagePullPolicy = ""
 				}
-				// What refers to others stands where it did, which TestEveryVariableIsKnown checks.
+				// Only references depend on the order. TestEveryVariableIsKnown checks them.
 				slices.SortFunc(c.Env, func(a, b corev1.EnvVar) int { return strings.Compare(a.Name, b.Name) })
 				slices.SortFunc(c.VolumeMounts, func(a, b corev1.VolumeMount) int { return strings.Compare(a.Name, b.Name) })
 			}
 		}
 		name := kind + " " + path.Join(metadata.GetNamespace(), metadata.GetName())
 		if all[name] != nil {
-			t.Errorf("%s is there twice", name)
+			t.Errorf("%s exists twice", name)
 		}
 		all[name] = object
 	}
 	return all
 }
 
-// YAML by what it says.
+// YAML in a normal form. Other files stay as they are.
 func settings(t *testing.T, name, text string) string {
 	t.Helper()
 	if !strings.HasSuffix(name, ".yaml") {
@@ -205,7 +205,7 @@ func settings(t *testing.T, name, text string) string {
 	return string(plain)
 }
 
-func TestChartsAreWhatKustomizeBuilds(t *testing.T) {
+func TestChartsRenderWhatKustomizeBuilds(t *testing.T) {
 	for name, one := range installations {
 		if one.equals == "" {
 			continue
@@ -214,7 +214,7 @@ func TestChartsAreWhatKustomizeBuilds(t *testing.T) {
 			wanted, got := comparable(t, render(t, one.equals)), comparable(t, render(t, name))
 			for object := range got {
 				if wanted[object] == nil {
-					t.Errorf("%s has %s, which %s has not", name, object, one.equals)
+					t.Errorf("%s has %s, and %s does not", name, object, one.equals)
 				}
 			}
 			for object := range wanted {
@@ -228,7 +228,7 @@ func TestChartsAreWhatKustomizeBuilds(t *testing.T) {
 	}
 }
 
-func TestHelmsOwnLinterIsContent(t *testing.T) {
+func TestHelmLintFindsNothing(t *testing.T) {
 	check := func(t *testing.T, folder, namespace string, set map[string]any) []support.Message {
 		t.Helper()
 		return linter.RunAll(folder, set, namespace).Messages
@@ -241,7 +241,7 @@ func TestHelmsOwnLinterIsContent(t *testing.T) {
 		})
 	}
 	for _, message := range check(t, filepath.Join(helm, "dibs-sidecar"), "shop", nil) {
-		// It is a library: it makes nothing by itself.
+		// A library chart renders nothing by itself.
 		t.Error(message)
 	}
 	broken := t.TempDir()
@@ -253,8 +253,8 @@ func TestHelmsOwnLinterIsContent(t *testing.T) {
 	}
 }
 
-// What is pushed to a registry has the manifests in it, and no link to what is not there.
-func TestThePackageIsWhole(t *testing.T) {
+// The package that is pushed to a registry contains the manifests, not links to files outside of it.
+func TestThePackageIsComplete(t *testing.T) {
 	one := installations["helm/secured"]
 	loaded := loadChart(t, filepath.Join(helm, one.chart))
 	archive, err := packer.Save(loaded, t.TempDir())
@@ -266,11 +266,11 @@ func TestThePackageIsWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	if wanted := render(t, "helm/secured"); !equality.Semantic.DeepEqual(wanted, got) {
-		t.Errorf("the package renders %d objects otherwise than the folder's %d", len(got), len(wanted))
+		t.Errorf("the package renders %d objects, which differ from the folder's %d", len(got), len(wanted))
 	}
 	for _, file := range loaded.Files {
 		if strings.HasSuffix(file.Name, "kustomization.yaml") || strings.HasSuffix(file.Name, ".test.yaml") {
-			t.Errorf("the package has %s, which it has no use for", file.Name)
+			t.Errorf("the package has %s, which it does not need", file.Name)
 		}
 	}
 }

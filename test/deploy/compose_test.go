@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// The compose file as `docker compose` loads it: by its schema, with references resolved and checked.
+// The compose file as `docker compose` loads it: checked by its schema, with references resolved.
 func composed(t *testing.T) *types.Project {
 	t.Helper()
 	options, err := cli.NewProjectOptions([]string{filepath.Join("..", "..", "deploy", "compose.yaml")})
@@ -30,7 +30,7 @@ func composed(t *testing.T) *types.Project {
 	return project
 }
 
-// Those whose names begin so, which is how the file names its kinds.
+// The services of one kind. The file names them with a common prefix.
 func named(project *types.Project, prefix string) []types.ServiceConfig {
 	var found []types.ServiceConfig
 	for _, name := range project.ServiceNames() {
@@ -65,7 +65,7 @@ func TestComposeOpensNothingBeyondThisMachine(t *testing.T) {
 		}
 	}
 	if len(taken) < 5 {
-		t.Errorf("only %d ports are open: whoever looks at it wants all of them", len(taken))
+		t.Errorf("only %d ports are open, and users need all of them", len(taken))
 	}
 }
 
@@ -73,7 +73,7 @@ func TestComposePinsWhatItPulls(t *testing.T) {
 	pinned := regexp.MustCompile(`^[a-z0-9./-]+:v?\d+\.\d+\.\d+(-[a-z0-9]+)?$`)
 	for name, service := range composed(t).Services {
 		if service.Build == nil && !pinned.MatchString(service.Image) {
-			t.Errorf("%s: %s may be another image tomorrow", name, service.Image)
+			t.Errorf("%s: %s is not pinned, so it may change", name, service.Image)
 		}
 	}
 }
@@ -90,7 +90,7 @@ func TestComposeChecksTheHealthOfEveryService(t *testing.T) {
 	}
 }
 
-func TestComposeMountsOnlyWhatIsThere(t *testing.T) {
+func TestComposeMountsOnlyExistingFiles(t *testing.T) {
 	for name, service := range composed(t).Services {
 		for _, volume := range service.Volumes {
 			if volume.Type != types.VolumeTypeBind {
@@ -111,7 +111,7 @@ func TestComposeMountsOnlyWhatIsThere(t *testing.T) {
 	}
 }
 
-func TestComposeLockNodesKeepNothingAndEvictNothing(t *testing.T) {
+func TestComposeLockNodesPersistNothingAndEvictNothing(t *testing.T) {
 	nodes := named(composed(t), "lock-")
 	if len(nodes) != 5 {
 		t.Fatalf("there are %d lock nodes", len(nodes))
@@ -124,7 +124,7 @@ func TestComposeLockNodesKeepNothingAndEvictNothing(t *testing.T) {
 	}
 }
 
-// What is there after a restart is all that was acknowledged: a value that an invalidation has removed must not come back.
+// A restart must not lose an acknowledged write. Otherwise a value could come back after an invalidation removed it.
 func TestComposeValueStoreForgetsNothing(t *testing.T) {
 	store := composed(t).Services["values"]
 	kept := []string{argument(store.Command, "--appendonly"), argument(store.Command, "--appendfsync")}
@@ -133,7 +133,7 @@ func TestComposeValueStoreForgetsNothing(t *testing.T) {
 	}
 }
 
-func TestComposeReplicasReachWhatTheyName(t *testing.T) {
+func TestComposeReplicasReachTheirRedis(t *testing.T) {
 	project := composed(t)
 	replicas := named(project, "dibs-")
 	if len(replicas) != 2 {
@@ -148,7 +148,7 @@ func TestComposeReplicasReachWhatTheyName(t *testing.T) {
 		}
 		urls := strings.Split(value("DIBS_QUORUM_NODES"), ",")
 		if len(urls) != len(named(project, "lock-")) {
-			t.Errorf("%s: knows %d lock nodes", replica.Name, len(urls))
+			t.Errorf("%s: has %d lock nodes", replica.Name, len(urls))
 		}
 		for _, text := range append(urls, value("DIBS_STORE_URL"), value("OTEL_EXPORTER_OTLP_ENDPOINT")) {
 			address, err := url.Parse(text)
@@ -184,7 +184,7 @@ func TestComposePrometheusScrapesEveryReplica(t *testing.T) {
 			targets = append(targets, static.Targets...)
 		}
 		if !scrape.HonorLabels {
-			t.Error("a target's label may rename the label namespace of Dibs")
+			t.Error("a target's label may overwrite Dibs' label namespace")
 		}
 	}
 	_, port, err := net.SplitHostPort(imageListens(t))
@@ -195,11 +195,11 @@ func TestComposePrometheusScrapesEveryReplica(t *testing.T) {
 		wanted = append(wanted, fmt.Sprintf("%s:%s", replica.Name, port))
 	}
 	if !slices.Equal(targets, wanted) {
-		t.Errorf("scrapes %v, and there are %v", targets, wanted)
+		t.Errorf("scrapes %v, and the replicas are %v", targets, wanted)
 	}
 }
 
-// Where the image serves metrics.
+// The port on which the image serves metrics.
 func imageListens(t *testing.T) string {
 	t.Helper()
 	for _, pair := range image(t, "linux/amd64").Config.Env {
@@ -207,11 +207,11 @@ func imageListens(t *testing.T) string {
 			return address
 		}
 	}
-	t.Fatal("the image does not say where it listens")
+	t.Fatal("the image does not set its address")
 	return ""
 }
 
-func TestComposeGrafanaFindsItsDashboardAndItsData(t *testing.T) {
+func TestComposeGrafanaFindsItsDashboardAndData(t *testing.T) {
 	project := composed(t)
 	mounted := map[string]string{}
 	for _, volume := range project.Services["grafana"].Volumes {

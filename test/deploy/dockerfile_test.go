@@ -25,7 +25,7 @@ import (
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// Stands for the registry: the base image as it is, as far as what stands on it could inherit something.
+// Replaces the registry. It has those parts of the base image's configuration that our image could inherit.
 type baseImage struct{}
 
 func (baseImage) ResolveImageConfig(_ context.Context, ref string, opt sourceresolver.Opt) (string, digest.Digest, []byte, error) {
@@ -59,7 +59,7 @@ func options(t *testing.T, platform string, dockerfile []byte) dockerfile2llb.Co
 	}
 }
 
-// The image's configuration, as `docker build` would make it.
+// The image's configuration, as `docker build` would create it.
 func image(t *testing.T, platform string) *image_spec.DockerOCIImage {
 	t.Helper()
 	dockerfile := []byte(read(t, "Dockerfile"))
@@ -86,9 +86,9 @@ func lint(t *testing.T, dockerfile string) []string {
 	return said
 }
 
-func TestDockersOwnLinterIsContent(t *testing.T) {
+func TestDockerLintFindsNothing(t *testing.T) {
 	if said := lint(t, read(t, "Dockerfile")); len(said) > 0 {
-		t.Errorf("it says %v", said)
+		t.Errorf("the linter reports %v", said)
 	}
 	for dockerfile, rule := range map[string]string{
 		"FROM node AS one\nCMD node dist/main.js\n": "JSONArgsRecommended",
@@ -96,7 +96,7 @@ func TestDockersOwnLinterIsContent(t *testing.T) {
 		"FROM node AS one\nHEALTHCHEK CMD x\n":      "unknown instruction",
 	} {
 		if said := lint(t, dockerfile); !strings.Contains(strings.Join(said, " "), rule) {
-			t.Errorf("%q: it says %v and not %s", dockerfile, said, rule)
+			t.Errorf("%q: the linter reports %v and not %s", dockerfile, said, rule)
 		}
 	}
 }
@@ -106,48 +106,48 @@ func TestTheImageOnEachPlatform(t *testing.T) {
 		t.Run(platform, func(t *testing.T) {
 			made := image(t, platform)
 			if platforms.Format(made.Platform) != platform {
-				t.Errorf("it is for %s", platforms.Format(made.Platform))
+				t.Errorf("the image is for %s", platforms.Format(made.Platform))
 			}
 			config := made.Config
-			// Node is process 1: no shell, and none of the base image's scripts, stands between it and SIGTERM.
+			// Node is process 1, so no shell or script of the base image can keep SIGTERM from it.
 			if !slices.Equal(config.Entrypoint, []string{"node", "--max-semi-space-size=64", "dist/main.js"}) || len(config.Cmd) != 0 {
-				t.Errorf("it starts %q %q", config.Entrypoint, config.Cmd)
+				t.Errorf("the image starts %q %q", config.Entrypoint, config.Cmd)
 			}
 			if !regexp.MustCompile(`^[1-9]\d*:[1-9]\d*$`).MatchString(config.User) {
-				t.Errorf("its user is %q, which may be root", config.User)
+				t.Errorf("the user is %q, which may be root", config.User)
 			}
 			if config.Healthcheck == nil || !slices.Equal(config.Healthcheck.Test, []string{"CMD", "node", "healthcheck.mjs"}) {
-				t.Errorf("its health check is %+v", config.Healthcheck)
+				t.Errorf("the health check is %+v", config.Healthcheck)
 			}
 			for _, label := range []string{"title", "description", "licenses", "source", "version", "revision"} {
 				if config.Labels["org.opencontainers.image."+label] == "" {
-					t.Errorf("it has no label for its %s", label)
+					t.Errorf("the image has no label for its %s", label)
 				}
 			}
 			for _, pair := range config.Env {
 				name, value, _ := strings.Cut(pair, "=")
 				if name == "DIBS_INSECURE" {
-					t.Error("it says that every network is protected")
+					t.Error("the image allows clear text on every network")
 				}
 				if _, port, ok := strings.Cut(value, "0.0.0.0:"); ok {
 					if _, exposed := config.ExposedPorts[port+"/tcp"]; !exposed {
-						t.Errorf("%s listens at %s, which is not exposed", name, port)
+						t.Errorf("%s listens on %s, which is not exposed", name, port)
 					}
 				}
 			}
 			if len(config.ExposedPorts) != 2 {
-				t.Errorf("it exposes %v", config.ExposedPorts)
+				t.Errorf("the image exposes %v", config.ExposedPorts)
 			}
 		})
 	}
 }
 
-// A running service has no use for them, and scanners find faults in them.
+// A running service does not need them, and scanners find faults in them.
 func TestPackageManagersStayBehind(t *testing.T) {
 	dockerfile := read(t, "Dockerfile")
 	final := dockerfile[strings.LastIndex(dockerfile, "\nFROM ")+1:]
 	if !strings.HasPrefix(final, "FROM scratch\n") {
-		t.Fatal("what stands on a base image has all of it, also what a later layer takes away")
+		t.Fatal("an image on a base image contains all its files, even those that a later layer removes")
 	}
 	for _, tool := range []string{"npm", "npx", "corepack", "yarn"} {
 		if !regexp.MustCompile(`(?s)RUN rm -rf [^#]*/rootfs/usr/local/bin/` + tool).MatchString(dockerfile) {
@@ -162,7 +162,7 @@ func TestPackageManagersStayBehind(t *testing.T) {
 	t.Error("node is not on the PATH")
 }
 
-func TestTheVersionIsSaidOnce(t *testing.T) {
+func TestTheVersionIsTheSameEverywhere(t *testing.T) {
 	var manifest struct{ Version string }
 	if err := json.Unmarshal([]byte(read(t, "package.json")), &manifest); err != nil {
 		t.Fatal(err)
@@ -181,7 +181,7 @@ func TestTheVersionIsSaidOnce(t *testing.T) {
 	}
 }
 
-// What the builder is sent is what is copied: no more, or secrets and history travel along; no less, or it fails there.
+// The builder gets exactly what it copies. With more, secrets and history would travel along. With less, the build would fail.
 func TestTheBuilderGetsWhatItCopies(t *testing.T) {
 	ignored, err := ignorefile.ReadAll(strings.NewReader(read(t, ".dockerignore")))
 	if err != nil {
@@ -197,12 +197,12 @@ func TestTheBuilderGetsWhatItCopies(t *testing.T) {
 			t.Error(err)
 		}
 		if out, _ := matcher.MatchesOrParentMatches(path); out {
-			t.Errorf("%s is copied, and .dockerignore leaves it out", path)
+			t.Errorf("%s is copied, but .dockerignore leaves it out", path)
 		}
 	}
 	for _, pattern := range ignored {
 		if sent, ok := strings.CutPrefix(pattern, "!"); ok && !slices.Contains(copied, sent) {
-			t.Errorf("%s is sent, and is not copied", sent)
+			t.Errorf("%s is sent, but not copied", sent)
 		}
 	}
 	for _, path := range []string{".git/config", ".env", "node_modules/pino/pino.js", "dist/main.js", "test/deploy/go.mod", "deploy/README.md"} {
@@ -212,7 +212,7 @@ func TestTheBuilderGetsWhatItCopies(t *testing.T) {
 	}
 }
 
-// What COPY takes from the repository.
+// The paths that COPY takes from the repository.
 func sources(t *testing.T) []string {
 	t.Helper()
 	parsed, err := parser.Parse(bytes.NewReader([]byte(read(t, "Dockerfile"))))
@@ -229,7 +229,7 @@ func sources(t *testing.T) []string {
 		}
 	}
 	if len(found) == 0 {
-		t.Fatal("it copies nothing")
+		t.Fatal("the Dockerfile copies nothing")
 	}
 	return found
 }

@@ -26,7 +26,7 @@ type pod struct {
 	spec   corev1.PodSpec
 }
 
-// The Pods as the controllers make them, with the labels that a StatefulSet gives them.
+// The Pods as the controllers create them, with the labels that a StatefulSet adds.
 func pods(objects []runtime.Object) []pod {
 	var all []pod
 	for _, w := range workloads(objects) {
@@ -65,7 +65,7 @@ func service(t *testing.T, objects []runtime.Object, name string) *corev1.Servic
 	return nil
 }
 
-// Where a port's number must be named, its name leads to it.
+// The number of a Pod's named port.
 func portOf(t *testing.T, p pod, target intstr.IntOrString) int32 {
 	t.Helper()
 	for _, c := range p.spec.Containers {
@@ -79,10 +79,10 @@ func portOf(t *testing.T, p pod, target intstr.IntOrString) int32 {
 	return 0
 }
 
-// What Kubernetes fills in from the environment of the container.
+// A reference that Kubernetes replaces by a variable of the container.
 var reference = regexp.MustCompile(`\$\(([A-Z_]+)\)`)
 
-// The Pods that a URL of the fleet's leads to, from a replica in the same namespace or in another.
+// The Pods behind a URL of the fleet, for a replica in the same namespace or in another.
 func reached(t *testing.T, fleet []runtime.Object, text string) []pod {
 	t.Helper()
 	address, err := url.Parse(reference.ReplaceAllString(text, "password"))
@@ -116,7 +116,7 @@ func TestTheQuorumIsFiveNodes(t *testing.T) {
 				for _, node := range strings.Split(env["DIBS_QUORUM_NODES"], ",") {
 					behind := reached(t, fleet, node)
 					if len(behind) != 1 || behind[0].labels["app.kubernetes.io/component"] != "lock" {
-						t.Fatalf("%s: %s leads to %d Pods that must be one lock node", kustomization, node, len(behind))
+						t.Fatalf("%s: %s leads to %d Pods, and must lead to one lock node", kustomization, node, len(behind))
 					}
 					nodes[behind[0].name] = true
 				}
@@ -126,11 +126,11 @@ func TestTheQuorumIsFiveNodes(t *testing.T) {
 				store := reached(t, fleet, env["DIBS_STORE_URL"])
 				for _, user := range []string{"dibs-lock:$(LOCK_PASSWORD)@", "dibs-store:$(STORE_PASSWORD)@"} {
 					if urls := env["DIBS_QUORUM_NODES"] + env["DIBS_STORE_URL"]; !strings.Contains(urls, user) {
-						t.Errorf("%s: no Redis is entered as %s", kustomization, user)
+						t.Errorf("%s: no Redis URL has the user %s", kustomization, user)
 					}
 				}
 				if len(store) != 1 || nodes[store[0].name] {
-					t.Errorf("%s: DIBS_STORE_URL must lead to one Redis that is no lock node", kustomization)
+					t.Errorf("%s: DIBS_STORE_URL must lead to one Redis that is not a lock node", kustomization)
 				}
 			}
 		}
@@ -140,9 +140,9 @@ func TestTheQuorumIsFiveNodes(t *testing.T) {
 func TestLockNodesAreIndependent(t *testing.T) {
 	objects := render(t, "quorum")
 	for _, s := range of[*corev1.Service](objects) {
-		// A replica has to see a node wait before that can be ready.
+		// A node becomes ready only after a replica has seen it wait.
 		if regexp.MustCompile(`^dibs-lock-\d$`).MatchString(s.Name) && !s.Spec.PublishNotReadyAddresses {
-			t.Errorf("%s hides a node that does not vote yet, so that it never will", s.Name)
+			t.Errorf("%s hides a node that does not vote yet, so it never will", s.Name)
 		}
 	}
 	for _, w := range workloads(objects) {
@@ -155,11 +155,11 @@ func TestLockNodesAreIndependent(t *testing.T) {
 			spread[constraint.TopologyKey] = all && constraint.MaxSkew == 1 && constraint.WhenUnsatisfiable == corev1.DoNotSchedule
 		}
 		if !spread[corev1.LabelHostname] || !spread[corev1.LabelTopologyZone] {
-			t.Errorf("they are not spread: %v", spread)
+			t.Errorf("the lock nodes are not spread: %v", spread)
 		}
 		for _, volume := range w.spec.Volumes {
 			if volume.ConfigMap == nil {
-				t.Errorf("they keep something: %+v", volume)
+				t.Errorf("the lock nodes persist something: %+v", volume)
 			}
 		}
 	}
@@ -169,12 +169,12 @@ func TestLockNodesAreIndependent(t *testing.T) {
 		}
 		for _, line := range []string{"maxmemory-policy noeviction", `save ""`, "appendonly no"} {
 			if !strings.Contains(m.Data["redis.conf"], "\n"+line+"\n") {
-				t.Errorf("their configuration does not say %s", line)
+				t.Errorf("the lock nodes' configuration does not have %s", line)
 			}
 		}
 		return
 	}
-	t.Error("there is no configuration of the lock nodes")
+	t.Error("the lock nodes have no configuration")
 }
 
 func TestDisruptionsComeOneAtATime(t *testing.T) {
@@ -193,7 +193,7 @@ func TestDisruptionsComeOneAtATime(t *testing.T) {
 	for _, d := range of[*appsv1.Deployment](objects) {
 		scaled := of[*autoscalingv2.HorizontalPodAutoscaler](objects)
 		if len(scaled) != 1 || scaled[0].Spec.ScaleTargetRef.Name != d.Name || *scaled[0].Spec.MinReplicas < 3 || d.Spec.Replicas != nil {
-			t.Errorf("the autoscaler alone must say how many replicas there are, and at least three: %+v", scaled)
+			t.Errorf("only the autoscaler may set the number of replicas, and at least three: %+v", scaled)
 		}
 	}
 }
@@ -204,7 +204,7 @@ func TestTheNetworkDeniesTheRest(t *testing.T) {
 	policies := map[string]networkingv1.NetworkPolicySpec{}
 	for _, policy := range of[*networkingv1.NetworkPolicy](objects) {
 		if len(policy.Spec.PolicyTypes) != 2 {
-			t.Errorf("%s leaves a direction open", policy.Name)
+			t.Errorf("%s does not restrict both directions", policy.Name)
 		}
 		for _, p := range selected(t, everything, &policy.Spec.PodSelector) {
 			policies[p.name] = policy.Spec
@@ -217,27 +217,27 @@ func TestTheNetworkDeniesTheRest(t *testing.T) {
 		}
 		for _, rule := range policy.Ingress {
 			if len(rule.From) == 0 || len(rule.Ports) == 0 {
-				t.Errorf("%s lets in anybody, or to any port: %+v", p.name, rule)
+				t.Errorf("%s allows any source, or any port: %+v", p.name, rule)
 			}
 		}
 		if p.labels["app.kubernetes.io/name"] != "dibs-redis" {
 			continue
 		}
 		if len(policy.Egress) != 0 || len(policy.Ingress) != 1 {
-			t.Errorf("%s talks to more than replicas of Dibs", p.name)
+			t.Errorf("%s may connect to more than replicas of Dibs", p.name)
 		}
 		if in := selected(t, everything, policy.Ingress[0].From[0].PodSelector); len(in) != 1 || in[0].name != "dibs-0" {
-			t.Errorf("%s lets in %+v", p.name, in)
+			t.Errorf("%s allows connections from %+v", p.name, in)
 		}
 		out := policies["dibs-0"].Egress[0]
 		if to := selected(t, everything, out.To[0].PodSelector); len(to) != 6 || out.Ports[0].Port.IntValue() != 6379 {
-			t.Errorf("a replica reaches %d of the six Redis", len(to))
+			t.Errorf("a replica may connect to %d of the six Redis", len(to))
 		}
 	}
 	for _, w := range workloads(render(t, "examples/sidecar")) {
 		in := policies["dibs-lock-0"].Ingress[0].From[1].PodSelector
 		if len(selected(t, []pod{{w.name, w.Labels, w.spec}}, in)) != 1 {
-			t.Errorf("the sidecar of %s does not reach Redis", w.name)
+			t.Errorf("the sidecar of %s may not connect to Redis", w.name)
 		}
 	}
 }
@@ -246,7 +246,7 @@ func TestCallersAndPrometheusFindEveryReplica(t *testing.T) {
 	objects := render(t, "examples/fleet")
 	replicas := service(t, objects, "dibs")
 	if replicas.Spec.ClusterIP != corev1.ClusterIPNone {
-		t.Error("behind one address a client sends everything to one replica")
+		t.Error("with one address, a client would send everything to one replica")
 	}
 	found := selected(t, pods(objects), &metav1.LabelSelector{MatchLabels: replicas.Spec.Selector})
 	if len(found) != 1 {
@@ -263,12 +263,12 @@ func TestCallersAndPrometheusFindEveryReplica(t *testing.T) {
 		matches, _ := metav1.LabelSelectorAsSelector(&monitor.Spec.Selector)
 		for _, s := range of[*corev1.Service](objects) {
 			if matches.Matches(labels.Set(s.Labels)) != (s.Name == "dibs") {
-				t.Errorf("%s: scraped, or not, by mistake", s.Name)
+				t.Errorf("%s: exactly the Service dibs must be scraped", s.Name)
 			}
 		}
 		for _, endpoint := range monitor.Spec.Endpoints {
 			if ports[endpoint.Port] == 0 || endpoint.Path != "/metrics" {
-				t.Errorf("there are no metrics at %+v", endpoint)
+				t.Errorf("no metrics are served at %+v", endpoint)
 			}
 		}
 		return
@@ -280,12 +280,12 @@ func TestTheSidecarIsReachedByItsSocket(t *testing.T) {
 	for _, w := range workloads(render(t, "examples/sidecar")) {
 		dibs, app := w.spec.InitContainers[0], w.spec.Containers[0]
 		if dibs.RestartPolicy == nil || *dibs.RestartPolicy != corev1.ContainerRestartPolicyAlways {
-			t.Error("it is no native sidecar: the Pod waits for its end")
+			t.Error("not a native sidecar, so the Pod would wait for its end")
 		}
 		socket := environment(t, dibs)["DIBS_LISTEN"]
 		target := app.Env[0]
 		if target.Name != "DIBS_TARGET" || target.Value != socket || !strings.HasPrefix(socket, "unix:///") {
-			t.Errorf("it listens at %s and is called by %+v", socket, target)
+			t.Errorf("the sidecar listens on %s, and its target is %+v", socket, target)
 		}
 		for _, c := range []corev1.Container{dibs, app} {
 			mount := c.VolumeMounts[0]
@@ -298,8 +298,8 @@ func TestTheSidecarIsReachedByItsSocket(t *testing.T) {
 	t.Error("there is no Deployment with a sidecar")
 }
 
-// A reference to nothing stays in the text as it is: a password that everybody can read here.
-func TestWhatIsFilledInIsThere(t *testing.T) {
+// Kubernetes leaves a reference to a missing variable unchanged, and the text in the manifest would be the password.
+func TestReferencesHaveTheirVariables(t *testing.T) {
 	for _, kustomization := range kustomizations {
 		for _, w := range workloads(render(t, kustomization)) {
 			for _, c := range w.containers() {
@@ -311,7 +311,7 @@ func TestWhatIsFilledInIsThere(t *testing.T) {
 				}
 				for _, found := range reference.FindAllStringSubmatch(strings.Join(texts, " "), -1) {
 					if !known[found[1]] {
-						t.Errorf("%s: %s of %s does not know %s", kustomization, c.Name, w.name, found[1])
+						t.Errorf("%s: %s of %s does not have the variable %s", kustomization, c.Name, w.name, found[1])
 					}
 				}
 			}
@@ -319,7 +319,7 @@ func TestWhatIsFilledInIsThere(t *testing.T) {
 	}
 }
 
-// It examines what Dibs will use only if it sees the same.
+// The doctor must have the same environment and files, or it would examine something else.
 func TestTheDoctorSeesWhatDibsSees(t *testing.T) {
 	for _, w := range workloads(render(t, "examples/doctor")) {
 		doctor, dibs := w.spec.InitContainers[0], w.spec.Containers[0]
@@ -332,7 +332,7 @@ func TestTheDoctorSeesWhatDibsSees(t *testing.T) {
 	}
 }
 
-// TLS to a Redis of your own: the authority is where Dibs reads it, and the passwords beside it are in no file.
+// TLS to your own Redis: the authority is mounted where Dibs reads it, and the passwords in the same Secret are not mounted.
 func TestOwnRedisIsTrustedByItsAuthority(t *testing.T) {
 	for _, w := range workloads(render(t, "examples/own-redis")) {
 		dibs := w.spec.Containers[0]

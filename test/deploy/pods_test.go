@@ -35,7 +35,7 @@ func workloads(objects []runtime.Object) []workload {
 	return all
 }
 
-// The Pods' template of an object that has one.
+// The object's Pod template, if it has one.
 func templates(object runtime.Object) []*corev1.PodTemplateSpec {
 	switch it := object.(type) {
 	case *appsv1.Deployment:
@@ -53,12 +53,12 @@ func replicasOf(replicas *int32) int32 {
 	return *replicas
 }
 
-// Those that start with the Pod count as well.
+// All containers, with the init containers.
 func (w workload) containers() []corev1.Container {
 	return append(slices.Clone(w.spec.InitContainers), w.spec.Containers...)
 }
 
-// Every Pod of every kustomization, each as a test of its own.
+// Checks every Pod of every kustomization, each in a subtest.
 func eachWorkload(t *testing.T, check func(t *testing.T, w workload)) {
 	for _, kustomization := range kustomizations {
 		all := workloads(render(t, kustomization))
@@ -71,7 +71,7 @@ func eachWorkload(t *testing.T, check func(t *testing.T, w workload)) {
 	}
 }
 
-// Every container that runs Dibs itself.
+// Checks every container that runs the service.
 func eachReplica(t *testing.T, check func(t *testing.T, w workload, c corev1.Container)) {
 	found := 0
 	eachWorkload(t, func(t *testing.T, w workload) {
@@ -83,7 +83,7 @@ func eachReplica(t *testing.T, check func(t *testing.T, w workload, c corev1.Con
 		}
 	})
 	if found == 0 {
-		t.Error("there is no container of Dibs")
+		t.Error("no container runs Dibs")
 	}
 }
 
@@ -96,7 +96,7 @@ func read(t *testing.T, path string) string {
 	return string(text)
 }
 
-// What the container's process sees: what the image sets, and over it what the manifest sets.
+// The environment of the container's process: the image's, overridden by the manifest's.
 func environment(t *testing.T, c corev1.Container) map[string]string {
 	t.Helper()
 	env := map[string]string{}
@@ -121,7 +121,7 @@ func TestEveryPodIsRestricted(t *testing.T) {
 			t.Error(result.ForbiddenDetail())
 		}
 		if w.spec.AutomountServiceAccountToken == nil || *w.spec.AutomountServiceAccountToken {
-			t.Error("it carries a token of the Kubernetes API that it has no use for")
+			t.Error("the Pod has a token of the Kubernetes API, which it does not need")
 		}
 		for _, c := range w.containers() {
 			if c.SecurityContext == nil || c.SecurityContext.ReadOnlyRootFilesystem == nil || !*c.SecurityContext.ReadOnlyRootFilesystem {
@@ -129,35 +129,35 @@ func TestEveryPodIsRestricted(t *testing.T) {
 			}
 		}
 	})
-	// The evaluator would say so.
+	// Shows that the evaluator finds violations.
 	if policy.AggregateCheckResults(evaluator.EvaluatePod(restricted, &metav1.ObjectMeta{}, &corev1.PodSpec{Containers: []corev1.Container{{Name: "c"}}})).Allowed {
-		t.Error("a Pod that says nothing about its security passes as restricted")
+		t.Error("a Pod without security settings passes as restricted")
 	}
 }
 
-func TestEveryContainerSaysWhatItNeeds(t *testing.T) {
+func TestEveryContainerHasResourcesAndAVersion(t *testing.T) {
 	eachWorkload(t, func(t *testing.T, w workload) {
 		for _, c := range w.containers() {
 			if c.Resources.Requests.Cpu().IsZero() || c.Resources.Requests.Memory().IsZero() || c.Resources.Limits.Memory().IsZero() {
 				t.Errorf("%s: cpu and memory must be requested, and memory limited", c.Name)
 			}
 			if c.Resources.Limits.Memory().Cmp(*c.Resources.Requests.Memory()) < 0 {
-				t.Errorf("%s: its limit is below its request", c.Name)
+				t.Errorf("%s: the limit is below the request", c.Name)
 			}
 			if strings.HasSuffix(c.Image, ":latest") || !strings.Contains(c.Image, ":") {
-				t.Errorf("%s: %s names no version", c.Name, c.Image)
+				t.Errorf("%s: %s has no version", c.Name, c.Image)
 			}
 		}
 	})
 }
 
-func TestHealthAsksOnlyTheReplicaItself(t *testing.T) {
+func TestProbesAskOnlyTheReplicaItself(t *testing.T) {
 	eachReplica(t, func(t *testing.T, w workload, c corev1.Container) {
 		if c.StartupProbe == nil || c.LivenessProbe == nil {
 			t.Fatal("a startup and a liveness probe are needed")
 		}
 		if seconds := c.StartupProbe.PeriodSeconds * c.StartupProbe.FailureThreshold; seconds < 15 {
-			t.Errorf("it is killed after %d s, and first contact may take 10 s", seconds)
+			t.Errorf("the replica is killed after %d s, and its first contact may take 10 s", seconds)
 		}
 		if c.RestartPolicy == nil {
 			if c.ReadinessProbe == nil {
@@ -165,12 +165,12 @@ func TestHealthAsksOnlyTheReplicaItself(t *testing.T) {
 			}
 			// A rollout with a wrong password must not replace a good replica.
 			if get := c.StartupProbe.HTTPGet; get == nil || get.Path != "/startupz" {
-				t.Error("it has started before it has reached anything")
+				t.Error("the replica counts as started before its first contact")
 			}
 		}
 		for _, later := range []*corev1.Probe{c.LivenessProbe, c.ReadinessProbe} {
 			if later != nil && later.HTTPGet != nil && later.HTTPGet.Path == "/startupz" {
-				t.Error("a replica that has started would be taken away with its Redis")
+				t.Error("a started replica would go down with its Redis")
 			}
 		}
 		env := environment(t, c)
@@ -179,31 +179,31 @@ func TestHealthAsksOnlyTheReplicaItself(t *testing.T) {
 			case probe == nil:
 			case probe.GRPC != nil:
 				if service := probe.GRPC.Service; service != nil && *service != "" && *service != "dibs.v1.CoordinatorService" {
-					t.Errorf("health knows no %s", *service)
+					t.Errorf("the health service does not know %s", *service)
 				}
 				if !strings.HasSuffix(env["DIBS_LISTEN"], ":"+strconv.Itoa(int(probe.GRPC.Port))) {
-					t.Errorf("gRPC is at %s, not at port %d", env["DIBS_LISTEN"], probe.GRPC.Port)
+					t.Errorf("gRPC listens on %s, not on port %d", env["DIBS_LISTEN"], probe.GRPC.Port)
 				}
 			case probe.HTTPGet != nil:
 				if path := probe.HTTPGet.Path; !slices.Contains([]string{"/healthz", "/readyz", "/startupz"}, path) {
-					t.Errorf("%s is no page of health", path)
+					t.Errorf("%s is not a health page", path)
 				}
 				if !slices.ContainsFunc(c.Ports, func(p corev1.ContainerPort) bool { return p.Name == probe.HTTPGet.Port.StrVal }) {
-					t.Errorf("it has no port %s", probe.HTTPGet.Port.StrVal)
+					t.Errorf("the container has no port %s", probe.HTTPGet.Port.StrVal)
 				}
 			default:
-				t.Errorf("a probe asks something else: %+v", probe.ProbeHandler)
+				t.Errorf("a probe of another kind: %+v", probe.ProbeHandler)
 			}
 		}
 	})
 }
 
-// The times are those in the source.
+// The times come from the source.
 func TestThereIsTimeToDrain(t *testing.T) {
 	seconds := func(path, name string) int64 {
 		match := regexp.MustCompile(`const ` + name + ` = ([\d_]+);`).FindStringSubmatch(read(t, path))
 		if match == nil {
-			t.Fatalf("%s has no %s any more", path, name)
+			t.Fatalf("%s has no constant %s", path, name)
 		}
 		ms, _ := strconv.ParseInt(strings.ReplaceAll(match[1], "_", ""), 10, 64)
 		return ms / 1000
@@ -219,7 +219,7 @@ func TestThereIsTimeToDrain(t *testing.T) {
 			sleepSeconds = c.Lifecycle.PreStop.Sleep.Seconds
 		}
 		if graceSeconds < sleepSeconds+drain+5 {
-			t.Errorf("%d s, of which %d are slept, are too short for a drain of up to %d", graceSeconds, sleepSeconds, drain)
+			t.Errorf("%d s, with a sleep of %d, are too short for a drain of up to %d", graceSeconds, sleepSeconds, drain)
 		}
 	})
 }
@@ -234,26 +234,26 @@ func TestEveryVariableIsKnown(t *testing.T) {
 	eachReplica(t, func(t *testing.T, w workload, c corev1.Container) {
 		for name := range environment(t, c) {
 			if strings.HasPrefix(name, "DIBS_") && !known[name] {
-				t.Errorf("the configuration knows no %s", name)
+				t.Errorf("the configuration does not know %s", name)
 			}
 		}
 		for at, v := range c.Env {
 			for _, reference := range references.FindAllStringSubmatch(v.Value, -1) {
-				// Kubernetes leaves a reference to what comes later as it stands.
+				// Kubernetes does not fill in a reference to a later variable.
 				if !slices.ContainsFunc(c.Env[:at], func(before corev1.EnvVar) bool { return before.Name == reference[1] }) {
-					t.Errorf("%s refers to %s, which does not stand above it", v.Name, reference[1])
+					t.Errorf("%s refers to %s, which is not above it", v.Name, reference[1])
 				}
 			}
 		}
 		for _, name := range []string{"DIBS_QUORUM_NODES", "DIBS_STORE_URL"} {
 			if !slices.ContainsFunc(c.Env, func(v corev1.EnvVar) bool { return v.Name == name }) {
-				t.Errorf("without %s it is a fleet of its own", name)
+				t.Errorf("without %s each replica would be a separate fleet", name)
 			}
 		}
 	})
 }
 
-func TestPortsAreThoseOfTheProcess(t *testing.T) {
+func TestDeclaredPortsAreThoseOfTheProcess(t *testing.T) {
 	eachReplica(t, func(t *testing.T, w workload, c corev1.Container) {
 		var listens, declared []string
 		env := environment(t, c)
@@ -263,7 +263,7 @@ func TestPortsAreThoseOfTheProcess(t *testing.T) {
 			}
 			host, port, _ := strings.Cut(address, ":")
 			if host != "0.0.0.0" {
-				t.Errorf("%s cannot be reached from outside of the Pod", address)
+				t.Errorf("%s cannot be reached from outside the Pod", address)
 			}
 			listens = append(listens, port)
 		}
@@ -271,7 +271,7 @@ func TestPortsAreThoseOfTheProcess(t *testing.T) {
 			declared = append(declared, strconv.Itoa(int(port.ContainerPort)))
 		}
 		if !slices.Equal(listens, declared) {
-			t.Errorf("it listens at %v and declares %v", listens, declared)
+			t.Errorf("the process listens on %v, and the manifest declares %v", listens, declared)
 		}
 	})
 }

@@ -1,5 +1,5 @@
-// Package deploy holds what stands in deploy/ and the Dockerfile to their own rules, without a cluster and without Docker:
-// by the code that kubectl, the API server and the image builder themselves run.
+// Package deploy checks deploy/ and the Dockerfile without a cluster and without Docker, with the code that kubectl, the API
+// server and the image builder run.
 package deploy
 
 import (
@@ -24,14 +24,14 @@ import (
 
 const kubernetes = "../../deploy/kubernetes"
 
-// What a user may apply, or install from a chart.
+// Everything that a user may apply, or install from a chart.
 var kustomizations = []string{
 	"service", "quorum", "examples/fleet", "examples/traced", "examples/own-redis", "examples/redis-tls", "examples/one-node",
 	"examples/sidecar", "examples/doctor", "helm/fleet", "helm/one-node", "helm/traced", "helm/redis-tls", "helm/own-redis",
 	"helm/secured", "helm/sidecar",
 }
 
-// Knows exactly the fields that the API server knows, and refuses others and those that are there twice.
+// Accepts exactly the fields that the API server knows, and no field twice.
 var strict = func() runtime.Decoder {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
@@ -73,7 +73,7 @@ func build(files filesys.FileSystem, path string) ([]runtime.Object, error) {
 	return objects, nil
 }
 
-// What `kubectl apply -k` or `helm install` would send.
+// The objects that `kubectl apply -k` or `helm install` would send.
 func render(t *testing.T, kustomization string) []runtime.Object {
 	t.Helper()
 	if strings.HasPrefix(kustomization, "helm/") {
@@ -99,21 +99,21 @@ func of[Kind runtime.Object](objects []runtime.Object) []Kind {
 	return found
 }
 
-func TestEveryKustomizationIsWhatTheAPIServerKnows(t *testing.T) {
+func TestTheAPIServerKnowsEveryKustomization(t *testing.T) {
 	for _, kustomization := range kustomizations {
 		t.Run(kustomization, func(t *testing.T) { render(t, kustomization) })
 	}
 }
 
-// The test above would be worth nothing if these passed.
-func TestWhatTheAPIServerDoesNotKnowIsRefused(t *testing.T) {
+// If these passed, the test above would prove nothing.
+func TestUnknownFieldsAreRefused(t *testing.T) {
 	const kustomization = "resources: [pod.yaml]\n"
 	const pod = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: p\nspec:\n  containers:\n    - name: c\n      image: i\n"
 	cases := []struct{ name, kustomization, pod, says string }{
 		{"nothing is wrong", kustomization, pod, ""},
 		{"a field is misspelt", kustomization, pod + "      livenessProbee: {}\n", `unknown field "spec.containers[0].livenessProbee"`},
 		{"a field is in the wrong place", kustomization, pod + "      terminationGracePeriodSeconds: 5\n", `unknown field "spec.containers[0].terminationGracePeriodSeconds"`},
-		{"a field is there twice", kustomization, pod + "      image: j\n", `"image" already defined`},
+		{"a field occurs twice", kustomization, pod + "      image: j\n", `"image" already defined`},
 		{"a value is of another type", kustomization, pod + "      ports: [{containerPort: '80'}]\n", "cannot unmarshal string"},
 		{"a kind is misspelt", kustomization, strings.Replace(pod, "kind: Pod", "kind: Pot", 1), `no kind "Pot"`},
 		{"the kustomization has a misspelt field", kustomization + "commonLabel: {}\n", pod, `unknown field "commonLabel"`},

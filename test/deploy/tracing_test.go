@@ -9,7 +9,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 )
 
-// The usual port of a collector for each protocol: with the other one, nothing arrives.
+// A collector's usual port for each protocol. With the wrong one, nothing arrives.
 var portOfProtocol = map[string]string{"grpc": "4317", "http/protobuf": "4318"}
 
 func TestTracesReachTheCollector(t *testing.T) {
@@ -25,7 +25,7 @@ func TestTracesReachTheCollector(t *testing.T) {
 			t.Errorf("port %s does not speak %q", endpoint.Port(), protocol)
 		}
 		if env["DIBS_QUORUM_NODES"] == "" {
-			t.Error("what the fleet had is lost")
+			t.Error("the fleet's configuration is lost")
 		}
 	}
 	_, namespace, _ := strings.Cut(endpoint.Hostname(), ".")
@@ -38,16 +38,16 @@ func TestTracesReachTheCollector(t *testing.T) {
 				}
 				leads++
 				if policy.Name != "dibs" || len(rule.Ports) != 1 || rule.Ports[0].Port.String() != endpoint.Port() {
-					t.Errorf("%s lets out %+v, and not port %s", policy.Name, rule.Ports, endpoint.Port())
+					t.Errorf("%s allows %+v, and not port %s", policy.Name, rule.Ports, endpoint.Port())
 				}
 			}
 		}
 		if plain := policyOf(t, "examples/fleet", policy.Name); policy.Name == "dibs" && len(policy.Spec.Egress) != len(plain.Spec.Egress)+1 {
-			t.Error("it lets out more, or less, than the fleet and its traces")
+			t.Error("the policy allows more, or less, than the fleet and its traces need")
 		}
 	}
 	if leads != 1 {
-		t.Errorf("%d rules let traces out to %s", leads, endpoint)
+		t.Errorf("%d rules allow traces to %s", leads, endpoint)
 	}
 }
 

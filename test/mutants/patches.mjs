@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 const here = dirname(fileURLToPath(import.meta.url));
 export const root = join(here, '..', '..');
 
-/** The mutants, by name: each a patch with three lines above it that say what it is. */
+/** Reads the mutants, by name. Each is a patch with three header lines. */
 export function patches() {
   const folder = join(here, 'patches');
   return readdirSync(folder)
@@ -14,8 +14,7 @@ export function patches() {
     .map((file) => {
       const text = readFileSync(join(folder, file), 'utf8');
       const [, title, breaks, killer] = /^# (.+)\n# Breaks: (.+)\n# Killer: (.+)\n---/.exec(text) ?? [];
-      if (title === undefined)
-        throw new Error(`${file} does not begin with what it is, breaks and is killed by`);
+      if (title === undefined) throw new Error(`${file} does not begin with the three header lines`);
       return { name: file.replace('.patch', ''), title, breaks, killer, path: join(folder, file) };
     });
 }

@@ -1,8 +1,8 @@
 // npm run mutants [-- --only NAME] [-- --jobs N]
 //
-// Breaks a copy of the repository by each patch and runs the suites on it, until one fails: the suite that
-// the patch names, then all unit and contract suites, then a few hundred simulated seeds. A mutant that
-// nothing kills, and a patch that does not apply, end the run with code 1.
+// Applies each patch to a copy of the repository and runs suites on it until one fails: the suite that the patch names,
+// then all unit and contract suites, then a few hundred simulated seeds. The exit code is 1 if a mutant survives or a
+// patch does not apply.
 import { spawn } from 'node:child_process';
 import { cpSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -12,7 +12,7 @@ import { patches, root } from './patches.mjs';
 
 const COPIED = ['src', 'test', 'clients', 'package.json', 'tsconfig.json', 'vitest.config.ts'];
 const SEEDS = 300;
-/** A suite that hangs on a mutant has noticed it. */
+/** A suite that runs longer hangs on the mutant, which counts as killed. */
 const KILLED_MS = 180_000;
 
 function option(name) {
@@ -20,7 +20,7 @@ function option(name) {
   return at < 0 ? undefined : process.argv[at + 1];
 }
 
-/** The exit code, what was printed, and whether it took too long. */
+/** Returns the exit code and the output. Kills a command that takes too long. */
 function run(command, args, cwd) {
   return new Promise((resolve) => {
     const child = spawn(command, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
@@ -45,17 +45,17 @@ function copy() {
 const vitest = (folder, ...suites) =>
   run(join(root, 'node_modules/.bin/vitest'), ['run', '--bail=1', '--no-color', ...suites], folder);
 
-/** The first test that failed, as vitest names it. */
+/** The first failed test, as vitest names it. */
 function failedTest(output) {
   const [, line] = /^ *FAIL +(?:\|?\w+\|? +)?(.+)$/m.exec(output) ?? [];
   return line?.trim() ?? 'a suite that could not run, or hung';
 }
 
-/** What killed the mutant in `folder`; undefined if nothing did. */
+/** Returns what killed the mutant in `folder`; undefined if it survived. */
 async function kill(folder, killer) {
   const expected = await vitest(folder, killer);
   if (expected.code !== 0) return failedTest(expected.output);
-  // House rules and builds say nothing about what the code does.
+  // Without the house rules and builds, which do not test behaviour.
   const all = await vitest(
     folder,
     'test/unit/coordination',
@@ -91,7 +91,7 @@ async function tried({ name, breaks, killer, path }) {
   }
 }
 
-/** A suite that fails without any mutant kills none. */
+/** Whether the suites pass without a mutant. Otherwise their failures would prove nothing. */
 async function isGreen() {
   const folder = copy();
   try {
@@ -106,9 +106,9 @@ async function isGreen() {
 
 const only = option('only');
 const queue = patches().filter(({ name }) => only === undefined || name.includes(only));
-console.error('mutants: first the suites without any mutant');
+console.error('mutants: running the suites without a mutant first');
 if (queue.length === 0 || !(await isGreen())) {
-  console.error('no such mutant, or the suites fail without any');
+  console.error('no such mutant, or the suites fail without one');
   process.exit(1);
 }
 const rows = [];

@@ -55,7 +55,7 @@ describe('the table of client features', () => {
   it('names existing scenarios that each client plays and passes', () => {
     const [scenario = ''] = rows.find(({ feature }) => feature === ROW)?.scenarios ?? [];
     expect(faults({})).toEqual([]);
-    expect(faults({ scenarios: ['no such thing'] })).toContain(`${ROW}: "no such thing" is no scenario`);
+    expect(faults({ scenarios: ['no such thing'] })).toContain(`${ROW}: "no such thing" is not a scenario`);
     expect(faults({}, { knownFailures: [`${scenario} | go`] })).toEqual([
       `${ROW}: "${scenario}" is a known failure of go`,
     ]);
@@ -73,7 +73,9 @@ describe('the table of client features', () => {
   });
 
   it('has a cell for each language', () => {
-    expect(faults({ rust: undefined })).toEqual([`${ROW}: says nothing of rust; [] means that it has none`]);
+    expect(faults({ rust: undefined })).toEqual([
+      `${ROW}: has no cell for rust. Write [] if the client has no such feature`,
+    ]);
     expect(faults({ rust: [] })).toEqual([]);
   });
 });

@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 
 const TSC = resolve('node_modules/.bin/tsc');
 
-/** What the simulation says of a copy of the code that a mutant has broken. */
+/** Runs the simulation on a copy of the code to which a mutant was applied. Returns its exit code and output. */
 export function playedWith(
   mutant: string,
   asked: readonly string[],
@@ -30,7 +30,7 @@ export function playedWith(
     symlinkSync(resolve('node_modules'), join(folder, 'node_modules'));
     const options = { cwd: folder, encoding: 'utf8' } as const;
     execFileSync('git', ['apply', '--recount', resolve(`test/mutants/patches/${mutant}.patch`)], options);
-    // Types may be broken by a mutant; what it says is written all the same.
+    // A mutant may break the types. The compiler writes its output all the same.
     spawnSync(TSC, ['-p', 'test/simulation'], options);
     const main = 'test/simulation/dist/test/simulation/main.js';
     const { status, stdout } = spawnSync(process.execPath, [main, ...asked], options);

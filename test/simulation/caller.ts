@@ -8,12 +8,12 @@ import { isWithoutStore } from './old-values.js';
 import type { SimReplica } from './sim-replica.js';
 import { NoAnswer, type World } from './world.js';
 
-/** What an answer may take without any wait. */
+/** How long an answer without a wait may take. */
 const ANSWER_MS_MAX = 1_000;
 
-/** A value that expires while it is read is no hit. */
+/** A value that is fresh for less may expire while it is read, and need not be a hit. */
 const FRESH_MS_MIN = 10;
-/** Of the longest pause. */
+/** The clocks' drift over the longest pause. */
 const DRIFT_MS = 100;
 
 /** A lease in a client's hands. */
@@ -24,25 +24,25 @@ export interface InHand {
   readonly expiresInMs: number;
 }
 
-/** How a client asks. */
+/** A client's request, and how long it stays. */
 export interface Asking {
   readonly request: Partial<GetOrLock>;
   readonly deadlineMs?: number | undefined;
-  /** Goes away after so long; undefined to stay. */
+  /** When the client cancels; undefined if it does not. */
   readonly cancelAfterMs?: number | undefined;
 }
 
-/** A call as it came to a replica. */
+/** A call that reached a replica. */
 interface Asked {
   readonly request: GetOrLock;
   readonly call: Call;
   readonly replica: SimReplica;
-  /** When the client asked, and when the replica had it, in the order of all that happens. */
+  /** When the client sent it, and when the replica received it, in the order of all events. */
   readonly startedAt: number;
   readonly cameAt: number;
 }
 
-/** A client's calls, with everything told to the judge that can be seen from outside. */
+/** A client's calls. It tells the judge everything that can be seen from outside. */
 export class Caller {
   constructor(
     private readonly world: World,
@@ -55,12 +55,12 @@ export class Caller {
     return chance.pick(serving.length > 0 ? serving : replicas);
   }
 
-  /** The lease, if there is one; `failed` if there was an answer of any other kind. */
+  /** Calls getOrLock. Returns the answer, or the error. */
   async getOrLock(key: Key, asking: Asking, replica = this.replica): Promise<GetOrLockAnswer | Error> {
     const { world } = this;
     const { time, judge } = world;
     const { intent = 'rebuild', requestId = '', waitMs, leaseMs, stale, read } = asking.request;
-    // One shape for all.
+    // One object shape for all requests.
     const request: GetOrLock = { key, intent, waitMs, leaseMs, stale, read, requestId, holder: this.name };
     const call = new Call(this.name, asking.deadlineMs);
     const startedAt = judge.now();
@@ -117,7 +117,7 @@ export class Caller {
     const call = new Call(this.name);
     world.judge.oldValues.tagged(hand.nonce, tags);
     const result = await world.call(replica, call, () => replica.coordinator.publish(publish, call));
-    // A publish never is an error: what cannot be stored is an outcome.
+    // A publish is never an error. A value that cannot be stored is an outcome.
     if (!result.ok && !(result.error instanceof NoAnswer)) {
       world.judge.violated('INV-9', `a publish ended with ${result.error.message}`);
     }
@@ -133,7 +133,7 @@ export class Caller {
     world.judge.givenUp(hand.nonce);
     const call = new Call(this.name);
     const { key, token } = hand;
-    // Whoever hears of a failure can tell whose it is.
+    // The nonce shows which lease a failure belongs to.
     const told = failure && { failure: { ...failure, message: `${failure.message} ${hand.nonce}` } };
     const release = { key, token, ...told };
     await world.call(replica, call, () => replica.coordinator.release(release, call));
@@ -168,7 +168,7 @@ export class Caller {
     if (result.ok) for (const key of keys) world.judge.invalidationReturned(key.id, sentAt);
   }
 
-  /** Of some tags, or of the whole namespace. */
+  /** Invalidates some tags, or the whole namespace. */
   async invalidateTags(
     namespace: string,
     tags: readonly string[],
@@ -187,13 +187,13 @@ export class Caller {
     const { request, call, replica, cameAt } = asked;
     const { key } = request;
     if (outcome.kind === 'lease') {
-      // A hit may say the same of a value that was made while the store was lost.
+      // Only a lease proves this. A hit may be degraded because its value was made while the store was lost.
       if (isWithoutStore(degraded)) judge.oldValues.storeLost(replica);
       const { nonce } = this.inHand(key, outcome);
       judge.leaseAnswered(key.id, nonce, outcome, degraded);
       if (this.world.fleet.onlyLate && isWithoutStore(degraded))
         judge.violated('INV-19', `${key.id}: a lease (${degraded}) that the store has not armed`);
-      // The transport gives back what it could not send.
+      // The transport gives back an answer that it could not send.
       if (call.cancelled) {
         judge.givenUp(nonce);
         void replica.coordinator.giveBack(key, outcome);
@@ -212,11 +212,11 @@ export class Caller {
     }
   }
 
-  /** INV-7: whoever came after a publish has its value, and is not sent away. */
+  /** INV-7: a caller that arrived after a publish gets the value. It is not sent away. */
   #judgeBusy({ key, intent }: GetOrLock, { outcome }: GetOrLockAnswer, arrivedMs: number): void {
     const { store, judge } = this.world;
     if (outcome.kind !== 'busy' || outcome.reason === 'draining' || intent === 'refresh') return;
-    // What is wrong on the way to the store may well hide a value from one replica.
+    // Trouble on the way to the store may hide a value from one replica.
     if (this.world.hasStoreTrouble) return;
     const record = store.record(key.id);
     const value = record?.value;
@@ -261,7 +261,7 @@ export class Caller {
   }
 }
 
-/** The same for each try: a publish that is sent again is the same publish. */
+/** Depends only on the nonce, because a repeated publish carries the same tags. */
 export function tagsOf(nonce: string): string[] {
   const kind = nonce.charCodeAt(nonce.length - 1) % 4;
   return [[], ['x'], ['y'], ['x', 'y']][kind] ?? [];

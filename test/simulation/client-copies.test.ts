@@ -6,8 +6,8 @@ import { ClientCopies } from './client-copies.js';
 import { Judge } from './judge.js';
 import type { SimReplica } from './sim-replica.js';
 
-// A caller joins a rebuild of its own process, and a tag of the value has been invalidated before: what it may be given
-// depends on what the replica knew that took the value.
+// A caller joins a rebuild of its own process after a tag of the value was invalidated. Whether it may get the value
+// depends on what the replica that took the value knew.
 
 const KEY = keyOf('red', 'a');
 const NONCE = '000001aaaaaaaaaaaaaaaa';
@@ -37,7 +37,7 @@ function leased(): void {
 const invalidated = () =>
   judge.oldValues.stamped(KEY.namespace, { tags: ['x'], all: false, mode: 'delete', keepMs: 1 } as never);
 
-/** A caller comes, the value is published, and the caller is given it. */
+/** A caller arrives, the value is published, and the caller gets it. Returns the broken invariants. */
 function joinedAndGiven(takenBy: SimReplica | undefined): string[] {
   const came = { at: judge.now(), ms: 1_000 };
   judge.oldValues.published(KEY.id, { nonce: NONCE, tags: ['x'], ttlMs: 1_000 } as unknown as StorePublish);
@@ -48,26 +48,26 @@ function joinedAndGiven(takenBy: SimReplica | undefined): string[] {
 }
 
 describe('a caller that joined a rebuild', () => {
-  it('may be given what a replica took that is one wake behind, whatever another one knows', () => {
+  it('may get a value that was stored by a replica one wake behind, even if another replica knows of the change', () => {
     leased();
     judge.oldValues.woken(ELSEWHERE, invalidated());
     expect(joinedAndGiven(THERE)).toEqual([]);
   });
 
-  it('is given nothing that the replica knew to have changed, by a wake or by its own answer', () => {
+  it('may not get a value if the replica knew of the change, by a wake or by its own answer', () => {
     leased();
     judge.oldValues.arrived(THERE, invalidated());
     expect(joinedAndGiven(THERE)).toEqual(['INV-15']);
   });
 
-  it('is given nothing that changed before the channel of the replica was lost', () => {
+  it('may not get a value that changed before the channel of the replica was lost', () => {
     leased();
     invalidated();
     judge.oldValues.channelDisconnected(THERE);
     expect(joinedAndGiven(THERE)).toEqual(['INV-15']);
   });
 
-  it('is given nothing whose publish has no answer', () => {
+  it('may not get a value whose publish has no answer', () => {
     leased();
     invalidated();
     expect(joinedAndGiven(undefined)).toEqual(['INV-15']);

@@ -13,22 +13,22 @@ import type { Change, Made, Moment, OldValues } from './old-values.js';
 import type { SimReplica } from './sim-replica.js';
 import type { StreamWitness } from './sim-session-stream.js';
 
-/** Without a beat for so long a client serves nothing from its memory. Its clock is at most 0.4 % off. */
+/** How long a client serves its near cache without a beat. Its clock is at most 0.4 % off. */
 const BEAT_MS_MAX = 3_000 * 1.01;
-/** For so long a client passes on what it rebuilt without the service, of whose changes it cannot hear. */
+/** How long a client serves what it rebuilt without the service. It receives no changes then. */
 const ALONE_MS_MAX = 5_000 * 1.01;
 
-/** What one session has told its client of what its replica knew. */
+/** What one session has told its client about its replica. */
 interface Heard {
   readonly replica: SimReplica;
-  /** When the replica welcomed it; undefined before. */
+  /** When the replica's welcome was sent; undefined before. */
   welcomedAt: number | undefined;
-  /** A message says all that had arrived at the replica when it was sent, once the client has processed it. */
+  /** A processed message proves that the client knows all that had arrived at the replica when it was sent. */
   readonly messages: { readonly sentAt: number; readonly processedAt: number }[];
   endedAt: number | undefined;
 }
 
-/** How an answer came to the client. */
+/** How an answer reached the client. */
 export interface Way {
   readonly replica: SimReplica;
   /** When its request was sent. */
@@ -36,41 +36,41 @@ export interface Way {
   readonly isOverSession: boolean;
 }
 
-/** A value that one caller in the client was given. */
+/** A value that one caller in the client got. */
 export interface Given {
   readonly id: string;
   readonly namespace: string;
   readonly nonce: string;
-  /** When its caller came. */
+  /** When the caller arrived. */
   readonly came: Moment;
-  /** Of the rebuild that the caller itself ran. */
+  /** The nonce of the rebuild that the caller itself ran. */
   readonly ownNonce: string | undefined;
-  /** It came from the client's memory. */
+  /** The value came from the near cache. */
   readonly isNear: boolean;
-  /** The caller takes nothing stale. */
+  /** The caller does not accept stale values. */
   readonly fresh: boolean;
 }
 
 /**
- * INV-15 in a client. A copy that was asked for before a change arrived at the client is given to nobody who came
- * after that. A change has arrived when the client has processed a message that its replica sent after it had
- * arrived there, or has the answer to its own invalidation; and each broken session is a change of everything.
+ * INV-15 in a client. A copy that was requested before a change arrived at the client may not go to a caller that came
+ * after the change. A change has arrived when the client has processed a message that its replica sent after it knew
+ * the change, or has the answer to its own invalidation. Each broken session counts as a change of everything.
  */
 export class ClientCopies {
   readonly #heard: Heard[] = [];
   readonly #own: { readonly request: Named; readonly returnedAt: number }[] = [];
   readonly #brokenAt: number[] = [];
-  /** When the value was last asked for, by its nonce. */
+  /** When each value was last requested, by its nonce. */
   readonly #askedAt = new Map<string, number>();
-  /** Values that came over a session. */
+  /** The nonces of values that came over a session. */
   readonly #overSession = new Set<string>();
-  /** When each value was made that was rebuilt here without the service. */
+  /** When each value that was rebuilt without the service was made, by its nonce. */
   readonly #madeAlone = new Map<string, number>();
-  /** Nonces of leases, by key and fence. */
+  /** The nonces of leases, by key and fence. */
   readonly #leases = new Map<string, string>();
-  /** When each lease came to the client first, by its nonce. */
+  /** When each lease first reached the client, by its nonce. */
   readonly #leasedAt = new Map<string, number>();
-  /** The replica that answered the publish, by the nonce of its lease: it said whether the value counts. */
+  /** The replica that answered the publish and said whether the value counts, by the nonce of the lease. */
   readonly #publishedBy = new Map<string, SimReplica>();
   readonly #calls = new Map<number, { readonly call: SessionCall; readonly sentAt: number }>();
 
@@ -80,7 +80,7 @@ export class ClientCopies {
     readonly watched: ReadonlySet<string>,
   ) {}
 
-  /** For a new session. */
+  /** Observes a new session. */
   witness(replica: SimReplica): StreamWitness {
     const heard: Heard = { replica, welcomedAt: undefined, messages: [], endedAt: undefined };
     this.#heard.push(heard);
@@ -114,7 +114,7 @@ export class ClientCopies {
     this.#brokenAt.push(this.judge.now());
   }
 
-  /** An answer has come to the client. */
+  /** An answer reached the client. */
   answered(name: string, request: unknown, reply: unknown, way: Way): void {
     if (name === 'publish') this.#published(request as PublishRequest, way);
     if (name !== 'getOrLock') return;
@@ -128,7 +128,7 @@ export class ClientCopies {
     const key = keyOf(namespace, text);
     const lease = decodeToken('', key, token);
     if (lease === undefined) return;
-    // No store has told of it.
+    // The store does not report such a lease.
     if (lease.kind !== 'armed') this.judge.oldValues.given(key.id, lease.nonce);
     this.#leases.set(`${key.id} ${fence}`, lease.nonce);
     if (!this.#leasedAt.has(lease.nonce)) this.#leasedAt.set(lease.nonce, this.judge.now());
@@ -146,7 +146,7 @@ export class ClientCopies {
     if (isOverSession) this.#overSession.add(nonce);
   }
 
-  /** A rebuild begins under the lease with this fence. */
+  /** A rebuild begins under the lease with this fence. Returns the lease's nonce. */
   rebuilding(id: string, fence: number): string {
     return this.#leases.get(`${id} ${fence}`) ?? '';
   }
@@ -156,12 +156,12 @@ export class ClientCopies {
     this.#madeAlone.set(nonce, nowMs);
   }
 
-  /** The client's own invalidation has ended, however. */
+  /** The client's own invalidation has ended, with or without success. */
   invalidated(request: Named): void {
     this.#own.push({ request, returnedAt: this.judge.now() });
   }
 
-  /** Judges what a caller was given. */
+  /** Judges the value that a caller got. */
   given(given: Given): void {
     const { nonce, ownNonce, isNear, id, fresh, came } = given;
     if (nonce === ownNonce || !this.judge.storeKept) return;
@@ -169,12 +169,12 @@ export class ClientCopies {
     if (aloneMs > ALONE_MS_MAX)
       this.#violated(id, `${nonce}, made without the service, is ${aloneMs} ms old`);
     if (isNear && !this.#overSession.has(nonce))
-      this.#violated(id, `${nonce} is kept, and came over no session`);
+      this.#violated(id, `${nonce} is in the near cache, but came over no session`);
     const { oldValues } = this.judge;
     const old = oldValues.ofCopy({ id, nonce, fresh: fresh || isNear }, (change, made) =>
       this.#whyOld(given, change, made, oldValues),
     );
-    if (old !== undefined) this.#violated(id, `a caller is given ${old}`);
+    if (old !== undefined) this.#violated(id, `a caller gets ${old}`);
   }
 
   #whyOld(given: Given, change: Change, made: Made, oldValues: OldValues): string | undefined {
@@ -205,10 +205,10 @@ export class ClientCopies {
     return undefined;
   }
 
-  /** The replica that said that the rebuild's value counts had heard of the change before the rebuild's caller came. */
+  /** Whether the replica that said that the value counts knew of the change before the caller came. */
   #isKnown(nonce: string, change: Change, came: Moment, oldValues: OldValues): boolean {
     const replica = this.#publishedBy.get(nonce);
-    // A value whose publish has no answer counts for nobody but its own caller.
+    // A value whose publish has no answer counts only for the caller that rebuilt it.
     if (replica === undefined) return true;
     const heardAt = [oldValues.arrivedAt(replica, change), oldValues.coveredAt(replica, change, 0)];
     return heardAt.some((at) => at !== undefined && at < came.at);
@@ -227,14 +227,14 @@ function concerns({ all, tags, ids }: Named, id: string, valueTags: readonly str
   return all || ids.includes(id) || tags.some((tag) => valueTags.includes(tag));
 }
 
-/** When a client has processed the first message that its replica sent after the change had arrived there. */
+/** When the client processed the first message that its replica sent after the change had arrived there. */
 function arrivedBy(
   { replica, welcomedAt, messages }: Heard,
   change: Change,
   oldValues: OldValues,
 ): number | undefined {
   const there = oldValues.wokenAt(replica, change)?.at;
-  // What becomes of the channel is told like a change of everything.
+  // A lost or newly confirmed channel is reported like a change of everything.
   const covers = oldValues.coveredAt(replica, change, welcomedAt);
   const at = Math.min(there ?? Number.POSITIVE_INFINITY, covers ?? Number.POSITIVE_INFINITY);
   return messages.find(({ sentAt }) => sentAt > at)?.processedAt;

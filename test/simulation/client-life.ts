@@ -13,17 +13,17 @@ import type { SimChance } from './sim-chance.js';
 import { SimClient } from './sim-client.js';
 import type { World } from './world.js';
 
-/** Callers in one client, which join each other. */
+/** Callers in one client. They join each other's calls. */
 const CALLERS = 4;
 const OPERATIONS = { min: 60, more: 60 };
 const HINDRANCES_MAX = 6;
 
-/** A rebuild that fails. */
+/** The error of a rebuild that fails. */
 class NoSource extends Error {
   override readonly name = 'NoSource';
 }
 
-/** Clients with near caches on a fleet, and what happens to their connections. Returns them, and when they are done. */
+/** Starts clients with near caches, and the faults of their connections. Returns the clients, and when all is over. */
 export function liveInClients(
   world: World,
   chance: SimChance,
@@ -46,7 +46,7 @@ async function liveIn(world: World, client: SimClient, work: Work): Promise<void
     work.left -= 1;
     await world.sleep(chance.pick([0, 5, 50, 300, 1_000]) * chance.fraction());
     await new Promise<void>((resolve) => client.run(resolve));
-    // Few keys, so that they are shared and kept.
+    // Few keys, so that callers share them and the near cache keeps them.
     const key = world.keys[chance.pick([0, 0, 1, 3])] as Key;
     if (chance.hits(0.12)) await invalidate(world, client, key);
     else await ask(world, client, key);
@@ -125,7 +125,7 @@ async function ask(world: World, client: SimClient, key: Key): Promise<void> {
   }
 }
 
-/** What goes wrong between a client and the fleet, and in its process. */
+/** Begins and ends faults of a client's connections and of its process. */
 async function hinder(world: World, client: SimClient): Promise<void> {
   const { chance } = client;
   const longMs = () => chance.pick([50, 800, 3_500, 6_000]) * (0.5 + chance.fraction());

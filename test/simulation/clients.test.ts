@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { simulate } from './simulate.js';
 
 const KNOWN: number[] = JSON.parse(readFileSync('test/simulation/known-seeds-about-clients.json', 'utf8'));
-/** Each break of a client's rules that `found-again.test.ts` tries is met in fewer. */
+/** Each client mutant of `found-again.test.ts` is found in fewer seeds. */
 const SEEDS = 100;
 
 describe('clients with near caches on a simulated fleet', () => {
@@ -11,7 +11,7 @@ describe('clients with near caches on a simulated fleet', () => {
     expect((await simulate(seed, { about: 'clients' })).violations).toEqual([]);
   });
 
-  it('do the same again under the same seed', async () => {
+  it('behave the same again with the same seed', async () => {
     const [one, again] = [await simulate(7, { about: 'clients' }), await simulate(7, { about: 'clients' })];
     expect(again.digest).toBe(one.digest);
   });

@@ -1,4 +1,4 @@
-/** How often each fault was there when each step of the protocol was taken. */
+/** How often each step of the protocol was taken under each fault. */
 export class Coverage {
   readonly counts = new Map<string, Map<string, number>>();
 
@@ -16,7 +16,7 @@ export class Coverage {
     }
   }
 
-  /** Pairs that were met less than `min` times. */
+  /** The pairs that were met fewer than `min` times. */
   below(min: number, faults: readonly string[], steps: readonly string[]): string[] {
     return faults.flatMap((fault) =>
       steps
@@ -26,7 +26,7 @@ export class Coverage {
     );
   }
 
-  /** Survives JSON, to cross from one process to another. */
+  /** The counts as plain arrays, which JSON can carry from one process to another. */
   entries(): [string, [string, number][]][] {
     return [...this.counts].map(([fault, steps]) => [fault, [...steps]]);
   }
@@ -34,7 +34,7 @@ export class Coverage {
 
 /** The steps of the protocol, at the store and at the lock nodes. */
 export const STEPS = [
-  'look',
+  'read',
   'arm',
   'adopt',
   'publish',

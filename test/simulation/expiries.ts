@@ -1,12 +1,12 @@
 import type { VirtualTime } from './virtual-time.js';
 
-/** A deadline that runs; without `expire` it has been met. */
+/** A running deadline. It has been met if `expire` is undefined. */
 export interface Open {
   readonly atMs: number;
   expire: (() => void) | undefined;
 }
 
-/** Many deadlines of one length on one timer: most are met, and plan nothing. */
+/** Many deadlines of one length on one timer. Most are met, and cost no timer. */
 export class Expiries {
   #open: Open[] = [];
   #planned = false;
@@ -17,7 +17,7 @@ export class Expiries {
     private readonly queue: string,
   ) {}
 
-  /** Calls `expire` when the time is up, unless it is taken off what is returned. */
+  /** Calls `expire` when the time is up, unless it is removed from the returned object. */
   begin(expire: () => void): Open {
     const open: Open = { atMs: this.time.nowMs + this.lengthMs, expire };
     this.#open.push(open);
@@ -36,7 +36,7 @@ export class Expiries {
     const from = this.#open.findIndex(({ atMs, expire }) => atMs > nowMs && expire !== undefined);
     const over = this.#open.splice(0, from < 0 ? this.#open.length : from);
     for (const { expire } of over) expire?.();
-    // Those that began while these were told have planned for themselves.
+    // A deadline that began while these expired may have planned the next timer already.
     const [first] = this.#open;
     if (first !== undefined && !this.#planned) this.#plan(first.atMs);
   }

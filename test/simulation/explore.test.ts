@@ -18,11 +18,11 @@ describe('every order of a small world', () => {
     30_000,
   );
 
-  it('has a name of its own in each scenario', () => {
+  it('has a different name in each scenario', () => {
     expect(new Set(SCENARIOS.map(({ name }) => name)).size).toBe(SCENARIOS.length);
   });
 
-  it('does the same again in the same order', async () => {
+  it('behaves the same again in the same order', async () => {
     const [first, second]: [string[], string[]] = [[], []];
     const [{ name = '' } = {}] = SCENARIOS;
     await replay(name, '', (line) => first.push(line));
@@ -32,7 +32,7 @@ describe('every order of a small world', () => {
   });
 });
 
-describe('what a step touches', () => {
+describe('touchedBy', () => {
   it.each([
     ['r0-n1>', 'n1'],
     ['r0-n1<', 'r0'],

@@ -3,7 +3,7 @@ import { SCENARIOS } from './scenarios.js';
 import { areIndependent, type Scenario, SmallWorld } from './small-world.js';
 import { Trace } from './trace.js';
 
-/** All orders of a scenario within the bounds. */
+/** Plays all orders of a scenario within the bounds. */
 export function exploreScenario(scenario: Scenario, bounds: Bounds): Promise<Explored> {
   return explore((pick) => new SmallWorld(scenario).playBy(pick), areIndependent, bounds);
 }
@@ -14,7 +14,7 @@ export function scenarioNamed(name: string): Scenario {
   return scenario;
 }
 
-/** One order, with everything that happens in it. */
+/** Plays one order and prints every event. */
 export function replay(name: string, order: string, print: (line: string) => void): Promise<Verdict> {
   return new SmallWorld(scenarioNamed(name), new Trace(print)).playBy(picksOf(order));
 }
@@ -23,7 +23,7 @@ export function scenariosWith(part: string): Scenario[] {
   return SCENARIOS.filter(({ name }) => name.includes(part));
 }
 
-/** Explores each of them. Returns how many orders broke something. */
+/** Explores each scenario. Returns how many orders broke an invariant. */
 export async function exploreAll(
   bounds: Bounds,
   scenarios: readonly Scenario[],

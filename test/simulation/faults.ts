@@ -3,10 +3,10 @@ import type { LockSnapshot } from './sim-lock-node.js';
 import { STORE_CALL_MS_MAX } from './sim-store.js';
 import type { World } from './world.js';
 
-/** How a fault begins in a world; what it returns ends it. */
+/** Begins a fault in a world. Returns the function that ends it. */
 type Fault = (world: World) => (() => void) | undefined;
 
-/** Clocks that jump break promises, so that only a minority of nodes may have one: of those of the smallest group. */
+/** A clock that jumps breaks promises, so only a minority of the smallest group's nodes may have one. */
 function mayJump({ nodes, fleet: { groups } }: World): boolean {
   const jumped = nodes.filter(({ clockJumped }) => clockJumped).length;
   const sizes =
@@ -97,7 +97,7 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   }, 'store'),
   'store is slow': linkFault((link, world) => {
     link.slowMs = world.chance.pick([50, 500]);
-    // A reply that was long on its way counts from when it was asked for.
+    // A late reply shows the state at the time when it was read.
     world.judge.storeSlowMs = Math.max(world.judge.storeSlowMs, 2 * link.slowMs);
   }, 'store'),
   'store crashes, comes back': (world) => {
@@ -108,7 +108,7 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   },
   'store hangs': (world) => {
     world.store.stop();
-    // What it reads when it goes on counts from when it was asked for.
+    // A read that waits in a stopped store is also late.
     world.judge.storeSlowMs = Math.max(world.judge.storeSlowMs, STORE_CALL_MS_MAX);
     return () => world.store.goOn();
   },
@@ -144,7 +144,7 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   },
 };
 
-/** Nothing is lost, and nothing is gone: it only takes long, there and back, and less than S in all. */
+/** Nothing is lost or gone. Each direction is slow, and both together take less than S. */
 const LATE_MS = [100, 300, 700];
 
 export const LATENESS: Readonly<Record<string, Fault>> = {
@@ -160,7 +160,7 @@ export const LATENESS: Readonly<Record<string, Fault>> = {
   }, 'wakes'),
 };
 
-/** In worlds with several groups of lock nodes. */
+/** For worlds with several groups of lock nodes. */
 export const GROUP_FAULTS: Readonly<Record<string, Fault>> = {
   ...FAULTS,
   'a group is down': (world) => {
@@ -173,7 +173,7 @@ export const GROUP_FAULTS: Readonly<Record<string, Fault>> = {
   },
 };
 
-/** Only in worlds that are not judged by what a store acknowledged. */
+/** Only for worlds in which the store's acknowledgements are not judged. */
 export const STORE_LOSS = 'store comes back empty';
 
 export const LOSSES: Readonly<Record<string, Fault>> = {
@@ -181,7 +181,7 @@ export const LOSSES: Readonly<Record<string, Fault>> = {
     world.store.crash();
     return () => {
       if (world.store.up) return;
-      // Its clock reads later than at any lease before, as is promised of it.
+      // The design assumes that its clock reads later than at any earlier lease.
       world.store.jump(1);
       world.store.restart(true);
       world.judge.storeLost();
@@ -191,7 +191,7 @@ export const LOSSES: Readonly<Record<string, Fault>> = {
 
 type Link = World['replicas'][number]['storeLink'];
 
-/** Of one replica mostly, of all sometimes. */
+/** Affects one replica in most cases, otherwise all of them. */
 function linkFault(spoil: (link: Link, world: World) => void, which: 'nodes' | 'store' | 'wakes'): Fault {
   return (world) => {
     const { chance } = world;
@@ -207,7 +207,7 @@ function linkFault(spoil: (link: Link, world: World) => void, which: 'nodes' | '
   };
 }
 
-/** Begins and ends as many faults as asked for, one or several at a time. */
+/** Begins and ends `count` faults, one or several at a time. */
 export async function misfortunes(
   world: World,
   count: number,
@@ -240,9 +240,9 @@ export async function misfortunes(
 const AMNESIAS_MAX = 4;
 
 /**
- * Lock nodes forget, up to all of them, and at the same time the store loses the record of a key whose lease
- * runs. As long as it has the record, a second lease is kept away by that, and nobody would notice a node that
- * votes although it may have forgotten. Draws of its own, so that seeds stay what they were without it.
+ * Lock nodes forget, up to all of them, while the store loses the record of a key whose lease runs. As long as the
+ * record exists, it excludes a second lease, and a node that votes although it may have forgotten does no harm. Uses
+ * its own random numbers, so that other seeds do not change.
  */
 export async function amnesias(world: World, chance: SimChance): Promise<void> {
   const sleep = (ms: number) => world.sleep(ms * (0.5 + chance.fraction()));
@@ -267,7 +267,7 @@ export async function amnesias(world: World, chance: SimChance): Promise<void> {
   }
 }
 
-/** Everything works again. */
+/** Ends every fault. */
 export function healAll(world: World): void {
   for (const node of world.nodes) node.heal();
   world.store.heal();

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { playedWith } from './broken-copy.js';
 
-// Old values that were served once, each with its mend taken out by a mutant: the search of all orders finds them
-// again, and nobody tells it where.
+// Each of these once served an old value. A mutant removes the fix, and the search of all orders finds the fault again
+// without a hint.
 const FOUND: readonly [mutant: string, scenario: string, deviations?: number][] = [
   ['unstored-lease-feeds-after-a-change', 'a lease without the store, and a change (key)'],
   ['unstored-lease-feeds-after-its-tag', 'a lease without the store, and a change (tag)'],
@@ -27,7 +27,7 @@ describe('the search of all orders', () => {
   );
 });
 
-// What a client may not do with its copies: random seeds find it.
+// Rules for a client's copies. Random seeds find what breaks them.
 const FOUND_IN_CLIENTS: readonly string[] = [
   'client-near-cache-without-a-beat',
   'client-near-cache-kept-over-a-break',

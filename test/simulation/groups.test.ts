@@ -12,7 +12,7 @@ describe('a simulated fleet with several groups of lock nodes, which change in a
     }
   });
 
-  it(`gives no two leases of a key at once in ${SEEDS} seeds`, async () => {
+  it(`never grants two leases of a key at once in ${SEEDS} seeds`, async () => {
     for (let seed = 1; seed <= SEEDS; seed += 1) {
       expect((await simulate(seed, { about: 'groups' })).violations, `seed ${seed}`).toEqual([]);
     }

@@ -2,16 +2,16 @@ import type { SimChance } from './sim-chance.js';
 import { LIMITS } from './sim-replica.js';
 import type { Fleet, Groups, World } from './world.js';
 
-/** Lock nodes of three groups, the last of them larger. */
+/** The lock nodes of three groups. The last group is larger. */
 const [A, B, C] = [
   [0, 1, 2],
   [3, 4, 5],
   [6, 7, 8, 9, 10],
 ] as const;
 
-/** Groups before a rollout and after it. */
+/** The groups before a rollout and after it. */
 const CHANGES: readonly (readonly [Groups, Groups])[] = [
-  // One more, one fewer, another one in its place.
+  // One more, one fewer, a different one.
   [[A], [A, B]],
   [
     [A, B],
@@ -19,22 +19,22 @@ const CHANGES: readonly (readonly [Groups, Groups])[] = [
   ],
   [[A, B], [B]],
   [[A], [C]],
-  // The same in another order.
+  // The same groups in another order.
   [
     [A, B],
     [B, A],
   ],
 ];
 
-/** The groups of a world about them. */
+/** Draws the groups of a world with `--about groups`. */
 export function groupsOf(chance: SimChance): Pick<Fleet, 'nodes' | 'groups'> {
   const [before, after] = chance.pick(CHANGES);
   return { nodes: A.length + B.length + C.length, groups: { before, after } };
 }
 
 /**
- * The replicas restart one after the other, drained or not, and have other groups of lock nodes from then on. Meanwhile two
- * of them may ask different lock nodes for one key, and then the record alone keeps their leases apart.
+ * Restarts the replicas one after the other, drained or not, with other groups of lock nodes. Meanwhile two replicas may
+ * ask different lock nodes for one key. Then only the record excludes a second lease.
  */
 export async function rollOut(world: World): Promise<void> {
   const { chance, judge, fleet } = world;
@@ -53,7 +53,7 @@ export async function rollOut(world: World): Promise<void> {
     world.restartReplica(at);
     await world.sleep(chance.pick([0, 100, 1_000, 3_000]) * chance.fraction());
   }
-  // Leases of before may have been extended until now.
+  // Leases from before may have been extended until now.
   await world.sleep(LIMITS.leaseMsMax);
   const jumped = world.nodes.some(({ clockJumped }) => clockJumped);
   judge.quorumIsWeak = wasWeak || jumped;

@@ -6,7 +6,7 @@ import type { MemoryRecord } from '../../src/memory/memory-record.js';
 import { Judge } from './judge.js';
 import type { Change } from './old-values.js';
 
-// A judge that never finds anything finds nothing: each rule is shown a history that breaks it.
+// A judge that never finds a fault is useless, so each rule is tested with a history that breaks it.
 
 let nowMs: number;
 let judge: Judge;
@@ -38,7 +38,7 @@ const read = (id: string, nonce: string, startedAt: number, freshForMs = 9, valu
   judge.hitAnswered(id, { fresh: freshForMs > 0, freshForMs } as Hit, valueId, nonce, true, startedAt);
 
 describe('the judge', () => {
-  it('finds nothing in a history where nothing is wrong', () => {
+  it('accepts a history without faults', () => {
     arm('k', 'a', 1);
     answer('k', 'a');
     publish('k', 'a');
@@ -52,14 +52,14 @@ describe('the judge', () => {
     expect(broken()).toEqual([]);
   });
 
-  it('INV-1: a fence that does not grow', () => {
+  it('INV-1: rejects a fence that does not grow', () => {
     arm('k', 'a', 2);
     arm('k', 'b', 2);
     arm('other', 'c', 1);
     expect(broken()).toEqual(['INV-1']);
   });
 
-  it('INV-2: a publish stored for a token that is not the armed one, or twice', () => {
+  it('INV-2: rejects a publish that is stored twice, or for a token that is not armed', () => {
     arm('k', 'a', 1);
     arm('k', 'b', 2);
     publish('k', 'a');
@@ -69,22 +69,22 @@ describe('the judge', () => {
     expect(broken()).toEqual(['INV-2', 'INV-2']);
   });
 
-  it('INV-3: READ_STORE after an invalidation returned, of a value from before it', () => {
+  it('INV-3: rejects an older value for READ_STORE once an invalidation has returned', () => {
     arm('k', 'a', 1);
     publish('k', 'a');
     const early = judge.now();
     const sentAt = judge.now();
     judge.invalidated('k', 'delete');
     read('k', 'a', judge.now());
-    expect(broken(), 'its caller does not know yet').toEqual([]);
+    expect(broken(), 'its caller has no answer yet').toEqual([]);
     judge.invalidationReturned('k', sentAt);
     read('k', 'a', early);
-    expect(broken(), 'it began before').toEqual([]);
+    expect(broken(), 'the read began before').toEqual([]);
     read('k', 'a', judge.now());
     expect(broken()).toEqual(['INV-3']);
   });
 
-  it('INV-3: after a mark, the old value as fresh, but not as stale', () => {
+  it('INV-3: rejects a marked value as fresh, but not as stale', () => {
     arm('k', 'a', 1);
     publish('k', 'a');
     const sentAt = judge.now();
@@ -96,13 +96,13 @@ describe('the judge', () => {
     expect(broken()).toEqual(['INV-3']);
   });
 
-  it('INV-3: READ_STORE of what was never stored', () => {
+  it('INV-3: rejects a value for READ_STORE that was never stored', () => {
     arm('k', 'a', 1);
     read('k', 'a', judge.now());
     expect(broken()).toEqual(['INV-3']);
   });
 
-  it('INV-4: a lease with no time left, and two at once', () => {
+  it('INV-4: rejects a lease with no time left, and two leases at once', () => {
     arm('k', 'a', 1);
     answer('k', 'a', 0);
     expect(broken()).toEqual(['INV-4']);
@@ -113,7 +113,7 @@ describe('the judge', () => {
     expect(broken()).toEqual(['INV-4', 'INV-4']);
   });
 
-  it('INV-4: not after the first has ended, was given up, or was last extended without the store', () => {
+  it('INV-4: accepts a second lease after the first has ended, was given up, or was last extended without the store', () => {
     arm('k', 'a', 1);
     answer('k', 'a', 500);
     nowMs += 500;
@@ -133,7 +133,7 @@ describe('the judge', () => {
     expect(broken()).toEqual(['INV-4']);
   });
 
-  it('INV-6: a release or an extension of another lease', () => {
+  it('INV-6: rejects a release or an extension of another lease', () => {
     arm('k', 'a', 1);
     judge.released('k', 'b', 'not_held');
     const extension = {
@@ -151,7 +151,7 @@ describe('the judge', () => {
     expect(broken()).toEqual(['INV-6', 'INV-6']);
   });
 
-  it('INV-7: a lease over a fresh value, unless a refresh was asked for', () => {
+  it('INV-7: rejects a lease over a fresh value, except for a refresh', () => {
     const fresh = { value: { freshUntilMs: nowMs + 100 } } as MemoryRecord;
     arm('k', 'a', 1, { reason: 'refresh' }, fresh);
     expect(broken()).toEqual([]);
@@ -159,14 +159,14 @@ describe('the judge', () => {
     expect(broken()).toEqual(['INV-7']);
   });
 
-  it('INV-8: the value of another key', () => {
+  it('INV-8: rejects the value of another key', () => {
     arm('k', 'a', 1);
     publish('k', 'a');
     read('k', 'a', judge.now(), 9, 'other');
     expect(broken()).toEqual(['INV-8']);
   });
 
-  it('judges nothing by what a store forgot', () => {
+  it('ignores what a store forgot', () => {
     arm('k', 'a', 1);
     answer('k', 'a');
     judge.storeLost();
@@ -201,7 +201,7 @@ describe('INV-15, never an old value', () => {
     judge.stepped('invalidate', ID, undefined, undefined, { mode } as never, {} as never) as Change;
   let fence = 0;
 
-  it('is kept by an old value where the change has not arrived, or for a call that came before it', () => {
+  it('allows an old value if the change has not arrived, or the call came before it', () => {
     stored('a');
     const change = voided();
     const before = judge.now();
@@ -214,14 +214,14 @@ describe('INV-15, never an old value', () => {
     expect(broken()).toEqual([]);
   });
 
-  it('is broken by a value from before an invalidation that had arrived', () => {
+  it('is broken by a value from before an invalidation that has arrived', () => {
     stored('a');
     judge.oldValues.arrived(here, voided());
     show(here, 'a', judge.now());
     expect(broken()).toEqual(['INV-15']);
   });
 
-  it('is broken by a marked value only while that is called fresh', () => {
+  it('is broken by a marked value only if the answer calls it fresh', () => {
     stored('a');
     judge.oldValues.arrived(here, voided('mark_stale'));
     show(here, 'a', judge.now(), { fence: 1, freshForMs: 0 });
@@ -230,7 +230,7 @@ describe('INV-15, never an old value', () => {
     expect(broken()).toEqual(['INV-15']);
   });
 
-  it('is broken by the value before a newer one, also as a stale one', () => {
+  it('is broken by a value older than a publish, even as stale', () => {
     stored('a');
     judge.oldValues.arrived(here, stored('b'));
     show(here, 'a', judge.now(), { fence: 1, freshForMs: 0 });
@@ -241,7 +241,7 @@ describe('INV-15, never an old value', () => {
     ['its tag', ['x'], 1],
     ['another tag', ['y'], 0],
     ['everything', [], 1],
-  ])('goes by the tags: %s', (_what, tags, count) => {
+  ])('depends on the tags of the value: %s', (_what, tags, count) => {
     stored('a', ['x']);
     const request = { tags, all: tags.length === 0, mode: 'delete' } as const;
     judge.oldValues.arrived(here, judge.stamped('red', request));
@@ -249,7 +249,7 @@ describe('INV-15, never an old value', () => {
     expect(broken()).toHaveLength(count);
   });
 
-  it('takes a lost channel for a change of everything, for what is called fresh', () => {
+  it('counts a lost channel as a change of everything, for values called fresh', () => {
     stored('a');
     voided();
     judge.oldValues.channelDisconnected(here);
@@ -259,7 +259,7 @@ describe('INV-15, never an old value', () => {
     expect(broken()).toEqual(['INV-15']);
   });
 
-  it('takes a new channel for a change of everything', () => {
+  it('counts a new channel as a change of everything', () => {
     stored('a');
     voided();
     judge.oldValues.channelConfirmed(here);
@@ -267,7 +267,7 @@ describe('INV-15, never an old value', () => {
     expect(broken()).toEqual(['INV-15']);
   });
 
-  it('is broken by a value that no store took from before a change, unless its holder had the lease only after that', () => {
+  it('is broken by an unstored value from before a change, unless its holder got the lease after the change', () => {
     for (const isHeldBefore of [false, true]) {
       const nonce = isHeldBefore ? 'before' : 'after';
       arm(ID, nonce, ++fence);
@@ -279,7 +279,7 @@ describe('INV-15, never an old value', () => {
     }
   });
 
-  it('is broken by a value without a store that says nothing of it, and by one that is called fresh', () => {
+  it('is broken by an unstored value in an answer that is not degraded, or that calls it fresh', () => {
     answer(ID, 'u', 500, 'store_lost');
     show(here, 'u', judge.now(), { fence: 0, freshForMs: 0 }, 'store_lost');
     expect(broken()).toEqual([]);
@@ -297,7 +297,7 @@ describe('INV-15, never an old value', () => {
     expect(broken()).toEqual(['INV-15']);
   });
 
-  it('is broken by a fresh value from memory where the replica said that the store is lost', () => {
+  it('is broken by a fresh near value on a replica that reports the store as lost', () => {
     stored('a');
     judge.oldValues.storeHeard(here);
     judge.oldValues.storeLost(here);
@@ -314,7 +314,7 @@ describe('INV-15, never an old value', () => {
     expect(broken()).toEqual(['INV-15']);
   });
 
-  it('is broken by a value that is fresh for longer than it was published for', () => {
+  it('is broken by a value that stays fresh for longer than its publish said', () => {
     arm(ID, 'a', ++fence);
     judge.published(ID, { nonce: 'a', tags: [], ttlMs: 100 } as unknown as StorePublish, 'stored');
     show(here, 'a', judge.now(), { fence: 1, freshForMs: 100 });

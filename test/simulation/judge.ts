@@ -18,31 +18,31 @@ export interface Violation {
   readonly what: string;
 }
 
-/** One lease, from its arming to its end. */
+/** One lease, from its arm to its end. */
 interface KnownLease {
   readonly id: string;
   readonly nonce: string;
   readonly armedAt: number;
   readonly armedMs: number;
-  /** It was armed without a tag clock, so that its value is as good as invalidated. */
+  /** It was armed without a tag clock, so its value may count as invalidated. */
   readonly hasNoClock: boolean;
-  /** Of the value that it stored. */
+  /** The tags of the value that it stored. */
   tags: readonly string[];
   stored: boolean;
-  /** Nobody claims it any more: ended at the store, or given up by whoever had it. */
+  /** It has ended at the store, or its holder has given it up. */
   over: boolean;
-  /** Until when its holder may believe in it, in true time; undefined before it was answered. */
+  /** How long its holder may rely on it, in true time; undefined before it was answered. */
   untilMs: number | undefined;
-  /** Given and last extended with the store, so that no other may stand beside it. */
+  /** It was granted and last extended with the store, so it excludes every other lease. */
   exclusive: boolean;
-  /** Nothing but the store's clock keeps others away from it. */
+  /** It was armed without the quorum, so only the store excludes other leases. */
   quorumLost: boolean;
 }
 
 interface Invalidation {
   readonly mode: 'delete' | 'mark_stale';
   readonly appliedAt: number;
-  /** When its caller had the answer; undefined while it has none. */
+  /** When its caller received the answer; undefined until then. */
   returnedAt: number | undefined;
 }
 
@@ -53,30 +53,30 @@ interface Stamping extends Invalidation {
 
 type Maybe = MemoryRecord | undefined;
 
-/** How long before its arming the tag clock of a lease may have been read: a look, votes, and the arm. */
+/** How long before its arm the tag clock of a lease may have been read: the read, the votes and the arm. */
 const CLOCK_READ_MS_MAX = 2_000;
 
-/** Values may be counted out a whole millisecond early, and a look is a few milliseconds older than its arm. */
+/** A value may expire up to a millisecond early, and a read is a few milliseconds older than its arm. */
 const FRESH_MARGIN_MS = 2;
 
 /**
- * Watches a world from outside of it, where true time and true order are known, and judges by the invariants
- * INV-1 to INV-9 and INV-15 of the design. It takes nothing from what the service says of itself but its answers.
+ * Watches a world from outside, where true time and true order are known, and checks the invariants INV-1 to INV-9 and
+ * INV-15 of the design. Of what the service says, it uses only the answers.
  */
 export class Judge {
   readonly violations: Violation[] = [];
-  /** As long as the store kept what it acknowledged; without, only INV-1, INV-2 and liveness are judged. */
+  /** Whether the store kept all that it acknowledged. If not, only INV-1, INV-2 and liveness are judged. */
   storeKept = true;
-  /** When the store's clock last jumped, in the order of all that happens; what it alone keeps apart is not. */
+  /** When the store's clock last jumped, in the order of all events. It then excludes no lease by itself. */
   storeJumpedAt = 0;
-  /** When the store last lost the record of a key, and nothing else: from then on the quorum alone keeps its lease. */
+  /** When the store last lost just the record of a key. Then only the quorum excludes a second lease. */
   readonly #recordLostAt = new Map<string, number>();
-  /** A lock node's clock has jumped, or replicas differ in their groups: the quorum alone keeps nothing apart then. */
+  /** A node's clock has jumped, or replicas differ in their groups: the quorum excludes no lease by itself. */
   quorumIsWeak = false;
-  /** How much older than its arm a look may be, on top of the usual. */
+  /** How much older than its arm a read may be, in addition to the usual time. */
   storeSlowMs = 0;
   readonly counts = { leases: 0, stored: 0, late: 0, refused: 0, hits: 0, degraded: 0 };
-  /** INV-15. */
+  /** Judges INV-15. */
   readonly oldValues: OldValues;
   #order = 0;
   readonly #leases = new Map<string, KnownLease>();
@@ -92,7 +92,7 @@ export class Judge {
     this.oldValues = new OldValues(() => this.now(), nowMs);
   }
 
-  /** The place of this moment in the order of all that happens. */
+  /** The next position in the order of all events. */
   now(): number {
     this.#order += 1;
     return this.#order;
@@ -107,20 +107,20 @@ export class Judge {
     this.#armed.clear();
   }
 
-  /** The store forgot one key. */
+  /** The store lost one record. */
   recordLost(id: string): void {
     this.#recordLostAt.set(id, this.now());
     this.#armed.delete(id);
   }
 
-  /** The store cannot be what keeps others away from a lease that was armed then, also if it is answered later. */
+  /** Whether the store no longer excludes other leases, because its clock jumped or it lost the record. */
   #isForgotten({ id, armedAt }: KnownLease): boolean {
     return this.storeJumpedAt > armedAt || (this.#recordLostAt.get(id) ?? 0) > armedAt;
   }
 
   // ——— at the store ———
 
-  /** Returns the change that the step is, if it is one. */
+  /** Judges one step of the store. Returns the change that it makes, if any. */
   stepped(
     step: StoreStep,
     id: string,
@@ -195,7 +195,7 @@ export class Judge {
     return this.oldValues.published(id, publish);
   }
 
-  /** Tags, or the whole namespace, were invalidated after the tag clock of the value's lease may have been read. */
+  /** Whether tags of the value, or the namespace, may have been invalidated after its lease read the tag clock. */
   mayNotCount(id: string, valueNonce: string | undefined): boolean {
     const made = this.#leases.get(valueNonce ?? '');
     if (made === undefined || made.hasNoClock) return made !== undefined;
@@ -213,7 +213,7 @@ export class Judge {
     return this.oldValues.stamped(namespace, request);
   }
 
-  /** `request`: the very one that was stamped. */
+  /** `request` is the same object as in {@link stamped}. */
   stampingReturned(namespace: string, request: NamespaceInvalidate): void {
     for (const stamping of this.#stampings.get(namespace) ?? []) {
       if (stamping.request === request) stamping.returnedAt ??= this.now();
@@ -231,7 +231,7 @@ export class Judge {
   extended(id: string, { nonce, quorumLost }: StoreExtend, { extended }: StoreExtended): void {
     const known = this.#leases.get(nonce);
     if (known !== undefined) {
-      // A clock that jumped may have taken the whole record along: then the service itself says that it is lost.
+      // A clock that jumped may have expired the record. Then the service itself reports the lease as lost.
       if (!extended && this.#isForgotten(known)) known.over = true;
       if (extended) known.quorumLost = quorumLost;
     }
@@ -283,7 +283,7 @@ export class Judge {
     known.untilMs = Math.max(known.untilMs ?? 0, nowMs + lease.expiresInMs);
   }
 
-  /** `atStore`: the store took the extension. */
+  /** `atStore`: whether the store took the extension. */
   leaseExtended(nonce: string, expiresInMs: number, atStore: boolean): void {
     const known = this.#leases.get(nonce);
     if (known?.untilMs === undefined) return;
@@ -292,13 +292,13 @@ export class Judge {
     known.untilMs = Math.max(known.untilMs, untilMs);
   }
 
-  /** Whoever had it publishes, releases, or has gone: it claims nothing from now on. */
+  /** The holder publishes, releases or leaves, and relies on the lease no longer. */
   givenUp(nonce: string): void {
     const known = this.#leases.get(nonce);
     if (known !== undefined) known.over = true;
   }
 
-  /** `valueNonce`: of the lease under which the value was made. `startedAt`: when its caller asked. */
+  /** `valueNonce`: the lease under which the value was made. `startedAt`: when the caller sent its request. */
   hitAnswered(
     id: string,
     hit: Hit,
@@ -308,11 +308,11 @@ export class Judge {
     startedAt: number,
   ): void {
     this.counts.hits += 1;
-    if (valueId !== id) this.violated('INV-8', `${id}: a value of ${valueId}`);
+    if (valueId !== id) this.violated('INV-8', `${id}: got a value of ${valueId}`);
     if (!fromStore || !this.storeKept) return;
     const lease = this.#leases.get(valueNonce);
     if (lease === undefined || !lease.stored) {
-      this.violated('INV-3', `${id}: READ_STORE served what was never stored`);
+      this.violated('INV-3', `${id}: READ_STORE served a value that was never stored`);
       return;
     }
     const stampings = (this.#stampings.get(keyFromId(id).namespace) ?? []).filter(({ request }) =>
@@ -326,7 +326,7 @@ export class Judge {
     }
   }
 
-  /** A value of a call that came to `place`. */
+  /** Judges a value that a call to `place` received. */
   shown(place: Place, shown: Shown, hit: Hit, degraded: Degraded): void {
     if (!this.storeKept) return;
     const broken = this.oldValues.ofHit(place, shown, hit, degraded);
@@ -336,7 +336,7 @@ export class Judge {
   failureShown(place: Place, shown: Shown): void {
     const old = this.storeKept && this.oldValues.ofFailure(place, shown);
     if (typeof old === 'string')
-      this.violated('INV-15', `${shown.id}: an answer tells the failure of ${old}`);
+      this.violated('INV-15', `${shown.id}: an answer shows the failure of ${old}`);
   }
 
   #end(id: string, nonce: string): void {

@@ -12,7 +12,7 @@ describe('a simulated fleet on which replies are late, and nothing else goes wro
     }
   });
 
-  it(`gives no lease that the store has not armed in ${SEEDS} seeds`, async () => {
+  it(`grants no lease that the store has not armed in ${SEEDS} seeds`, async () => {
     for (let seed = 1; seed <= SEEDS; seed += 1) {
       expect((await simulate(seed, { about: 'lateness' })).violations, `seed ${seed}`).toEqual([]);
     }

@@ -3,12 +3,12 @@ import { type Asking, Caller, type InHand } from './caller.js';
 import { LIMITS } from './sim-replica.js';
 import { NoAnswer, type World } from './world.js';
 
-/** The next operation of any client: counts them, so that a seed has as many as it should. */
+/** The number of operations left, shared by all clients, so that a seed has as many as it should. */
 export interface Work {
   left: number;
 }
 
-/** One client that asks, rebuilds, invalidates, pauses, dies and comes again, until no work is left. */
+/** One client that asks, rebuilds, invalidates, pauses, dies and returns, until no work is left. */
 export async function liveOn(world: World, name: string, work: Work): Promise<void> {
   const caller = new Caller(world, name);
   const { chance } = world;
@@ -54,7 +54,7 @@ function askingOf({ chance }: World, requestId: string): Asking {
   };
 }
 
-/** Asks once, and again where no answer came: the same call, mostly of another replica. */
+/** Sends a request, and retries it if no answer came: the same call, usually to another replica. */
 async function oneRequest(world: World, caller: Caller, key: Key, asking: Asking): Promise<void> {
   for (let attempt = 0; attempt < 3; attempt += 1) {
     const answer = await caller.getOrLock(key, asking);
@@ -66,15 +66,15 @@ async function oneRequest(world: World, caller: Caller, key: Key, asking: Asking
   }
 }
 
-/** What a holder does with its lease: mostly the right thing, and everything else that happens. */
+/** Uses a lease, usually as a holder should. */
 async function holdOn(world: World, caller: Caller, hand: InHand): Promise<void> {
   const { chance } = world;
-  // It dies: nobody gives the lease back.
+  // It dies and does not give the lease back.
   if (chance.hits(0.08)) return;
   const rebuildMs = chance.pick([2, 10, 30, 80, 200, 600]) * (0.5 + chance.fraction());
   if (chance.hits(0.6)) await rebuildAndExtend(world, caller, hand, rebuildMs);
   else await world.sleep(rebuildMs);
-  // A pause at the worst moment: the rebuild is done, and its lease may be over when it goes on.
+  // A pause at the worst moment: the rebuild is done, and the lease may end before the publish.
   if (chance.hits(0.1)) await world.sleep(chance.between(100, 3_000));
   const end = chance.fraction();
   if (end < 0.1) return caller.release(hand, undefined);
@@ -103,7 +103,7 @@ async function rebuildAndExtend(
     const thirdMs = Math.max(5, hand.expiresInMs / 3);
     await world.sleep(Math.min(leftMs, thirdMs));
     if (leftMs <= thirdMs) return;
-    // Whoever is told that it lost its lease mostly stops, and sometimes goes on regardless.
+    // A holder that lost its lease usually stops. Sometimes it goes on.
     if ((await caller.extend(hand)) === 'lost' && world.chance.hits(0.7)) return;
   }
 }

@@ -8,24 +8,24 @@ import { exploreAll, replay, scenariosWith } from './explore.js';
 import { FAULTS, STORE_LOSS } from './faults.js';
 import { type About, type SeedResult, simulate } from './simulate.js';
 
-// npm run simulate -- --seed N                  one seed, with everything that happens in it
-// npm run simulate -- --seeds N [--from M]      N seeds, from M on or from anywhere
+// npm run simulate -- --seed N                  one seed, with every event
+// npm run simulate -- --seeds N [--from M]      N seeds, from M or from a random one
 // npm run simulate -- --seconds N [--min M]     new seeds for N seconds, and at least M
 //                     [--meet N]                fail unless each fault has met each step N times
-//                     [--stop]                  at the first violation
-//                     [--about clients]         clients with near caches live in every seed, and few others
+//                     [--stop]                  stop at the first violation
+//                     [--about clients]         clients with near caches in every seed, and few others
 //                     [--about lateness]        replies are late, and nothing else goes wrong
 //                     [--about groups]          several groups of lock nodes, which change in a rollout
-// npm run simulate -- explore [--deviations N]  every order of each small world, up to so many deviations
+// npm run simulate -- explore [--deviations N]  every order of each small world, up to N deviations
 //                     [--only NAME] [--seconds N]
-// npm run simulate -- explore --only NAME --order ORDER    one of them, with everything that happens in it
+// npm run simulate -- explore --only NAME --order ORDER    one order, with every event
 
 const ABOUT = text('about') as About | undefined;
 const KNOWN = `test/simulation/known-seeds${ABOUT === undefined ? '' : `-about-${ABOUT}`}.json`;
 const STOPS = process.argv.includes('--stop');
-/** Seeds that a process takes at a time: few, so that `--stop` stops soon. */
+/** How many seeds a process takes at a time. Few, so that `--stop` stops soon. */
 const CHUNK = 10;
-/** Of the orders of a small world, unless another bound is given. */
+/** The default bound for the orders of a small world. */
 const DEVIATIONS = 2;
 
 function text(name: string): string | undefined {
@@ -38,7 +38,7 @@ function option(name: string): number | undefined {
   return value === undefined ? undefined : Number(value);
 }
 
-/** A child takes `[from, to)` and answers with what is to be known of it. */
+/** A child's report of the seeds `[from, to)`. */
 interface Report {
   readonly seeds: number;
   readonly steps: number;
@@ -49,7 +49,7 @@ interface Report {
 }
 
 async function child(): Promise<void> {
-  // Nobody reads the stack of a fault that is part of the game, and it costs a tenth of the time.
+  // The stacks of simulated errors are never read, and they cost a tenth of the time.
   Error.stackTraceLimit = 0;
   for await (const [from, to] of messages()) {
     const coverage = new Coverage();
@@ -79,7 +79,7 @@ async function* messages(): AsyncGenerator<[number, number]> {
   for (;;) yield await new Promise<[number, number]>((resolve) => process.once('message', resolve));
 }
 
-/** Plays seeds on all cores until `enough` says so. */
+/** Plays seeds on all cores until `enough` returns true. */
 async function playMany(from: number, enough: (played: number) => boolean, progress: Progress) {
   const total = {
     ...{ seeds: 0, steps: 0, operations: 0, cpuMs: 0 },
@@ -88,8 +88,8 @@ async function playMany(from: number, enough: (played: number) => boolean, progr
   };
   let next = from;
   const play = async () => {
-    // Most of what a seed makes is gone with it: young, and collected at once where there is room. There is a process for
-    // each core, so that helpers of a collector only get in each other's way.
+    // Most objects of a seed die young, so a large young space collects them cheaply. There is a process for each core, so
+    // helper threads of the collector would only compete with it.
     const execArgv = [...process.execArgv, '--max-semi-space-size=64', '--single-threaded-gc'];
     const worker = fork(fileURLToPath(import.meta.url), ['--child', ...process.argv.slice(2)], { execArgv });
     while (!enough(next - from) && !(STOPS && total.bad.length > 0)) {
@@ -154,11 +154,11 @@ async function many(): Promise<number> {
   }
   remember(total.bad.map(({ seed }) => seed));
   const unmet = total.coverage.below(option('meet') ?? 0, [...Object.keys(FAULTS), STORE_LOSS], STEPS);
-  for (const pair of unmet) console.log(`  hardly met: ${pair}`);
+  for (const pair of unmet) console.log(`  met too rarely: ${pair}`);
   return total.bad.length > 0 || unmet.length > 0 ? 1 : 0;
 }
 
-/** For ever: `npm test` plays them all. */
+/** Adds seeds to the known ones, which `npm test` always plays. */
 function remember(seeds: number[]): void {
   if (seeds.length === 0) return;
   const known: number[] = JSON.parse(readFileSync(KNOWN, 'utf8'));

@@ -3,83 +3,83 @@ import type { StorePublish } from '../../src/coordination/ports/value-store.js';
 import { keyFromId } from '../../src/coordination/words/key.js';
 import type { Degraded, Hit } from '../../src/coordination/words/outcome.js';
 
-/** A change as the store makes it: a stored publish, or an invalidation of a key, of tags or of a namespace. */
+/** A change in the store: a stored publish, or an invalidation of a key, of tags or of a namespace. */
 export interface Change {
   readonly what: 'publish' | 'delete' | 'mark_stale';
-  /** Its place in the order of all that happens. */
+  /** Its position in the order of all events. */
   readonly appliedAt: number;
   readonly appliedMs: number;
-  /** Of the published value. */
+  /** The nonce of the published value. */
   readonly nonce?: string;
-  /** Of what was stamped. */
+  /** The invalidation of tags or of a namespace. */
   readonly stamped?: NamespaceInvalidate;
-  /** No failure from before it is to be heard after it. */
+  /** Whether earlier failures must not be shown after it. */
   readonly endsFailure: boolean;
 }
 
-/** A replica's run, or a client: whoever holds copies. */
+/** A place that holds copies: a run of a replica, or a client. */
 export type Place = object;
 
-/** What was made under one lease: a value, or a failure. */
+/** A value or a failure that was made under one lease. */
 export interface Made {
   readonly id: string;
-  /** When the lease was armed, or was given without the store: its holder has read the source since. */
+  /** When the lease was armed, or granted without the store. Its holder has read the source after that. */
   givenAt: number;
-  /** When a caller first had the lease. */
+  /** When a caller first received the lease. */
   heldAt: number | undefined;
   storedAt: number | undefined;
   tags: readonly string[];
-  /** When the store began to count its time, and for how long it is fresh. */
+  /** When the store began to count the value's time, and how long it is fresh. */
   freshMs: { readonly from: number; readonly ttl: number } | undefined;
 }
 
-/** Of the steps of an answer, and of the clocks of replicas, which are within 1 % of each other. */
+/** For the steps of an answer, and for the clocks of replicas, which differ by at most 1 %. */
 const FRESH_MARGIN_MS = 2;
 const DRIFT_SHARE = 0.01;
 
-/** No store knows of a lease that is given so. */
+/** Whether a lease with this mode is unknown to the store. */
 export const isWithoutStore = (degraded: Degraded) => degraded === 'store_lost' || degraded === 'local';
 
-/** What a replica may still do for a lease after it has found the store lost. */
+/** How long a replica may still vote on a lease after it found the store lost. */
 const BALLOT_MS_MAX = 250;
 
-/** A moment in the order of all that happens, and in true time. */
+/** A moment in the order of all events, and in true time. */
 export interface Moment {
   readonly at: number;
   readonly ms: number;
 }
 
-/** What has arrived at one place. */
+/** The changes that have arrived at one place. */
 interface Arrivals {
   readonly of: Map<Change, number>;
-  /** Only by wakes, which is what a replica tells its clients of. */
+  /** The changes that arrived by wake. A replica reports only these to its clients. */
   readonly woken: Map<Change, Moment>;
-  /** When its channel was confirmed, and when it was lost: each is a change of everything. */
+  /** When its channel was confirmed, and when it was lost. Each counts as a change of everything. */
   readonly confirmedAt: number[];
   readonly lostAt: number[];
-  /** When it said that the store is lost, if it has heard nothing of the store since. */
+  /** When it reported the store as lost, unless the store has answered since. */
   storeLostAt: number | undefined;
   storeHeardMs: number;
 }
 
-/** The changes of one namespace, which stand among those of each of its keys too. */
+/** The changes of a namespace. They are also in the list of each of its keys. */
 interface Space {
   readonly changes: Change[];
   readonly ofKeys: Change[][];
 }
 
-/** An answer that shows something that was made. */
+/** A value or a failure that an answer shows. */
 export interface Shown {
   readonly id: string;
   readonly nonce: string;
   readonly fresh: boolean;
-  /** When its call came to the place. */
+  /** When the call came to the place. */
   readonly cameAt: number;
 }
 
 /**
- * INV-15, never an old value: an answer to a call shows nothing that was changed by a change that had arrived
- * at the place before the call came. A change has arrived where its wake, its event or its answer was processed.
+ * INV-15, never an old value: an answer shows nothing that a change had made old, if the change arrived at the place
+ * before the call came. A change has arrived once the place has processed its wake, its event or its answer.
  */
 export class OldValues {
   readonly #made = new Map<string, Made>();
@@ -88,12 +88,12 @@ export class OldValues {
   readonly #arrivals = new Map<Place, Arrivals>();
 
   constructor(
-    /** The place of this moment in the order of all that happens. */
+    /** Returns the next position in the order of all events. */
     private readonly now: () => number,
     private readonly nowMs: () => number,
   ) {}
 
-  /** A lease, as the store arms it. */
+  /** The store arms a lease. */
   given(id: string, nonce: string): void {
     const made = this.#made.get(nonce);
     if (made !== undefined) made.givenAt = this.now();
@@ -104,14 +104,16 @@ export class OldValues {
     }
   }
 
-  /** A caller has the lease: what it makes was read no earlier. Where no store knows of it, it is given by that. */
+  /**
+   * A caller receives a lease. It reads the source after that. A lease unknown to the store is granted at this moment.
+   */
   held(id: string, nonce: string, degraded: Degraded): void {
     if (isWithoutStore(degraded)) this.given(id, nonce);
     const made = this.#made.get(nonce);
     if (made !== undefined) made.heldAt ??= this.now();
   }
 
-  /** What the lease's holder publishes, whether or not it will be stored. */
+  /** The tags that a holder publishes, whether or not the value will be stored. */
   tagged(nonce: string, tags: readonly string[]): void {
     const made = this.#made.get(nonce);
     if (made !== undefined) made.tags = tags;
@@ -128,7 +130,7 @@ export class OldValues {
     return this.#keep(id, change);
   }
 
-  /** `endsFailure`: the store shows none any more. */
+  /** `endsFailure`: whether the store shows no failure after it. */
   invalidated(id: string, mode: 'delete' | 'mark_stale', endsFailure: boolean): Change {
     return this.#keep(id, this.#change(mode, { endsFailure }));
   }
@@ -145,7 +147,7 @@ export class OldValues {
     if (!of.has(change)) of.set(change, this.now());
   }
 
-  /** Its wake has come to the place. */
+  /** A wake of the change has arrived at the place. */
   woken(place: Place, change: Change): void {
     this.arrived(place, change);
     const { woken } = this.#at(place);
@@ -160,7 +162,7 @@ export class OldValues {
     return this.#at(place).woken.get(change);
   }
 
-  /** When the place first lost its channel, or had a new one, since `since` and after the change. */
+  /** When the place first lost its channel or got a new one, after `since` and after the change. */
   coveredAt(place: Place, { appliedAt }: Change, since = Number.POSITIVE_INFINITY): number | undefined {
     const { lostAt, confirmedAt } = this.#at(place);
     const isCover = (at: number) => at > since && at > appliedAt;
@@ -168,7 +170,7 @@ export class OldValues {
     return firsts.length === 0 ? undefined : Math.min(...firsts);
   }
 
-  /** A copy somewhere else: `why` says how a change of it makes it old, if it does. */
+  /** Judges a copy in another place. `why` says how a change makes it old, if it does. */
   ofCopy(
     { id, nonce, fresh }: Pick<Shown, 'id' | 'nonce' | 'fresh'>,
     why: (change: Change, made: Made) => string | undefined,
@@ -189,27 +191,27 @@ export class OldValues {
     this.#at(place).confirmedAt.push(this.now());
   }
 
-  /** It answered somebody that the store is lost. */
+  /** The place told a caller that the store is lost. */
   storeLost(place: Place): void {
     const at = this.#at(place);
-    // What was heard of the store between the step that found it lost and the answer counts against the answer.
+    // The store may have answered between the step that found it lost and this answer. Then the place is not blind.
     if (this.nowMs() - at.storeHeardMs > BALLOT_MS_MAX) at.storeLostAt ??= this.now();
   }
 
-  /** The store has answered it. */
+  /** The store has answered the place. */
   storeHeard(place: Place): void {
     const at = this.#at(place);
     at.storeLostAt = undefined;
     at.storeHeardMs = this.nowMs();
   }
 
-  /** Says what a value shown at a place breaks; undefined if nothing. */
+  /** Describes the change that makes a shown value old; undefined if there is none. */
   ofValue(place: Place, shown: Shown): string | undefined {
     const { nonce, fresh } = shown;
     return this.#brokenBy(place, shown, (change, made) => isChangeOf(change, made, nonce, fresh));
   }
 
-  /** The same for a hit, with what it says of itself. */
+  /** The same for a hit. Also checks its freshness and its degraded mode. */
   ofHit(
     place: Place,
     shown: Shown,
@@ -221,18 +223,18 @@ export class OldValues {
     const { storeLostAt } = this.#at(place);
     if (fence !== 0) {
       const isBlind = storeLostAt !== undefined && storeLostAt < shown.cameAt;
-      if (isBlind && shown.fresh) broken.push('what was kept is fresh, where the store is said to be lost');
+      if (isBlind && shown.fresh) broken.push('a near value is fresh although the store is reported as lost');
       const late = this.#freshTooLong(shown, freshForMs);
       if (late !== undefined) broken.push(late);
       return broken;
     }
-    // No wake would tell its client that it is over.
-    if (freshForMs > 0) broken.push('a value that no store has is to be kept');
-    if (degraded === 'none') broken.push('no store has the value, and nothing is said');
+    // No wake would tell a client to drop it.
+    if (freshForMs > 0) broken.push('a value that no store has may be cached');
+    if (degraded === 'none') broken.push('no store has the value, and the answer is not degraded');
     return broken;
   }
 
-  /** The same for the failure of a lease. */
+  /** The same for a failure of a lease. */
   ofFailure(place: Place, shown: Shown): string | undefined {
     return this.#brokenBy(
       place,
@@ -241,7 +243,7 @@ export class OldValues {
     );
   }
 
-  /** Nothing is fresh for longer than its publisher said, as the store counts it. */
+  /** Nothing is fresh for longer than its publisher said, on the store's clock. */
   #freshTooLong({ nonce, fresh }: Shown, freshForMs: number): string | undefined {
     const { freshMs } = this.#made.get(nonce) ?? {};
     if (freshMs === undefined || !fresh) return undefined;
@@ -265,14 +267,14 @@ export class OldValues {
       if (!isChanged(change, made)) continue;
       if ((of.get(change) ?? cameAt) < cameAt) return told(nonce, change, `arrived ${BEFORE}`);
       if (change.appliedAt < confirmed) return told(nonce, change, `was covered by a new channel ${BEFORE}`);
-      // Without a channel, what is kept may be served, but not as fresh.
+      // Without a channel, near values may be served, but not as fresh.
       if (fresh && change.appliedAt < lost)
         return told(nonce, change, `was covered by the lost channel ${BEFORE}`);
     }
     return undefined;
   }
 
-  /** Of a key, or of its namespace: one list, for it is read at every answer. */
+  /** The changes of a key and of its namespace. They share one list, because it is read at every answer. */
   #changesOf(id: string): Change[] {
     const known = this.#ofKey.get(id);
     if (known !== undefined) return known;
@@ -320,7 +322,7 @@ const BEFORE = 'before the call came';
 
 function isChangeOf(change: Change, made: Made, nonce: string, fresh: boolean): boolean {
   if (change.what === 'mark_stale' && !fresh) return false;
-  // The store dates what it takes by the arm. What it did not take is as new as its holder's read.
+  // A stored value dates from its arm. One that was not stored dates from its holder's first moment with the lease.
   const readAt = made.storedAt === undefined ? (made.heldAt ?? made.givenAt) : made.givenAt;
   if (change.what !== 'publish') return change.appliedAt > readAt && concerns(change, made);
   return change.nonce !== nonce && change.appliedAt > (made.storedAt ?? readAt);
@@ -335,7 +337,7 @@ function told(nonce: string, { what, stamped, appliedMs }: Change, how: string):
   return `${nonce} after a ${what}${of} of ${appliedMs.toFixed(1)} ms, which ${how}`;
 }
 
-/** 0 if there is none. */
+/** Returns 0 if there is none. */
 function lastBefore(moments: readonly number[], at: number): number {
   return moments.findLast((moment) => moment < at) ?? 0;
 }

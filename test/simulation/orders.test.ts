@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { explore, type Pick, picksOf } from './orders.js';
 
-/** Processes that each take their steps in order; what happened, as text. */
+/** A world of processes that take their steps in order. It records each order as text. */
 function world(steps: Record<string, number>) {
   const seen: string[] = [];
   return {
@@ -26,15 +26,15 @@ function world(steps: Record<string, number>) {
 const dependent = () => false;
 const ALL = { deviations: Number.POSITIVE_INFINITY, faults: 0 };
 
-describe('a search of all orders', () => {
-  it('plays each of them once where all steps touch the same', async () => {
+describe('explore', () => {
+  it('plays each order once if all steps depend on each other', async () => {
     const { seen, play } = world({ a: 2, b: 2 });
     const found = await explore(play, dependent, ALL);
     expect(seen.toSorted()).toEqual(['aabb', 'abab', 'abba', 'baab', 'baba', 'bbaa']);
     expect(found).toMatchObject({ orders: 6, pruned: 0, whole: true, badCount: 0 });
   });
 
-  it('plays one of all orders that differ in steps that commute', async () => {
+  it('plays one order if all steps commute', async () => {
     const { seen, play } = world({ a: 2, b: 2, c: 2 });
     expect(await explore(play, () => true, ALL)).toMatchObject({ orders: 1, whole: true });
     expect(seen).toEqual(['aabbcc']);
@@ -48,7 +48,7 @@ describe('a search of all orders', () => {
     expect(seen.slice(1).toSorted()).toEqual(['aabb', 'abba', 'bbaa']);
   });
 
-  it('names an order so that it can be played again', async () => {
+  it('returns the name of a bad order, which replays it', async () => {
     const { seen, play } = world({ a: 1, b: 2 });
     const { bad, badCount } = await explore(play, dependent, ALL);
     expect(badCount).toBe(1);
@@ -56,7 +56,7 @@ describe('a search of all orders', () => {
     expect(seen.at(-1)).toBe('bba');
   });
 
-  it('takes what goes wrong for a deviation, and no more of it than it may', async () => {
+  it('counts each fault as a deviation, and plays at most as many as allowed', async () => {
     const played: string[] = [];
     const play = async (pick: Pick) => {
       let [happened, steps, lost] = ['', 0, 0];
@@ -74,7 +74,7 @@ describe('a search of all orders', () => {
     expect(found.badCount).toBe(0);
   });
 
-  it('says so where the same choices do not lead to the same place', async () => {
+  it('throws if the same choices lead to another state', async () => {
     let plays = 0;
     const play = async (pick: Pick) => {
       plays += 1;

@@ -1,47 +1,47 @@
-/** One thing that may happen next. Things of one name happen in their order. */
+/** One event that may happen next. Events of one name happen in their order. */
 export interface Move {
   readonly name: string;
-  /** Nothing that the order of deliveries decides: it has to be chosen. */
+  /** Faults are not due by themselves. They happen only if chosen. */
   readonly isFault?: boolean;
 }
 
 export interface Bounds {
-  /** How often an order may depart from the one in which things were planned. */
+  /** How many times an order may differ from the planned one. */
   readonly deviations: number;
   readonly faults: number;
   readonly seconds?: number;
 }
 
-/** What one order came to. Empty where nothing is wrong. */
+/** What one order broke. Empty if nothing. */
 export type Verdict = readonly string[];
 
 export interface Bad {
   readonly verdict: Verdict;
-  /** {@link orderOf} of it. */
+  /** The order, as {@link picksOf} reads it. */
   readonly order: string;
 }
 
 export interface Explored {
-  /** Orders that were played to their end. */
+  /** The number of orders that were played to their end. */
   readonly orders: number;
-  /** Orders that were given up, for they differ from one that was played only in steps that commute. */
+  /** The number of abandoned orders: they differ from a played one only in steps that commute. */
   readonly pruned: number;
-  /** All within the bounds were tried. */
+  /** Whether all orders within the bounds were tried. */
   readonly whole: boolean;
   readonly bad: readonly Bad[];
   readonly badCount: number;
 }
 
-/** Picks one of the moves by its place; undefined gives the order up. */
+/** Picks one of the moves by its index. Undefined abandons the order. */
 export type Pick = (moves: readonly Move[]) => number | undefined;
 
-/** A point at which there was a choice, and what was chosen last. */
+/** A point with a choice, and the last option chosen. */
 interface Point {
   readonly names: readonly string[];
-  /** Where each option leads: how many deviations and faults it makes in all. */
+  /** The total number of deviations and of faults after each option. */
   readonly costs: readonly number[];
   readonly faults: readonly number[];
-  /** What has been tried at this point, or would repeat what was tried before it. */
+  /** Options that were tried here, or that would repeat what was tried before. */
   readonly sleeping: Set<string>;
   at: number;
 }
@@ -49,13 +49,13 @@ interface Point {
 const BAD_KEPT = 5;
 
 /**
- * Depth first through all orders, each played anew from its beginning by the choices that lead to it.
+ * Searches all orders depth first. Each is played anew from its beginning, by the choices that lead to it.
  *
- * An order is bounded by its deviations: to take the k-th thing instead of the first is to put k things off,
- * and what is put off comes after all else that is due (Emmi, Qadeer, Rakamarić, "Delay-bounded scheduling",
- * POPL 2011). It is pruned by sleep sets: two neighbouring steps that touch different things commute, and only
- * one of their two orders is played (Godefroid, "Partial-order methods", 1996). The two together may miss an
- * order within the bound, whose twin that was kept is beyond it: this search is not complete.
+ * The bound is the number of deviations: to take the k-th event instead of the first delays k events, and a delayed event
+ * comes after everything else that is due (Emmi, Qadeer, Rakamarić, "Delay-bounded scheduling", POPL 2011). Sleep sets
+ * prune the search: two neighbouring steps that touch different things commute, and only one of their two orders is
+ * played (Godefroid, "Partial-order methods", 1996). Together they may miss an order within the bound, if its played
+ * twin is beyond the bound. So this search is not complete.
  */
 export async function explore(
   play: (pick: Pick) => Promise<Verdict>,
@@ -80,7 +80,7 @@ export async function explore(
   }
 }
 
-/** To the next order; false if there is none. */
+/** Moves to the next order. Returns false if there is none. */
 function goOn(points: Point[], bounds: Bounds): boolean {
   for (let point = points.at(-1); point !== undefined; point = points.at(-1)) {
     point.sleeping.add(point.names[point.at] as string);
@@ -104,11 +104,11 @@ function optionOf({ names, costs, faults, sleeping }: Omit<Point, 'at'>, bounds:
   return at < 0 ? undefined : at;
 }
 
-/** One order, from its beginning. */
+/** One order, played from its beginning. */
 class Replay {
   #depth = 0;
   #sleeping: ReadonlySet<string> = new Set();
-  /** What was put off, the longest ago first. */
+  /** The delayed events, the oldest first. */
   #putOff: string[] = [];
   #cost = 0;
   #faults = 0;
@@ -122,7 +122,7 @@ class Replay {
     private readonly bounds: Bounds,
   ) {}
 
-  /** As {@link picksOf} takes it: where it is not the first of all that was planned. */
+  /** The choices other than the first planned event, as {@link picksOf} reads them. */
   get order(): string {
     return this.#order.join(',');
   }
@@ -177,7 +177,7 @@ class Replay {
   }
 }
 
-/** Plays one order again, as {@link Bad.order} names it. */
+/** Replays an order of {@link Bad.order}. */
 export function picksOf(order: string): Pick {
   const named = new Map(
     order

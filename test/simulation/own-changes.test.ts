@@ -6,15 +6,15 @@ import { SimProcess } from './sim-process.js';
 import { SimStoreLink, SimStoreServer, type StoreWitness } from './sim-store.js';
 import { VirtualTime } from './virtual-time.js';
 
-// A replica knows of its own change when it has the store's answer, and not before: the judge must not ask more of it,
-// nor less where only a repetition is answered.
+// A replica knows of its own change once it has the store's answer. The judge must not expect it earlier, and must
+// expect it even if only a repetition was answered.
 
 const PUBLISH = {
   ...{ nonce: 'n', fence: 1, ttlMs: 100, staleMs: 0, tags: [], keepMs: 1_000 },
   payload: { kind: 'absent' },
 } as const;
 
-/** One process at a store that takes every publish as a change of its own. */
+/** One process and a store that reports every publish as a change. */
 function there() {
   const time = new VirtualTime();
   const arrived: number[] = [];
@@ -35,7 +35,7 @@ function there() {
   };
 }
 
-it('a publish whose reply is lost has not arrived at its replica', async () => {
+it('a publish whose reply is lost does not arrive at its replica', async () => {
   const { time, arrived, link, store } = there();
   link.replyLoss = 1;
   const publishing = store.publish('k', PUBLISH).catch((error: Error) => error.message);
@@ -44,7 +44,7 @@ it('a publish whose reply is lost has not arrived at its replica', async () => {
   expect(arrived).toEqual([]);
 });
 
-it('a publish that only its repetition brought to the store has arrived with the answer to that', async () => {
+it('a publish that reached the store only on the second try arrives with the second answer', async () => {
   const { time, arrived, link, store } = there();
   link.requestLoss = 1;
   const first = store.publish('k', PUBLISH).catch((error: Error) => error.message);
@@ -57,7 +57,7 @@ it('a publish that only its repetition brought to the store has arrived with the
   expect(arrived).toEqual([1]);
 });
 
-it('an invalidation of a key, and one of tags, have arrived with their answers', async () => {
+it('an invalidation arrives with its answer, by key and by tags', async () => {
   const { time, arrived, store } = there();
   const invalidating = store.invalidate('k', { mode: 'delete', keepMs: 1_000 });
   const stamping = store.namespaces.invalidate('red', {

@@ -4,10 +4,10 @@ import { Caller } from './caller.js';
 import { LIMITS } from './sim-replica.js';
 import type { World } from './world.js';
 
-/** Poll, jitter, and the few steps that a takeover takes. */
+/** The poll interval, its jitter, and the few steps of a takeover. */
 const TAKEOVER_MS_MAX = 1_000 + 50 + 100;
 
-/** INV-11: at rest nothing is left. To be called when all calls have ended and all faults are healed. */
+/** INV-11: nothing is left at rest. Call it when all calls have ended and all faults are healed. */
 export function judgeRest(world: World): void {
   const { judge, nodes, replicas, openCalls } = world;
   if (openCalls > 0) judge.violated('INV-9', `${openCalls} calls were never answered`);
@@ -21,7 +21,7 @@ export function judgeRest(world: World): void {
   }
 }
 
-/** INV-7, INV-12 and INV-14: on a fleet without faults one caller rebuilds, and everyone has its result. */
+/** INV-7, INV-12 and INV-14: on a fleet without faults, one caller rebuilds and all get its result. */
 export async function judgeOneRebuild(world: World): Promise<void> {
   const { judge } = world;
   const key = keyOf('red', 'one rebuild');
@@ -50,7 +50,7 @@ export async function judgeOneRebuild(world: World): Promise<void> {
   }
 }
 
-/** A namespace's origin budget: never more rebuilds at once than it has places, and everybody is served. */
+/** A namespace's origin budget: never more rebuilds than places, and every caller is served. */
 export async function judgeBudget(world: World): Promise<void> {
   const { judge } = world;
   const { maxRebuilds } = world.policyOf('blue');
@@ -65,7 +65,7 @@ export async function judgeBudget(world: World): Promise<void> {
       running += 1;
       if (running > maxRebuilds) judge.violated('INV-12', `${running} rebuilds in ${maxRebuilds} places`);
       await world.sleep(50);
-      // From the first moment of its publish on, the next one may begin.
+      // As soon as its publish begins, the next rebuild may begin.
       running -= 1;
       await caller.publish(caller.inHand(key, answer.outcome), 60_000, 0);
       return 'lease';
@@ -75,7 +75,7 @@ export async function judgeBudget(world: World): Promise<void> {
   if (others.length > 0) judge.violated('INV-12', `${others} for keys of a budget`);
 }
 
-/** INV-10: a holder that died is replaced within lease, poll and jitter. */
+/** INV-10: a dead holder is replaced within its lease, the poll interval and the jitter. */
 export async function judgeTakeover(world: World): Promise<void> {
   const { judge, time } = world;
   const key = keyOf('red', 'takeover');
@@ -101,7 +101,7 @@ export async function judgeTakeover(world: World): Promise<void> {
   if (heirs !== 1) judge.violated('INV-12', `${heirs} heirs of one holder`);
 }
 
-/** On a healed fleet every call has an answer, and no part is missing any more. */
+/** On a healed fleet every call has an answer, and none is degraded. */
 async function settled(world: World, ask: () => Promise<GetOrLockAnswer | Error>): Promise<GetOrLockAnswer> {
   const answer = await ask();
   if (answer instanceof Error) throw answer;

@@ -10,9 +10,9 @@ import {
   TAGS,
 } from './small-world.js';
 
-// Each is small enough to be played in thousands of orders. None says which order is the interesting one.
+// Each is small enough for thousands of orders. None gives a hint which order matters.
 
-/** As many as are answered before the event loop gets its turn, and some more. */
+/** More than are answered in one turn of the event loop. */
 const CROWD = 260;
 
 const WAITS = { waitMs: 1_500, stale: 'allow' } as const;
@@ -28,13 +28,13 @@ async function invalidate(world: SmallWorld, how: How, at: number): Promise<void
   else await caller.invalidate([key], how === 'key' ? 'delete' : 'mark_stale', replica);
 }
 
-/** Whoever comes to the first replica after it was told that the change is made. */
+/** Makes a change. When it is acknowledged, a new caller comes to the first replica. */
 async function changeAndNewcomer(world: SmallWorld, how: How, at = 1): Promise<void> {
   await invalidate(world, how, at);
   await world.ask('newcomer', 0, WAITS);
 }
 
-/** The key has a value, at every replica that keeps any in its memory. */
+/** Gives the key a value, in every replica's near cache. */
 async function valueEverywhere(world: SmallWorld): Promise<void> {
   await world.ask('before', 0, WAITS);
   for (const at of world.replicas.keys()) await world.ask('before', at, WAITS);
@@ -46,7 +46,7 @@ async function leaseOf(world: SmallWorld, holder: Caller): Promise<InHand> {
   return holder.inHand(world.key, answer.outcome);
 }
 
-/** Given while the store hangs, which will never know of it. */
+/** Returns a lease that was granted while the store hangs, so the store never knows of it. */
 async function unstoredLease(world: SmallWorld, holder: Caller): Promise<InHand> {
   world.store.stop();
   const hand = await leaseOf(world, holder);
@@ -55,7 +55,7 @@ async function unstoredLease(world: SmallWorld, holder: Caller): Promise<InHand>
   return hand;
 }
 
-/** Two callers for one new key, at two replicas. */
+/** Two callers request a new key at two replicas. */
 function twoCallers(nodes: number, misfortunes?: Misfortunes, with_ = ''): Scenario {
   return {
     name: `two callers for a new key, ${nodes} lock nodes${with_}`,
@@ -65,7 +65,7 @@ function twoCallers(nodes: number, misfortunes?: Misfortunes, with_ = ''): Scena
   };
 }
 
-/** A change comes between a publish and whoever asks after the change. */
+/** A change comes between a publish and a caller that comes after the change. */
 function publishAgainst(how: How, misfortunes?: Misfortunes, with_ = ''): Scenario {
   return {
     name: `a publish, and a change (${how})${with_}`,
@@ -83,7 +83,7 @@ function publishAgainst(how: How, misfortunes?: Misfortunes, with_ = ''): Scenar
   };
 }
 
-/** A value in a replica's memory, and a change at it or at another one. */
+/** A value in a replica's near cache, and a change at that replica or at another one. */
 function nearAgainst(how: How, at: number, misfortunes?: Misfortunes, with_ = ''): Scenario {
   return {
     name: `a value in memory, and ${at === 0 ? 'its own' : 'a'} change (${how})${with_}`,
@@ -96,7 +96,7 @@ function nearAgainst(how: How, at: number, misfortunes?: Misfortunes, with_ = ''
   };
 }
 
-/** One caller whose read is under way, and then more than are answered in one turn. */
+/** One caller whose read is under way, then more callers than are answered in one turn. */
 function crowdAgainst(how: How): Scenario {
   return {
     name: `a crowd, and a change (${how})`,
@@ -116,7 +116,7 @@ function crowdAgainst(how: How): Scenario {
   };
 }
 
-/** Who reads is drawn to rebuild early, and a lock that was left behind keeps it from that. */
+/** The reader is drawn to refresh early, but a leftover lock prevents it. */
 function earlyAgainst(how: How): Scenario {
   return {
     name: `an early refresh, and a change (${how})`,
@@ -134,7 +134,7 @@ function earlyAgainst(how: How): Scenario {
   };
 }
 
-/** The store hangs for a while, and a lease is given meanwhile that it will never know of. */
+/** While the store hangs, a lease is granted that the store never knows of. */
 function unstoredAgainst(how: How): Scenario {
   return {
     name: `a lease without the store, and a change (${how})`,
@@ -150,7 +150,7 @@ function unstoredAgainst(how: How): Scenario {
   };
 }
 
-/** A stale value, of which whoever gets the next lease is told, and a change. */
+/** A stale value, which the next lease carries along, and a change. */
 function previousAgainst(how: How): Scenario {
   return {
     name: `a stale value that is shown with a lease, and a change (${how})`,
@@ -162,7 +162,7 @@ function previousAgainst(how: How): Scenario {
   };
 }
 
-/** A holder without the store says that it failed, and a change. */
+/** A holder without the store reports a failure, and a change. */
 function failureAgainst(how: How): Scenario {
   return {
     name: `a failure without the store, and a change (${how})`,
@@ -178,7 +178,7 @@ function failureAgainst(how: How): Scenario {
   };
 }
 
-/** The store loses the record of a lease that runs, and most lock nodes forget it: only their wait keeps it. */
+/** The store loses the record of a running lease, and most lock nodes forget it. Only their wait protects it. */
 function amnesia(how: 'flushed' | 'restarted'): Scenario {
   return {
     name: `lock nodes that are ${how}, and a record that is lost`,
@@ -199,7 +199,7 @@ function amnesia(how: 'flushed' | 'restarted'): Scenario {
       };
       return () => {
         world.time.at(world.time.nowMs, forget, `${EVERYTHING}amnesia`);
-        // Nodes that come back are connected by then; and nobody waits for longer than the lease lasts.
+        // The restarted nodes are connected by then. The wait is shorter than the lease.
         const other = async () => {
           if (how === 'restarted') await world.sleep(100);
           return world.ask('other', 1, { ...WAITS, waitMs: 300 });
@@ -210,7 +210,7 @@ function amnesia(how: 'flushed' | 'restarted'): Scenario {
   };
 }
 
-/** A value in memory, and a store that hangs, as its replica says to whoever asks for another key. */
+/** A value in the near cache, and a store that hangs. A call for another key shows that it is lost. */
 const nearWithoutStore: Scenario = {
   name: 'a value in memory, and a store that is lost',
   nearCacheBytes: 1_000_000,
@@ -230,9 +230,9 @@ const nearWithoutStore: Scenario = {
   },
 };
 
-/** A lease that the store will never know of feeds whoever waits for it. */
+/** A waiter gets its value from a lease that the store never knows of. */
 const unstoredAndWaiter: Scenario = {
-  name: 'a lease without the store, and whoever waits for it',
+  name: 'a lease without the store, and its waiter',
   begin: async (world) => {
     const holder = new Caller(world, 'holder');
     world.store.stop();

@@ -1,4 +1,4 @@
-/** What Node itself does between two callbacks. It is there in every Node since long, and in no documentation. */
+/** What Node runs between two callbacks. It has long been in every Node, but in no documentation. */
 interface Ticking {
   readonly _tickCallback?: () => void;
 }
@@ -6,12 +6,12 @@ interface Ticking {
 const tick = (process as unknown as Ticking)._tickCallback;
 
 /**
- * Settles all promises from within a callback of the event loop; never from within one of a promise. A turn
- * of the event loop does the same at several times the cost. Undefined where this Node does not have it.
+ * Settles all promises inside a callback of the event loop; never call it inside a promise's callback. A turn of the
+ * event loop does the same at several times the cost. Undefined if this Node does not have it.
  */
 export const settle: (() => void) | undefined = tick?.bind(process);
 
-/** Runs `what` in a callback of the event loop's own, from where {@link settle} works. */
+/** Runs `what` in a new callback of the event loop, where {@link settle} works. */
 export function inCallback<T>(what: () => T): Promise<T> {
   return new Promise((resolve, reject) => {
     setImmediate(() => {

@@ -3,7 +3,7 @@ import { SeededRandom } from '../support/seeded-random.js';
 
 const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
 
-/** Every draw of a simulated world, from one seed. */
+/** All random numbers of a simulated world, from one seed. */
 export class SimChance extends SeededRandom implements Chance {
   #nonces = 0;
 
@@ -14,7 +14,7 @@ export class SimChance extends SeededRandom implements Chance {
     return nonce;
   }
 
-  /** True in `share` of all cases. */
+  /** True with probability `share`. */
   hits(share: number): boolean {
     return this.fraction() < share;
   }
@@ -23,14 +23,14 @@ export class SimChance extends SeededRandom implements Chance {
     return from + this.fraction() * (to - from);
   }
 
-  /** What a message takes, and at most `slowMs` more: in halves of a millisecond, so that messages meet. */
+  /** A message's latency, with at most `slowMs` added. In halves of a millisecond, so that messages coincide. */
   latencyMs(slowMs: number): number {
     const halves = 1 + this.below(3) + (slowMs > 0 ? this.below(slowMs * 2) : 0);
     return halves / 2;
   }
 }
 
-/** No chance at all: the middle of everything, the first of any choice, and messages that take no time. */
+/** No randomness: the middle of every range, the first of every choice, and messages that take no time. */
 export class NoChance extends SimChance {
   #count = 0;
 

@@ -15,20 +15,20 @@ import type { World } from './world.js';
 
 const NEAR_BYTES = 100_000;
 const CONNECT_MS = 500;
-/** Of the time that a client keeps its leases: more than any rebuild of this world. */
+/** How long a client holds a lease at most: longer than any rebuild in this world. */
 const HOLD_MS_MAX = 60_000;
 
 type Unary = keyof Omit<typeof CALLS, 'getOrLockMany'>;
 type Done = (error: ServiceError | null, reply?: unknown) => void;
 
 /**
- * A process with one client in it: the production code of the TypeScript client with its near cache, its flights
- * and its session, over a connection that stands still and breaks.
+ * A process with the production code of the TypeScript client: near cache, flights and session. Its connection can stall
+ * and break.
  */
 export class SimClient extends SimProcess {
   readonly client: BytesClient;
   readonly copies: ClientCopies;
-  /** Nothing lets streams through, so that calls go one by one. */
+  /** No stream can be opened, so the client uses unary calls. */
   refusesStreams = false;
   readonly #streams = new Set<SimSessionStream>();
   readonly #clock: ProcessClock;
@@ -84,7 +84,7 @@ export class SimClient extends SimProcess {
         const run = () => {
           if (!isOver) fire();
         };
-        // What follows from this turn comes first.
+        // Everything that follows from this turn comes first.
         void Promise.resolve().then(() => time.at(time.nowMs, () => this.run(run), this.timers));
         return () => {
           isOver = true;
@@ -133,7 +133,7 @@ export class SimClient extends SimProcess {
     time.at(time.nowMs + this.chance.latencyMs(0), what, this.timers);
   }
 
-  /** One call by itself, of any replica. Returns how to cancel it. */
+  /** Sends one unary call to any replica. Returns how to cancel it. */
   #unary(name: Unary, request: unknown, { deadline }: { deadline: number }, done: Done): ClientUnaryCall {
     const replica = this.#replica();
     const call = new Call('', deadline);

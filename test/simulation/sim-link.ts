@@ -1,14 +1,14 @@
 import type { SimChance } from './sim-chance.js';
 import type { VirtualTime } from './virtual-time.js';
 
-/** What a network does to one connection: messages keep their order, and may be late or lost. */
+/** The network of one connection. Messages keep their order, and may be late or lost. */
 export class SimLink {
-  /** Share of messages lost on the way there, and on the way back. */
+  /** The share of lost messages in each direction. */
   requestLoss = 0;
   replyLoss = 0;
   /** Nothing arrives, in either direction. */
   cut = false;
-  /** What a message takes at most, on top of the usual. */
+  /** The longest extra latency of a message. */
   slowMs = 0;
   #there = 0;
   #back = 0;
@@ -18,14 +18,14 @@ export class SimLink {
   constructor(
     private readonly time: VirtualTime,
     private readonly chance: SimChance,
-    /** From whom to whom: `r0-n1`. */
+    /** Both ends: `r0-n1`. */
     readonly name = '',
   ) {
     this.#queueThere = `${name}>`;
     this.#queueBack = `${name}<`;
   }
 
-  /** Whether anything is wrong with it now. */
+  /** Whether it has a fault now. */
   get faulty(): boolean {
     return this.cut || this.requestLoss > 0 || this.replyLoss > 0 || this.slowMs > 0;
   }
@@ -37,7 +37,7 @@ export class SimLink {
     this.slowMs = 0;
   }
 
-  /** Carries a request to the other side: a server, which takes it and settles no promise. */
+  /** Carries a request to the server, which takes it without settling a promise. */
   send(arrive: () => void): void {
     if (this.cut || this.chance.hits(this.requestLoss)) return;
     this.#there = Math.max(this.#there, this.time.nowMs + this.chance.latencyMs(this.slowMs));

@@ -13,9 +13,9 @@ import type { SimLockServer } from './sim-lock-node.js';
 import type { SimProcess } from './sim-process.js';
 import type { VirtualTime } from './virtual-time.js';
 
-/** A connection on which something is owed and nothing comes is broken off, unless a fleet says otherwise. */
+/** How long a connection that owes replies may be silent before it is closed. A fleet may set another time. */
 export const SILENT_MS_MAX = 1_000;
-/** How long a broken connection takes to come back. */
+/** How long a reconnection takes. */
 const RECONNECT_MS = 50;
 
 /** One replica's connection to one lock node. */
@@ -24,7 +24,7 @@ export class SimLockConnection implements LockNode {
   #listener: LockNodeListener | undefined;
   #connected = false;
   readonly #open = new Set<(error: Error) => void>();
-  /** Counts connections, and what was heard on them. */
+  /** Count the connections, and the replies on them. */
   #connections = 0;
   #heard = 0;
   readonly #watches: Expiries;
@@ -116,7 +116,7 @@ export class SimLockConnection implements LockNode {
     });
   }
 
-  /** To be ended when the answer has come, for then the connection is not silent. */
+  /** Watches for silence. The caller ends it when the reply has come. */
   #watch(connection: number): Open {
     const heard = this.#heard;
     const look = () => {
@@ -135,13 +135,13 @@ export class SimLockConnection implements LockNode {
       let reply: T;
       let error: unknown;
       let failed = false;
-      // Few closures, for there are thousands of messages in a seed.
+      // Few closures, because a seed has thousands of messages.
       const answer = () => {
         if (failed) reject(error);
         else resolve(reply);
       };
       const replied = () => {
-        // What comes for a connection that is gone comes for nobody.
+        // A reply on an old connection is lost.
         if (connection !== this.#connections || !this.#connected) return;
         watch.expire = undefined;
         this.#heard += 1;

@@ -21,26 +21,26 @@ export interface LockSnapshot {
   readonly locks: ReadonlyMap<string, Lock>;
 }
 
-/** What a world hears of a lock node. */
+/** The events of a lock node that a world observes. */
 export interface LockNodeWitness {
-  /** It gave its vote. */
+  /** The node voted. */
   voted(node: SimLockServer, step: 'acquire' | 'extend', id: string, nonce: string): void;
   /** A step arrived. */
   lockStepped(step: string): void;
 }
 
-/** One lock node as the process that it is: it crashes, forgets, hangs, evicts, and its clock jumps. */
+/** One lock node as a process. It can crash, forget, hang and evict, and its clock can jump. */
 export class SimLockServer {
   locks = new Map<string, Lock>();
   marker: string | undefined;
   wait: Wait | undefined;
   evicts = false;
   up = true;
-  /** When it last forgot anything, in true time; undefined if it never did. */
+  /** When it last forgot anything, in true time; undefined if never. */
   forgotAtMs: number | undefined;
-  /** Connections end with the process: what was sent in another life never arrives. */
+  /** Counts its lives. Connections end with a life, and so do the messages on them. */
   life = 1;
-  /** Its clock was moved: it breaks promises from then on. */
+  /** Whether its clock was moved. From then on it may break promises. */
   clockJumped = false;
   #clockMs = 0;
   #hasVoted = false;
@@ -65,12 +65,12 @@ export class SimLockServer {
     return this.time.nowMs + this.#clockMs;
   }
 
-  /** Something is wrong with it now. */
+  /** Whether it has a fault now. */
   get faulty(): boolean {
     return !this.up || this.#stopped !== undefined || this.#error !== undefined || this.evicts;
   }
 
-  /** Locks that are held now. */
+  /** The number of locks held now. */
   get held(): number {
     return [...this.locks.values()].filter(({ untilMs }) => untilMs > this.nowMs).length;
   }
@@ -79,13 +79,13 @@ export class SimLockServer {
 
   crash(): void {
     this.up = false;
-    // What had come to it, and not been read, dies with it, and so does what is on its way.
+    // Unread requests, and messages on their way, are lost with the process.
     this.life += 1;
     this.#stopped = undefined;
     for (const connection of this.connections) connection.breakOff('the process ended');
   }
 
-  /** Empty, or as a snapshot has it. */
+  /** Restarts empty, or with a snapshot. */
   restart(from?: LockSnapshot): void {
     this.#runs += 1;
     this.run = `${this.name}:${this.#runs}`;
@@ -108,7 +108,7 @@ export class SimLockServer {
     this.locks.clear();
     this.marker = undefined;
     this.wait = undefined;
-    // Before its first vote, there was nothing to forget.
+    // A node that has never voted has nothing to forget.
     if (this.#hasVoted) this.forgotAtMs = this.time.nowMs;
   }
 
@@ -117,7 +117,7 @@ export class SimLockServer {
     this.#prepared.clear();
   }
 
-  /** SIGSTOP: what comes is applied when it goes on. */
+  /** SIGSTOP: requests that arrive are applied when it continues. */
   stop(): void {
     this.#stopped ??= [];
   }
@@ -128,7 +128,7 @@ export class SimLockServer {
     for (const step of waiting) step();
   }
 
-  /** Every voting step answers so. */
+  /** Makes every voting step fail with this error. */
   failWith(error: string | undefined): void {
     this.#error = error;
   }

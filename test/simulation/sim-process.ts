@@ -2,8 +2,8 @@ import type { Clock } from '../../src/coordination/ports/clock.js';
 import type { VirtualTime } from './virtual-time.js';
 
 /**
- * A process that can be paused, as by a garbage collection or SIGSTOP, and killed. Whatever happens in it,
- * happens through {@link run}: nothing while it is paused, and nothing ever again once it is dead.
+ * A process that can be killed, or paused as by a garbage collection or SIGSTOP. Everything in it runs through
+ * {@link run}: nothing while it is paused, and nothing more once it is dead.
  */
 export class SimProcess {
   #paused = false;
@@ -36,7 +36,7 @@ export class SimProcess {
     else what();
   }
 
-  /** How long it has been paused in all. */
+  /** The total time for which it was paused. */
   get pausedMs(): number {
     return this.#pausedMs + (this.#paused ? this.time.nowMs - this.#pausedAtMs : 0);
   }
@@ -46,7 +46,7 @@ export class SimProcess {
     this.#paused = true;
   }
 
-  /** What came meanwhile happens now, in its order. */
+  /** Runs, in order, everything that arrived during the pause. */
   resume(): void {
     this.#pausedMs = this.pausedMs;
     this.#paused = false;
@@ -59,9 +59,9 @@ export class SimProcess {
   }
 }
 
-/** The monotonic clock of a process, which runs a little fast or slow and began anywhere. */
+/** A process's monotonic clock. It runs slightly fast or slow and starts at any time. */
 export class ProcessClock implements Clock {
-  /** Timers that are set and have not fired. */
+  /** The number of timers that have not fired. */
   pending = 0;
 
   constructor(

@@ -20,10 +20,10 @@ import type { VirtualTime } from './virtual-time.js';
 
 export const NODE_TIMEOUT_MS = 100;
 const FIRST_CONTACT_MS_MAX = 10_000;
-/** Longer than any world. */
+/** Longer than any world lasts. */
 const AGE_MS = 1_000_000_000;
 
-/** Short, so that much happens in little time; the bounds of waiting small, so that they are met. */
+/** Short times, so that much happens in little time. Low waiter limits, so that they are reached. */
 export const LIMITS: Limits = {
   leaseMs: 1_000,
   leaseMsMin: 100,
@@ -46,13 +46,13 @@ const PATIENCE: Patience = { storeMs: STORE_CALL_MS_MAX, nodesMs: SILENT_MS_MAX 
 export interface ReplicaParts {
   readonly time: VirtualTime;
   readonly chance: SimChance;
-  /** Of lock nodes. */
+  /** The groups of lock nodes. */
   readonly groups: readonly (readonly SimLockServer[])[];
   readonly store: SimStoreServer;
-  /** Small, so that values are also dropped for others. */
+  /** Small, so that values are also evicted. */
   readonly nearCacheBytes: number;
   readonly limits?: Limits;
-  /** How long replies are waited for. */
+  /** How long the replica waits for replies. */
   readonly patience?: Patience;
   policyOf(namespace: string): Policy;
 }
@@ -68,12 +68,12 @@ export class SimReplica extends SimProcess {
   readonly storeLink: SimLink;
   readonly wakeLink: SimLink;
   readonly wakes: SimWakeChannel;
-  /** Its port is open. */
+  /** Whether its port is open. */
   serving = false;
-  /** What the coordinator has set; the quorum has a clock of its own, which always looks after its nodes. */
+  /** The coordinator's clock. Each quorum has a separate one, because a quorum always has timers for its nodes. */
   readonly clock: ProcessClock;
 
-  /** Of its clients' sessions. */
+  /** The streams of its clients' sessions. */
   readonly streams = new Set<SimSessionStream>();
   readonly edge: Edge;
   readonly #turns = new Turns((turn) => this.#atEndOfTurn(turn));
@@ -83,7 +83,7 @@ export class SimReplica extends SimProcess {
   constructor(name: string, parts: ReplicaParts) {
     const { time, chance, groups, store, limits = LIMITS, patience = PATIENCE } = parts;
     super(name, time);
-    // Within half of the drift bound, so that any two are within it.
+    // Within half of the drift bound, so that any two clocks are within it.
     const rate = chance.between(0.996, 1.004);
     const offsetMs = chance.below(1_000_000);
     this.clock = new ProcessClock(time, this, rate, offsetMs);
@@ -133,7 +133,7 @@ export class SimReplica extends SimProcess {
       pace: (rest) => this.#turns.begin(rest),
     };
     for (const quorum of this.#quorums) quorum.start();
-    // As the composition root does: whoever decided before it had heard of anybody would degrade for nothing.
+    // As in the composition root: decisions before the first contact would be degraded for no reason.
     const ready = this.#quorums.map((quorum) => quorum.ready(FIRST_CONTACT_MS_MAX));
     const serve = () => {
       this.serving = true;
@@ -141,12 +141,12 @@ export class SimReplica extends SimProcess {
     void (ready.length === 1 ? (ready[0] as Promise<void>) : Promise.all(ready)).then(serve);
   }
 
-  /** Of its lock nodes. */
+  /** The states of its lock nodes. */
   get states(): string[] {
     return this.#quorums.flatMap((quorum) => [...quorum.states().values()]);
   }
 
-  /** From the first client that asks for one: a world without clients pays for no beat. */
+  /** Created for the first client, so that a world without clients does not pay for beats. */
   get sessions(): Sessions {
     const { edge, wakes } = this;
     this.#sessions ??= new Sessions({
@@ -156,7 +156,7 @@ export class SimReplica extends SimProcess {
     return this.#sessions;
   }
 
-  /** What follows from this turn comes first. */
+  /** Runs `fire` after everything that follows from this turn. */
   #atEndOfTurn(fire: () => void): void {
     const { time } = this;
     void Promise.resolve().then(() => time.at(time.nowMs, () => this.run(fire), this.timers));

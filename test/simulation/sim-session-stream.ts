@@ -11,7 +11,7 @@ import type { SimProcess } from './sim-process.js';
 import type { SimReplica } from './sim-replica.js';
 import type { VirtualTime } from './virtual-time.js';
 
-/** One direction of a connection: messages keep their order, none is lost, and they may stand still for a while. */
+/** One direction of a connection. Messages keep their order and are never lost, but may stall. */
 class Pipe {
   #atMs = 0;
   #held: (() => void)[] | undefined;
@@ -42,11 +42,11 @@ class Pipe {
   }
 }
 
-/** What a client's stream tells its judge. */
+/** The events of a client's stream that its judge observes. */
 export interface StreamWitness {
   /** The client has sent a call. */
   sent(call: SessionCall): void;
-  /** The replica has sent a message; returns what is to be called when the client has processed it. */
+  /** The replica has sent a message. Returns a function to call before and after the client processes it. */
   told(message: SessionResponse): (phase: 'before' | 'after') => void;
   /** The client has noticed that the stream is over. */
   ended(): void;
@@ -54,14 +54,14 @@ export interface StreamWitness {
 
 /** A session's stream between one client and one run of a replica. */
 export class SimSessionStream {
-  /** What the client has of it, and what the replica has. */
+  /** The client's end. */
   readonly client = new EventEmitter();
   readonly #server = new EventEmitter();
   readonly #there: Pipe;
   readonly #back: Pipe;
   witness: StreamWitness | undefined;
   #isOver = false;
-  /** The client has said that it sends no more. */
+  /** Whether the client has ended its side. */
   #hasEnded = false;
 
   constructor(
@@ -78,7 +78,7 @@ export class SimSessionStream {
     this.#carry(() => replica.sessions.serve(this.#serverHalf()));
   }
 
-  /** For the client: the part of a gRPC stream that it uses. */
+  /** The part of a gRPC stream that the client uses. */
   get clientHalf() {
     const stream = this;
     return Object.assign(this.client, {
@@ -99,7 +99,7 @@ export class SimSessionStream {
     });
   }
 
-  /** Nothing arrives in either direction, and nobody is told. */
+  /** Stops all messages in both directions. Neither side notices. */
   stall(): void {
     this.#there.stall();
     this.#back.stall();
@@ -110,7 +110,7 @@ export class SimSessionStream {
     this.#back.flow();
   }
 
-  /** What is on its way is lost. */
+  /** Breaks the stream. Messages on their way are lost. */
   breakOff(isClientTold = true): void {
     if (this.#isOver) return;
     this.#isOver = true;
@@ -162,7 +162,7 @@ export class SimSessionStream {
         return true;
       },
       end(): void {
-        // Both sides have ended: the replica is done with it, whenever its client hears of that.
+        // Both sides have ended. The replica closes the stream, even if its client has not noticed yet.
         if (stream.#hasEnded) time.at(time.nowMs, () => replica.run(() => stream.#server.emit('close')));
         stream.#tell(() => {
           stream.#isOver = true;

@@ -41,7 +41,7 @@ import type { VirtualTime } from './virtual-time.js';
 
 type Maybe = seen.MemoryRecord | undefined;
 
-/** What a world hears of the store: each step as it is taken, with the record before and after it. */
+/** The events of the store that a world observes: each step, with the record before and after it. */
 export interface StoreWitness {
   stepped(
     step: StoreStep,
@@ -57,9 +57,9 @@ export interface StoreWitness {
   arrived(process: SimProcess, change: Change): void;
   /** A process has the store's answer to its own change. */
   answered(process: SimProcess, change: Change): void;
-  /** The store's answer to anything has come to a process. */
+  /** Any answer of the store has reached a process. */
   heard(process: SimProcess): void;
-  /** A process has noticed what became of its channel of wakes. */
+  /** A process has noticed that its wake channel was lost or confirmed. */
   channel(process: SimProcess, what: 'disconnected' | 'confirmed'): void;
 }
 
@@ -67,21 +67,21 @@ export type StoreStep = keyof ValueStore;
 
 const CHANGING: ReadonlySet<StoreStep> = new Set(['publish', 'invalidate']);
 
-/** Microseconds of some day, as a real store's clock has them. */
+/** The clock starts at a realistic date, as a real store's does. */
 const EPOCH_MS = 1_800_000_000_000;
 
-/** The value store as the process that it is: the production steps over one map. */
+/** The value store as a process: the production steps over one map. */
 export class SimStoreServer {
   readonly records = new Map<string, seen.MemoryRecord>();
   #clocksBegun = 0;
   readonly spaces = new Namespaces({ freshId: () => `clock${++this.#clocksBegun}` });
   up = true;
-  /** It lost everything that it held, at least once. */
+  /** Whether it has lost all data at least once. */
   lostAll = false;
   claimed = false;
-  /** The groups of lock nodes that have ever voted, by their names. */
+  /** The names of the groups of lock nodes that have ever voted. */
   readonly claimedGroups = new Set<string>();
-  /** Connections end with the process: what was sent in another life never arrives. */
+  /** Counts its lives. Connections end with a life, and so do the messages on them. */
   life = 1;
   #clockMs = 0;
   #stopped: (() => void)[] | undefined;
@@ -106,13 +106,13 @@ export class SimStoreServer {
 
   crash(): void {
     this.up = false;
-    // What had come to it, and not been read, dies with it, and so does what is on its way.
+    // Unread requests, and messages on their way, are lost with the process.
     this.life += 1;
     this.#stopped = undefined;
     for (const channel of this.channels) channel.goDown();
   }
 
-  /** With what it held, or empty. */
+  /** Restarts with its data, or empty. */
   restart(empty: boolean): void {
     if (empty) {
       this.records.clear();
@@ -125,7 +125,7 @@ export class SimStoreServer {
     for (const channel of this.channels) channel.comeBack();
   }
 
-  /** One record, as by an eviction or a hand that slipped. */
+  /** Loses one record, as by an eviction or a mistake of an operator. */
   lose(id: string): void {
     this.records.delete(id);
   }
@@ -140,7 +140,7 @@ export class SimStoreServer {
     for (const step of waiting) step();
   }
 
-  /** Forwards only: what a clock that is set right does. */
+  /** Moves the clock forwards only, as when a clock is corrected. */
   jump(ms: number): void {
     this.#clockMs += ms;
   }
@@ -187,12 +187,12 @@ export class SimStoreServer {
   }
 }
 
-/** How long a reply is waited for, unless a fleet says otherwise: its loss is as good as the store's silence. */
+/** How long a replica waits for a reply. A lost reply is the same as a silent store. A fleet may set another time. */
 export const STORE_CALL_MS_MAX = 300;
 
 /** One replica's connection to the store. */
 export class SimStoreLink implements ValueStore {
-  /** What the store keeps of namespaces, over the same connection. */
+  /** The namespaces' part of the store, over the same connection. */
   readonly namespaces: NamespaceStore = {
     read: (name, tags, rebuildMs) =>
       this.#ask<NamespaceRecord>(() => this.server.spaces.read(name, tags, rebuildMs, this.#nowMs)),
@@ -271,7 +271,7 @@ export class SimStoreLink implements ValueStore {
     return this.server.nowMs;
   }
 
-  /** What one group of lock nodes asks, or the only one. */
+  /** The first-start claim of one group of lock nodes, or of the only one. */
   claimOf(group: string, isOnly: boolean): FirstStartClaim {
     const { server } = this;
     const claim = () => {
@@ -297,7 +297,7 @@ export class SimStoreLink implements ValueStore {
     );
   }
 
-  /** What a step has changed has arrived at this process when it has the answer. */
+  /** The changes of a step arrive at this process with the answer. */
   #told<T>(changes: readonly Change[], answering: Promise<T>): Promise<T> {
     const { process, server } = this;
     answering.then(
@@ -320,7 +320,7 @@ export class SimStoreLink implements ValueStore {
       const expiry = this.#expiries.begin(() => fail('no reply in time'));
       const { life } = server;
       let reply: T;
-      // Few closures, for there are a thousand of these in a seed.
+      // Few closures, because a seed has a thousand of these.
       const answer = () => {
         expiry.expire = undefined;
         server.witness.heard(process);

@@ -11,18 +11,18 @@ import type { SimProcess } from './sim-process.js';
 import type { SimStoreServer } from './sim-store.js';
 import type { VirtualTime } from './virtual-time.js';
 
-/** How long a broken subscription takes to come back. */
+/** How long a new subscription takes. */
 const RESUBSCRIBE_MS = 100;
 
-/** A replica knows from its pings and their pongs when a wake was sent at the earliest. */
+/** A replica knows from its pings how old a wake can be at most. This is their interval. */
 const PING_EVERY_MS = 500;
-/** In one wake of so many there is no value, as if it were a large one. */
+/** One wake in this many carries no value, as if the value were large. */
 const WITHOUT_VALUE = 4;
 
-/** One replica's subscription to the wakes. */
+/** One replica's subscription to wakes. */
 export class SimWakeChannel implements WakeChannel {
   live = true;
-  /** The server has the subscription; the replica may not know it yet, or no more. */
+  /** Whether the server has the subscription. The replica may not know it yet. */
   #stands = true;
   #listeners: WakeListener[] = [];
 
@@ -31,7 +31,7 @@ export class SimWakeChannel implements WakeChannel {
     private readonly process: SimProcess,
     readonly link: SimLink,
     private readonly time: VirtualTime,
-    /** The replica's. */
+    /** The replica's clock. */
     private readonly clock: Pick<Clock, 'nowMs'>,
   ) {
     server.channels.push(this);
@@ -89,7 +89,7 @@ export class SimWakeChannel implements WakeChannel {
         if (this.#stands || !this.server.up) return;
         this.#stands = true;
         this.process.run(() => {
-          // A paused replica learns it when it goes on, in one step with what it then drops.
+          // A paused replica learns this when it continues, in one step with the drop of its copies.
           if (!this.#stands) return;
           this.live = true;
           for (const listener of this.#listeners) listener.resubscribed();

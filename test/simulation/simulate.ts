@@ -9,17 +9,17 @@ import { LIMITS } from './sim-replica.js';
 import { Trace } from './trace.js';
 import { drawnFrom, type Fleet, World } from './world.js';
 
-/** The first start of the quorum: nothing goes wrong before there is a fleet. */
+/** The first start of the quorum. Faults begin after it. */
 const WARM_UP_MS = 1_500;
 const CALLERS = 12;
 const OPERATIONS_MIN = 200;
 const FAULTS_MIN = 3;
 const FAULTS_MAX = 10;
-/** Of all seeds: there lock nodes forget together with the store. */
+/** The share of seeds in which lock nodes forget together with the store. */
 const AMNESIA_SHARE = 0.2;
-/** Of all seeds: there clients with near caches live beside the others. */
+/** The share of seeds with additional clients that have near caches. */
 const CLIENT_SHARE = 0.05;
-/** No seed takes longer, in virtual time, unless it hangs. */
+/** The longest that a seed may take, in virtual time. After that it counts as hanging. */
 const LIFE_MS_MAX = 120_000;
 
 export interface SeedResult {
@@ -35,19 +35,19 @@ export interface SeedResult {
 
 export type About = 'clients' | 'lateness' | 'groups';
 
-/** How a seed is played. */
+/** How to play a seed. */
 export interface Played {
-  /** Hears every line of the trace. */
+  /** Receives every line of the trace. */
   readonly print?: (line: string) => void;
   /**
-   * `clients`: clients with near caches live in every seed, and few others beside them. `lateness`: nothing goes wrong
-   * but that replies are late, by less than makes anything count as gone. `groups`: there are several groups of lock nodes,
-   * and replicas restart with other ones, one after the other.
+   * `clients`: every seed has clients with near caches, and few others. `lateness`: replies are late, by less than would
+   * make anything count as gone, and nothing else goes wrong. `groups`: there are several groups of lock nodes, and the
+   * replicas restart one after the other with other groups.
    */
   readonly about?: About | undefined;
 }
 
-/** Plays one seed from its first start to its rest. */
+/** Plays one seed from the first start until rest. */
 export async function simulate(seed: number, { print, about }: Played = {}): Promise<SeedResult> {
   const trace = new Trace(print);
   const world = new World(fleetOf(seed, about), trace);
@@ -91,7 +91,7 @@ export async function simulate(seed: number, { print, about }: Played = {}): Pro
   };
 }
 
-/** S, below which an authority is only late. */
+/** S. An authority that is silent for less is only late. */
 const SILENCE_MS = 2_000;
 
 function fleetOf(seed: number, about: About | undefined): Fleet {
@@ -102,7 +102,7 @@ function fleetOf(seed: number, about: About | undefined): Fleet {
   return { ...fleet, patience, onlyLate: true, limits: { ...fleet.limits, silenceMs: SILENCE_MS } };
 }
 
-/** Draws of their own, so that a seed without them stays what it was. */
+/** Uses its own random numbers, so that seeds without such clients do not change. */
 function clientsOf(
   world: World,
   seed: number,
@@ -119,7 +119,7 @@ function clientsOf(
   };
 }
 
-/** Lets time pass until something has come to its end. */
+/** Runs the world until `what` has settled. */
 async function played(world: World, what: Promise<unknown>, name: string): Promise<void> {
   let over = false;
   let failed: unknown;

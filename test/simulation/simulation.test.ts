@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { Coverage } from './coverage.js';
+import { Coverage, STEPS } from './coverage.js';
 import { simulate } from './simulate.js';
 
 const KNOWN: number[] = JSON.parse(readFileSync('test/simulation/known-seeds.json', 'utf8'));
@@ -10,7 +10,7 @@ describe('a simulated fleet', () => {
     expect((await simulate(seed)).violations).toEqual([]);
   });
 
-  it('does the same again under the same seed, and something else under another', async () => {
+  it('behaves the same again with the same seed, and differently with another', async () => {
     const [one, again, other] = [await simulate(7), await simulate(7), await simulate(8)];
     expect(again.digest).toBe(one.digest);
     expect(other.digest).not.toBe(one.digest);
@@ -24,19 +24,21 @@ describe('a simulated fleet', () => {
     }
   });
 
-  it('gets something done: leases, values, degraded ones and refusals', async () => {
+  it('grants leases, stores values, degrades and refuses, and takes every step that --meet counts', async () => {
     const total: Record<string, number> = {};
+    const taken = new Set<string>();
     for (let seed = 100; seed < 120; seed += 1) {
-      for (const [what, count] of Object.entries((await simulate(seed)).counts)) {
-        total[what] = (total[what] ?? 0) + count;
-      }
+      const { counts, coverage } = await simulate(seed);
+      for (const [what, count] of Object.entries(counts)) total[what] = (total[what] ?? 0) + count;
+      for (const [, steps] of coverage) for (const [step] of steps) taken.add(step);
     }
+    expect([...taken]).toEqual(expect.arrayContaining([...STEPS]));
     for (const [what, count] of Object.entries(total)) expect(count, what).toBeGreaterThan(0);
   });
 });
 
 describe('coverage', () => {
-  it('names the pairs that were met too seldom', () => {
+  it('lists the pairs that were met too rarely', () => {
     const coverage = new Coverage();
     coverage.met('a', 'x');
     coverage.add([

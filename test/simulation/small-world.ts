@@ -11,29 +11,29 @@ import { Trace } from './trace.js';
 import type { Due } from './virtual-time.js';
 import { World } from './world.js';
 
-/** Long enough for every replica to have seen every node. */
+/** Long enough for every replica to connect to every node. */
 const WARM_UP_MS = 60;
-/** Nothing that a client of a small world does takes longer. */
+/** The longest that a small world may take. */
 const PLAY_MS_MAX = 20_000;
 const PLAYED_AT_A_TIME_MS = 50;
 export const LONG_MS = 60_000;
-/** Of every value. */
+/** The tags of every value. */
 export const TAGS: string[] = ['x'];
-/** How long a replica has no wakes when its channel breaks, at least. */
+/** How long a broken wake channel lasts at least. */
 const BREAK_MS = 50;
 
-/** What may go wrong in a scenario, besides the order of things. */
+/** What may go wrong in a scenario, in addition to the order of events. */
 export interface Misfortunes {
-  /** Queues whose next message may be lost. */
+  /** Queues that may lose their next message. */
   readonly lossy?: readonly string[];
-  /** Replicas that may stand still, and for how long. */
+  /** Replicas that may pause, and for how long. */
   readonly pauses?: readonly string[];
   readonly pauseMs?: number;
-  /** Replicas whose channel of wakes may break. */
+  /** Replicas whose wake channel may break. */
   readonly breaks?: readonly string[];
   /** Replicas that may die. */
   readonly crashes?: readonly string[];
-  /** Timers may be early: what is due has to wait until the next of them. */
+  /** Timers may be early: time may pass while other events are due. */
   readonly earlyTimers?: boolean;
 }
 
@@ -45,11 +45,11 @@ export interface Scenario {
   readonly nearCacheBytes?: number;
   readonly policy?: Partial<Policy>;
   readonly misfortunes?: Misfortunes;
-  /** What was there before, in the order of planning. Returns what is then played in every order. */
+  /** Prepares the world, in the planned order. Returns what is then played in every order. */
   readonly begin: (world: SmallWorld) => Promise<() => Promise<unknown>>;
 }
 
-/** A fleet without chance, whose messages take no time: all that can differ is the order. */
+/** A fleet without randomness, whose messages take no time. Only the order can differ. */
 export class SmallWorld extends World {
   readonly key: Key = keyOf('red', 'a');
   #picked: Pick | undefined;
@@ -75,7 +75,7 @@ export class SmallWorld extends World {
       trace,
     );
     this.#misfortunes = scenario.misfortunes ?? {};
-    // A fleet that has been there for a while: nobody waits for a first start.
+    // The fleet has run for a while, so there is no first start to wait for.
     for (const node of this.nodes) node.marker = node.run;
     this.store.claimed = true;
   }
@@ -98,7 +98,7 @@ export class SmallWorld extends World {
     return this.replicas[at] as SimReplica;
   }
 
-  /** One call. Who gets the lease publishes at once, at the same replica. */
+  /** Sends one call. If it gets the lease, it publishes at once, at the same replica. */
   async ask(name: string, at: number, request: Partial<GetOrLock> = {}): Promise<GetOrLockAnswer | Error> {
     const caller = new Caller(this, name);
     const answer = await caller.getOrLock(this.key, { request }, this.replica(at));
@@ -108,7 +108,7 @@ export class SmallWorld extends World {
     return answer;
   }
 
-  /** Lets time pass until it has come to its end, or the order was given up. */
+  /** Runs the world until `what` has settled, or the order is abandoned. */
   async #played<T>(what: Promise<T>): Promise<T | undefined> {
     const { time } = this;
     this.#over = false;
@@ -143,7 +143,7 @@ export class SmallWorld extends World {
     return due[at] ?? faults.get(name)?.();
   }
 
-  /** What may go wrong now. Each happens at once, or is the step that it returns. */
+  /** The faults that are possible now. Each happens at once, or is the step that it returns. */
   #faultsAt(due: readonly Due[]): Map<string, () => Due> {
     const faults = new Map<string, () => Due>();
     const {
@@ -187,18 +187,18 @@ export class SmallWorld extends World {
   }
 }
 
-/** Time goes on to the next timer, whatever is due. */
+/** Moves time to the next timer, even if other events are due. */
 const TIME = 'time passes';
 
 /** A queue of this name touches everything. */
 export const EVERYTHING = '* ';
 
-/** A step in which nothing happens: what is due is looked at anew. */
+/** An empty step. The due events are then collected again. */
 const NOTHING: Due = { atMs: 0, order: 0, queue: '', isQuiet: true, fire: undefined };
 
 /**
- * Whom a step touches: `r0-n1>` the node, `r0-n1<` the replica, `r0 timers` the replica, `a@r0` too. Empty
- * for what touches everything.
+ * The process that a step touches: `r0-n1>` the node, `r0-n1<` the replica, `r0 timers` the replica, `a@r0` too. Empty
+ * if the step touches everything.
  */
 export function touchedBy(name: string): string {
   const [queue = ''] = name.split(' ').slice(name.startsWith('lose ') ? 1 : 0);
@@ -208,7 +208,7 @@ export function touchedBy(name: string): string {
   return to.endsWith('>') ? to.slice(0, -1) : from;
 }
 
-/** Two steps commute if they touch different processes, and are not about the same message. */
+/** Two steps commute if they touch different processes and do not concern the same message. */
 export function areIndependent(one: string, other: string): boolean {
   const [first, second] = [touchedBy(one), touchedBy(other)];
   if (first === '' || second === '') return false;

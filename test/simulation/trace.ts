@@ -1,17 +1,17 @@
-/** What happened, as text for a person and as one number for a comparison. */
+/** A record of all events: text for people, and one number for comparisons. */
 export class Trace {
   #hash = 0x811c9dc5;
   #count = 0;
 
-  /** `print` hears each line; without it only the number is kept. */
+  /** `print` receives each line. Without it, only the number is kept. */
   constructor(private readonly print?: (line: string) => void) {}
 
-  /** Says whether lines are heard, so that nobody makes one in vain. */
+  /** Whether lines are printed. If not, callers need not build them. */
   get isHeard(): boolean {
     return this.print !== undefined;
   }
 
-  /** FNV-1a over every number and line so far, and how many there were. */
+  /** FNV-1a over all numbers and lines so far, with their count. */
   get digest(): string {
     return `${this.#hash.toString(16).padStart(8, '0')}-${this.#count}`;
   }

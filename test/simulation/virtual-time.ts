@@ -1,53 +1,53 @@
 import { inCallback, settle } from './settle.js';
 
-/** Something that is planned. */
+/** A planned event. */
 export interface Due {
   readonly atMs: number;
   /** The order of planning. */
   readonly order: number;
-  /** Things of one queue never overtake each other. */
+  /** Events of one queue never overtake each other. */
   readonly queue: string;
-  /** It settles no promise, so that nothing follows from it within its instant. */
+  /** It settles no promise, so nothing follows from it at the same instant. */
   readonly isQuiet: boolean;
   fire: (() => void) | undefined;
 }
 
 /**
- * Says what happens next: one of `due`, which holds the first of each queue, in the order of planning.
- * Undefined ends the run.
+ * Chooses the next event from `due`, which holds the first of each queue, in the order of planning. Undefined ends the
+ * run.
  */
 export type Choose = (due: readonly Due[]) => Due | undefined;
 
 /**
- * Time that passes only from one due thing to the next. Things due at one instant happen in the order in
- * which they were planned, and all promises that follow from them settle before time goes on.
+ * Time that jumps from one due event to the next. Events that are due at one instant happen in the order of planning,
+ * and all promises that follow from them settle before time goes on.
  *
- * With `choose`, things happen one by one, and it says in which order. So a search can try them all.
+ * With `choose`, events happen one by one in the order that it chooses, so a search can try all orders.
  */
 export class VirtualTime {
   #nowMs = 0;
   #order = 0;
-  /** All that happened in this instant was quiet. */
+  /** Whether all events of this instant were quiet. */
   #wasQuiet = true;
-  /** A binary heap, the next due thing at its root. */
+  /** A binary heap with the next event at its root. */
   readonly #heap: Due[] = [];
-  /** When each thing of the heap is due, in the same places: most comparisons need nothing else. */
+  /** The due time of each event in the heap, at the same index. Most comparisons need nothing else. */
   readonly #timesMs: number[] = [];
-  /** With `choose`: what is due and has not happened. */
+  /** With `choose`: the events that are due and have not happened. */
   readonly #ready: Due[] = [];
 
   get nowMs(): number {
     return this.#nowMs;
   }
 
-  /** Things that have happened so far. */
+  /** The number of events so far. */
   steps = 0;
 
   choose: Choose | undefined;
-  /** `choose` ended the run. */
+  /** Whether `choose` ended the run. */
   ended = false;
 
-  /** Plans a thing; the returned function takes it off the plan. */
+  /** Plans an event. Returns a function that cancels it. */
   at(atMs: number, fire: () => void, queue = '', isQuiet = false): () => void {
     const dueMs = Math.max(atMs, this.#nowMs);
     const due: Due = { atMs: dueMs, order: this.#order++, queue, isQuiet, fire };
@@ -57,7 +57,7 @@ export class VirtualTime {
     };
   }
 
-  /** When the next thing is due, of those that are not due yet; Infinity if there is none. */
+  /** When the next event that is not due yet will be due; Infinity if there is none. */
   get nextMs(): number {
     const heap = this.#heap;
     while (heap.length > 0) {
@@ -67,13 +67,13 @@ export class VirtualTime {
     return Number.POSITIVE_INFINITY;
   }
 
-  /** Time goes on to the next thing, although there may be something due that has not happened. */
+  /** Moves time to the next event, even if other events are due. */
   skip(): void {
     this.#nowMs = Math.max(this.#nowMs, this.nextMs);
     this.#takeDue();
   }
 
-  /** Lets time pass until `untilMs`. */
+  /** Runs until `untilMs`. */
   async runUntil(untilMs: number): Promise<void> {
     if (this.choose !== undefined) await inCallback(() => this.#runChosen(untilMs));
     else if (settle === undefined) await this.#runInTurns(untilMs);
@@ -81,7 +81,7 @@ export class VirtualTime {
     this.#nowMs = Math.max(this.#nowMs, untilMs);
   }
 
-  /** Lets time pass, `stepMs` and again `stepMs`, once at least, until something `isOver` or until `untilMs`. */
+  /** Runs in steps of `stepMs`, at least one, until `isOver` or `untilMs`. */
   async runThrough(isOver: () => boolean, untilMs: number, stepMs: number): Promise<void> {
     if (this.choose !== undefined || settle === undefined) {
       do await this.runUntil(this.#nowMs + stepMs);
@@ -89,7 +89,7 @@ export class VirtualTime {
       return;
     }
     const settling = settle;
-    // One turn of the event loop for all of them, for each is a good part of what happens in `stepMs`.
+    // All steps share one turn of the event loop, because a turn costs much of what happens in `stepMs`.
     await inCallback(() => {
       do {
         const stepEndMs = this.#nowMs + stepMs;
@@ -100,16 +100,16 @@ export class VirtualTime {
   }
 
   #run(untilMs: number, settle: () => void): void {
-    // Where nothing was left to settle, looking for it would be a good part of the step's cost.
+    // Without anything to settle, the check would be much of the step's cost.
     while (this.#fireNext(untilMs)) if (!this.#wasQuiet) settle();
   }
 
-  /** The same, a turn of the event loop for each instant, which costs several times as much. */
+  /** The same with one turn of the event loop for each instant, which costs several times as much. */
   async #runInTurns(untilMs: number): Promise<void> {
     while (this.#fireNext(untilMs)) await new Promise((resolve) => setImmediate(resolve));
   }
 
-  /** All that is due at the next instant, as one turn of an event loop takes all that has arrived. */
+  /** Fires everything that is due at the next instant, as one turn of an event loop would. */
   #fireNext(untilMs: number): boolean {
     const { nextMs } = this;
     if (nextMs > untilMs || nextMs === Number.POSITIVE_INFINITY) return false;
@@ -157,7 +157,7 @@ export class VirtualTime {
     }
   }
 
-  /** The first of each queue, in the order of planning. */
+  /** The first event of each queue, in the order of planning. */
   #heads(): Due[] {
     const heads = new Map<string, Due>();
     let open = 0;
@@ -179,7 +179,7 @@ export class VirtualTime {
     while (at > 0) {
       const parent = (at - 1) >> 1;
       const aboveMs = timesMs[parent] as number;
-      // It is planned last, so that it comes after what is due at the same instant.
+      // It is planned last, so it comes after other events of the same instant.
       if (aboveMs <= dueMs) break;
       heap[at] = heap[parent] as Due;
       timesMs[at] = aboveMs;

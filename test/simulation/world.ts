@@ -14,46 +14,46 @@ import { SimStoreServer, type StoreStep, type StoreWitness } from './sim-store.j
 import { Trace } from './trace.js';
 import { VirtualTime } from './virtual-time.js';
 
-/** What a call came to, for its client. */
+/** The result of a call, for its client. */
 export type Result<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly error: Error };
 
-/** Nobody answered: the replica was dead, died, or the answer was lost. */
+/** No answer: the replica was dead, died, or the answer was lost. */
 export class NoAnswer extends Error {
   override readonly name = 'NoAnswer';
 }
 
-/** Two calls of the store, one after the other, which both ran into their time-outs. */
+/** The time of two store calls, one after the other, that both time out. */
 const AFTERMATH_MS = 700;
 
-/** How long a fault is felt after its end. */
+/** How long a fault has effects after its end. */
 const WAKE_MS = 500;
 
 const LOCK_STEPS: Record<string, string> = { acquire: 'vote', extend: 'vote again', release: 'unlock' };
 
 export type Groups = readonly (readonly number[])[];
 
-/** What a fleet is made of. */
+/** The parts and properties of a fleet. */
 export interface Fleet {
-  /** Draws what happens in the world. */
+  /** Draws the events of the world. */
   readonly chance: SimChance;
-  /** Draws what one run of a replica draws, and its connections. */
+  /** Draws for one run of a replica and its connections. */
   chanceOf(replica: string): SimChance;
   readonly nodes: number;
-  /** Which lock nodes decide together, by their numbers: at first, and after a rollout. Absent: all of them. */
+  /** The groups of lock nodes, by their numbers, before and after a rollout. Absent: one group of all. */
   readonly groups?: { readonly before: Groups; readonly after: Groups };
   readonly replicas: number;
   readonly keys: readonly Key[];
   readonly nearCacheBytes: number;
   readonly limits: Limits;
   readonly patience?: Patience;
-  /** Nothing goes wrong but that replies are late. */
+  /** Replies are late, and nothing else goes wrong. */
   readonly onlyLate?: boolean;
   policyOf(namespace: string): Policy;
 }
 
-/** A fleet drawn from a seed. */
+/** Draws a fleet from a seed. */
 export function drawnFrom(seed: number): Fleet {
   const chance = new SimChance(seed);
   const nodes = chance.pick([3, 5, 5]);
@@ -68,13 +68,13 @@ export function drawnFrom(seed: number): Fleet {
     ...{ chance, nodes, nearCacheBytes, limits: LIMITS },
     chanceOf: () => chance,
     replicas: chance.pick([2, 3]),
-    // The same names in two namespaces: they must never meet.
+    // The same names in two namespaces, which must never mix.
     keys: ['red', 'blue'].flatMap((space) => ['a', 'b', 'c'].map((name) => keyOf(space, name))),
     policyOf: (namespace) => (namespace === 'blue' ? blue : POLICY),
   };
 }
 
-/** Everything of one simulated fleet. */
+/** One simulated fleet, with everything in it. */
 export class World implements LockNodeWitness, StoreWitness {
   readonly time = new VirtualTime();
   readonly chance: SimChance;
@@ -84,17 +84,17 @@ export class World implements LockNodeWitness, StoreWitness {
   readonly store: SimStoreServer;
   readonly replicas: SimReplica[];
   readonly keys: readonly Key[];
-  /** The faults that are there now, by kind. */
+  /** The number of current faults of each kind. */
   readonly faults = new Map<string, number>();
   /** When each kind of fault was last healed. */
   readonly #healedMs = new Map<string, number>();
-  /** Leases that the store has extended, by nonce, and when last. */
+  /** When the store last extended each lease, by its nonce. */
   readonly extendedAt = new Map<string, number>();
-  /** No answer is lost any more. */
+  /** Whether answers are no longer lost. */
   quiet = false;
-  /** Calls that have no answer yet. */
+  /** The number of calls without an answer. */
   openCalls = 0;
-  /** Of each replica, by the numbers of the lock nodes. */
+  /** The groups of lock nodes of each replica, by number. */
   readonly #groups: Groups[];
   readonly #onDeath = new Map<SimReplica, Set<() => void>>();
   #runs = 0;
@@ -123,7 +123,7 @@ export class World implements LockNodeWitness, StoreWitness {
     return this.fleet.policyOf(namespace);
   }
 
-  /** `short` stands for the line where only the digest is wanted. */
+  /** Adds a line to the trace. If only the digest is needed, `short` stands for the line. */
   say(line: () => string, short: string): void {
     this.trace.add(this.time.nowMs, this.trace.isHeard ? line() : short);
   }
@@ -134,7 +134,7 @@ export class World implements LockNodeWitness, StoreWitness {
     });
   }
 
-  /** Something is, or has just been, wrong on the way to the store or with whoever goes it. */
+  /** Whether there is trouble on the way to the store, or was until a moment ago. A paused replica counts too. */
   get hasStoreTrouble(): boolean {
     const now = [...this.faults.keys()].some(isStoreTrouble);
     return now || this.time.nowMs - this.#storeTroubleMs < AFTERMATH_MS;
@@ -150,7 +150,7 @@ export class World implements LockNodeWitness, StoreWitness {
 
   // ——— replicas ———
 
-  /** Dead at once; another run of it comes in its place. */
+  /** Kills a replica at once. A later run takes its place. */
   killReplica(at: number): void {
     const replica = this.replicas[at] as SimReplica;
     replica.kill();
@@ -160,12 +160,12 @@ export class World implements LockNodeWitness, StoreWitness {
 
   restartReplica(at: number): void {
     const old = this.replicas[at] as SimReplica;
-    // A process that has ended has closed its connections, in good order or not.
+    // Connections of an ended process are closed, after a drain or a kill.
     this.killReplica(at);
     this.replicas[at] = this.#run(old.name, this.#groups[at] ?? []);
   }
 
-  /** From its next start on, a replica has the groups of lock nodes after the rollout. */
+  /** From its next start, the replica uses the groups of lock nodes after the rollout. */
   rollOut(at: number): void {
     this.#groups[at] = this.fleet.groups?.after ?? this.#groups[at] ?? [];
   }
@@ -183,7 +183,7 @@ export class World implements LockNodeWitness, StoreWitness {
     });
   }
 
-  /** One call of a client over the network. `arrived` runs in the replica; what it throws is the call's error. */
+  /** Sends one call of a client over the network. `arrived` runs in the replica. What it throws is the call's error. */
   async call<T>(
     replica: SimReplica,
     call: Call,
@@ -204,7 +204,7 @@ export class World implements LockNodeWitness, StoreWitness {
           );
         } else {
           const tookMs = chance.latencyMs(0);
-          // Where messages take no time, an answer is no step of its own.
+          // If messages take no time, an answer is not a separate step.
           if (tookMs === 0) resolve(result);
           else time.at(time.nowMs + tookMs, () => resolve(result));
         }
@@ -225,7 +225,7 @@ export class World implements LockNodeWitness, StoreWitness {
     return result;
   }
 
-  // ——— what the servers tell ———
+  // ——— reports of the servers ———
 
   stepped(
     step: StoreStep,
@@ -277,19 +277,19 @@ export class World implements LockNodeWitness, StoreWitness {
   voted(node: SimLockServer, step: 'acquire' | 'extend', id: string, nonce: string): void {
     this.say(() => `${node.name} ${step} ${id} for ${nonce}`, nonce);
     const { forgotAtMs } = node;
-    // A store that lost everything may take part in a second first start: beyond what is promised.
+    // If the store lost everything, the node may take part in a second first start, about which nothing is promised.
     if (forgotAtMs === undefined || node.clockJumped || this.store.lostAll) return;
     const sinceMs = this.time.nowMs - forgotAtMs;
     if (sinceMs < LIMITS.leaseMsMax)
       this.judge.violated('INV-5', `${node.name} votes ${sinceMs} ms after it forgot`);
   }
 
-  /** A fault meets also what comes in its wake: a server that is down answers nothing until it is back. */
+  /** Counts a step for every current fault, and for each recent one: a server that was down is not back at once. */
   #met(step: string): void {
     if (this.faults.size > 0) for (const fault of this.faults.keys()) this.#metBy(fault, step);
     if (this.#healedMs.size === 0) return;
     for (const [fault, healedMs] of this.#healedMs) {
-      // Time only goes on: what was healed so long ago is felt no more.
+      // Time never goes back, so a fault healed this long ago has no more effects.
       if (this.time.nowMs - healedMs >= WAKE_MS) this.#healedMs.delete(fault);
       else if (!this.faults.has(fault)) this.#metBy(fault, step);
     }
@@ -297,7 +297,7 @@ export class World implements LockNodeWitness, StoreWitness {
 
   #metBy(fault: string, step: string): void {
     this.coverage.met(fault, step);
-    // Each change of a key sends a wake with it.
+    // Each change of a key also sends a wake.
     if (step === 'publish' || step === 'invalidate') this.coverage.met(fault, 'wake');
   }
 }
@@ -306,7 +306,7 @@ function isStoreTrouble(kind: string): boolean {
   return kind.includes('store') || kind.includes('pauses');
 }
 
-/** Values are long and say nothing. */
+/** Leaves out values, which are long and add nothing. */
 function summary(reply: unknown): string {
   return (
     JSON.stringify(reply, (name, value) => (name === 'payload' || name === 'labels' ? undefined : value)) ??

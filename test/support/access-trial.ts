@@ -11,10 +11,10 @@ export const PERMISSIONS = ['read', 'lease', 'publish', 'invalidate', 'explain']
 export const namespace = 'shop';
 
 const ALL = PERMISSIONS.join(', ');
-/** As it stands in the file. */
+/** The hash of a token as the auth file has it. */
 export const sha256 = (token: string) => `'sha256:${createHash('sha256').update(token).digest('hex')}'`;
 
-/** For each permission an identity that has only that, and one that has all but that. */
+/** For each permission, one identity that has only it and one that has all the others. */
 const byPermission = PERMISSIONS.map((it) => {
   const others = PERMISSIONS.filter((permission) => permission !== it).join(', ');
   return `
@@ -38,7 +38,7 @@ export const AUTH_FILE = `identities:
 ${byPermission}
 `;
 
-/** A replica that tells its callers apart, over TLS with certificates and over a unix socket without. */
+/** A replica that checks permissions. It serves TLS with client certificates, and a unix socket without. */
 export class AccessTrial {
   readonly authority = new TestAuthority();
   readonly authFile: string;
@@ -62,16 +62,16 @@ export class AccessTrial {
   }
 
   get replica(): Replica {
-    if (this.#replica === undefined) throw new Error('it was not started');
+    if (this.#replica === undefined) throw new Error('the replica was not started');
     return this.#replica;
   }
 
-  /** Where those come by who have no certificate. */
+  /** The target of callers without a certificate. */
   get socket(): string {
     return `unix://${join(this.dir, 'dibs.sock')}`;
   }
 
-  /** Where a certificate is wanted. */
+  /** The target that requires a certificate. */
   get tlsTarget(): string {
     return `localhost:${this.replica.target.split(',')[0]?.split(':').at(-1)}`;
   }
@@ -90,7 +90,7 @@ export class AccessTrial {
     return opened;
   }
 
-  /** Closed by {@link closeAll}. */
+  /** Registers something that {@link closeAll} closes. */
   closed<It extends { close(): unknown }>(it: It): It {
     this.#closing.push(() => it.close());
     return it;

@@ -2,13 +2,13 @@ import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { z } from 'zod';
 
-/** The page of the alerts of each severity. */
+/** The page that lists the alerts of each severity. */
 export const ALERT_PAGES = { page: 'deploy/operations/alerts.md', ticket: 'deploy/operations/tickets.md' };
 
 const alert = z.strictObject({
   alert: z.string().regex(/^Dibs[A-Z]\w+$/),
   expr: z.string(),
-  /** Absent where two windows say that it goes on. */
+  /** Absent for alerts whose two time windows already require that the trouble lasts. */
   for: z
     .string()
     .regex(/^\d+m$/)
@@ -28,7 +28,7 @@ const file = z.strictObject({
   ),
 });
 
-/** The rules of deploy/. Throws if they are not valid. */
+/** Reads the rules of deploy/. Throws if they are not valid. */
 export function readAlertRules() {
   const { groups } = file.parse(parse(readFileSync('deploy/alerts/dibs.rules.yaml', 'utf8')));
   const rules = groups.flatMap(({ rules }) => rules);

@@ -4,10 +4,10 @@ import { SessionCaller } from './session-caller.js';
 import type { ShownBy } from './shown-by.js';
 
 const EVERY_MS = 20;
-/** Longer than this no call beside an attack may take, on a machine on which forty processes want to run. */
+/** The longest p99 allowed during an attack. It is generous: the machine may run forty busy processes. */
 const P99_MS_MAX = 20_000;
 
-/** What a well-behaved client saw beside an attack. */
+/** What a well-behaved client measured during an attack. */
 export interface Seen {
   readonly calls: number;
   readonly failed: number;
@@ -34,7 +34,7 @@ export class Beside {
     return new Beside(session, namespace);
   }
 
-  /** Asks while the attack runs, and says what it saw. Prints it, too. */
+  /** Sends requests while the attack runs, prints what it measured, and returns it. */
   async during(name: string, attack: () => Promise<unknown>): Promise<Seen> {
     const { key } = Beside;
     let over = false;
@@ -81,7 +81,7 @@ export class Beside {
   }
 }
 
-/** What must be true beside each attack. The latency is only bounded generously. */
+/** Whether the well-behaved client was served. The latency bound is generous. */
 export function isServed({ failed, p99Ms }: Seen): boolean {
   return failed === 0 && p99Ms < P99_MS_MAX;
 }

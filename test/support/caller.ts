@@ -19,18 +19,18 @@ import {
 } from '../../src/grpc/generated/dibs/v1/coordinator.js';
 import { channelOf, type ShownBy } from './shown-by.js';
 
-/** What a test writes of a request: everything else is the wire's default. */
+/** The fields of a request that a test sets. The others keep their wire defaults. */
 type Some<Request> = { [Field in keyof Request]?: Request[Field] };
 
-/** How long a call may take (without, as long as it takes), and the trace that it belongs to. */
+/** The call's timeout (none by default), and the trace that it belongs to. */
 export interface Terms {
   readonly deadlineMs?: number;
   readonly traceparent?: string;
 }
 
 /**
- * The raw generated stub of one replica with promises around it, and no cleverness: no retry, no local
- * cache, nothing that could hide what the service does.
+ * The raw generated stub of one replica, with promises around it. It has no retry and no local cache, so nothing hides
+ * what the service does.
  */
 export class Caller {
   readonly #stub: CoordinatorServiceClient;
@@ -39,7 +39,7 @@ export class Caller {
     const [security, options] = channelOf(shownBy);
     this.#stub = new CoordinatorServiceClient(target, security, {
       ...options,
-      // A replica that comes back is found within a second.
+      // Finds a restarted replica within a second.
       'grpc.initial_reconnect_backoff_ms': 100,
       'grpc.max_reconnect_backoff_ms': 1_000,
     });
@@ -78,7 +78,7 @@ export class Caller {
     return this.#stub.getOrLockMany(GetOrLockManyRequest.fromPartial(request));
   }
 
-  /** As getOrLock, for where anything but a lease is a fault of the test. */
+  /** Calls getOrLock, and throws unless the answer is a lease. */
   async lease(request: Some<GetOrLockRequest>, terms?: Terms): Promise<Lease> {
     const { outcome } = await this.getOrLock(request, terms);
     if (outcome?.$case !== 'lease') throw new Error(`expected a lease, got ${JSON.stringify(outcome)}`);
@@ -90,7 +90,7 @@ export class Caller {
     return this.publish({ key, token, payload: { $case: 'value', value: Buffer.from(text) }, ttlMs });
   }
 
-  /** Resolves when the connection stands, so that what is timed is not the handshake. */
+  /** Resolves when the connection is open, so that timings do not include the handshake. */
   connect(): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#stub.waitForReady(Date.now() + 10_000, (error) => (error ? reject(error) : resolve()));
@@ -102,7 +102,7 @@ export class Caller {
   }
 }
 
-/** The text of a hit; a description of whatever else came. */
+/** Returns the text of a hit, or a description of any other answer. */
 export function textOf({ outcome }: GetOrLockResponse): string {
   if (outcome?.$case !== 'hit') return `no hit: ${JSON.stringify(outcome)}`;
   const { payload } = outcome.value;

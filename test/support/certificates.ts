@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 export interface CertificateOptions {
-  /** As openssl writes them: `DNS:localhost,IP:127.0.0.1`. */
+  /** In openssl's syntax: `DNS:localhost,IP:127.0.0.1`. */
   readonly names?: string;
-  /** `/CN=...`; a name of its own by default. */
+  /** `/CN=...`; unique by default. */
   readonly subject?: string;
-  /** From now on; below 0 it has expired already. */
+  /** Days from now. A negative number makes an expired certificate. */
   readonly days?: number;
 }
 
@@ -20,7 +20,7 @@ export interface Issued {
 
 const NEW_KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
 
-/** An authority of a test's own, which signs with `openssl` whatever the test needs. */
+/** A certificate authority for one test. It signs certificates with `openssl`. */
 export class TestAuthority {
   readonly dir = mkdtempSync(join(tmpdir(), 'dibs-tls-'));
   #issued = 0;
@@ -29,7 +29,7 @@ export class TestAuthority {
     this.#openssl('req', '-x509', ...NEW_KEY, '-keyout', 'ca.key', '-out', 'ca.pem', '-subj', `/CN=${name}`);
   }
 
-  /** The path of its own certificate. */
+  /** The path of the authority's own certificate. */
   get ca(): string {
     return join(this.dir, 'ca.pem');
   }
@@ -64,7 +64,7 @@ export class TestAuthority {
     return { cert: join(this.dir, `${name}.pem`), key: join(this.dir, `${name}.key`) };
   }
 
-  /** Puts a certificate where another one was, as a rotation does: the key first. */
+  /** Replaces a certificate in place, as a rotation does: the key first. */
   replace(at: Issued, by: Issued): void {
     writeFileSync(at.key, readFileSync(by.key));
     writeFileSync(at.cert, readFileSync(by.cert));

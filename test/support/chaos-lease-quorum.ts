@@ -3,16 +3,16 @@ import { type Gate, Gates } from './gates.js';
 
 export type QuorumStep = keyof LeaseQuorum;
 
-/** The chaos twin of a quorum: it is lost, comes to no decision, and is held up before or after a step. */
+/** The chaos twin of a quorum. It can be lost, stay undecided, or hold a step before or after it is taken. */
 export class ChaosLeaseQuorum implements LeaseQuorum {
-  /** Every ballot says so, and nothing is locked or released. */
+  /** While true, every ballot is unavailable, and nothing is locked or released. */
   lost = false;
-  /** Those that are missing may only be slow. */
+  /** Whether the missing lock nodes may only be slow. */
   late = false;
-  /** As many of the next acquisitions or extensions come to no decision. */
+  /** How many of the next acquires or extends stay undecided. */
   undecided = 0;
   readonly asked: QuorumStep[] = [];
-  /** The nonces that were asked to go. */
+  /** The nonces of all release requests. */
   readonly released: string[] = [];
   readonly #before = new Gates<QuorumStep>();
   readonly #after = new Gates<QuorumStep>();

@@ -1,9 +1,9 @@
 import type { NamespaceStore } from '../../src/coordination/ports/namespace-store.js';
 import { type Gate, Gates } from './gates.js';
 
-/** The chaos twin of a namespace store: it is down when its server is. */
+/** The chaos twin of a namespace store. It is down while its server is. */
 export class ChaosNamespaceStore implements NamespaceStore {
-  /** The steps that were asked for, in their order. */
+  /** The requested steps, in order. */
   readonly asked: (keyof NamespaceStore)[] = [];
 
   readonly #before = new Gates<keyof NamespaceStore>();
@@ -21,7 +21,7 @@ export class ChaosNamespaceStore implements NamespaceStore {
   readonly keep: NamespaceStore['keep'] = (...to) => this.#take('keep', () => this.real.keep(...to));
   readonly leave: NamespaceStore['leave'] = (...to) => this.#take('leave', () => this.real.leave(...to));
 
-  /** Holds up the next such step on its way to the store. */
+  /** Holds the next such step on its way to the store. */
   holdBefore(step: keyof NamespaceStore): Gate {
     return this.#before.close(step);
   }

@@ -3,21 +3,21 @@ import { type Gate, Gates } from './gates.js';
 
 export type StoreStep = keyof ValueStore;
 
-/** The chaos twin of a value store: it is down, loses replies, and is held up before or after a step. */
+/** The chaos twin of a value store. It can be down, lose replies, or hold a step before or after it is taken. */
 export class ChaosValueStore implements ValueStore {
-  /** No step is taken. */
+  /** While true, no step is taken. */
   down = false;
-  /** How it is missing while it is down. */
+  /** Why the store does not answer while it is down. */
   missing: Missing = 'gone';
-  /** Whether its replies say that no step is taken while it is down. */
+  /** Whether, while it is down, its errors say that the step was not taken. */
   untaken = false;
   #resumed: Promise<void> | undefined;
   #resume = () => {};
-  /** Steps of these names are taken, and their replies lost. */
+  /** Steps of these names are taken, but their replies are lost. */
   readonly losesRepliesTo = new Set<StoreStep>();
-  /** The steps that were asked for, in their order. */
+  /** The requested steps, in order. */
   readonly asked: StoreStep[] = [];
-  /** The fence of the value that each read said to have. */
+  /** The known fence that each read carried. */
   readonly known: (number | undefined)[] = [];
   readonly #turns = new Gates<'read' | 'publish'>();
   readonly #before = new Gates<StoreStep>();
@@ -25,22 +25,22 @@ export class ChaosValueStore implements ValueStore {
 
   constructor(private readonly real: ValueStore) {}
 
-  /** The next such step waits for its turn: it is not sent before that comes. */
+  /** Holds the next such step before it is sent. */
   holdTurn(step: 'read' | 'publish'): Gate {
     return this.#turns.close(step);
   }
 
-  /** Holds up the next such step on its way to the store. */
+  /** Holds the next such step on its way to the store. */
   holdBefore(step: StoreStep): Gate {
     return this.#before.close(step);
   }
 
-  /** Holds up the reply of the next such step. */
+  /** Holds the reply of the next such step. */
   holdAfter(step: StoreStep): Gate {
     return this.#after.close(step);
   }
 
-  /** From now on steps reach it late: none is taken until {@link resume}. */
+  /** Delays every step until {@link resume}. */
   hang(): void {
     this.#resumed = new Promise((resolve) => {
       this.#resume = resolve;
@@ -63,7 +63,7 @@ export class ChaosValueStore implements ValueStore {
     return this.asked.filter((asked) => asked === step).length;
   }
 
-  /** Sent at once, and then held up on its way. */
+  /** Sent at once, then held on its way. */
   readonly read: ValueStore['read'] = (id, { known, sent } = {}) => {
     const send = () => {
       sent?.();

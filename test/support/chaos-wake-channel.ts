@@ -1,7 +1,7 @@
 import type { NamespaceWake, Wake, WakeListener } from '../../src/coordination/ports/wake-channel.js';
 import { MemoryWakeChannel } from '../../src/memory/wake-channel.js';
 
-/** The chaos twin of a wake channel: it loses every wake and says nothing of it, holds wakes up, or is lost and says so. */
+/** The chaos twin of a wake channel. It can lose wakes silently, hold them, or report that it is lost. */
 export class ChaosWakeChannel extends MemoryWakeChannel {
   silent = false;
   #held: (() => void)[] | undefined;
@@ -22,7 +22,7 @@ export class ChaosWakeChannel extends MemoryWakeChannel {
     for (const listener of this.#heardBy) listener.resubscribed();
   }
 
-  /** From now on wakes are on their way until `release`, which delivers them in their order. */
+  /** Holds all wakes until `release`, which delivers them in order. */
   hold(): void {
     this.#held = [];
   }

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** The processes that `pid` has started and that still run, in the order of their start. */
+/** The running child processes of `pid`, oldest first. */
 export function childrenOf(pid: number): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name) && parentOf(name) === pid)
@@ -8,7 +8,7 @@ export function childrenOf(pid: number): number[] {
     .sort((a, b) => a - b);
 }
 
-/** Whether it runs; one that has ended and was not waited for does not. */
+/** Whether a process runs. A zombie does not. */
 export function isRunning(pid: number): boolean {
   const state = statOf(String(pid))[0];
   return state !== undefined && state !== 'Z';
@@ -19,7 +19,7 @@ function parentOf(pid: string): number | undefined {
   return state === undefined || state === 'Z' ? undefined : Number(parent);
 }
 
-/** From its state on: the name before it may contain anything. Empty if it is gone. */
+/** The fields after the process name, which may contain anything. Empty if the process is gone. */
 function statOf(pid: string): string[] {
   try {
     return readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ') ?? [];

@@ -1,6 +1,6 @@
 import type { FirstStartClaim } from '../../src/quorum/first-start-claim.js';
 
-/** A store that remembers one claim, and can be out of reach. */
+/** A store that remembers one claim, and can be unreachable. */
 export class ClaimInMemory implements FirstStartClaim {
   claims = 0;
   taken = false;

@@ -1,7 +1,7 @@
 /*
- * Moves the wall clock of the process that preloads it, by as many seconds as the file CLOCK_SHIFT_FILE says, read at
- * each question. It asks the kernel itself and takes no memory, so that an allocator that wants the time while it
- * starts, as redis-server's does, gets it.
+ * Moves the wall clock of the process that preloads it by the number of seconds in the file CLOCK_SHIFT_FILE, which is
+  * read on each call. It asks the kernel directly and allocates no memory, so an allocator that needs the time while it
+  * starts, as redis-server's does, gets it.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

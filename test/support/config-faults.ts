@@ -3,7 +3,7 @@ import { loadConfig } from '../../src/config/config.js';
 import type { Environment } from '../../src/config/environment-reader.js';
 import { ConfigError } from '../../src/config/faults.js';
 
-/** The faults; empty if there are none. */
+/** Returns the configuration's faults; empty if it is valid. */
 export function faults(env: Environment, file?: string): readonly string[] {
   try {
     loadConfig(env, file === undefined ? undefined : () => file);
@@ -14,7 +14,7 @@ export function faults(env: Environment, file?: string): readonly string[] {
   }
 }
 
-/** The one fault that there has to be. */
+/** Returns the only fault. Fails if there is not exactly one. */
 export function fault(env: Environment, file?: string): string | undefined {
   const all = faults(env, file);
   expect(all).toHaveLength(1);

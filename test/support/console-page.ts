@@ -5,8 +5,8 @@ import { describe } from 'vitest';
 const CHROMIUM = '/usr/bin/chromium';
 
 /**
- * As vitest's `describe`, for suites that drive a real browser. Where there is no chromium they are skipped,
- * loudly; under `CI=true` they fail instead.
+ * Vitest's `describe` for suites that drive a real browser. Without chromium they are skipped with a warning; under
+ * `CI=true` they fail.
  */
 export function describeWithChromium(name: string, suite: () => void): void {
   const present = spawnSync(CHROMIUM, ['--version']).status === 0;
@@ -16,7 +16,7 @@ export function describeWithChromium(name: string, suite: () => void): void {
 }
 
 export function startBrowser(): Promise<Browser> {
-  // Its sandbox does not start for root, as whom containers run; it sees no page but our own.
+  // Its sandbox does not start for root, the user of our containers. The browser opens only our own page.
   return chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] });
 }
 
@@ -26,11 +26,11 @@ interface Look {
   readonly height?: number;
 }
 
-/** The console in a browser, with everything that a browser complained about. */
+/** The console in a browser, with everything that the browser complained about. */
 export class ConsolePage {
   private constructor(
     readonly page: Page,
-    /** Messages of the browser's console, errors of scripts, dialogs, and what the policy forbade. */
+    /** Messages of the browser's console, script errors, dialogs, and violations of the policy. */
     readonly complaints: string[],
   ) {}
 

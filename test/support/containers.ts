@@ -7,13 +7,13 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-/** Kept from run to run: what the cache mounts of a build hold, such as npm's packages. */
+/** The cache mounts of a build, such as npm's packages. Kept between runs. */
 const CACHE = resolve('node_modules/.cache/image');
 
-/** Their own are more than some machines allow. */
+/** Podman's default limits are higher than some machines allow. */
 const LIMITS = ['--ulimit', 'nofile=1024:1024', '--ulimit', 'nproc=1000:1000'];
 
-/** What an image says of itself. */
+/** An image's configuration. */
 export interface ImageConfig {
   readonly Config: {
     readonly User: string;
@@ -31,7 +31,7 @@ export interface ImageConfig {
   readonly Size: number;
 }
 
-/** Why this machine allows no images to be built or run, whatever is installed; undefined if it does. */
+/** Why this machine cannot build or run images, even with the programs installed; undefined if it can. */
 export function whyNoContainers(): string | undefined {
   if (process.platform !== 'linux') return 'this is not Linux';
   if (process.getuid?.() !== 0) return 'not root';
@@ -39,7 +39,7 @@ export function whyNoContainers(): string | undefined {
   return mayMakeControlGroups() ? undefined : 'no control groups';
 }
 
-/** The program that is missing for images; undefined if all are there. */
+/** The first missing program that images need; undefined if all are installed. */
 export function missingProgram(): string | undefined {
   return ['buildah', 'podman', 'runc'].find((name) => spawnSync(name, ['--version']).status !== 0);
 }
@@ -54,8 +54,8 @@ function mayMakeControlGroups(): boolean {
 }
 
 /**
- * Images and containers of the test's own, in `folder`, by buildah and podman. It needs no daemon, no registry, and no file
- * system of layers, so that it also works in a virtual machine of continuous integration.
+ * Images and containers of one test, in `folder`, with buildah and podman. This needs no daemon, no registry and no
+ * layered file system, so it also works in a virtual machine of continuous integration.
  */
 export class Containers {
   readonly #running: Container[] = [];
@@ -69,14 +69,14 @@ export class Containers {
       join(folder, 'run'),
       '--storage-driver',
       'vfs',
-      // Their warnings would stand among what a container prints.
+      // Their warnings would mix with what a container prints.
       '--log-level',
       'error',
     ];
     mkdirSync(CACHE, { recursive: true });
   }
 
-  /** An image of one layer, with what is in `root`. */
+  /** Makes an image of one layer from the files in `root`. */
   async imageOf(root: string, env: Readonly<Record<string, string>>, tag: string): Promise<void> {
     const container = await this.#buildah('from', 'scratch');
     await this.#buildah('copy', '--quiet', container, root, '/');
@@ -85,7 +85,7 @@ export class Containers {
     await this.#buildah('commit', '--quiet', '--rm', container, tag);
   }
 
-  /** Builds the Dockerfile of the repository. `--format docker`: the other format has no health check. */
+  /** Builds the repository's Dockerfile. `--format docker`, because the other format has no health check. */
   async build(tag: string, args: Readonly<Record<string, string>>): Promise<void> {
     const pairs = Object.entries(args).flatMap(([name, value]) => ['--build-arg', `${name}=${value}`]);
     const how = ['--isolation', 'chroot', '--format', 'docker', '--pull=never', '--quiet'];
@@ -101,7 +101,7 @@ export class Containers {
     return (await run('podman', [...this.#common, 'image', 'mount', tag])).stdout.trim();
   }
 
-  /** As a cluster would: a root file system that is read-only, no capability, and the network of this machine. */
+  /** Runs it as a cluster would: read-only root, no capabilities. It uses the host's network. */
   run(tag: string, env: Readonly<Record<string, string>>, command: readonly string[] = []): Container {
     const name = `dibs-${process.pid}-${this.#running.length}`;
     const podman = [...this.#common, '--runtime', 'runc', '--cgroup-manager', 'cgroupfs'];
@@ -115,7 +115,7 @@ export class Containers {
       'host',
       '--no-healthcheck',
     ];
-    // It also ends when this process is killed. Within another container, the number of its processes cannot be limited.
+    // It also ends when this process is killed. Inside another container, a limit on its processes cannot be set.
     const limits = [...LIMITS, '--timeout', '300', '--pids-limit=-1'];
     const safe = ['--security-opt', 'no-new-privileges', '--pull', 'never'];
     const child = spawn(
@@ -146,7 +146,7 @@ export class Containers {
 }
 
 export class Container {
-  /** What it has printed so far. */
+  /** Everything that it has printed so far. */
   output = '';
   /** Its exit code. */
   readonly ended: Promise<number>;
@@ -164,7 +164,7 @@ export class Container {
     this.ended = once(child, 'close').then(([code]) => code);
   }
 
-  /** Runs a command in it; its exit code, and what it printed. */
+  /** Runs a command in it. Returns the exit code and the output. */
   async exec(command: readonly string[]): Promise<{ readonly code: number; readonly output: string }> {
     const child = spawn('podman', [...this.podman, 'exec', this.name, ...command]);
     let output = '';
@@ -177,7 +177,7 @@ export class Container {
     return { code, output };
   }
 
-  /** SIGTERM, and SIGKILL if it is still there after `graceSeconds`. */
+  /** Sends SIGTERM, then SIGKILL after `graceSeconds`. */
   async stop(graceSeconds: number): Promise<void> {
     await run('podman', [...this.podman, 'stop', '--time', `${graceSeconds}`, this.name]);
   }

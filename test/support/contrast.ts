@@ -1,14 +1,14 @@
 /// <reference lib="dom" />
 
-/** A text whose colour is too near to that of what stands behind it. */
+/** A text with too little contrast to its background. */
 export interface Faint {
   readonly text: string;
   readonly ratio: number;
 }
 
 /**
- * Runs in the browser. Every text that is shown, of HTML and SVG, against the first background behind it, as
- * WCAG 2 has it; those below `ratioMin`, and how many texts were looked at.
+ * Runs in the browser. Compares every visible text, in HTML and SVG, with the first background behind it, as WCAG 2
+ * does. Returns the texts below `ratioMin`, and how many texts it checked.
  */
 export function faintTexts(ratioMin: number): { readonly looked: number; readonly faint: Faint[] } {
   const parse = (colour: string) => {

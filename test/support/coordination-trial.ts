@@ -20,7 +20,7 @@ import { ChaosWakeChannel } from './chaos-wake-channel.js';
 import { ManualClock } from './manual-clock.js';
 import { textValue } from './store-trial.js';
 
-/** A lease's token as the domain gets it from this identity, which sends its text. */
+/** Encodes a token and decodes it again, as if this identity had sent it. */
 export function receivedToken(identity: string, key: Key, token: Token): Token | undefined {
   return decodeToken(identity, key, encodeToken(key, token));
 }
@@ -37,7 +37,7 @@ export const LIMITS: Limits = {
   silenceMs: 2_000,
 };
 
-/** What one GetOrLock has come to so far. */
+/** The state of one GetOrLock call. */
 export interface Asked {
   readonly call: Call;
   readonly promise: Promise<GetOrLockAnswer>;
@@ -45,7 +45,7 @@ export interface Asked {
   error: unknown;
 }
 
-/** A replica over memory rooms that misbehave when told to, on a clock that stands still until it is moved. */
+/** A replica on in-memory stores that can be told to misbehave, with a clock that moves only when a test says so. */
 export class CoordinationTrial {
   readonly clock = new ManualClock();
   readonly wakes = new ChaosWakeChannel();
@@ -55,10 +55,10 @@ export class CoordinationTrial {
     new MemoryNamespaceStore({ clock: this.clock, chance: this.#chance, wakes: this.wakes }),
     this.store,
   );
-  /** Off, so that what a test sees comes from the store, unless it says otherwise. */
+  /** Off by default, so that a test sees the store's answers. */
   nearCacheBytes = 0;
   overloaded = false;
-  /** Of the replicas that are made from now on. */
+  /** The limits of replicas that are created from now on. */
   limits: Limits = LIMITS;
   readonly quorum = new ChaosLeaseQuorum(new MemoryLeaseQuorum({ clock: this.clock }));
   readonly key = keyOf('trial', 'a key');
@@ -73,7 +73,7 @@ export class CoordinationTrial {
   readonly #replicas: Coordinator[] = [];
   readonly coordinator = this.replica();
 
-  /** Another replica of the same fleet, with other lock nodes if it is given any. */
+  /** Creates another replica of the same fleet, with its own lock nodes if `quorum` is given. */
   replica(quorum: LeaseQuorum = this.quorum): Coordinator {
     const replica = new Coordinator({
       store: this.store,
@@ -92,12 +92,12 @@ export class CoordinationTrial {
     return replica;
   }
 
-  /** What the observer was told of one thing, without the name of it. */
+  /** The arguments of each call of one observer method. */
   told(what: keyof Observer): unknown[][] {
     return this.observed.filter(([name]) => name === what).map(([, ...told]) => told);
   }
 
-  /** Lets everything happen that needs no time. */
+  /** Runs everything that needs no time. */
   async settle(): Promise<void> {
     for (let turn = 0; turn < 4; turn += 1) await new Promise((resolve) => setImmediate(resolve));
   }
@@ -109,7 +109,7 @@ export class CoordinationTrial {
     }
   }
 
-  /** Sends a GetOrLock, without letting anything happen yet. */
+  /** Sends a GetOrLock and runs nothing yet. */
   send(request: Partial<GetOrLock> = {}, call = new Call(), replica = this.coordinator): Asked {
     const { key } = this;
     const asked: Asked = {
@@ -132,7 +132,7 @@ export class CoordinationTrial {
     return asked;
   }
 
-  /** Sends a GetOrLock and lets happen what needs no time. */
+  /** Sends a GetOrLock and runs everything that needs no time. */
   async ask(request: Partial<GetOrLock> = {}, call = new Call(), replica = this.coordinator): Promise<Asked> {
     const asked = this.send(request, call, replica);
     await this.settle();
@@ -185,7 +185,7 @@ export class CoordinationTrial {
     return answer;
   }
 
-  /** At rest nothing is left: no waiter, and no timer but that of the end of each lease that runs. */
+  /** Checks that no waiter is left, and no timer except one for the end of each running lease. */
   async expectRest(): Promise<void> {
     await this.settle();
     let leases = 0;
@@ -197,7 +197,7 @@ export class CoordinationTrial {
   }
 }
 
-/** The outcome, which must be there, of the kind that is expected. */
+/** Returns the outcome. Fails unless it is of the expected kind. */
 function outcomeOf<K extends GetOrLockAnswer['outcome']['kind']>(asked: Asked, kind: K) {
   if (asked.error !== undefined) throw asked.error;
   expect(asked.answer?.outcome).toMatchObject({ kind });
@@ -214,7 +214,7 @@ export function textIn({ payload }: Hit): string {
   return payload.kind === 'absent' ? 'absent' : new TextDecoder().decode(payload.bytes);
 }
 
-/** It has neither answer nor error yet. */
+/** Whether a call has neither an answer nor an error yet. */
 export function isWaiting(asked: Asked): boolean {
   return asked.answer === undefined && asked.error === undefined;
 }

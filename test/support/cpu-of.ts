@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 
-/** Of Linux, for all processes that read `/proc`. */
+/** Linux's clock ticks per second in `/proc`. */
 const TICKS_PER_SECOND = 100;
 
-/** The processor time that a process has taken so far, in milliseconds; 0 where the machine does not say it in /proc. */
+/** The processor time that a process has used so far, in milliseconds; 0 on machines without /proc. */
 export function cpuMsOf(pid: number): number {
   try {
     const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
@@ -15,7 +15,7 @@ export function cpuMsOf(pid: number): number {
   }
 }
 
-/** The same of its main thread alone, such as all of Redis' work: for one thread the kernel counts nanoseconds. */
+/** The same for its main thread alone, which does all of Redis' work. The kernel counts a thread in nanoseconds. */
 export function mainThreadMsOf(pid: number): number {
   return Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[0]) / 1e6;
 }

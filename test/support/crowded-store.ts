@@ -32,10 +32,12 @@ const PUBLISH: Omit<StorePublish, 'nonce'> = {
   keepMs: 60_000,
 };
 
-/** The id of a key that the crowd asks for. */
+/** The id of a key that the crowd uses. */
 export const crowdId = (name: string) => keyOf('the crowd', name).id;
 
-/** Keys under which something else stands: one for each kind of step, for the steps of one key would split their calls. */
+/**
+ * Keys that hold a foreign type: one for each kind of step, because two steps of one key would go into different calls.
+ */
 export interface Foreign {
   readonly read: string;
   readonly arm: string;
@@ -43,8 +45,8 @@ export interface Foreign {
 }
 
 /**
- * A store whose reads, arms and publishes each share their turn with those of others, before them and behind them: with
- * some that succeed, and with one that fails, for a key of `foreign`.
+ * A store where each read, arm and publish is batched with steps of others, before it and after it. Some of these
+ * succeed, and one of each kind fails, on a key of `foreign`.
  */
 export function crowded(store: ValueStore, foreign: Foreign): ValueStore {
   const amid = async <T>(own: () => Promise<T>): Promise<T> => {
@@ -76,7 +78,7 @@ function others(
   };
 }
 
-/** One of each, for a key of its own; and a read, an arm and a publish that fail. */
+/** One step of each kind on the crowd's own keys, and one of each kind that fails. */
 async function crowd(store: ValueStore, name: string, foreign: Foreign): Promise<void> {
   const id = crowdId(name);
   const nonce = `of ${name}`;

@@ -30,12 +30,12 @@ interface Dashboard {
   };
 }
 
-/** As much of the dashboard as the tests look at. */
+/** The parts of the dashboard that the tests read. */
 export const dashboard: Dashboard = JSON.parse(readFileSync('deploy/dashboards/dibs.json', 'utf8'));
 
 export const panels = dashboard.panels.filter(({ type }) => type !== 'row');
 
-/** A panel's queries as Prometheus gets them: Grafana's own interval is filled in. */
+/** A panel's queries as Prometheus receives them, with Grafana's interval filled in. */
 export function queriesOf(panel: Panel): { readonly expr: string; readonly legend: string }[] {
   return (panel.targets ?? []).map(({ expr, legendFormat }) => ({
     expr: expr.replaceAll('$__rate_interval', '5m'),
@@ -43,7 +43,7 @@ export function queriesOf(panel: Panel): { readonly expr: string; readonly legen
   }));
 }
 
-/** What a variable is filled from. */
+/** The queries that fill the dashboard's variables. */
 export function variableQueries(): { readonly selector: string; readonly label: string }[] {
   return dashboard.templating.list.flatMap(({ definition }) => {
     if (definition === undefined) return [];

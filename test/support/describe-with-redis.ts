@@ -2,8 +2,8 @@ import { spawnSync } from 'node:child_process';
 import { describe } from 'vitest';
 
 /**
- * As vitest's `describe`, for suites that start real Redis processes. Where there is no `redis-server`
- * they are skipped, loudly; under `CI=true` they fail instead.
+ * Vitest's `describe` for suites that start real Redis processes. Without `redis-server` they are skipped with a
+ * warning; under `CI=true` they fail.
  */
 export function describeWithRedis(name: string, suite: () => void): void {
   const present = spawnSync('redis-server', ['--version']).status === 0;

@@ -5,7 +5,7 @@ import type { Diagnosis } from '../../src/doctor/finding.js';
 type Report = Diagnosis & { readonly healthy: boolean; readonly faults: number; readonly warnings: number };
 type Env = Readonly<Record<string, string>>;
 
-/** Runs `dibs doctor` as a process of its own, with the environment of a replica. */
+/** Runs `dibs doctor` as a separate process with a replica's environment. */
 export async function runDoctor(
   env: Env,
   ...args: string[]
@@ -19,7 +19,7 @@ export async function runDoctor(
   }
 }
 
-/** Its report. Rejects if it wrote anything else. */
+/** Parses its report. Rejects if it wrote to standard error. */
 export async function examined(env: Env, ...args: string[]): Promise<Report & { readonly code: number }> {
   const { code, stdout, stderr } = await runDoctor(env, '--json', ...args);
   if (stderr !== '') throw new Error(stderr);

@@ -4,24 +4,24 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
 /**
- * The release before this commit; before there is one, the commit before the test of upgrades came, found by what it
- * added and not by its name, which a rewritten history would not have. Undefined where the history does not reach back
- * to it, as in a shallow clone.
+ * The release before this commit. Before the first release, the commit before the upgrade test was added. That commit
+ * is found by the file it added, because a rewritten history would change its name. Undefined if the history does not
+ * reach it, as in a shallow clone.
  */
 export function earlierVersion(): string | undefined {
-  // The clients in Go and others have tags of their own.
+  // The Go client and others have their own tags.
   const released = git('describe', '--tags', '--abbrev=0', '--match', 'v[0-9]*', 'HEAD^');
   if (released !== undefined) return released;
   const added = git('log', '--diff-filter=A', '--format=%H', '-1', '--', 'test/integration/upgrade.test.ts');
   return added && git('rev-parse', '--verify', '--quiet', `${added}^`);
 }
 
-/** The history was cut, or there is none: what came before cannot be had. */
+/** Whether the history is cut or missing, so that no earlier version is available. */
 export function isWithoutHistory(): boolean {
   return git('rev-parse', '--is-shallow-repository') !== 'false';
 }
 
-/** Builds the service of another version, with the packages that are installed here. */
+/** Builds another version of the service with the packages installed here. */
 export class EarlierVersion {
   readonly #folder = mkdtempSync(join(tmpdir(), 'dibs-earlier-'));
 
@@ -43,7 +43,7 @@ export class EarlierVersion {
     }
   }
 
-  /** What `node` runs. */
+  /** The file that `node` runs. */
   get main(): string {
     return join(this.#folder, 'dist', 'main.js');
   }
@@ -53,7 +53,7 @@ export class EarlierVersion {
   }
 }
 
-/** What it prints; undefined if it fails. */
+/** Returns the output; undefined if the command fails. */
 function git(...args: string[]): string | undefined {
   const { status, stdout } = spawnSync('git', args, { encoding: 'utf8' });
   return status === 0 ? stdout.trim() : undefined;

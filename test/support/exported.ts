@@ -1,8 +1,8 @@
-/** What a replica exports: for each sample's name its labels, and for each of those the values seen. */
+/** The metrics that a replica exports: the labels of each sample, and the values of each label. */
 export class Exported {
   readonly #metrics = new Map<string, Map<string, Set<string>>>();
 
-  /** Takes down what one scrape says, besides what earlier ones said. */
+  /** Adds the samples of one scrape. */
   note(scrape: string): void {
     for (const line of scrape.split('\n')) {
       if (line === '' || line.startsWith('#')) continue;

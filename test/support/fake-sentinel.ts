@@ -2,11 +2,11 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 
 const CHANNEL = '+switch-master';
 
-/** A sentinel that always names the same master, as slowly as a test wants, and tells of failovers when asked to. */
+/** A sentinel that always names the same master, after a delay that a test sets, and can announce failovers. */
 export class FakeSentinel {
-  /** Before it names the master. */
+  /** The delay before it names the master. */
   delayMs = 0;
-  /** How often it was asked for the master. */
+  /** How many times it was asked for the master. */
   asked = 0;
   readonly #sockets = new Set<Socket>();
   readonly #subscribed = new Set<Socket>();
@@ -32,7 +32,7 @@ export class FakeSentinel {
     return this.#subscribed.size;
   }
 
-  /** Tells everyone who listens now that another server is the master. */
+  /** Announces to all subscribers that another server is now the master. */
   tellFailover(): void {
     for (const socket of this.#subscribed)
       socket.write(`>3\r\n${bulk('message')}${bulk(CHANNEL)}${bulk('values')}`);

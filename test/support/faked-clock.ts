@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /**
- * A wall clock for a process of its own, which jumps when told to; its monotonic clock goes on as it was.
- * It needs `faketime`. Node runs under it; Debian's redis-server does not, for its allocator asks for the
- * time before the library can answer.
+ * A wall clock for a separate process. It jumps when a test says so; the monotonic clock is not changed. It needs
+ * `faketime`. Node runs under it. Debian's redis-server does not, because its allocator asks for the time before the
+ * library can answer.
  */
 export class FakedClock {
   readonly #folder = mkdtempSync(join(tmpdir(), 'dibs-clock-'));
@@ -15,7 +15,7 @@ export class FakedClock {
     this.jumpTo(0);
   }
 
-  /** Undefined where there is no `faketime`. */
+  /** Undefined if `faketime` is not installed. */
   static create(): FakedClock | undefined {
     const { status, stdout } = spawnSync('faketime', ['-f', '+0s', 'printenv', 'LD_PRELOAD'], {
       encoding: 'utf8',
@@ -23,7 +23,7 @@ export class FakedClock {
     return status === 0 ? new FakedClock(stdout.trim()) : undefined;
   }
 
-  /** What the process needs of its environment. */
+  /** The variables that the process needs. */
   get env(): Readonly<Record<string, string>> {
     return {
       LD_PRELOAD: this.library,
@@ -33,7 +33,7 @@ export class FakedClock {
     };
   }
 
-  /** From now on, so many seconds beside the true time. */
+  /** Sets the offset from the true time, in seconds. */
   jumpTo(seconds: number): void {
     writeFileSync(this.#file, `${seconds < 0 ? '' : '+'}${seconds}s\n`);
   }

@@ -4,13 +4,13 @@ import { Replica } from './replica.js';
 export interface FleetOptions {
   readonly replicas?: number;
   readonly lockNodes?: 3 | 5 | 7;
-  /** For every replica, besides where the nodes and the store are. */
+  /** The environment of every replica, in addition to the addresses of the nodes and the store. */
   readonly env?: Readonly<Record<string, string>>;
-  /** The server of the lock nodes and the store, if not the installed one. */
+  /** The server program for the lock nodes and the store; by default the installed one. */
   readonly binary?: string | undefined;
 }
 
-/** Five lock nodes, one value store and some replicas, each a real process on a free port. */
+/** Five lock nodes, one value store and some replicas. Each is a real process on a free port. */
 export class Fleet {
   private constructor(
     readonly lockNodes: readonly RedisServer[],
@@ -38,14 +38,14 @@ export class Fleet {
     return fleet;
   }
 
-  /** Starts one more replica, of this version unless `main` is another one's. */
+  /** Starts one more replica, of this version unless `main` belongs to another. */
   async addReplica(env: Readonly<Record<string, string>> = {}, main?: string): Promise<Replica> {
     const replica = await Replica.start({ ...this.env, ...env }, main);
     this.replicas.push(replica);
     return replica;
   }
 
-  /** Ends every process of the fleet, those that the test has ended already too. */
+  /** Ends all processes of the fleet that still run. */
   async stop(): Promise<void> {
     await Promise.all(this.replicas.map((replica) => replica.kill()));
     await Promise.all([this.store, ...this.lockNodes].map((server) => server.stop()));

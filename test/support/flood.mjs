@@ -1,12 +1,12 @@
-// Attacks a replica from a process of its own: `node flood.mjs TARGET calls|resets CONNECTIONS MS`. `calls` are calls
-// without a token, at most 100 open on each connection. `resets` are streams that are reset at once. A closed connection
-// is opened again after 5 ms. Prints how many streams and connections it opened.
+// Attacks a replica from a separate process: `node flood.mjs TARGET calls|resets CONNECTIONS MS`. `calls` are calls
+// without a token, at most 100 open on each connection. `resets` are streams that are reset at once. A closed
+// connection is opened again after 5 ms. Prints how many streams and connections it opened.
 import { connect } from 'node:net';
 import { setPriority } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { callHeaders, frame, literal } from './http2-frames.mjs';
 
-// An attacker has machines of its own: it shall not win against the replica by taking the processor from it.
+// A real attacker has separate machines, so this one must not win by taking the replica's processor.
 setPriority(19);
 const [target, kind, connections, ms] = process.argv.slice(2);
 const [host, port] = target.split(':');
@@ -25,7 +25,7 @@ const streamOf = (stream) =>
     ? [frame(1, 4, stream, headers), frame(0, 1, stream, message)]
     : [frame(1, 4, stream, headers), frame(3, 0, stream, reset)];
 
-/** How many streams a chunk of frames ends: by the flag, or by a reset. Frames do not always begin in it. */
+/** How many streams a chunk of frames ends, by the end flag or by a reset. A frame may begin in an earlier chunk. */
 function counterOfEnds(onEnd) {
   let rest = Buffer.alloc(0);
   return (bytes) => {

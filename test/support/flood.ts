@@ -8,7 +8,7 @@ export interface Flooded {
   readonly connected: number;
 }
 
-/** Attacks a replica for `ms` from a process of its own, which leaves this one free to measure beside it. */
+/** Attacks a replica for `ms` from a separate process, so that this one is free to measure. */
 export async function flood(
   target: string,
   kind: 'calls' | 'resets',

@@ -3,7 +3,7 @@ import { SystemChance } from '../../src/system-chance.js';
 
 const LONGEST_IDENTITY = 'Longest-identity_'.padEnd(64, '0');
 
-/** A nonce that was never used, as long as they get. */
+/** Returns a new nonce of the greatest length. */
 export function freshNonce(): string {
   return mintNonce(new SystemChance(), LONGEST_IDENTITY);
 }

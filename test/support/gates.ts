@@ -1,11 +1,11 @@
-/** A step that a test holds up, to do something in the middle of it. */
+/** Holds one step, so that a test can act in the middle of it. */
 export interface Gate {
-  /** Resolves when the step has come to the gate. */
+  /** Resolves when the step has reached the gate. */
   readonly reached: Promise<void>;
   open(): void;
 }
 
-/** Gates by the name of a step: each holds up the next step of that name. */
+/** Gates by step name. Each holds the next step of that name. */
 export class Gates<Step extends string> {
   readonly #closed = new Map<Step, { arrive: () => void; opened: Promise<void> }[]>();
 
@@ -22,7 +22,7 @@ export class Gates<Step extends string> {
     return { reached, open };
   }
 
-  /** Undefined unless a gate is closed: then it resolves when that opens. */
+  /** Returns undefined if no gate is closed; otherwise a promise that resolves when the gate opens. */
   atGate(step: Step): Promise<void> | undefined {
     return (this.#closed.get(step)?.length ?? 0) > 0 ? this.pass(step) : undefined;
   }

@@ -3,20 +3,20 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { endWithThisProcess } from './end-with-this-process.js';
 
-/** A process that took a lease and now rebuilds forever, until it is killed. */
+/** A process that holds a lease and rebuilds until it is killed. */
 export class HolderProcess {
   private constructor(
     private readonly child: ChildProcess,
-    /** When its lease ends, on `performance.now()`; a little late, by the time that the answer travelled. */
+    /** When its lease ends, on `performance.now()`. Late by the time that the answer took to arrive. */
     readonly leaseEndsAtMs: number,
   ) {}
 
-  /** Takes the lease of a key. Resolves when it has come; rejects if anything else came. */
+  /** Starts a holder. Resolves when it has the lease; rejects on any other answer. */
   static start(target: string, key: string, leaseMs: number): Promise<HolderProcess> {
     return HolderProcess.run('test/support/holder.mjs', [target, key, String(leaseMs)]);
   }
 
-  /** Any script that prints `{"lease":{"expiresInMs":…}}` once it holds, and then goes on forever. */
+  /** Runs a script that prints `{"lease":{"expiresInMs":…}}` once it holds the lease, and then runs forever. */
   static async run(script: string, args: readonly string[]): Promise<HolderProcess> {
     const child = spawn(process.execPath, [script, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
     endWithThisProcess(child);
@@ -32,7 +32,7 @@ export class HolderProcess {
     return new HolderProcess(child, performance.now() + lease.expiresInMs);
   }
 
-  /** `kill -9`; resolves when it has gone. */
+  /** Sends `kill -9`. Resolves when the process has ended. */
   async kill(): Promise<void> {
     const gone = once(this.child, 'exit');
     this.child.kill('SIGKILL');

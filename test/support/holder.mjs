@@ -1,6 +1,6 @@
-// A holder in a process of its own, to be killed: `node holder.mjs TARGET KEY LEASE_MS` takes the lease of
-// a key, prints the answer as one line of JSON, and then rebuilds forever. Plain JavaScript, so that
-// tests, demo and bench can start it as it stands.
+// A holder in a separate process, to be killed: `node holder.mjs TARGET KEY LEASE_MS` takes the lease of a key, prints
+// the answer as one line of JSON, and then rebuilds forever. Plain JavaScript, so that tests, demo and bench can run it
+// without a build.
 import { credentials, loadPackageDefinition } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 

@@ -1,4 +1,4 @@
-/** A server of pages on a free port, for anything besides what a suite is about. */
+/** The HTTP server's options on a free port, for suites about something else. */
 export const HTTP_OPTIONS = {
   host: '127.0.0.1',
   port: 0,

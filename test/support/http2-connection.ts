@@ -8,14 +8,14 @@ import { connect as connectTcp } from 'node:net';
 import { setImmediate as afterReceiving } from 'node:timers/promises';
 
 /**
- * A connection of raw calls, over Node's HTTP/2. It frees a stream twice, and the process ends, if a stream is reset or
- * a connection is destroyed while it handles what it has received, and so also in what awaits an answer. So tests end
+ * A connection for raw calls, over Node's HTTP/2. Node crashes if a stream is reset, or a connection destroyed, while it
+ * handles received data: it frees the stream twice. Code that awaits an answer runs at that time too. So tests end
  * their connections here.
  */
 export class Http2Connection {
   readonly session: ClientHttp2Session;
 
-  /** From `localAddress`, if it is set: another address of this machine. */
+  /** Connects from `localAddress` if it is set: another address of this machine. */
   constructor(target: string, localAddress?: string) {
     const [host = '', port = ''] = target.split(':');
     const createConnection = () => connectTcp({ host, port: Number(port), localAddress });
@@ -27,7 +27,7 @@ export class Http2Connection {
     return !this.session.destroyed && !this.session.closed;
   }
 
-  /** Opens a stream for one call. Its request is for the test to write. */
+  /** Opens a stream for one call. The test writes the request. */
   call(path: string, headers: OutgoingHttpHeaders = {}): ClientHttp2Stream {
     const stream = this.session.request({
       ...{ ':method': 'POST', ':path': path },
@@ -37,14 +37,14 @@ export class Http2Connection {
     return stream;
   }
 
-  /** Ends it with all of its calls. */
+  /** Ends the connection and all of its calls. */
   async end(): Promise<void> {
     await afterReceiving();
     this.session.destroy();
   }
 }
 
-/** The gRPC status of a call, or why there is none. */
+/** Returns the gRPC status of a call, or why it has none. */
 export function endOf(stream: ClientHttp2Stream): Promise<string> {
   return new Promise((resolve) => {
     const done = (headers: Record<string, unknown>) => {

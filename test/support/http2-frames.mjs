@@ -1,4 +1,4 @@
-// Frames of HTTP/2 by hand. Plain JavaScript, because a process that floods a replica runs it as it is.
+// HTTP/2 frames by hand. Plain JavaScript, so that a process that floods a replica can run it without a build.
 
 /**
  * @param {number} type
@@ -17,7 +17,7 @@ export function frame(type, flags, stream, body = Buffer.alloc(0)) {
 }
 
 /**
- * A header that is in no table.
+ * A literal header that is in no table.
  *
  * @param {string} name
  * @param {string} value
@@ -36,7 +36,7 @@ function length(bytes) {
 }
 
 /**
- * Those of a gRPC call.
+ * The headers of a gRPC call.
  *
  * @param {string} path
  * @param {readonly (readonly [string, string])[]} more

@@ -8,11 +8,11 @@ export interface HttpsAnswer {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
   readonly text: string;
-  /** Of the certificate that was shown. */
+  /** The subject of the server's certificate. */
   readonly serialNumber: string;
 }
 
-/** One GET over a connection of its own. */
+/** Sends one GET over a new connection. */
 export function httpsGet(
   url: string,
   { token, tls }: ShownBy,

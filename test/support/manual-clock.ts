@@ -1,7 +1,7 @@
 import type { Clock } from '../../src/coordination/ports/clock.js';
 import { type Gate, Gates } from './gates.js';
 
-/** A clock that stands still until it is told to move. What is due then fires in the order of its time. */
+/** A clock that moves only when told to. Due timers fire in the order of their times. */
 export class ManualClock implements Clock {
   #nowMs: number;
   readonly #turns = new Gates<'turn'>();
@@ -11,7 +11,7 @@ export class ManualClock implements Clock {
     this.#nowMs = nowMs;
   }
 
-  /** How many timers have yet to fire. */
+  /** How many timers have not fired yet. */
   get timers(): number {
     return this.#timers.length;
   }
@@ -28,7 +28,7 @@ export class ManualClock implements Clock {
     };
   }
 
-  /** Holds up the next turn that is taken. */
+  /** Holds the next turn. */
   holdTurn(): Gate {
     return this.#turns.close('turn');
   }
@@ -37,7 +37,7 @@ export class ManualClock implements Clock {
     return this.#turns.pass('turn');
   }
 
-  /** As of a process that was stopped for so long: the timers that came due have yet to fire. */
+  /** Moves the clock as if the process had been stopped: due timers do not fire yet. */
   stopFor(ms: number): void {
     this.#nowMs += ms;
   }

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 
-/** What a process holds of the machine's memory, in bytes; 0 where the machine does not say it in /proc. */
+/** The memory that a process uses, in bytes; 0 on machines without /proc. */
 export function memoryOf(pid: number): number {
   const file = `/proc/${pid}/status`;
   if (!existsSync(file)) return 0;

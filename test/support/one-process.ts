@@ -5,11 +5,11 @@ import { endWithThisProcess } from './end-with-this-process.js';
 export interface OneProcess {
   readonly child: ChildProcess;
   readonly output: { stdout: string; stderr: string };
-  /** Its code, or the signal that ended it. */
+  /** Its exit code, or the signal that ended it. */
   readonly ended: Promise<number | string>;
 }
 
-/** The service as a process, whether or not it comes to listen. `env` is all it sees besides PATH. */
+/** Runs the service as a process, whether or not it starts to listen. It sees only `env` and PATH. */
 export function oneProcess(env: Readonly<Record<string, string>>): OneProcess {
   const child = spawn(process.execPath, ['dist/main.js'], {
     env: { PATH: process.env.PATH, DIBS_LISTEN: '127.0.0.1:0', DIBS_HTTP_LISTEN: '127.0.0.1:0', ...env },

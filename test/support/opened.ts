@@ -2,13 +2,13 @@ import { afterEach } from 'vitest';
 import { RedisServer } from './redis-server.js';
 
 export interface Opened {
-  /** Ends something after the test. */
+  /** Registers a function that runs after the test. */
   closes(end: () => unknown): void;
   /** Starts a server, and stops it after the test. */
   redis(...args: string[]): Promise<RedisServer>;
 }
 
-/** What the tests of a suite have opened: it is ended after each of them, the last one first. */
+/** Resources that the tests of a suite open. After each test they are closed, the last one first. */
 export function opened(): Opened {
   const closing: (() => unknown)[] = [];
   afterEach(async () => {

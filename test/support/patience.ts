@@ -1,6 +1,6 @@
 import { SystemClock } from '../../src/system-clock.js';
 
-/** How a connection of a replica waits by default. */
+/** A replica's default connection timeouts. */
 export const PATIENCE = { clock: new SystemClock(), silenceMs: 2_000 };
-/** For suites about something else: on a busy machine a reply may take long. */
+/** For suites about something else: replies may be slow on a busy machine. */
 export const MUCH_PATIENCE = { ...PATIENCE, silenceMs: 20_000 };

@@ -47,22 +47,22 @@ interface Manifest {
   };
 }
 
-/** A container as its Pod describes it, with what Kubernetes would fill in. */
+/** A container as its Pod describes it, with the values that Kubernetes would fill in. */
 interface Pod {
   readonly name: string;
-  /** Its own address of the loopback, so that it has all of its ports. */
+  /** Its own loopback address, so that all ports are free. */
   readonly host: string;
   readonly container: Container;
   readonly env: Readonly<Record<string, string>>;
-  /** Fills in references to variables, the paths of what is mounted, and addresses. */
+  /** Fills in variable references, mounted paths and addresses. */
   filled(text: string): string;
-  /** Runs a probe's command inside. */
+  /** Runs a probe's command in the container. */
   readonly exec: (command: readonly string[]) => Promise<boolean>;
 }
 
 /**
- * The Pods of rendered manifests as processes of this machine: their commands, variables, files and probes are those of the
- * manifests. Each Pod has an address of its own. Dibs is that of this repository, and Redis the installed one.
+ * Runs the Pods of rendered manifests as local processes, with the manifests' commands, variables, files and probes.
+ * Each Pod has its own address. Dibs comes from this repository, Redis is the installed one.
  */
 export class Pods {
   readonly #folder = mkdtempSync(join(tmpdir(), 'dibs-pods-'));
@@ -76,8 +76,8 @@ export class Pods {
   ) {}
 
   /**
-   * `rendered` is YAML. `services` are further names with their ports, such as `jaeger.observability:4317`, and where they
-   * are. Resolves when every Pod is ready by its own probe.
+   * `rendered` is YAML. `services` maps further names with ports, such as `jaeger.observability:4317`, to their
+   * addresses. Resolves when each Pod's own probe says that it is ready.
    */
   static async start(
     rendered: string,
@@ -112,7 +112,7 @@ export class Pods {
       Array.from({ length: set.spec?.replicas ?? 1 }, (_, at) => {
         const name = `${set.metadata.name}-${at}`;
         const host = ownAddress();
-        // A Service for each Pod, or one for the only one.
+        // A Service for each Pod, or one Service for the only Pod.
         this.#addresses.set(`${name}:6379`, `${host}:6379`);
         if (set.spec?.replicas === 1) this.#addresses.set(`${set.metadata.name}:6379`, `${host}:6379`);
         return this.#podOf(set, name, host);
@@ -182,7 +182,7 @@ export class Pods {
       variables.set(variable, filled(text));
     }
     const env = Object.fromEntries(variables);
-    // Probes ask the usual port of their own Pod.
+    // Probes use the usual port of their own Pod.
     const shim = `#!/bin/sh\nPATH=\${PATH#*:} exec redis-cli -h ${host} "$@"\n`;
     writeFileSync(join(root, 'redis-cli'), shim);
     chmodSync(join(root, 'redis-cli'), 0o755);

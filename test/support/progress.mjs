@@ -1,8 +1,8 @@
-// Where a long command is, on standard error: on a terminal one line that is rewritten, elsewhere a line now and then.
-// Plain JavaScript, for commands that run before anything is built use it too.
+// Shows the progress of a long command on standard error: one rewritten line on a terminal, elsewhere a line now and
+// then. Plain JavaScript, because commands use it before anything is built.
 
 const REWRITTEN_EVERY_MS = 500;
-/** Logs are read later, and should not be full of it. */
+/** Longer where the output is a log, so that the log stays short. */
 const LOGGED_EVERY_MS = 30_000;
 
 /**
@@ -17,8 +17,8 @@ export function roundTime(ms) {
 }
 
 /**
- * `simulate: 1,200 of 2,000 seeds, 85 a second, 9 s left`. Without a rate while nothing is done. A command that has a
- * time instead of a total: `soak: 12 faults, 24.0 a minute, 30 s left`. With both, it ends when both are reached.
+ * `simulate: 1,200 of 2,000 seeds, 85 a second, 9 s left`. Without a rate until something is done. A command with a
+ * duration instead of a total: `soak: 12 faults, 24.0 a minute, 30 s left`. With both, it ends when both are reached.
  *
  * @param {{ what: string, unit: string, done: number, total?: number, lastsMs?: number, elapsedMs: number }} where
  * @returns {string}
@@ -43,7 +43,7 @@ export class Progress {
   /**
    * @param {string} what the command
    * @param {number | undefined} total how much there is to do; undefined if only time ends it
-   * @param {string} unit of what, in the plural
+   * @param {string} unit what is counted, in the plural
    * @param {{ lastsMs?: number, out?: { isTTY?: boolean, write(text: string): unknown }, nowMs?: () => number }} [parts]
    */
   constructor(what, total, unit, { lastsMs, out = process.stderr, nowMs = () => performance.now() } = {}) {
@@ -55,11 +55,11 @@ export class Progress {
     this.nowMs = nowMs;
     this.#startedMs = nowMs();
     this.#timer = setInterval(() => this.show(), out.isTTY ? REWRITTEN_EVERY_MS : LOGGED_EVERY_MS);
-    // It keeps no command alive.
+    // The timer does not keep the command running.
     this.#timer.unref();
   }
 
-  /** More of it is done. */
+  /** Counts more work as done. */
   add(count = 1) {
     this.#done += count;
   }
@@ -72,7 +72,7 @@ export class Progress {
     this.#shown = true;
   }
 
-  /** Takes its line away, so that something else can be printed. */
+  /** Clears the line, so that something else can be printed. */
   clear() {
     if (this.#shown && this.out.isTTY) this.out.write('\r\x1b[K');
     this.#shown = false;

@@ -2,20 +2,20 @@ import { parser } from '@prometheus-io/lezer-promql';
 
 type SyntaxNode = ReturnType<typeof parser.parse>['topNode'];
 
-/** What a query asks of one metric. */
+/** What a query uses of one metric. */
 export interface Selector {
   readonly metric: string;
-  /** The values of a regular expression are its alternatives. */
+  /** For a regular expression, its alternatives. */
   readonly matchers: readonly { readonly label: string; readonly values: readonly string[] }[];
 }
 
 export interface Query {
   readonly selectors: readonly Selector[];
-  /** Labels by which something is grouped or matched, with the metrics that have to have them. */
+  /** Labels for grouping or matching, with the metrics that must have them. */
   readonly groupings: readonly { readonly labels: readonly string[]; readonly metrics: readonly string[] }[];
 }
 
-/** Reads a query by Prometheus' own grammar. Throws where that does not know what it means. */
+/** Parses a query with Prometheus' own grammar. Throws if the query is not valid. */
 export function parseQuery(text: string): Query {
   const tree = parser.parse(text);
   const selectors: Selector[] = [];
@@ -25,7 +25,7 @@ export function parseQuery(text: string): Query {
       if (type.isError) throw new Error(`not PromQL at ${node.from}: ${text}`);
       if (type.name === 'VectorSelector') selectors.push(selectorOf(node, text));
       if (type.name === 'GroupingLabels') {
-        // Its clause stands in the aggregation or operation whose operands have the labels.
+        // The clause belongs to the aggregation or operation whose operands have the labels.
         const whole = node.parent?.parent ?? tree.topNode;
         const metrics = within(whole, 'VectorSelector').map((it) => selectorOf(it, text).metric);
         groupings.push({ labels: within(node, 'LabelName').map((it) => textOf(it, text)), metrics });

@@ -22,7 +22,7 @@ export interface QuorumTrialOptions {
   readonly args?: readonly string[];
 }
 
-/** Five real lock nodes, and the quorums of as many replicas as a test wants. */
+/** Five real lock nodes, and any number of replicas' quorums on them. */
 export class QuorumTrial {
   readonly claim = new ClaimInMemory();
   readonly votes: VoteHeard[] = [];
@@ -48,7 +48,7 @@ export class QuorumTrial {
     return new QuorumTrial(await Promise.all(started), options);
   }
 
-  /** One more replica, whose nodes have all been heard. */
+  /** Adds a quorum. Resolves when all its nodes have answered. */
   async replica(options: QuorumTrialOptions = {}): Promise<RedlockQuorum> {
     const { timeoutMs = 100, leaseMsMax = 60_000 } = { ...this.options, ...options };
     const quorum = new RedlockQuorum({
@@ -71,7 +71,7 @@ export class QuorumTrial {
     return quorum;
   }
 
-  /** A client of the test's own on one node. */
+  /** A separate client of one node, for the test. */
   on(at: number): Redis {
     const client = this.#clients[at];
     if (client === undefined) throw new Error(`there is no node ${at}`);
@@ -84,7 +84,7 @@ export class QuorumTrial {
     return server;
   }
 
-  /** Who holds the id on each node that answers. */
+  /** The holder of the id on each node that answers. */
   holders(id: string, nodes = this.servers.map((_, at) => at)): Promise<(string | null)[]> {
     return Promise.all(nodes.map((at) => this.on(at).get(`dibs:lock:${id}`)));
   }
@@ -97,7 +97,7 @@ export class QuorumTrial {
     await until(() => this.stateOf(quorum, at) === state);
   }
 
-  /** All five vote. */
+  /** Waits until all five vote. */
   async untilAllVote(quorum: RedlockQuorum): Promise<void> {
     await until(() => [...quorum.states().values()].every((state) => state === 'voting'));
   }

@@ -6,14 +6,14 @@ const FRAME_GOAWAY = 7;
 const END_STREAM = 1;
 const END_HEADERS = 4;
 
-/** HTTP/2 by hand, for what no library sends: headers that stand there twice, and frames without end. */
+/** HTTP/2 by hand, for what no library sends: repeated headers, and endless frames. */
 export class RawHttp2 {
   readonly #socket: Socket;
   #received = Buffer.alloc(0);
   closed = false;
-  /** Its code, once the server wants no more streams. */
+  /** The server's error code, once it has refused further streams. */
   goaway: number | undefined;
-  /** All bytes of header blocks that came, as they are: literal texts can be found in them. */
+  /** The raw bytes of all received header blocks. Literal texts can be found in them. */
   headerBytes = '';
 
   constructor(target: string, localAddress?: string) {
@@ -42,7 +42,7 @@ export class RawHttp2 {
     this.#socket.write(frame(3, 0, stream, Buffer.of(0, 0, 0, 8)));
   }
 
-  /** Sends bytes as they are. */
+  /** Sends raw bytes. */
   write(bytes: Buffer): void {
     this.#socket.write(bytes);
   }

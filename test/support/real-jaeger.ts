@@ -9,7 +9,7 @@ export interface JaegerSpan {
   readonly traceID: string;
   readonly spanID: string;
   readonly operationName: string;
-  /** To its parent, `CHILD_OF`, and to what it links to, `FOLLOWS_FROM`. */
+  /** `CHILD_OF` refers to its parent, `FOLLOWS_FROM` to a linked span. */
   readonly references: readonly {
     readonly refType: 'CHILD_OF' | 'FOLLOWS_FROM';
     readonly traceID: string;
@@ -26,15 +26,17 @@ export interface JaegerTrace {
   readonly spans: readonly JaegerSpan[];
 }
 
-/** A Jaeger of the test's own, as its image runs it: all in one, in memory, on its usual ports of an address of its own. */
+/**
+ * A Jaeger for one test, configured like its image: all in one, in memory, on its usual ports of a separate address.
+ */
 export class RealJaeger {
   private constructor(
     private readonly child: ChildProcess,
-    /** An address of the loopback. */
+    /** A loopback address. */
     readonly host: string,
   ) {}
 
-  /** Throws if it does not become ready. */
+  /** Starts it. Throws if it does not become ready. */
   static async start(binary: string, host: string): Promise<RealJaeger> {
     const env = { PATH: process.env.PATH, JAEGER_LISTEN_HOST: host };
     const child = spawn(binary, [], { env, stdio: ['ignore', 'ignore', 'pipe'] });
@@ -52,24 +54,24 @@ export class RealJaeger {
     return jaeger;
   }
 
-  /** Base URL of its pages, and of the API that they use. */
+  /** The base URL of its pages and their API. */
   get url(): string {
     return `http://${this.host}:16686`;
   }
 
-  /** What its search finds: the traces that have such a span. */
+  /** Searches for traces that have such a span. */
   async search(service: string, operation: string): Promise<readonly JaegerTrace[]> {
     return this.#get(`traces?${new URLSearchParams({ service, operation, limit: '1000' })}`);
   }
 
-  /** The page of one trace. */
+  /** Reads one trace. */
   async trace(id: string): Promise<JaegerTrace> {
     const [trace] = await this.#get<readonly JaegerTrace[]>(`traces/${id}`);
     if (trace === undefined) throw new Error(`Jaeger has no trace ${id}`);
     return trace;
   }
 
-  /** The operations that its search offers for a service. */
+  /** The operations that the search page offers for a service. */
   async operations(service: string): Promise<readonly string[]> {
     return this.#get(`services/${service}/operations`);
   }
@@ -91,7 +93,7 @@ export function tagsOf({ tags }: JaegerSpan): Readonly<Record<string, string | n
   return Object.fromEntries(tags.map(({ key, value }) => [key, value]));
 }
 
-/** An address of the loopback that hardly anybody else uses, so that a program has all of its usual ports. */
+/** A random loopback address, so that a program can use all of its usual ports. */
 export function ownAddress(): string {
   const number = () => 2 + Math.floor(Math.random() * 250);
   return `127.${number()}.${number()}.${number()}`;

@@ -10,7 +10,7 @@ import { until } from './until.js';
 
 const START_MS_MAX = 120_000;
 
-/** In every namespace, as where a cluster's administrator trusts nobody. A workload is warned of, and its Pods are refused. */
+/** Applied to every namespace, as in a strict cluster: a workload that violates it gets a warning, its Pods are refused. */
 const POD_SECURITY = JSON.stringify({
   apiVersion: 'apiserver.config.k8s.io/v1',
   kind: 'AdmissionConfiguration',
@@ -34,13 +34,13 @@ export interface KubernetesPrograms {
 }
 
 /**
- * A Kubernetes of the test's own: etcd and the API server, with Pod Security `restricted`. It has no controllers and no nodes: it
- * keeps what it accepts, and nothing comes of that.
+ * A Kubernetes for one test: etcd and the API server, with Pod Security `restricted`. It has no controllers and no
+ * nodes, so it stores what it accepts and runs nothing.
  */
 export class RealKubernetes {
   readonly #children: ChildProcess[] = [];
   readonly #folder = mkdtempSync(join(tmpdir(), 'dibs-kubernetes-'));
-  /** With them there are `kubectl` and `helm`, and both find it. */
+  /** The environment in which `kubectl` and `helm` are installed and find this cluster. */
   readonly env: Readonly<Record<string, string>> = {
     PATH: [this.#folder, process.env.PATH].join(delimiter),
     HOME: this.#folder,
@@ -49,13 +49,13 @@ export class RealKubernetes {
 
   private constructor(
     private readonly programs: KubernetesPrograms,
-    /** An address of the loopback, on which it has its usual ports. */
+    /** A loopback address on which it uses its usual ports. */
     private readonly host: string,
   ) {
     for (const name of ['kubectl', 'helm'] as const) symlinkSync(programs[name], join(this.#folder, name));
   }
 
-  /** Throws if it does not become ready, with its last lines. */
+  /** Starts it. Throws with its last lines if it does not become ready. */
   static async start(programs: KubernetesPrograms, host: string): Promise<RealKubernetes> {
     const kubernetes = new RealKubernetes(programs, host);
     try {
@@ -67,16 +67,16 @@ export class RealKubernetes {
     return kubernetes;
   }
 
-  /** What kubectl prints. Rejects with its complaint. A warning of the API server is an error too. */
+  /** Returns kubectl's output. Rejects with its error. A warning of the API server is an error too. */
   async kubectl(args: readonly string[], input = ''): Promise<string> {
     return this.run('kubectl', ['--warnings-as-errors', ...args], input);
   }
 
-  /** As {@link kubectl}, for another program that finds the cluster by its variables. It runs in `folder`. */
+  /** Like {@link kubectl}, for another program that finds the cluster by its variables. It runs in `folder`. */
   async run(command: string, args: readonly string[], input = '', folder = '.'): Promise<string> {
     const child = spawn(command, args, { env: this.env, cwd: folder });
     endWithThisProcess(child);
-    child.stdin.on('error', () => {}); // It ended early, and says why.
+    child.stdin.on('error', () => {}); // It ended early. Its output says why.
     child.stdin.end(input);
     const printed = { out: '', err: '' };
     child.stdout.on('data', (data) => {
@@ -155,7 +155,7 @@ export class RealKubernetes {
   }
 }
 
-/** Its certificate is its own. */
+/** Makes a self-signed certificate. */
 function kubeconfig(server: string, token: string): string {
   return JSON.stringify({
     apiVersion: 'v1',

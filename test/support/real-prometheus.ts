@@ -13,7 +13,7 @@ export interface Sample {
   readonly value: readonly [atS: number, value: string];
 }
 
-/** A Prometheus of the test's own, which scrapes replicas every second and follows the rules of deploy/. */
+/** A Prometheus for one test. It scrapes replicas every second and evaluates the rules of deploy/. */
 export class RealPrometheus {
   private constructor(
     private readonly child: ChildProcess,
@@ -49,7 +49,7 @@ export class RealPrometheus {
     return prometheus;
   }
 
-  /** What an endpoint of its API answers. Throws its error. */
+  /** Calls an endpoint of its API. Throws the API's error. */
   async get<Answer>(path: string, query: Readonly<Record<string, string>> = {}): Promise<Answer> {
     const response = await fetch(`${this.url}/api/v1/${path}?${new URLSearchParams(query)}`);
     const { status, data, error } = (await response.json()) as {

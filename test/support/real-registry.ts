@@ -8,7 +8,7 @@ import { until } from './until.js';
 
 const START_MS_MAX = 60_000;
 
-/** A registry of OCI images and charts of the test's own, in memory, over HTTP. */
+/** A registry of OCI images and charts for one test, in memory, over HTTP. */
 export class RealRegistry {
   private constructor(
     private readonly child: ChildProcess,
@@ -17,7 +17,7 @@ export class RealRegistry {
     readonly address: string,
   ) {}
 
-  /** On an address of the loopback. Throws if it does not become ready. */
+  /** Starts it on a loopback address. Throws if it does not become ready. */
   static async start(binary: string, host: string): Promise<RealRegistry> {
     const address = `${host}:5000`;
     const folder = mkdtempSync(join(tmpdir(), 'dibs-registry-'));

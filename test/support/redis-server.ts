@@ -9,25 +9,27 @@ import { endWithThisProcess } from './end-with-this-process.js';
 import { whenPortIsFree } from './taken-port.js';
 
 export interface RedisServerOptions {
-  /** Absent: a free one. */
+  /** By default a free port. */
   readonly port?: number;
-  /** Absent: a new folder under the system's temporary one, removed by {@link RedisServer.stop}. */
+  /** By default a new temporary folder, which {@link RedisServer.stop} removes. */
   readonly dir?: string;
-  /** Further arguments, such as `['--appendonly', 'yes']` or `['--maxmemory', '3mb']`. By default nothing is persisted. */
+  /**
+   * Further arguments, such as `['--appendonly', 'yes']` or `['--maxmemory', '3mb']`. By default nothing is persisted.
+   */
   readonly args?: readonly string[];
-  /** The lines of a configuration file that it may rewrite, as a sentinel does. */
+  /** The lines of a configuration file that the server may rewrite, as a sentinel does. */
   readonly config?: string;
   readonly env?: Readonly<Record<string, string>>;
-  /** Another version, or another server of its kind. */
+  /** The server program, if not the installed one. */
   readonly binary?: string;
 }
 
-/** A server that takes longer to start than this has failed: it takes some 20 ms. */
+/** A start takes about 20 ms. After this long it has failed. */
 const START_MS_MAX = 10_000;
 
 /**
- * A real `redis-server` process on the loopback, which keeps its port and folder over restarts. It ends
- * with this process, in whatever way that ends.
+ * A real `redis-server` process on the loopback. It keeps its port and folder over restarts, and ends with this
+ * process, however that ends.
  */
 export class RedisServer {
   #child: ChildProcess | undefined;
@@ -49,7 +51,7 @@ export class RedisServer {
         return server;
       } catch (error) {
         await server.stop();
-        // Between our finding the port free and the server's bind another process may have taken it.
+        // Another process may have taken the port between our check and the server's bind.
         if (options.port !== undefined || attempt === 5) throw error;
       }
     }
@@ -69,25 +71,25 @@ export class RedisServer {
     return pid;
   }
 
-  /** What redis-cli prints for the command. */
+  /** Runs a command and returns redis-cli's output. */
   async command(...args: string[]): Promise<string> {
     const { stdout } = await promisify(execFile)('redis-cli', ['-p', String(this.port), ...args]);
     return stdout;
   }
 
-  /** The names of its keys that match. */
+  /** The names of its keys that match a pattern. */
   async keys(pattern: string): Promise<string[]> {
     const stdout = await this.command('KEYS', pattern);
     return stdout.split('\n').filter((line) => line !== '');
   }
 
-  /** How many replicas follow it and are up to date. */
+  /** How many replicas are connected and up to date. */
   async replicas(): Promise<number> {
     const stdout = await this.command('INFO', 'replication');
     return stdout.split('state=online').length - 1;
   }
 
-  /** `kill -9`: what was not written to disk is lost. Resolves when the process has gone. */
+  /** Sends `kill -9`: data that was not written to disk is lost. Resolves when the process has ended. */
   async kill(): Promise<void> {
     const child = this.#child;
     this.#child = undefined;
@@ -97,17 +99,17 @@ export class RedisServer {
     await gone;
   }
 
-  /** The process stops answering while its connections stay open, until {@link resume}. */
+  /** Stops the process until {@link resume}. Its connections stay open. */
   hang(): void {
     process.kill(this.pid, 'SIGSTOP');
   }
 
-  /** Undoes {@link hang}. */
+  /** Continues the process after {@link hang}. */
   resume(): void {
     process.kill(this.pid, 'SIGCONT');
   }
 
-  /** Starts the process again on the same port and folder, with `kill -9` first if it still runs. */
+  /** Starts the process again on the same port and folder. Sends `kill -9` first if it still runs. */
   restart(): Promise<void> {
     return whenPortIsFree(() => this.#restart());
   }
@@ -130,12 +132,12 @@ export class RedisServer {
       child.once('error', reject);
       child.once('exit', (code) => reject(new Error(`redis-server ended with code ${code}:\n${log}`)));
     });
-    failed.catch(() => {}); // After the start an exit is what the test asked for.
+    failed.catch(() => {}); // After the start, only the test ends it.
     endWithThisProcess(child);
     await Promise.race([this.#answers(), failed]);
   }
 
-  /** Ends the process and removes the folder that was made for it. */
+  /** Ends the process and removes its temporary folder. */
   async stop(): Promise<void> {
     await this.kill();
     if (this.options.dir === undefined) rmSync(this.dir, { recursive: true, force: true });
@@ -145,7 +147,7 @@ export class RedisServer {
     const { config } = this.options;
     if (config === undefined) return [];
     const file = join(this.dir, 'redis.conf');
-    // At a restart it is what the server has made of it.
+    // After a restart this is the file that the server rewrote.
     if (!existsSync(file)) writeFileSync(file, config);
     return [file];
   }
@@ -159,7 +161,7 @@ export class RedisServer {
   }
 }
 
-/** A port that is free right now. */
+/** Returns a port that is free now. */
 export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

@@ -15,7 +15,7 @@ export interface RedisStoreOptions {
   readonly stampsMax?: number;
 }
 
-/** The value store and its wake channel on a Redis of their own, both connected. */
+/** The value store and its wake channel on a new Redis, both connected. */
 export async function startRedisStore(
   options: RedisStoreOptions = {},
 ): Promise<RedisStoreUnderTest & { readonly server: RedisServer }> {
@@ -28,13 +28,13 @@ export async function startRedisStore(
   return { ...under, server, close };
 }
 
-/** The same on a Redis that is there already. */
+/** The same on an existing Redis. */
 export async function connectRedisStore(
   url: string,
   { stampsMax }: RedisStoreOptions = {},
 ): Promise<RedisStoreUnderTest> {
   const address = parseStoreUrl(url);
-  // These suites are about replies: on a busy machine they may take longer than a caller would wait.
+  // These suites are about replies, which may be slow on a busy machine.
   const connection = new StoreConnection(address, MUCH_PATIENCE);
   const channel = new RedisWakeChannel(address, MUCH_PATIENCE);
   await until(() => channel.live);

@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline';
 import { endWithThisProcess } from './end-with-this-process.js';
 import { whenPortIsFree } from './taken-port.js';
 
-/** A replica that has not said that it listens by then has failed; first contact may take 10 s. */
+/** How long a start may take. The first contact may take 10 s. */
 const START_MS_MAX = 120_000;
 const LOG_BYTES_KEPT = 20_000;
 
@@ -13,7 +13,7 @@ export interface ReplicaEnd {
   readonly signal: NodeJS.Signals | null;
 }
 
-/** A real replica: a process of its own that runs `dist/main.js`. It ends with this process. */
+/** A real replica: a separate process that runs `dist/main.js`. It ends with this process. */
 export class Replica {
   #log = '';
   readonly #ended: Promise<ReplicaEnd>;
@@ -29,9 +29,8 @@ export class Replica {
   }
 
   /**
-   * Resolves when it listens. `env` is all it sees besides PATH; it listens on free ports unless `env`
-   * says otherwise. Rejects with its log when it ends instead. `main` may be that of another version. `openFilesMax`
-   * bounds its descriptors.
+   * Resolves when it listens. It sees only `env` and PATH, and listens on free ports unless `env` sets others. Rejects
+   * with its log if it ends first. `main` may belong to another version. `openFilesMax` bounds its descriptors.
    */
   static start(
     env: Readonly<Record<string, string>> = {},
@@ -74,7 +73,7 @@ export class Replica {
     const failed = replica.#ended.then(({ code, signal }) => {
       throw new Error(`the replica ended with ${signal ?? code} before it listened:\n${replica.log}`);
     });
-    failed.catch(() => {}); // Once it listens, an end is what the test asked for.
+    failed.catch(() => {}); // Once it listens, only the test ends it.
     let timer: NodeJS.Timeout | undefined;
     const tooLong = new Promise<never>((_, reject) => {
       timer = setTimeout(
@@ -98,7 +97,7 @@ export class Replica {
     return this.#listens('grpc');
   }
 
-  /** Base URL of `/metrics`, `/healthz` and `/readyz`. */
+  /** The base URL of `/metrics`, `/healthz` and `/readyz`. */
   get httpUrl(): string {
     return `http://${this.#listens('http')}`;
   }
@@ -117,7 +116,7 @@ export class Replica {
     return this.#log;
   }
 
-  /** How it ended; pending while it runs. */
+  /** How it ended. Pending while it runs. */
   get ended(): Promise<ReplicaEnd> {
     return this.#ended;
   }
@@ -126,7 +125,7 @@ export class Replica {
     this.child.kill(signal);
   }
 
-  /** `kill -9`; resolves when it has gone. */
+  /** Sends `kill -9`. Resolves when the process has ended. */
   async kill(): Promise<void> {
     this.child.kill('SIGKILL');
     await this.#ended;

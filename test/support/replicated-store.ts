@@ -4,18 +4,18 @@ import type { TestAuthority } from './certificates.js';
 import { freePort, RedisServer } from './redis-server.js';
 import { until } from './until.js';
 
-/** A value store of several servers, one of which takes over when another falls silent. */
+/** A value store of several servers. If one falls silent, another takes over. */
 export interface ReplicatedStore {
   readonly url: string;
-  /** The server that takes the writes of a record now. */
+  /** The server that is now the master of a record. */
   masterOf(recordKey: string): Promise<RedisServer>;
   stop(): Promise<void>;
 }
 
-/** How soon a master that does not answer is given up; in production it is some seconds. */
+/** How long a master may be silent before it is replaced. In production this is some seconds. */
 const SILENT_MS = 500;
 
-/** A replica that has not yet all data never takes over; by default it is made to wait for five seconds. */
+/** A replica takes over only with all data. By default it waits five seconds before it gets them. */
 const SYNC_AT_ONCE = ['--repl-diskless-sync-delay', '0'];
 
 const run = promisify(execFile);
@@ -23,11 +23,11 @@ const cli = async (server: RedisServer, ...args: string[]) =>
   (await run('redis-cli', ['-p', `${server.port}`, ...args], { timeout: 2_000 })).stdout.trim();
 
 export interface ReplicatedStoreOptions {
-  /** Everything speaks TLS: the servers, their replication, the sentinels, the cluster's bus. */
+  /** With it, everything uses TLS: servers, replication, sentinels and the cluster's bus. */
   readonly authority?: TestAuthority;
 }
 
-/** Without an authority, the usual port. With one, clients use another port, and tests keep the plain one. */
+/** Without an authority, the usual port. With one, clients use another port, and tests use the plain one. */
 async function portOf(authority: TestAuthority | undefined): Promise<{ port?: number; args: string[] }> {
   if (authority === undefined) return { args: [] };
   const port = await freePort();
@@ -42,18 +42,18 @@ const stopAll = async (servers: readonly RedisServer[]) => {
 };
 
 export interface SentinelStoreOptions extends ReplicatedStoreOptions {
-  /** The rule of a user of the sentinels, as in an ACL file. No one else may ask them, but for the other sentinels. */
+  /** The rule of a sentinel user, as in an ACL file. Only this user and the other sentinels may ask the sentinels. */
   readonly sentinelUser?: string;
 }
 
-/** What the sentinels need to ask each other, where they have users. */
+/** The password that the sentinels use among themselves if they have users. */
 const SENTINEL_PASSWORD = 'of-the-sentinels';
 
 /** A master, a replica of it, and three sentinels that watch them. */
 export async function startSentinelStore({ authority, sentinelUser }: SentinelStoreOptions = {}): Promise<
   ReplicatedStore & {
     readonly sentinels: readonly RedisServer[];
-    /** The logged refusals of its users. */
+    /** The refusals of its users that it logged. */
     aclLog(sentinel: RedisServer): Promise<string>;
   }
 > {
@@ -78,7 +78,7 @@ export async function startSentinelStore({ authority, sentinelUser }: SentinelSt
   const ask = (sentinel: RedisServer, ...command: string[]) => cli(sentinel, ...login, ...command);
   const servers = [master, replica];
   const [sentinel] = sentinels as [RedisServer];
-  // They find each other and the replica through the master.
+  // The sentinels find each other and the replica through the master.
   await until(async () => {
     const known = await ask(sentinel, 'SENTINEL', 'MASTER', 'values');
     return /num-slaves\n1\nnum-other-sentinels\n2/.test(known);

@@ -8,16 +8,19 @@ import { Origin } from './stampede.js';
 const CLIENTS = 8;
 const CALLERS_PER_CLIENT = 4;
 const KEYS = 40;
-/** So short that keys expire, and are rebuilt, all the time. */
+/** So short that keys expire and are rebuilt all the time. */
 const TTL_MS = 300;
 const REBUILD_MS = 20;
 const PAUSE_MS = 10;
-/** A lease as short as these rebuilds suggest, a second, ends while a busy machine holds up its holder: it is rebuilt again. */
+/**
+ * A learned lease of such short rebuilds is one second. It would end while a busy machine delays its holder, and the
+ * key would be rebuilt again.
+ */
 const COUNTED_LEASE_MS = 10_000;
 
 /**
- * Clients of a fleet that is changed under them, every second one on sessions and the others by unary calls. None
- * rebuilds for itself where the service cannot be reached: whatever is not answered is a failure.
+ * Clients of a fleet whose replicas are replaced. Half of them use sessions, the others unary calls. None rebuilds
+ * without the service, so every unanswered call is a failure.
  */
 export class RollingLoad {
   readonly failures: string[] = [];
@@ -27,7 +30,7 @@ export class RollingLoad {
   readonly #running: Promise<unknown>;
   #over = false;
 
-  /** Begins at once. Plain calls are those that nothing tries again. */
+  /** Starts the load at once. Plain calls are those that are not retried. */
   constructor(
     ports: readonly number[],
     private readonly options: { readonly plainCalls: boolean },
@@ -42,7 +45,9 @@ export class RollingLoad {
     );
   }
 
-  /** All clients at once at keys without earlier calls: each is rebuilt exactly once, or the rest is returned. */
+  /**
+   * Sends all clients to new keys at once. Returns the keys that were not rebuilt exactly once, and the unexpected values.
+   */
   async rebuiltMoreThanOnce(name: string): Promise<string[]> {
     const keys = Array.from({ length: 20 }, (_, at) => `${name} ${at}`);
     const origin = new Origin(REBUILD_MS);
@@ -55,7 +60,7 @@ export class RollingLoad {
     return [...twice, ...texts.filter((text) => !text?.endsWith(', rebuild 1')).map((text) => `${text}`)];
   }
 
-  /** Ends when every call has been answered. */
+  /** Resolves when every call has been answered. */
   async stop(): Promise<void> {
     this.#over = true;
     await this.#running;
@@ -76,14 +81,14 @@ export class RollingLoad {
     }
   }
 
-  /** It fails if a replica breaks it off. */
+  /** Reads a key. An interrupted call counts as a failure. */
   async #look(client: DibsClient, key: string): Promise<void> {
     try {
       await client.getOrLock({ key, intent: 'read', read: 'store', waitMs: 500 });
     } catch (error) {
-      // A replica on a busy machine answers that it cannot keep up: that is no call broken off.
+      // A replica on a busy machine may answer that it is overloaded. That call was not interrupted.
       if (error instanceof DibsError && error.code === 'RESOURCE_EXHAUSTED') return;
-      this.failures.push(`a look at ${key}: ${error}`);
+      this.failures.push(`a read of ${key}: ${error}`);
     }
   }
 
@@ -107,7 +112,7 @@ export class RollingLoad {
   }
 }
 
-/** GetOrLock calls that a replica has answered. */
+/** How many GetOrLock calls a replica has answered. */
 async function answeredBy(httpUrl: string): Promise<number> {
   const text = await (await fetch(`${httpUrl}/metrics`)).text();
   const counts = [...text.matchAll(/^dibs_get_or_lock_total\{.*\} (\d+)$/gm)];
@@ -115,8 +120,8 @@ async function answeredBy(httpUrl: string): Promise<number> {
 }
 
 /**
- * Ends each replica as an orchestrator does, and starts one in its place on the same port: from then on clients find it
- * again, it answers, and each key is rebuilt once.
+ * Ends each replica as an orchestrator does, and starts another on the same port. Then it checks that clients find it
+ * again, that it answers, and that each key is rebuilt once.
  */
 export async function replaceOneByOne(
   fleet: Fleet,

@@ -1,8 +1,8 @@
 const TICK_MS = 10;
 
 /**
- * How long the work took, without the time for which this process itself was late. On a machine that others load, a
- * process gets no CPU for a while, which says nothing about what is under test.
+ * How long the work took, without the time for which this process was delayed. On a busy machine a process gets no CPU
+ * for a while, which says nothing about the code under test.
  */
 export async function runningMs(work: () => unknown): Promise<number> {
   const startMs = performance.now();
@@ -11,7 +11,7 @@ export async function runningMs(work: () => unknown): Promise<number> {
   const tick = () => {
     const nowMs = performance.now();
     const lateByMs = nowMs - lastMs - TICK_MS;
-    // A timer is some milliseconds late anywhere.
+    // A timer is a few milliseconds late on any machine.
     if (lateByMs > TICK_MS) lateMs += lateByMs;
     lastMs = nowMs;
   };

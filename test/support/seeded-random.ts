@@ -1,4 +1,4 @@
-/** Draws that a seed repeats (mulberry32). */
+/** Random numbers that a seed repeats (mulberry32). */
 export class SeededRandom {
   #state: number;
 

@@ -11,7 +11,7 @@ import type { Asker } from './stampede.js';
 
 const DEADLINE_MS = 60_000;
 
-/** Many callers on one session, each for itself: nothing is joined, and nothing tried again. */
+/** Many independent callers on one session: no call joins another, and none is retried. */
 export class SessionAsker implements Asker {
   readonly #link: Link;
   readonly #session: SessionTransport;

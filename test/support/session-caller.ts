@@ -14,16 +14,16 @@ import { until } from './until.js';
 
 type Request = NonNullable<SessionCall['request']>;
 
-/** On a machine on which forty processes want to run. */
+/** Long, because the machine may run forty busy processes. */
 const REPLY_MS_MAX = 30_000;
 
-/** One raw session with no cleverness: what is sent is what a test says, and everything that comes is kept. */
+/** One raw session. It sends exactly what a test says and keeps everything that arrives. */
 export class SessionCaller {
   readonly #stub: CoordinatorServiceClient;
   readonly stream: ClientDuplexStream<SessionRequest, SessionResponse>;
   readonly messages: SessionResponse[] = [];
   readonly replies: SessionReply[] = [];
-  /** All but the beats, which come whatever happens. */
+  /** All events except beats, which always arrive. */
   readonly events: SessionEvent[] = [];
   beats = 0;
   ended: ServiceError | 'end' | undefined;
@@ -47,7 +47,7 @@ export class SessionCaller {
     });
   }
 
-  /** A session that is open. */
+  /** Opens a session and waits for its welcome. */
   static async open(
     target: string,
     hello: Partial<SessionHello> = {},
@@ -73,14 +73,14 @@ export class SessionCaller {
     this.stream.write({ hello: undefined, calls: [], cancelledIds: [], ...message });
   }
 
-  /** A call as it stands in a message. */
+  /** Builds a call for a message. */
   callOf(request: Request, over: Partial<SessionCall> = {}): SessionCall {
     const id = this.#nextId;
     this.#nextId += 1;
     return { id, deadlineMs: undefined, traceparent: '', request, ...over };
   }
 
-  /** Sends one call, and returns its id. */
+  /** Sends one call and returns its id. */
   ask(request: Request, over: Partial<SessionCall> = {}): number {
     const call = this.callOf(request, over);
     this.send({ calls: [call] });
@@ -91,7 +91,7 @@ export class SessionCaller {
     return this.ask({ $case: 'getOrLock', value: GetOrLockRequest.fromPartial(request) }, over);
   }
 
-  /** The reply to a call, once it has come. */
+  /** The reply to a call, once it has arrived. */
   async replyTo(id: number): Promise<NonNullable<SessionReply['response']>> {
     await until(() => this.replies.some((reply) => reply.id === id && !reply.more), REPLY_MS_MAX);
     const response = this.replies.find((reply) => reply.id === id && !reply.more)?.response;
@@ -99,7 +99,7 @@ export class SessionCaller {
     return response;
   }
 
-  /** The lease that a call comes to. */
+  /** Sends a GetOrLock and returns its lease. */
   async lease(request: Partial<GetOrLockRequest>) {
     const response = await this.replyTo(this.get(request));
     if (response.$case !== 'getOrLock' || response.value.outcome?.$case !== 'lease') {
@@ -108,7 +108,7 @@ export class SessionCaller {
     return response.value.outcome.value;
   }
 
-  /** Goes away without a word. */
+  /** Closes the connection without a goodbye. */
   drop(): void {
     this.stream.cancel();
     this.#stub.close();

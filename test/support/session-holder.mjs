@@ -1,5 +1,5 @@
-// A holder in a process of its own, to be killed: `node session-holder.mjs TARGET KEY LEASE_MS session|unary`
-// takes the lease of a key, prints `{"lease":…}`, and then rebuilds forever.
+// A holder in a separate process, to be killed: `node session-holder.mjs TARGET KEY LEASE_MS session|unary` takes the
+// lease of a key, prints `{"lease":…}`, and then rebuilds forever.
 import { DibsClient } from '../../clients/typescript/dist/dibs.js';
 
 const [target, key, leaseMs, how] = process.argv.slice(2);

@@ -6,15 +6,15 @@ import { describe } from 'vitest';
 import { describeWithRedis } from './describe-with-redis.js';
 
 /**
- * A wall clock for processes of its own, which jumps when told to; their monotonic clock goes on as it was. It builds
- * `clock-shift.c`, which also redis-server bears, whose allocator asks for the time before `faketime` can answer.
+ * A wall clock for separate processes. It jumps when a test says so; the monotonic clock is not changed. It builds
+ * `clock-shift.c`, which redis-server can use: its allocator asks for the time before `faketime` can answer.
  */
 export class ShiftedClock {
   private constructor(private readonly folder: string) {
     this.jumpTo(0);
   }
 
-  /** Undefined where there is no C compiler. */
+  /** Undefined if there is no C compiler. */
   static create(): ShiftedClock | undefined {
     const folder = mkdtempSync(join(tmpdir(), 'dibs-shift-'));
     const source = join(import.meta.dirname, 'clock-shift.c');
@@ -24,12 +24,12 @@ export class ShiftedClock {
     return undefined;
   }
 
-  /** What a process needs of its environment. */
+  /** The variables that a process needs. */
   get env(): Readonly<Record<string, string>> {
     return { LD_PRELOAD: join(this.folder, 'shift.so'), CLOCK_SHIFT_FILE: this.#file };
   }
 
-  /** From now on, so many seconds beside the true time. */
+  /** Sets the offset from the true time, in seconds. */
   jumpTo(seconds: number): void {
     writeFileSync(this.#file, `${seconds}\n`);
   }
@@ -43,7 +43,7 @@ export class ShiftedClock {
   }
 }
 
-/** As {@link describeWithRedis}, for suites whose Redis has such a clock. Skipped where there is no C compiler. */
+/** {@link describeWithRedis} for suites whose Redis uses such a clock. Skipped without a C compiler. */
 export function describeWithShiftedRedis(name: string, suite: () => void): void {
   const isMissing = spawnSync('cc', ['--version']).status !== 0;
   if (isMissing && process.env.CI === 'true') throw new Error(`cc is missing: ${name}`);

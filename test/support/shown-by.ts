@@ -7,13 +7,13 @@ import {
   type Interceptor,
 } from '@grpc/grpc-js';
 
-/** What a caller shows of itself, and by what it knows the service; certificates are paths of PEM files. */
+/** How a caller identifies itself, and how it verifies the service. Certificates are paths of PEM files. */
 export interface ShownBy {
   readonly token?: string;
   readonly tls?: { readonly ca: string; readonly cert?: string; readonly key?: string };
 }
 
-/** A channel of its own each: two callers of one test process are two connections. */
+/** The arguments of a channel that is not shared: two callers of one test process have two connections. */
 export function channelOf({ token, tls }: ShownBy): [ChannelCredentials, ClientOptions] {
   const bytes = (path: string | undefined) => (path === undefined ? null : readFileSync(path));
   const security =

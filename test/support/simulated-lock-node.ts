@@ -20,7 +20,7 @@ interface Step {
   fail(error: Error): void;
 }
 
-/** What an old snapshot brings back. */
+/** What an old snapshot restores. */
 export interface Snapshot {
   readonly marker: string | undefined;
   readonly wait: Wait | undefined;
@@ -35,8 +35,8 @@ interface Wait {
 }
 
 /**
- * A lock node in memory, on a clock that a test rules: it restarts empty or from a snapshot, forgets, hangs
- * with what was sent to it, fails every step, and answers late.
+ * A lock node in memory, on a test's clock. It can restart empty or from a snapshot, forget, hang with unprocessed
+ * requests, fail every step, and answer late.
  */
 export class SimulatedLockNode implements LockNode {
   readonly locks = new Map<string, Lock>();
@@ -44,15 +44,15 @@ export class SimulatedLockNode implements LockNode {
   wait: Wait | undefined;
   evictionPolicy: string | undefined;
   prepared = false;
-  /** Every call that takes or frees locks answers with this error. */
+  /** Every call that takes or frees locks fails with this error. */
   error: Error | undefined;
-  /** By id: the answer to a step that takes this lock. */
+  /** By id: the reply to a step that takes this lock. */
   readonly errors = new Map<string, Error>();
-  /** How long each reply takes to come back; the step itself is taken at once. */
+  /** How long each reply takes. The step itself is taken at once. */
   replyMs = 0;
-  /** The calls that were sent, in their order. */
+  /** The names of the calls, in order. */
   readonly sent: string[] = [];
-  /** The calls about locks, with the steps of each. */
+  /** The calls about locks, each with its steps. */
   readonly calls: string[][] = [];
   #runs = 1;
   #waits = 0;
@@ -70,7 +70,7 @@ export class SimulatedLockNode implements LockNode {
     return `${this.name}-run-${this.#runs}`;
   }
 
-  // ——— what a test does to it ———
+  // ——— controls for the test ———
 
   connect(): void {
     if (this.#connected || this.#listener === undefined) return;
@@ -89,7 +89,7 @@ export class SimulatedLockNode implements LockNode {
     this.#hangs = true;
   }
 
-  /** Applies what was sent while it hung, in its order. */
+  /** Applies, in order, what was sent while it hung. */
   resume(): void {
     this.#hangs = false;
     for (const step of this.#queue.splice(0)) step.apply();
@@ -99,7 +99,7 @@ export class SimulatedLockNode implements LockNode {
     return { marker: this.marker, wait: this.wait, locks: new Map(this.locks) };
   }
 
-  /** A new run, with nothing or with what a snapshot kept. The connection is lost. */
+  /** Starts a new run, empty or from a snapshot. The connection is lost. */
   restart(from?: Snapshot): void {
     this.disconnect('the process ended');
     this.#runs += 1;

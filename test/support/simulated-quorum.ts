@@ -5,12 +5,12 @@ import { ClaimInMemory } from './claim-in-memory.js';
 import { ManualClock } from './manual-clock.js';
 import { SimulatedLockNode } from './simulated-lock-node.js';
 
-/** How long a silent node counts as silent only; after twice as long it counts as gone. */
+/** How long a node may be silent. After twice as long it counts as gone. */
 export const SILENCE_MS = 2_000;
 export const TIMEOUT_MS = 100;
 export const LEASE_MS_MAX = 60_000;
 
-/** A quorum over simulated nodes, on a clock that stands still until it is moved. */
+/** A quorum over simulated nodes, with a clock that moves only when a test says so. */
 export class SimulatedQuorum {
   readonly clock: ManualClock;
   readonly claim = new ClaimInMemory();
@@ -38,7 +38,7 @@ export class SimulatedQuorum {
     });
   }
 
-  /** All nodes vote. */
+  /** Starts a quorum whose nodes all vote. */
   static async voting(count = 5, leaseMsMax = LEASE_MS_MAX, shared = {}): Promise<SimulatedQuorum> {
     const simulated = new SimulatedQuorum(count, leaseMsMax, shared);
     simulated.quorum.start();
@@ -46,14 +46,14 @@ export class SimulatedQuorum {
     return simulated;
   }
 
-  /** Lets everything happen that needs no time. */
+  /** Runs everything that needs no time. */
   async settle(): Promise<void> {
     for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => setImmediate(resolve));
   }
 
-  /** Lets time go by in small steps, with everything that happens in each. */
+  /** Moves the clock in small steps and runs everything that is due in each. */
   async pass(ms: number, stepMs = 10): Promise<void> {
-    // What this turn has asked leaves when it ends.
+    // The requests of this turn are sent when it ends.
     await this.settle();
     for (let passedMs = 0; passedMs < ms; passedMs += stepMs) {
       this.clock.advance(Math.min(stepMs, ms - passedMs));

@@ -1,6 +1,6 @@
 import type { Lease } from '../../src/coordination/words/outcome.js';
 
-/** A lease for tests of the edge, which only passes it on. */
+/** Returns a lease for tests of the edge, which only passes it on. */
 export function someLease(identity = ''): Lease {
   const nonce = `${'x'.repeat(22)}${identity && `.${identity}`}`;
   const token = { kind: 'armed', nonce, fence: 1, leaseMs: 9 } as const;

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Degraded } from '../../src/grpc/generated/dibs/v1/coordinator.js';
 import { type Caller, textOf } from './caller.js';
 
-/** What stands behind the cache. It counts its own calls: nothing is taken from the service's metrics. */
+/** The source behind the cache. It counts its own calls, so no test relies on the service's metrics. */
 export class Origin {
   readonly #calls = new Map<string, number>();
   /** When each of its calls began, on `performance.now()`. */
@@ -10,7 +10,7 @@ export class Origin {
 
   constructor(readonly rebuildMs: number) {}
 
-  /** Different with each call, so that two rebuilds can never look like one. */
+  /** Returns a different text for each call, so that two rebuilds never look like one. */
   async rebuild(key: string): Promise<string> {
     const call = this.callsOf(key) + 1;
     this.#calls.set(key, call);
@@ -31,21 +31,21 @@ export class Origin {
 export interface Answered {
   readonly key: string;
   readonly text: string;
-  /** From the first call to the value. */
+  /** From the first call until the value. */
   readonly tookMs: number;
-  /** How often it was told to come back. */
+  /** How many times it was told to retry. */
   readonly busy: number;
-  /** Whether every answer was made with quorum and store. */
+  /** Whether no answer was degraded. */
   readonly whole: boolean;
 }
 
-/** The callers of the service: by unary calls, or on a session. */
+/** A caller of the service, by unary calls or on a session. */
 export type Asker = Pick<Caller, 'getOrLock' | 'publishText'>;
 
-/** Nobody extends it: as long as the longest, so that a busy machine does not end it before its rebuild. */
+/** The longest lease, because this lease is not extended. A busy machine must not end it before its rebuild. */
 const LEASE_MS = 60_000;
 
-/** What every user of the service writes: ask, and rebuild if asked to. */
+/** What every user of the service writes: GetOrLock, and a rebuild if it gets the lease. */
 export async function getOrRebuild(caller: Asker, key: string, origin: Origin): Promise<Answered> {
   const startedAtMs = performance.now();
   let busy = 0;
@@ -78,7 +78,7 @@ export function stampede(
   return Promise.all(
     Array.from({ length: count }, (_, index) => {
       const caller = callers[index % callers.length];
-      // Not the same stride as the callers', so that each key is asked for on each replica.
+      // Another stride than the callers', so that each key is requested on each replica.
       const key = keys[Math.floor(index / callers.length) % keys.length];
       if (caller === undefined || key === undefined) throw new Error('a stampede needs callers and keys');
       return getOrRebuild(caller, key, origin);
@@ -86,7 +86,7 @@ export function stampede(
   );
 }
 
-/** Gives each key a value that has expired by the time that this resolves. */
+/** Gives each key a value that has expired when this resolves. */
 export async function expire(caller: Caller, keys: readonly string[], staleMs = 0): Promise<void> {
   await Promise.all(
     keys.map(async (key) => {

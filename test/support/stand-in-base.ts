@@ -5,10 +5,10 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-/** What the Dockerfile's own commands run, besides Node and npm. */
+/** The programs that the Dockerfile's commands use, in addition to Node and npm. */
 const PROGRAMS = ['sh', 'env', 'find', 'rm'];
 
-/** What an image of Node has and a running service does not need, besides npm. */
+/** Files of a Node image that a running service does not need, in addition to npm. */
 const LEFTOVERS = [
   'usr/local/bin/corepack',
   'usr/local/bin/npx',
@@ -22,13 +22,13 @@ const LEFTOVERS = [
 export interface StandInBase {
   /** Its root file system. */
   readonly folder: string;
-  /** The variables with which npm reaches its registry from within. */
+  /** The variables that let npm reach its registry from inside. */
   readonly env: Readonly<Record<string, string>>;
 }
 
 /**
- * Makes in `folder` what stands for an image of Node where no registry of images can be reached: Node of version `major`, this
- * machine's npm, and the few programs that a build runs, each with its shared libraries.
+ * Makes in `folder` a substitute for a Node image, for machines that reach no image registry. It has Node of version
+ * `major`, this machine's npm, and the few programs that a build runs, each with its shared libraries.
  */
 export async function standInBase(folder: string, major: string): Promise<StandInBase> {
   for (const path of ['tmp', 'usr/bin', 'usr/local/bin']) mkdirSync(join(folder, path), { recursive: true });
@@ -46,13 +46,13 @@ export async function standInBase(folder: string, major: string): Promise<StandI
   return { folder, env: await putNpm(folder) };
 }
 
-/** The path of its binary, which a package of npm has for each platform. */
+/** The path of the Node binary, which npm has as a package for each platform. */
 async function nodeOf(folder: string, major: string): Promise<string> {
   await run('npm', ['install', '--no-audit', '--no-fund', '--prefix', folder, `node@${major}`]);
   return join(folder, 'node_modules', '.bin', 'node');
 }
 
-/** With the libraries that it is linked with, at the paths that it expects. */
+/** Copies a program and its shared libraries to the paths that it expects. */
 async function copyProgram(path: string, root: string, target: string): Promise<void> {
   const { stdout } = await run('ldd', [path]).catch(() => ({ stdout: '' }));
   const libraries = [...stdout.matchAll(/\/\S+/g)].map(([library]) => library);
@@ -69,7 +69,7 @@ async function putNpm(root: string): Promise<Record<string, string>> {
   symlinkSync('../lib/node_modules/npm/bin/npm-cli.js', join(root, 'usr/local/bin/npm'));
   const { stdout } = await run('npm', ['config', 'get', 'registry']);
   const env = { PATH: '/usr/local/bin:/usr/bin:/bin', npm_config_registry: stdout.trim() };
-  // An authority that only this machine knows, as behind a proxy.
+  // A certificate authority that only this machine knows, as behind a proxy.
   const authorities = process.env.NODE_EXTRA_CA_CERTS;
   if (authorities === undefined || !existsSync(authorities)) return env;
   cpSync(realpathSync(authorities), join(root, 'ca.pem'));

@@ -10,23 +10,23 @@ import type { Payload } from '../../src/coordination/words/outcome.js';
 import type { KeyRecord } from '../../src/coordination/words/record.js';
 import { until } from './until.js';
 
-/** A value store to be tried, with the channel that its wakes come by. */
+/** A value store under test, with its wake channel. */
 export interface StoreUnderTest {
   readonly store: ValueStore;
   readonly channel: WakeChannel;
-  /** Lets time pass on the store's clock. */
+  /** Moves the store's clock. */
   pass(ms: number): Promise<void>;
-  /** Absent where wakes come in the order in which they were sent: how long none is on its way. */
+  /** The longest that a wake takes to arrive. Absent if wakes arrive in the order in which they were sent. */
   readonly wakesTakeMs?: number;
   close(): Promise<void>;
 }
 
-/** Longer than any test takes: what lasts so long is still there at its end. */
+/** Longer than any test: what lasts this long does not end during it. */
 export const LONG_MS = 600_000;
-/** Short, and long enough for a few steps on a busy machine. */
+/** Short, but long enough for a few steps on a busy machine. */
 export const SHORT_MS = 40;
 
-/** The lock nodes of whoever names no others. */
+/** The default lock nodes. */
 const GROUP = 'these nodes';
 
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -35,7 +35,7 @@ export const textValue = (text: string): Payload => ({ kind: 'value', bytes: byt
 
 export const ABSENT: Payload = { kind: 'absent' };
 
-/** The text of a record's value; 'absent' and undefined are what they say. */
+/** The text of a record's value, or 'absent', or undefined. */
 export function textOf(record: KeyRecord): string | undefined {
   const payload = record.value?.payload;
   if (payload === undefined || payload.kind === 'absent') return payload?.kind;
@@ -44,7 +44,7 @@ export function textOf(record: KeyRecord): string | undefined {
 
 let ids = 0;
 
-/** One key of a store under test, and short words for what is done with it over and over. */
+/** One key of a store under test, with short names for frequent steps. */
 export class StoreTrial {
   readonly id = keyOf('trial', `key {${++ids}}:\n*`).id;
   readonly #wakes: Wake[] = [];
@@ -72,12 +72,12 @@ export class StoreTrial {
     return this.store.read(this.id);
   }
 
-  /** Arms as a replica does that has just looked, unless `request` says what it has read. */
+  /** Reads, then arms as a replica does. `request` overrides what it read. */
   async arm(nonce: string, request: Partial<ArmRequest> = {}): Promise<ArmReply> {
     return this.armAsRead(await this.read(), nonce, request);
   }
 
-  /** By a caller that read this. */
+  /** Arms for a caller that read this. */
   armAsRead(
     { fence, valueFence }: Pick<KeyRecord, 'fence' | 'valueFence'>,
     nonce: string,
@@ -102,7 +102,7 @@ export class StoreTrial {
     });
   }
 
-  /** The outcome and the fence. */
+  /** Publishes. Returns the outcome and the fence. */
   async publish(nonce: string, request: Partial<StorePublish> = {}) {
     const { clock: _clock, ...answer } = await this.publishWithClock(nonce, request);
     return answer;
@@ -121,7 +121,7 @@ export class StoreTrial {
     });
   }
 
-  /** Arms and publishes; the fence under which it is stored. */
+  /** Arms and publishes. Returns the fence of the stored value. */
   async stored(nonce: string, request: Partial<StorePublish> = {}): Promise<number> {
     await this.arm(nonce);
     return (await this.publish(nonce, request)).fence;
@@ -153,14 +153,14 @@ export class StoreTrial {
   }
 
   /**
-   * The wakes of this key so far. Where they come in the order in which they were sent, none of ours is still
-   * on its way once the wake of another key's step has come.
+   * The wakes of this key so far. If wakes arrive in the order in which they were sent, all of ours have arrived once a
+   * later wake of another key has.
    */
   async wakes(): Promise<Pick<Wake, 'kind' | 'fence'>[]> {
     return (await this.#ownWakes()).map(({ kind, fence }) => ({ kind, fence }));
   }
 
-  /** What each of these wakes says was stored. */
+  /** The value that each of these wakes carries. */
   async wokenValues(): Promise<(WokenValue | undefined)[]> {
     return (await this.#ownWakes()).map(({ stored }) => stored?.());
   }

@@ -3,8 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 const TAKEN_MS_MAX = 5_000;
 
 /**
- * Starts what listens at a port that was free once. A connection of another process may have the port as its own end for
- * a moment: then it is tried again, for up to five seconds.
+ * Starts a listener on a port that was free before. Another process may use the port for an outgoing connection for a
+ * moment, so this retries for up to five seconds.
  */
 export async function whenPortIsFree<T>(start: () => Promise<T>): Promise<T> {
   for (const beganMs = performance.now(); ; await sleep(200)) {

@@ -1,18 +1,18 @@
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 
-/** What a proxy does with what comes: nothing unusual by default. */
+/** How a proxy disturbs the data; by default not at all. */
 export interface Trouble {
-  /** Each piece of data is held back for so long, in both directions. */
+  /** The delay of each piece of data, in both directions. */
   readonly delayMs?: number;
-  /** Data goes nowhere while connections stay open: the whole of it, or the replies only. */
+  /** Drops all data, or only the replies, while connections stay open. */
   readonly swallow?: 'all' | 'replies';
 }
 
-/** A TCP proxy on the loopback whose link goes bad when told to. */
+/** A TCP proxy on the loopback whose link can be disturbed. */
 export class TcpProxy {
   #trouble: Trouble = {};
   readonly #sockets = new Set<Socket>();
-  /** Those that have lost data. */
+  /** Connections that have lost data. */
   readonly #gaping = new Set<Socket>();
 
   private constructor(
@@ -33,8 +33,8 @@ export class TcpProxy {
   }
 
   /**
-   * From now on, until the next word. A connection that has lost data is reset when the trouble ends: TCP
-   * never leaves a gap, and a reader behind one takes the answers of others for its own.
+   * Applies until the next call. A connection that has lost data is reset when the trouble ends: TCP never leaves a gap,
+   * and a reader behind one would match replies to the wrong requests.
    */
   behave(trouble: Trouble): void {
     this.#trouble = trouble;
@@ -43,7 +43,7 @@ export class TcpProxy {
     this.#gaping.clear();
   }
 
-  /** All connections end at once, with a reset. */
+  /** Resets all connections at once. */
   reset(): void {
     for (const socket of this.#sockets) cut(socket);
   }
@@ -62,7 +62,7 @@ export class TcpProxy {
 
   #carry(from: Socket, to: Socket, replies: boolean): void {
     this.#sockets.add(from);
-    // In the order of its coming, whatever the delays: what is due later holds up what came behind it.
+    // In the order of arrival, whatever the delays: data that is due later also holds what came after it.
     const held: { readonly dueMs: number; readonly data: Buffer }[] = [];
     const pump = (): void => {
       for (let next = held[0]; next !== undefined; next = held[0]) {
@@ -93,7 +93,9 @@ export class TcpProxy {
   }
 }
 
-/** With a reset, except where Node 20 cannot: one that has said its goodbye would never close, nor let the process end. */
+/**
+ * Resets a connection. A half-closed one is destroyed, because in Node 20 it would never close, or let the process end.
+ */
 function cut(socket: Socket): void {
   if (socket.writable && !socket.connecting) socket.resetAndDestroy();
   else socket.destroy();

@@ -1,17 +1,17 @@
 import type { Facts, Span, SpanName, Trace } from '../../src/coordination/words/trace.js';
 
-/** A step as it was told. */
+/** A recorded step. */
 export interface ToldStep {
   readonly name: SpanName;
   readonly facts: Facts;
   readonly pointsTo: readonly string[];
   readonly parts: readonly SpanName[];
   readonly ended: boolean;
-  /** How long before it was told, its end is said to have been. */
+  /** How long before the report the step had ended, in milliseconds. */
   readonly endedAgoMs: number;
 }
 
-/** A trace that keeps what it is told. */
+/** A trace that records what it receives. */
 export class ToldTrace implements Trace {
   readonly traceparent: string;
   readonly steps: ToldStep[] = [];

@@ -1,4 +1,4 @@
-/** Looks every few milliseconds until `holds`. Rejects when it has not come to hold within `timeoutMs`. */
+/** Checks `holds` every few milliseconds. Rejects if it does not hold within `timeoutMs`. */
 export async function until(holds: () => boolean | Promise<boolean>, timeoutMs = 20_000): Promise<void> {
   const deadlineMs = performance.now() + timeoutMs;
   while (!(await holds())) {

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** What clients read, of the service's and of their own. */
+/** The variables that clients read. */
 export const CLIENT_VARIABLES = ['DIBS_TARGET', 'DIBS_TOKEN', 'DIBS_TOKEN_FILE', 'DIBS_TLS_CA'];
 
 /** The names of all variables that the process reads, as the code has them. */

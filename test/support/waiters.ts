@@ -1,4 +1,4 @@
-/** How many callers wait on a replica right now, as its `/metrics` says. */
+/** How many callers wait on a replica now, according to its `/metrics`. */
 export async function waitersOf(httpUrl: string): Promise<number> {
   const response = await fetch(`${httpUrl}/metrics`);
   const line = /^dibs_waiters(?:\{[^}]*\})? ([\d.e+]+)/m.exec(await response.text());

@@ -1,4 +1,4 @@
-// Package workflows holds the workflows of continuous integration and of releases to what the forge accepts.
+// Package workflows checks that the forge accepts the workflows of continuous integration and of releases.
 package workflows
 
 import (
@@ -16,7 +16,7 @@ const folder = "../../.github/workflows"
 
 func lint(t *testing.T, path string, text []byte) []string {
 	t.Helper()
-	// Without the linters for shell and Python, which may or may not be on this machine.
+	// Without the linters for shell and Python, which are not on every machine.
 	linter, err := actionlint.NewLinter(&bytes.Buffer{}, &actionlint.LinterOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +48,7 @@ func each(t *testing.T, check func(t *testing.T, path string, text []byte)) {
 	}
 }
 
-func TestTheForgeTakesThem(t *testing.T) {
+func TestTheForgeAcceptsTheWorkflows(t *testing.T) {
 	each(t, func(t *testing.T, path string, text []byte) {
 		for _, said := range lint(t, path, text) {
 			t.Error(said)
@@ -56,14 +56,14 @@ func TestTheForgeTakesThem(t *testing.T) {
 	})
 }
 
-// The test above would be worth nothing if these passed.
-func TestWhatTheForgeDoesNotKnowIsRefused(t *testing.T) {
+// If these passed, the test above would prove nothing.
+func TestUnknownKeysAreRefused(t *testing.T) {
 	const good = "on: push\njobs:\n  one:\n    runs-on: ubuntu-24.04\n    steps:\n      - run: 'true'\n"
 	for _, c := range []struct{ name, from, to, says string }{
 		{"nothing is wrong", "", "", ""},
 		{"a key is misspelt", "runs-on", "run-on", "run-on"},
-		{"an expression refers to nothing", "'true'", "echo ${{ steps.no.outputs.x }}", `property "no" is not defined`},
-		{"a job needs one that is not there", "    runs-on", "    needs: two\n    runs-on", `"two"`},
+		{"an expression has an unknown reference", "'true'", "echo ${{ steps.no.outputs.x }}", `property "no" is not defined`},
+		{"a job needs a job that does not exist", "    runs-on", "    needs: two\n    runs-on", `"two"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			said := strings.Join(lint(t, "one.yaml", []byte(strings.Replace(good, c.from, c.to, 1))), "\n")
@@ -74,14 +74,14 @@ func TestWhatTheForgeDoesNotKnowIsRefused(t *testing.T) {
 	}
 }
 
-func TestNobodyElsesTextBecomesAScript(t *testing.T) {
+func TestForeignTextNeverBecomesAScript(t *testing.T) {
 	scripts := regexp.MustCompile(`(?m)^ *(?:- )?run: .*\$\{\{ *(github|inputs|needs|steps)\.`)
 	each(t, func(t *testing.T, _ string, text []byte) {
 		if found := scripts.Find(text); found != nil {
-			t.Errorf("%s: pass it by a variable", found)
+			t.Errorf("%s: pass it in a variable", found)
 		}
 		if !strings.Contains(string(text), "\npermissions:\n  contents: read\n") {
-			t.Error("what a job may do beyond reading stands at the job")
+			t.Error("grant permissions beyond reading at the job, not at the workflow")
 		}
 		if checkouts, kept := strings.Count(string(text), "actions/checkout@"), strings.Count(string(text), "persist-credentials: false"); checkouts != kept {
 			t.Errorf("%d of %d checkouts leave a token behind", checkouts-kept, checkouts)

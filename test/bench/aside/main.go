@@ -1,4 +1,4 @@
-// The cache-aside client of rueidis, as its documentation sets it up, for the bench `overload`. Each line on standard
+// The cache-aside client of rueidis, set up as its documentation says, for the bench `overload`. Each line on standard
 // input is one stampede, and each line on standard output its result.
 package main
 
@@ -51,7 +51,7 @@ func main() {
 	}
 }
 
-// run lets every client ask for every key at once.
+// run makes every client request every key at once.
 func run(clients []rueidisaside.CacheAsideClient, asked stampede) result {
 	var rebuilds atomic.Int64
 	var lock sync.Mutex

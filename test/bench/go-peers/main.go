@@ -1,4 +1,4 @@
-// The Go client beside what its users would pick: rueidisaside, as its documentation sets it up, and redsync with a GET
+// The Go client and its users' alternatives: rueidisaside, set up as its documentation says, and redsync with a GET
 // before the lock and after it. For the bench `clients`. Each line on standard input is a command, and each line on
 // standard output its result.
 package main
@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// command is one line. Times are milliseconds.
+// command is one line. Times are in milliseconds.
 type command struct {
 	Do        string `json:"do"`
 	Way       string `json:"way"`
@@ -26,12 +26,12 @@ type command struct {
 	RebuildMs int    `json:"rebuildMs"`
 }
 
-// value is what is cached: a text of 100 bytes.
+// value is the cached value: a text of 100 bytes.
 var value = strings.Repeat("x", 100)
 
 const waitMax = 60 * time.Second
 
-// way is one way to have a value: from the cache, or by a rebuild.
+// way is one way to get a value: from the cache, or by a rebuild.
 type way func(ctx context.Context, key string, rebuild func() string) (string, error)
 
 func main() {
@@ -54,7 +54,7 @@ func run(its way, asked command) any {
 	case "stampede":
 		return stampede(its, asked)
 	case "hold":
-		// Until this process is killed.
+		// Holds the lease until this process is killed.
 		held := make(chan struct{})
 		go func() {
 			_, _ = its(context.Background(), asked.Key, func() string {
@@ -71,7 +71,7 @@ func run(its way, asked command) any {
 	}
 }
 
-// hits is the wall time of a hit, and the CPU time of this process for it, in nanoseconds.
+// hits measures the wall time and this process's CPU time of a hit, in nanoseconds.
 func hits(its way, asked command) any {
 	ctx := context.Background()
 	once := func() {
@@ -81,7 +81,7 @@ func hits(its way, asked command) any {
 			panic("another value: " + got)
 		}
 	}
-	// The first one rebuilds; the near cache is filled by a hit.
+	// The first call rebuilds. A hit then fills the near cache.
 	for range 1000 {
 		once()
 	}
@@ -101,7 +101,7 @@ func hits(its way, asked command) any {
 	return map[string]float64{"wallNs": per(time.Since(began)), "cpuNs": per(cpu() - used)}
 }
 
-// stampede lets many callers ask for one key at once.
+// stampede makes many callers request one key at once.
 func stampede(its way, asked command) any {
 	var rebuilds atomic.Int64
 	var lock sync.Mutex
@@ -127,7 +127,7 @@ func stampede(its way, asked command) any {
 	return map[string]any{"rebuilds": rebuilds.Load(), "tookMs": tookMs}
 }
 
-// cpu is what this process has used.
+// cpu returns the CPU time that this process has used.
 func cpu() time.Duration {
 	var used syscall.Rusage
 	fail(syscall.Getrusage(syscall.RUSAGE_SELF, &used))

@@ -19,7 +19,7 @@ import (
 
 const ttl = time.Hour
 
-// openWays are all of them, each with connections of its own.
+// openWays opens all ways, each with separate connections.
 func openWays(service, store string, lockNodes []string) map[string]way {
 	return map[string]way{
 		"near":       dibsWay(service, dibs.WithNearCache(dibs.NearCache{MaxBytes: 64 << 20})),
@@ -32,7 +32,7 @@ func openWays(service, store string, lockNodes []string) map[string]way {
 	}
 }
 
-// dibsWay has bytes, which are no JSON, as the values of rueidisaside are.
+// dibsWay has raw bytes without JSON, like the values of rueidisaside.
 func dibsWay(service string, options ...dibs.Option) way {
 	client := dibsClient(service, options)
 	return func(ctx context.Context, key string, rebuild func() string) (string, error) {
@@ -41,7 +41,7 @@ func dibsWay(service string, options ...dibs.Option) way {
 	}
 }
 
-// dibsJSONWay has texts, which the client writes and reads as JSON.
+// dibsJSONWay has texts that the client writes and reads as JSON.
 func dibsJSONWay(service string, options ...dibs.Option) way {
 	client := dibsClient(service, options)
 	return func(ctx context.Context, key string, rebuild func() string) (string, error) {
@@ -81,7 +81,7 @@ func asideWay(store string) way {
 	}
 }
 
-// getWay is a plain GET, in the pipelines that rueidis makes by itself, and no lock.
+// getWay is a plain GET, in the automatic pipelines of rueidis, without a lock.
 func getWay(store string) way {
 	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{store}, DisableCache: true})
 	fail(err)
@@ -95,8 +95,8 @@ func getWay(store string) way {
 	}
 }
 
-// redsyncWay looks, takes the lock on all lock nodes, looks again, rebuilds and stores. A caller that does not get the
-// lock tries again, as often as its time allows.
+// redsyncWay reads, takes the lock on all lock nodes, reads again, rebuilds and stores. A caller that does not get the
+// lock retries as long as its time allows.
 func redsyncWay(store string, lockNodes []string) way {
 	values := redis.NewClient(&redis.Options{Addr: store})
 	var pools []redsyncredis.Pool
@@ -109,7 +109,7 @@ func redsyncWay(store string, lockNodes []string) way {
 		if !errors.Is(err, redis.Nil) {
 			return got, err
 		}
-		// Its own default of 8 s and pauses of 50 to 250 ms; it looks for a value between its tries.
+		// Its defaults: 8 s, and pauses of 50 to 250 ms. It reads the value between its tries.
 		for {
 			mutex := locks.NewMutex("lock:"+key, redsync.WithTries(1))
 			if mutex.LockContext(ctx) == nil {
@@ -131,7 +131,7 @@ func redsyncWay(store string, lockNodes []string) way {
 	}
 }
 
-// pause is as long as redsync's own between two tries: 50 to 250 ms.
+// pause returns a time like redsync's own between two tries: 50 to 250 ms.
 func pause(ctx context.Context) error {
 	select {
 	case <-time.After(50*time.Millisecond + rand.N(200*time.Millisecond)):

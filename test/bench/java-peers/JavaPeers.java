@@ -28,8 +28,8 @@ import org.redisson.client.codec.ByteArrayCodec;
 import org.redisson.config.Config;
 
 /**
- * The Java client beside Caffeine with a lock by Redisson, for the bench {@code clients}. Each line on standard input is
- * a command, and each line on standard output its result, as in {@code go-peers}. Java runs this file as it is.
+ * The Java client and Caffeine with a lock by Redisson, for the bench {@code clients}. Each line on standard input is a
+ * command, and each line on standard output its result, as in {@code go-peers}. Java runs this file directly.
  */
 public final class JavaPeers {
   private static final byte[] VALUE = new byte[100];
@@ -38,7 +38,7 @@ public final class JavaPeers {
   private static final int WARM_UP_CALLS = 20_000;
   private static final Options<byte[]> OPTIONS = Options.of(Codec.BYTES, TTL).maxWait(Duration.ofMinutes(1));
 
-  /** One way to have a value: from the cache, or by a rebuild. */
+  /** One way to get a value: from the cache, or by a rebuild. */
   private interface Way {
     byte[] get(String key, Supplier<byte[]> rebuild);
   }
@@ -59,7 +59,7 @@ public final class JavaPeers {
     return (key, rebuild) -> client.getOrRebuild(key, OPTIONS, its -> rebuild.get());
   }
 
-  /** Threads of one process meet in Caffeine, processes at the lock. Its watchdog holds the lock for its holder. */
+  /** Threads of one process meet in Caffeine, processes at the lock. Its watchdog extends the lock for its holder. */
   private static Way byCaffeine(Way behind) {
     Cache<String, byte[]> near =
         Caffeine.newBuilder()
@@ -70,7 +70,7 @@ public final class JavaPeers {
     return (key, rebuild) -> near.get(key, its -> behind.get(its, rebuild));
   }
 
-  /** It looks, takes the lock, looks again, rebuilds and stores. */
+  /** Reads, takes the lock, reads again, rebuilds and stores. */
   private static Way byRedisson(RedissonClient redisson) {
     return (key, rebuild) -> {
       var bucket = redisson.<byte[]>getBucket("redisson:" + key, ByteArrayCodec.INSTANCE);
@@ -107,7 +107,7 @@ public final class JavaPeers {
     return ((com.sun.management.OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean()).getProcessCpuTime();
   }
 
-  /** The wall time of a hit, and the CPU time of this process for it, in nanoseconds. */
+  /** The wall time and this process's CPU time of a hit, in nanoseconds. */
   private static Object hits(Way way, Command asked) throws InterruptedException {
     Runnable once =
         () -> {
@@ -127,7 +127,7 @@ public final class JavaPeers {
     return Map.of("wallNs", (System.nanoTime() - began) / calls, "cpuNs", (cpuNanos() - used) / calls);
   }
 
-  /** Many callers ask for one key at once: their time begins when all of their threads stand. */
+  /** Many callers request one key at once. The time begins when all their threads run. */
   private static Object stampede(Way way, Command asked) throws InterruptedException {
     AtomicInteger rebuilds = new AtomicInteger();
     List<Double> tookMs = Collections.synchronizedList(new ArrayList<>());
@@ -149,7 +149,7 @@ public final class JavaPeers {
     return Map.of("tookMs", tookMs, "rebuilds", rebuilds.get());
   }
 
-  /** Until this process is killed. */
+  /** Holds the lease until this process is killed. */
   private static Object hold(Way way, Command asked) throws InterruptedException {
     CountDownLatch held = new CountDownLatch(1);
     Supplier<byte[]> rebuild =
@@ -181,7 +181,7 @@ public final class JavaPeers {
 
   /** The arguments: the addresses of the service, and of the value store. */
   public static void main(String[] args) throws Exception {
-    // A call that fails fails the bench.
+    // A failed call fails the bench.
     Thread.setDefaultUncaughtExceptionHandler(
         (thread, error) -> {
           error.printStackTrace();

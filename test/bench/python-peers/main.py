@@ -1,4 +1,4 @@
-"""The Python client beside dogpile.cache, for the bench `clients`.
+"""The Python client and dogpile.cache, for the bench `clients`.
 
 Each line on standard input is a command, and each line on standard output its result, as in `go-peers`.
 """
@@ -19,13 +19,13 @@ from dogpile.cache import make_region
 VALUE = b"x" * 100
 TTL_S = 3_600
 WAIT_S = 60.0
-#: dogpile.cache has no bound of its own: without one, a killed holder would keep its lock for ever. As in redsync.
+#: As in redsync. Without a bound, dogpile.cache would keep a killed holder's lock forever.
 LOCK_S = 8
 WARM_UP_CALLS = 1_000
 CONNECTIONS_MAX = 1_000
 STACK_BYTES = 512 * 1_024
 
-#: One way to have a value: from the cache, or by a rebuild.
+#: One way to get a value: from the cache, or by a rebuild.
 Way = Callable[[str, Callable[[], bytes]], Any]
 
 
@@ -39,7 +39,7 @@ def by_dogpile_in_memory() -> Way:
 
 
 def by_dogpile(store: str) -> Way:
-    """As its documentation sets it up for several processes."""
+    """Set up as its documentation says for several processes."""
     host, _, port = store.rpartition(":")
     region = make_region().configure(
         "dogpile.cache.redis",
@@ -51,7 +51,7 @@ def by_dogpile(store: str) -> Way:
             "distributed_lock": True,
             "thread_local_lock": False,
             "lock_timeout": LOCK_S,
-            # Without it, redis-py refuses the 101st thread.
+            # Without this, redis-py refuses the 101st thread.
             "connection_kwargs": {"max_connections": CONNECTIONS_MAX},
         },
     )
@@ -67,7 +67,7 @@ def in_threads(count: int, run: Callable[[], None]) -> None:
 
 
 def hits(way: Way, key: str, calls: int, in_flight: int) -> dict[str, float]:
-    """The wall time of a hit, and the CPU time of this process for it, in nanoseconds."""
+    """Measures the wall time and this process's CPU time of a hit, in nanoseconds."""
 
     def some(count: int) -> None:
         for _ in range(count):
@@ -87,7 +87,7 @@ def hits(way: Way, key: str, calls: int, in_flight: int) -> dict[str, float]:
 
 
 def stampede(way: Way, key: str, calls: int, rebuild_ms: float) -> dict[str, Any]:
-    """Many callers ask for one key at once: their time begins when all of their threads stand."""
+    """Many callers request one key at once. The time begins when all their threads run."""
     began = 0.0
     took_ms: list[float] = []
     rebuilds = 0
@@ -117,7 +117,7 @@ def stampede(way: Way, key: str, calls: int, rebuild_ms: float) -> dict[str, Any
 
 
 def hold(way: Way, key: str) -> dict[str, Any]:
-    """Until this process is killed."""
+    """Holds the lease until this process is killed."""
     held = threading.Event()
 
     def rebuild() -> bytes:
@@ -131,7 +131,7 @@ def hold(way: Way, key: str) -> dict[str, Any]:
 
 
 def end(error: threading.ExceptHookArgs) -> None:
-    """A call that fails fails the bench."""
+    """A failed call fails the bench."""
     threading.__excepthook__(error)
     os._exit(1)
 

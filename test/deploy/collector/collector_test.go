@@ -1,5 +1,5 @@
-// Package collector loads the example of a collector's configuration as the collector itself does: every component by its own
-// factory, with what it checks of its settings. A package of its own, for its libraries are many.
+// Package collector loads the example of a collector's configuration as the collector does: every component by its own
+// factory, which checks its settings. It is a separate package because it needs many libraries.
 package collector
 
 import (
@@ -54,7 +54,7 @@ func dryRun(t *testing.T, path string) error {
 	return startTailSampling(t, path)
 }
 
-// A dry run checks the form. The kinds of the policies are known when the processor starts.
+// A dry run checks only the form. The kinds of the policies are checked when the processor starts.
 func startTailSampling(t *testing.T, path string) error {
 	t.Helper()
 	text, err := os.ReadFile(path)
@@ -88,23 +88,23 @@ func startTailSampling(t *testing.T, path string) error {
 	return sampling.Shutdown(t.Context())
 }
 
-func TestTheExampleIsWhatTheCollectorTakes(t *testing.T) {
+func TestTheCollectorAcceptsTheExample(t *testing.T) {
 	if err := dryRun(t, example); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// The test above would be worth nothing if these passed.
-func TestWhatTheCollectorDoesNotKnowIsRefused(t *testing.T) {
+// If these passed, the test above would prove nothing.
+func TestUnknownSettingsAreRefused(t *testing.T) {
 	text, err := os.ReadFile(example)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ name, from, to, says string }{
 		{"a field is misspelt", "threshold_ms", "treshold_ms", "treshold_ms"},
-		{"a policy is of no kind", "type: latency", "type: latencies", "latencies"},
-		{"a component is not there", "exporters: [otlp_grpc]", "exporters: [jaeger]", "jaeger"},
-		{"a time is none", "decision_wait: 40s", "decision_wait: soon", "decision_wait"},
+		{"a policy has an unknown kind", "type: latency", "type: latencies", "latencies"},
+		{"a component does not exist", "exporters: [otlp_grpc]", "exporters: [jaeger]", "jaeger"},
+		{"a time cannot be read", "decision_wait: 40s", "decision_wait: soon", "decision_wait"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "wrong.yaml")

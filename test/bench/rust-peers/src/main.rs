@@ -1,4 +1,4 @@
-//! The Rust client beside moka, for the bench `clients`. Each line on standard input is a command, and each line on
+//! The Rust client and moka, for the bench `clients`. Each line on standard input is a command, and each line on
 //! standard output its result, as in `go-peers`.
 use std::{
     env,
@@ -23,11 +23,11 @@ const WAIT: Duration = Duration::from_secs(60);
 const BYTES_MAX: u64 = 10_000_000;
 const WARM_UP_CALLS: u64 = 1_000;
 
-/// One way to have a value: from the cache, or by a rebuild.
+/// One way to get a value: from the cache, or by a rebuild.
 #[derive(Clone)]
 enum Way {
     Dibs(Client),
-    /// Within one process: its users have no lock between processes.
+    /// Within one process. Its users have no lock between processes.
     Moka(Cache<String, Bytes>),
 }
 
@@ -36,7 +36,7 @@ enum Way {
 struct Rebuild {
     took: Duration,
     count: Arc<AtomicU64>,
-    /// Told when it begins, where it never ends.
+    /// Notified when it begins, if it never ends.
     held: Option<Arc<Notify>>,
 }
 
@@ -71,7 +71,7 @@ impl Way {
     }
 }
 
-/// The wall time of a hit, and the CPU time of this process for it, in nanoseconds.
+/// The wall time and this process's CPU time of a hit, in nanoseconds.
 async fn hits(way: &Way, key: &str, calls: u64, in_flight: u64) -> Value {
     let rebuild = Rebuild::default();
     for _ in 0..WARM_UP_CALLS {
@@ -98,7 +98,7 @@ async fn hits(way: &Way, key: &str, calls: u64, in_flight: u64) -> Value {
     json!({ "wallNs": per(began.elapsed()), "cpuNs": per(used.elapsed()) })
 }
 
-/// Many callers ask for one key at once.
+/// Many callers request one key at once.
 async fn stampede(way: &Way, key: &str, calls: u64, rebuild_ms: u64) -> Value {
     let rebuild = Rebuild { took: Duration::from_millis(rebuild_ms), ..Rebuild::default() };
     let mut all = JoinSet::new();
@@ -114,7 +114,7 @@ async fn stampede(way: &Way, key: &str, calls: u64, rebuild_ms: u64) -> Value {
     json!({ "tookMs": took_ms, "rebuilds": rebuild.count.load(Ordering::Relaxed) })
 }
 
-/// Until this process is killed.
+/// Holds the lease until this process is killed.
 async fn hold(way: &Way, key: &str) -> Value {
     let held = Arc::new(Notify::new());
     let rebuild = Rebuild { held: Some(held.clone()), ..Rebuild::default() };
