@@ -47,6 +47,8 @@ type flight struct {
 	isWatched    bool
 	isOvertaken  bool
 	isRebuilding bool
+	// sentAt is when its last request was sent.
+	sentAt time.Time
 
 	// Written once, before landed is closed.
 	landed chan struct{}
@@ -135,7 +137,7 @@ func (f *flights) asks(its *flight) {
 func (f *flights) sent(its *flight, isWatched bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	its.isSent, its.isWatched = true, isWatched
+	its.isSent, its.isWatched, its.sentAt = true, isWatched, time.Now()
 }
 
 // rebuildsHere is called when the flight waits for a rebuild in this process.
@@ -153,7 +155,7 @@ func (f *flights) fill(its *flight, hit *dibsv1.Hit, got result) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if its.isWatched && !its.isOvertaken {
-		f.near.fill(its.id.valueID, hit, got)
+		f.near.fill(its.id.valueID, hit, got, its.sentAt)
 	}
 }
 
@@ -228,7 +230,7 @@ func (f *flights) changed(what change) {
 	f.overtakeWhere(func(id valueID) bool { return id.namespace == what.namespace })
 }
 
-// changedAll: changes may have been missed, because a session broke or has just begun.
+// changedAll: changes may have been missed, because a session broke, has just begun, or was not read for too long.
 func (f *flights) changedAll() {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -23,11 +23,15 @@ type extend func(ctx context.Context, timeout time.Duration) (*dibsv1.ExtendResp
 // keepLease extends a lease every third of the remaining time until ctx ends, so two extensions in a row may be lost.
 // It returns true when the lease is over: the service says so, no extension came in time, or it was held for holdMax. A
 // hanging rebuild must not keep its key from all others forever.
-func keepLease(ctx context.Context, expiresIn, holdMax time.Duration, ask extend) (lost bool) {
+//
+// The lease came with the answer to a request that was sent at sentAt. It may be that old, if the answer was long on its
+// way, or new, if the request waited for it at the service. So the first extension is due a third after the sending, and
+// tells which one it is. Until then, the lease is lost only if it must be over.
+func keepLease(ctx context.Context, sentAt time.Time, expiresIn, holdMax time.Duration, ask extend) (lost bool) {
 	ends, heldMax := time.Now().Add(expiresIn), time.Now().Add(holdMax)
+	due := sentAt.Add(max(extendThirdMin, expiresIn/3))
 	for {
-		left := time.Until(ends)
-		pause(ctx, max(0, min(left, time.Until(heldMax), max(extendThirdMin, left/3))))
+		pause(ctx, max(0, min(time.Until(ends), time.Until(heldMax), time.Until(due))))
 		if ctx.Err() != nil {
 			return false
 		}
@@ -50,6 +54,7 @@ func keepLease(ctx context.Context, expiresIn, holdMax time.Duration, ask extend
 		case response.GetOutcome() == dibsv1.ExtendOutcome_EXTEND_OUTCOME_EXTENDED:
 			ends = asked.Add(milliseconds(response.GetExpiresInMs()))
 		}
+		due = time.Now().Add(max(extendThirdMin, time.Until(ends)/3))
 	}
 }
 

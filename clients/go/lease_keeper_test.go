@@ -41,7 +41,7 @@ func kept(t *testing.T, answers ...extend) (asked []time.Duration, lostAt time.D
 		start := time.Now()
 		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 		defer stop()
-		lost := keepLease(ctx, 3*time.Second, heldMax, func(ctx context.Context, timeout time.Duration) (*dibsv1.ExtendResponse, error) {
+		lost := keepLease(ctx, start, 3*time.Second, heldMax, func(ctx context.Context, timeout time.Duration) (*dibsv1.ExtendResponse, error) {
 			asked = append(asked, time.Since(start))
 			next := answers[min(len(asked), len(answers))-1]
 			return next(ctx, timeout)
@@ -97,10 +97,36 @@ func TestAnOutcomeOfALaterServiceChangesNothing(t *testing.T) {
 	}
 }
 
+// A request may have waited for its lease at the service, so its age says nothing about the end of the lease.
+func TestALeaseThatIsOlderThanItsTimeIsAskedForAtOnce(t *testing.T) {
+	for name, test := range map[string]struct {
+		first  extend
+		lostAt time.Duration
+	}{
+		"and is held on, as the service says": {extended(time.Hour), 0},
+		"and is lost without an answer":       {unextended(codes.Unavailable), 3 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start, asked := time.Now(), []time.Duration{}
+				ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+				defer stop()
+				lost := keepLease(ctx, start.Add(-20*time.Second), 3*time.Second, heldMax, func(context.Context, time.Duration) (*dibsv1.ExtendResponse, error) {
+					asked = append(asked, time.Since(start))
+					return test.first(t.Context(), 0)
+				})
+				if took := time.Since(start); asked[0] != 0 || lost != (test.lostAt > 0) || (lost && took != test.lostAt) {
+					t.Errorf("asked after %v, lost %v after %v", asked, lost, took)
+				}
+			})
+		})
+	}
+}
+
 func TestALeaseIsNotExtendedForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start, asked := time.Now(), 0
-		lost := keepLease(t.Context(), 3*time.Second, 10*time.Second, func(context.Context, time.Duration) (*dibsv1.ExtendResponse, error) {
+		lost := keepLease(t.Context(), start, 3*time.Second, 10*time.Second, func(context.Context, time.Duration) (*dibsv1.ExtendResponse, error) {
 			asked++
 			return extended(3*time.Second)(t.Context(), 0)
 		})

@@ -40,7 +40,7 @@ func (l *line) heard(message *dibsv1.SessionResponse, of context.Context) {
 		case *dibsv1.SessionEvent_Invalidated:
 			l.session.listener.invalidated(event.Invalidated)
 		case *dibsv1.SessionEvent_Beat:
-			l.heart.beat()
+			l.beaten()
 		}
 	}
 	l.session.mu.Lock()
@@ -65,6 +65,16 @@ func (l *line) heard(message *dibsv1.SessionResponse, of context.Context) {
 			l.leavesOff()
 		}
 	}
+}
+
+// beaten: a beat has come. If it is late, this process stood still. Changes that were sent before it may be read after
+// it, from the connections of other sessions. So everything may have changed. That is told before the beat counts,
+// because another goroutine could serve an older entry in between.
+func (l *line) beaten() {
+	if l.heart.isLate(now()) {
+		l.session.listener.sessionChanged()
+	}
+	l.heart.beat()
 }
 
 // answerOf ends a call. If it is refused because of the session's token, it may be sent with the current token, like

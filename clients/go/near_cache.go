@@ -39,6 +39,9 @@ type NearCache struct {
 // WithNearCache keeps fresh values in this process, so that a hit costs no call. It pays for keys that are read far
 // more often than they change. The service reports changes over the session, and nothing is served that may have
 // changed unnoticed. It needs a session. Default: off.
+//
+// A value is fresh from when its request was sent, because its answer may have been long on its way. A request that
+// waited for a rebuild loses the time of that wait. Its answer is not kept if no time is left.
 func WithNearCache(its NearCache) Option {
 	return option(func(c *config) { c.near = &its })
 }
@@ -83,8 +86,10 @@ type nearNamespace struct {
 
 // nearEntry is written once.
 type nearEntry struct {
-	result     result
-	freshUntil time.Time
+	result result
+	// sent is when its request was sent, counted from began. It is fresh for freshFor from then on.
+	sent       time.Duration
+	freshFor   time.Duration
 	epoch      uint64
 	generation uint64
 	tagClock   uint64
@@ -93,13 +98,24 @@ type nearEntry struct {
 	isTagged bool
 }
 
-// heartbeat is when a session was last certain to have reported every change.
+// heartbeat is when a session was last certain to have reported every change; 0 before its welcome.
 type heartbeat struct{ last atomic.Int64 }
 
 // began is the start of monotonic times, so a clock that is set back makes nothing live longer.
 var began = time.Now()
 
-func (h *heartbeat) beat() { h.last.Store(int64(time.Since(began))) }
+// now counts from began.
+func now() time.Duration { return time.Since(began) }
+
+func (h *heartbeat) beat() { h.last.Store(int64(now())) }
+
+// isLive reports whether the last beat is recent enough.
+func (h *heartbeat) isLive(at time.Duration) bool {
+	return at-time.Duration(h.last.Load()) < beatWithin
+}
+
+// isLate reports whether a beat that comes now was due long ago. None was due before the welcome.
+func (h *heartbeat) isLate(at time.Duration) bool { return h.last.Load() != 0 && !h.isLive(at) }
 
 func newNearCache(its NearCache, ownNamespace string, hits *hitCounts) *nearCache {
 	namespaces := its.Namespaces
@@ -137,13 +153,13 @@ func (n *nearCache) watches(namespace string) bool {
 	if _, ok := n.watched[namespace]; !ok {
 		return false
 	}
-	return n.isLive()
+	return n.isLive(now())
 }
 
-func (n *nearCache) isLive() bool {
-	lines, now := *n.lines.Load(), int64(time.Since(began))
+func (n *nearCache) isLive(at time.Duration) bool {
+	lines := *n.lines.Load()
 	for _, line := range lines {
-		if now-line.last.Load() >= int64(beatWithin) {
+		if !line.isLive(at) {
 			return false
 		}
 	}
@@ -158,8 +174,14 @@ type nearHit struct {
 
 // fresh returns the fresh value of a key, without counting it.
 func (n *nearCache) fresh(id valueID) nearHit {
-	its, entry := n.known(id)
-	if entry == nil || entry.epoch != n.epoch.Load() || !n.isLive() {
+	at := now()
+	// Before the epoch is read. Otherwise a late beat could raise the epoch just after it was read, then make its session
+	// live, and an entry from before would be served.
+	if !n.isLive(at) {
+		return nearHit{}
+	}
+	its, entry := n.known(id, at)
+	if entry == nil || entry.epoch != n.epoch.Load() {
 		return nearHit{}
 	}
 	return nearHit{its, entry}
@@ -180,7 +202,7 @@ func (n *nearCache) last(id valueID) (result, bool) {
 	if !n.servesWhenUnavailable {
 		return result{}, false
 	}
-	its, entry := n.known(id)
+	its, entry := n.known(id, now())
 	if entry == nil {
 		return result{}, false
 	}
@@ -189,13 +211,13 @@ func (n *nearCache) last(id valueID) (result, bool) {
 }
 
 // known returns an entry without a reported change, within its time; nil if there is none.
-func (n *nearCache) known(id valueID) (*nearNamespace, *nearEntry) {
+func (n *nearCache) known(id valueID, at time.Duration) (*nearNamespace, *nearEntry) {
 	its, ok := n.watched[id.namespace]
 	if !ok {
 		return nil, nil
 	}
 	entry, ok := n.entries.GetIfPresent(id)
-	if !ok || entry.generation != its.generation.Load() || !time.Now().Before(entry.freshUntil) || its.hasChanged(entry) {
+	if !ok || entry.generation != its.generation.Load() || at-entry.sent >= entry.freshFor || its.hasChanged(entry) {
 		return nil, nil
 	}
 	return its, entry
@@ -217,15 +239,21 @@ func (s *nearNamespace) hasChanged(entry *nearEntry) bool {
 }
 
 // fill keeps an answer. Its caller holds the lock under which changes are reported, and has checked that there was none
-// since the request was sent.
-func (n *nearCache) fill(id valueID, hit *dibsv1.Hit, its result) {
+// since the request was sent. The service counts the time from its answer. All that is known here is that the answer was
+// made after the request was sent.
+func (n *nearCache) fill(id valueID, hit *dibsv1.Hit, its result, sentAt time.Time) {
 	namespace, ok := n.watched[id.namespace]
-	if !ok || hit.GetFreshForMs() <= 0 || hit.GetFreshness() != dibsv1.Freshness_FRESHNESS_FRESH {
+	if !ok || hit.GetFreshness() != dibsv1.Freshness_FRESHNESS_FRESH {
+		return
+	}
+	sent, freshFor := sentAt.Sub(began), milliseconds(hit.GetFreshForMs())
+	if now()-sent >= freshFor {
 		return
 	}
 	n.entries.Set(id, &nearEntry{
 		result:     its,
-		freshUntil: time.Now().Add(milliseconds(hit.GetFreshForMs())),
+		sent:       sent,
+		freshFor:   freshFor,
 		epoch:      n.epoch.Load(),
 		generation: namespace.generation.Load(),
 		tagClock:   namespace.tagClock.Load(),

@@ -185,7 +185,7 @@ func TestANearEntryIsServedForItsTimeAndWithABeat(t *testing.T) {
 	time.Sleep(3100 * time.Millisecond)
 	n.wants("k", "v6")
 	n.tell(beat)
-	n.wants("k", "v6")
+	n.wants("k", "v7")
 }
 
 func TestNearEntriesAreDroppedWhenTheSessionBreaks(t *testing.T) {

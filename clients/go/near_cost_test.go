@@ -22,7 +22,7 @@ func TestANearHitMakesNothingButItsValue(t *testing.T) {
 		Freshness:  dibsv1.Freshness_FRESHNESS_FRESH,
 		FreshForMs: 60_000,
 		Tags:       &dibsv1.Tags{},
-	}, result{value: []byte("v")})
+	}, result{value: []byte("v")}, time.Now())
 	rebuild := func(context.Context) ([]byte, error) {
 		t.Error("it is near")
 		return nil, nil

@@ -81,7 +81,7 @@ func (l *fetchLoop) rebuildWhileHeld(ctx context.Context, lease *dibsv1.Lease, r
 	})
 	defer l.held.watch(lease.GetToken(), lose)()
 	l.life.spawn(func() {
-		if keepLease(ctx, milliseconds(lease.GetExpiresInMs()), l.config.leaseHoldMax, l.extend(lease)) {
+		if keepLease(ctx, running.sentAt, milliseconds(lease.GetExpiresInMs()), l.config.leaseHoldMax, l.extend(lease)) {
 			lose()
 		}
 	})

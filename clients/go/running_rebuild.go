@@ -14,6 +14,8 @@ type runningRebuild struct {
 	flight *flight
 	// hasPrevious: the service has a stale value for callers that accept one.
 	hasPrevious bool
+	// sentAt is when the request for the lease was sent.
+	sentAt time.Time
 
 	// Written once, before ended is closed.
 	ended  chan struct{}
@@ -24,6 +26,7 @@ type runningRebuild struct {
 func (f *flights) leased(its *flight, running *runningRebuild) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	running.sentAt = its.sentAt
 	if running.flight == nil {
 		f.close(its)
 	} else {

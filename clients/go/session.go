@@ -56,7 +56,7 @@ type listener interface {
 	// sessionOpened: there is a session that reports changes; sessionOver: it no longer does.
 	sessionOpened(*heartbeat)
 	sessionOver(*heartbeat)
-	// sessionChanged: a session has begun or broken, so changes may have been missed.
+	// sessionChanged: a session has begun or broken, or was not read for too long, so changes may have been missed.
 	sessionChanged()
 }
 
