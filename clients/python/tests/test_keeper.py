@@ -33,7 +33,9 @@ class Clock:
         monkeypatch.setattr("dibs.keeper.monotonic", lambda: self.now)
 
     def keep(self, extend: Callable[[int], Any], time: float, hold_until: float = math.inf) -> None:
-        steps = keep_lease(pb.ExtendRequest(), LEASE_S, hold_until, "", lambda: self.ran_out.append(self.now))
+        """Its request was sent at 0."""
+        on_over = lambda: self.ran_out.append(self.now)
+        steps = keep_lease(pb.ExtendRequest(), 0.0, LEASE_S, hold_until, "", on_over)
         answer: Any = None
         try:
             while True:
@@ -113,6 +115,29 @@ def test_counts_the_lease_from_when_the_extension_was_asked_for(clock: Clock) ->
 
     clock.keep(slow, 60.0)
     assert clock.ran_out[0] == 3 + LEASE_S
+
+
+def test_counts_the_lease_from_when_it_was_asked_for(clock: Clock) -> None:
+    clock.now = 5.0
+    clock.keep(lambda _: DOWN, 60.0)
+    assert clock.asked[0] == 6.333
+    assert clock.ran_out[0] == LEASE_S
+
+
+@pytest.mark.parametrize("waited", [6.1, 8.999, 9.0, 30.0])
+def test_extends_at_once_where_less_than_a_third_seems_left(clock: Clock, waited: float) -> None:
+    clock.now = waited
+    clock.keep(lambda _: EXTENDED, waited + 4)
+    assert clock.asked == [waited, waited + 3]
+    assert (clock.ran_out, clock.over) == ([], None)
+
+
+@pytest.mark.parametrize("waited", [9.0, 30.0])
+def test_has_an_extension_s_time_to_learn_whether_it_is_over(clock: Clock, waited: float) -> None:
+    clock.now = waited
+    clock.keep(lambda _: DOWN, 60.0)
+    assert clock.asked[0] == waited
+    assert clock.ran_out[0] == waited + 2
 
 
 def test_gives_no_extension_more_time_than_the_lease_has(clock: Clock) -> None:

@@ -86,6 +86,25 @@ class TestKeeps:
         now[0] = 1_000.5
         assert near.of("k") == "nothing"
 
+    def test_a_value_for_less_time_when_its_answer_came_late(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        near, now = Near(keeps=True), [1_000.0]
+        monkeypatch.setattr(dibs.near_cache, "monotonic", lambda: now[0])
+        near.watch.heard_at = 1_000.0
+
+        def came_after(pause: float) -> Callable[[], None]:
+            return lambda: now.__setitem__(0, now[0] + pause)
+
+        near.filled("k", answer(fresh_for_ms=1_000), came_after(0.8))
+        now[0] = 1_000.9
+        assert near.of("k") == b"v"
+        now[0] = 1_001.0
+        assert near.of("k") == "nothing"
+        for pause in (1.0, 1.1):
+            assert near.filled("late", answer(fresh_for_ms=1_000), came_after(pause)) == "nothing"
+            assert near.left("default", "late") is None
+        # It pushes out no other value either.
+        assert ("default", "late") not in near._entries
+
     def test_no_value_without_a_beat(self, monkeypatch: pytest.MonkeyPatch) -> None:
         near, now = Near(), [1_000.0]
         monkeypatch.setattr(dibs.near_cache, "monotonic", lambda: now[0])

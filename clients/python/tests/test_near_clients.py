@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from time import monotonic
 from typing import Any
 
 import pytest
 from callers import PATIENCE_S, Caller, MakeCaller, Recorder, gives, never_called, until
-from fake_service import NEVER, FakeService, lease
+from fake_service import NEVER, FakeService, each, lease
 from test_near_cache import answer
 
 from dibs import BYTES, JSON, Client, NearCache
@@ -33,6 +34,19 @@ def make(make_on_session: MakeCaller) -> MakeCaller:
 @pytest.fixture
 async def near(make: MakeCaller) -> Caller:
     return make(near_cache=NearCache(1_000_000))
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time of the near cache and its sessions, in whole seconds. A test moves it."""
+    now = [float(math.floor(monotonic()))]
+    for module in ("near_cache", "session"):
+        monkeypatch.setattr(f"dibs.{module}.monotonic", lambda: now[0])
+    return now
+
+
+def session_of(near: Caller) -> Any:
+    return near.client._link.endpoints.all[0].open._session
 
 
 async def until_it_is(near: Caller, value: bytes) -> None:
@@ -128,7 +142,7 @@ class TestClients:
         near = make(near_cache=NearCache(1_000_000), serve_near_when_unavailable=keeps)
         fake.will("GetOrLock", fresh(b"v1"))
         await near.get("k", never_called)
-        session = near.client._link.endpoints.all[0].open._session
+        session = session_of(near)
         watch = session._watch
         watch.heard_at -= LIVE_S
         fake.will("GetOrLock", fresh(b"v2"))
@@ -161,6 +175,62 @@ class TestClients:
             if how == "rebuild":
                 assert await near.get("k", gives(b"w"), stale="forbid") == b"w"
                 assert await near.get("k", gives(b"x"), refresh=True) == b"x"
+
+
+class TestAProcessThatWasHeldUp:
+    @pytest.mark.parametrize("stood_s", [2.999, 3.0])
+    async def test_drops_what_is_there_and_what_is_under_way_at_a_late_beat(
+        self, fake: FakeService, near: Caller, clock: list[float], stood_s: float
+    ) -> None:
+        fake.will("GetOrLock", fresh(b"v"), fake.held(fresh(b"v")))
+        fake.will("GetOrLockMany", lambda request: fake.held(each(lambda _: fresh(b"v"))(request))(request))
+        await near.get("k", never_called)
+        under_way = [
+            asyncio.ensure_future(near.get("one", never_called)),
+            asyncio.ensure_future(near.many(["a", "b"], never_called)),
+        ]
+        await until(lambda: len(fake.heard) == 3)
+        clock[0] += stood_s
+        fake.sessions[0].tell(event(beat=pb.Beat()))
+        await until(lambda: session_of(near)._watch.heard_at == clock[0])
+        fake.gate.set()
+        await asyncio.gather(*under_way)
+        fake.will("GetOrLock", fresh(b"new"))
+        for _ in range(2):
+            values = [await near.get(key, never_called) for key in ("k", "one", "a", "b")]
+            assert values == [b"v" if stood_s < LIVE_S else b"new"] * 4
+        # What it asks for after that beat is kept.
+        assert len(fake.heard) == (3 if stood_s < LIVE_S else 7)
+
+    @pytest.mark.parametrize("many", [False, True])
+    async def test_keeps_an_answer_for_less_time_when_it_came_late(
+        self, fake: FakeService, near: Caller, clock: list[float], many: bool
+    ) -> None:
+        async def ask(key: str) -> Any:
+            return await (near.many([key], never_called) if many else near.get(key, never_called))
+
+        async def ask_when_it_takes(key: str, takes_s: float) -> None:
+            fake.gate.clear()
+            heard = len(fake.heard)
+            calling = asyncio.ensure_future(ask(key))
+            await until(lambda: len(fake.heard) > heard)
+            clock[0] += takes_s
+            fake.gate.set()
+            await calling
+
+        late = fresh(b"v", fresh_for_ms=1_000)
+        fake.will("GetOrLock", fake.held(late))
+        fake.will("GetOrLockMany", lambda request: fake.held(each(lambda _: late)(request))(request))
+        await ask_when_it_takes("k", 0.75)
+        clock[0] += 0.125
+        await ask("k")
+        assert len(fake.heard) == 1
+        clock[0] += 0.125
+        await ask("k")
+        assert len(fake.heard) == 2
+        await ask_when_it_takes("late", 1.125)
+        await ask("late")
+        assert len(fake.heard) == 4
 
 
 def test_a_child_begins_with_an_empty_near_cache(fake: FakeService) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from time import monotonic
 from typing import Any
 
 import grpc
@@ -183,6 +184,18 @@ class TestARebuild:
 
         assert await caller.get("k", rebuild, lease=5) == b"kept"
         assert fake.requests("Extend") == [pb.ExtendRequest(key="k", token="t", lease_ms=5_000)]
+
+    async def test_counts_its_lease_from_its_request(
+        self, fake: FakeService, caller: Caller, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fake.will("GetOrLock", lease(expires_in_ms=60_000))
+        monkeypatch.setattr("dibs.fetch_loop.monotonic", lambda: monotonic() - 50)
+
+        async def rebuild(_: Context) -> Any:
+            await until(lambda: fake.requests("Extend"))
+            return b"v"
+
+        assert await caller.get("k", rebuild) == b"v"
 
 
 class TestAnErrorWhoseOwnCodeFails:

@@ -113,7 +113,7 @@ def _ask(task: Task, asking: _Asking, first: First | None = None) -> Steps[Answe
         if task.on_lease is not None:
             return (yield from task.on_lease(task, response.lease))  # type: ignore[no-any-return]
         try:
-            return (yield from _under_lease(task, response.lease))
+            return (yield from _under_lease(task, response.lease, asked_at))
         except LeaseGoneError as gone:
             # A key that is invalidated faster than it is rebuilt must not hold its caller forever.
             if monotonic() >= task.until:
@@ -208,7 +208,7 @@ def _come_back(error: DibsError, after: float | None, until: float) -> Steps[Non
     yield Sleep(at)
 
 
-def _under_lease(task: Task, lease: pb.Lease) -> Steps[Answer]:
+def _under_lease(task: Task, lease: pb.Lease, asked_at: float) -> Steps[Answer]:
     terms, previous = task.terms, None
     if lease.HasField("previous") and (not lease.previous.HasField("value") or task.readable(lease.previous.value)):
         previous = lease.previous
@@ -216,7 +216,7 @@ def _under_lease(task: Task, lease: pb.Lease) -> Steps[Answer]:
         # Another caller has replaced what could not be read while this one waited for its turn.
         yield from give_back(task, lease, None, None)
         return _served(task, previous)
-    rebuilding = rebuild_under_lease(task, lease)
+    rebuilding = rebuild_under_lease(task, lease, asked_at)
     if previous is None or terms.refresh:
         return (yield from rebuilding)
     if not terms.wait_for_rebuild:

@@ -19,20 +19,35 @@ _AFTER_S = 1.0
 
 
 def keep_lease(
-    request: pb.ExtendRequest, ends_at: float, hold_until: float, traceparent: str, on_over: Callable[[], None]
+    request: pb.ExtendRequest,
+    sent_at: float,
+    expires_in: float,
+    hold_until: float,
+    traceparent: str,
+    on_over: Callable[[], None],
 ) -> Steps[None]:
     """Extends a lease every third of the remaining time, so two extensions in a row may be lost.
+
+    The lease counts from `sent_at`, when its request was sent, because its answer may have waited for this process to
+    read it. But the service may also have granted it after a wait. So if less than a third is left by this count, it is
+    extended at once, and that answer decides.
 
     Ends when the lease is void: the service says so, or it was held until `hold_until`. Calls `on_over` if no extension
     came in time. The service may still store the result then, so this continues to ask. The times are those of
     `time.monotonic()`.
     """
     over, answered = False, True
+    came_at, ends_at = monotonic(), sent_at + expires_in
+    at_once = ends_at - came_at < expires_in / 3
+    if at_once:
+        ends_at = max(ends_at, came_at + min(expires_in, _EXTEND_S))
     while True:
         left = ends_at - monotonic()
         # The end is reported when it comes. It is earlier here than at the service, so a first attempt after it may
         # still succeed with no time left.
         pause = _pause(left) if left > 0 else _AFTER_S if over and not answered else _THIRD_S_MIN
+        if at_once:
+            pause, at_once = 0.0, False
         yield Sleep(min(hold_until, monotonic() + pause))
         asked_at = monotonic()
         if asked_at >= hold_until:

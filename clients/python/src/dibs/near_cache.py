@@ -34,12 +34,25 @@ _KEYS_KEPT_MAX = 2_000
 class NearCache:
     """The size of a client's cache in its own memory. It needs sessions.
 
+    A value's time counts from when its request was sent, because its answer may have waited for this process to read
+    it. A caller that waited for a rebuild therefore keeps the value for less time.
+
     max_bytes: the bound of values and keys together, with what Python needs for them. The least recently used go first.
     namespaces: those whose values are kept, at most 64. Default: the client's own.
     """
 
     max_bytes: int
     namespaces: Sequence[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """When a request was sent."""
+
+    #: A time of `time.monotonic()`.
+    at: float
+    #: How many changes had come by then.
+    changes: int
 
 
 class Watch:
@@ -87,7 +100,7 @@ class _Changes:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A value that was fresh when it came."""
+    """A value that was fresh when its request was sent."""
 
     #: None if the source has nothing.
     data: bytes | None
@@ -170,12 +183,12 @@ class NearValues:
             return None
         return entry
 
-    def ask(self) -> int:
-        """How many changes had come when a request was sent."""
-        return self._count
+    def ask(self) -> Asked:
+        """A request is sent now."""
+        return Asked(monotonic(), self._count)
 
-    def fill(self, asked: int, watch: Watch, namespace: str, key: str, hit: pb.Hit) -> None:
-        """Keeps an answer of this session, unless something has changed since its request was sent."""
+    def fill(self, asked: Asked, watch: Watch, namespace: str, key: str, hit: pb.Hit) -> None:
+        """Keeps an answer of this session, unless something has changed, or its time is over, since the request."""
         changes = self._watched.get(namespace or "default")
         if changes is None or hit.fresh_for_ms <= 0 or hit.freshness == pb.FRESHNESS_STALE:
             return
@@ -184,14 +197,16 @@ class NearValues:
         id_, data = (namespace or "default", key), payload(hit)
         tags = tuple(hit.tags.names) if hit.HasField("tags") else None
         size = ENTRY_BYTES + len(key.encode()) + len(data or b"") + sum(_TAG_BYTES + len(tag) for tag in tags or ())
-        entry = Entry(data, hit.fence, monotonic() + hit.fresh_for_ms / 1_000, watch, changes, asked, tags, size)
+        # The service counts from its answer. That was made after the request was sent, and may have come late.
+        fresh_until, since = asked.at + hit.fresh_for_ms / 1_000, asked.changes
+        entry = Entry(data, hit.fence, fresh_until, watch, changes, since, tags, size)
         with self._lock:
-            if watch.ended or asked < self._floor or self._changed.get(id_, 0) > asked:
+            if watch.ended or since < self._floor or self._changed.get(id_, 0) > since:
                 return
-            if not changes.spares(tags, asked):
+            if not changes.spares(tags, since):
                 return
             self._drop(id_)
-            if size > self._bytes_max:
+            if size > self._bytes_max or monotonic() >= fresh_until:
                 return
             self._entries[id_] = entry
             self._bytes += size

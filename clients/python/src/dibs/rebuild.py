@@ -63,6 +63,8 @@ class _Held:
 
     task: Task
     lease: pb.Lease
+    #: When its request was sent, a time of `time.monotonic()`.
+    asked_at: float
     running: Rebuilding
     span: RebuildSpan
     #: None: a publish in the background will know.
@@ -77,13 +79,14 @@ class LeaseGoneError(Exception):
         self.error = error
 
 
-def rebuild_under_lease(task: Task, lease: pb.Lease) -> Steps[Answer]:
+def rebuild_under_lease(task: Task, lease: pb.Lease, asked_at: float) -> Steps[Answer]:
     """Rebuilds and publishes the result, which its own callers get even if the publish fails.
 
-    Raises the rebuild's error, after the waiters were told, or LeaseGoneError.
+    `asked_at` is when the lease's request was sent. Raises the rebuild's error, after the waiters were told, or
+    LeaseGoneError.
     """
     span = task.trace.rebuild(task.terms.namespace, word(pb.LeaseReason, lease.reason), lease.fence)
-    held = _Held(task, lease, task.rebuilds.begin(task.terms, lease), span)
+    held = _Held(task, lease, asked_at, task.rebuilds.begin(task.terms, lease), span)
     failed: Exception | None = None
     try:
         return (yield from _rebuild_and_hand_over(held))
@@ -149,8 +152,7 @@ def _rebuild_and_hand_over(held: _Held) -> Steps[Answer]:
 
 def _run(held: _Held) -> Run:
     task, lease, terms = held.task, held.lease, held.task.terms
-    now = monotonic()
-    ends_at, hold_until = now + lease.expires_in_ms / 1_000, now + terms.lease_hold_max_s
+    hold_until, expires_in = monotonic() + terms.lease_hold_max_s, lease.expires_in_ms / 1_000
     extend = pb.ExtendRequest(namespace=terms.namespace, key=terms.key, token=lease.token, lease_ms=terms.lease_ms)
     return Run(
         task.rebuild,
@@ -161,7 +163,7 @@ def _run(held: _Held) -> Run:
             previous=payload(lease.previous),
         ),
         held.running,
-        keep=lambda on_over: keep_lease(extend, ends_at, hold_until, held.span.traceparent, on_over),
+        keep=lambda on_over: keep_lease(extend, held.asked_at, expires_in, hold_until, held.span.traceparent, on_over),
         on_lost=lambda: _lost(task),
         around=held.span.current,
     )

@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 
 from dibs.errors import ServiceError
-from dibs.near_cache import LIVE_S, NearValues, Watch
+from dibs.near_cache import LIVE_S, Asked, NearValues, Watch
 from dibs.sending import Sending, error_of, service_error
 from dibs.v1 import coordinator_pb2 as pb
 
@@ -41,10 +41,11 @@ _FOR_GOOD = ("INVALID_ARGUMENT", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "UNA
 
 @dataclass(frozen=True, slots=True)
 class _Open:
-    """An open call, and how many changes had come when it was sent."""
+    """An open call."""
 
     sending: Sending
-    asked: int
+    #: None if its answer is not kept.
+    asked: Asked | None
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class Session:
             if self._over or self._leaving:
                 return False
             message.id = next(self._ids)
-            self._pending[message.id] = _Open(sending, 0 if self._near is None else self._near.ask())
+            self._pending[message.id] = _Open(sending, None if self._near is None else self._near.ask())
             self._queue.put(message)
             if sending.until < self._look_at:
                 self._changed.notify_all()
@@ -243,7 +244,7 @@ class Session:
             self._give_back(left, response)
 
     def _fill(self, its: _Open, response: Any) -> None:
-        if self._near is None:
+        if self._near is None or its.asked is None:
             return
         request = its.sending.call.request
         if isinstance(response, pb.GetOrLockManyResponse):

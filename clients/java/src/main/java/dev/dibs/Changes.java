@@ -61,12 +61,18 @@ final class Changes {
 
   /** A session begins. It does not report earlier changes. */
   void welcome(Watch watch) {
-    if (watch != null) near.heard(watch);
+    if (watch != null) near.welcomed(watch);
     local.serviceIsBack();
   }
 
   void beat(Watch watch) {
-    if (watch != null) near.heard(watch);
+    if (watch == null) return;
+    if (near.isOverdue(watch)) {
+      near.missed();
+      arrived(key -> true);
+    }
+    // Last: from here on, what a session reports counts again, and a caller may join what is under way.
+    near.heard(watch);
   }
 
   /** For a session that is being opened; null if it has nothing to watch. */

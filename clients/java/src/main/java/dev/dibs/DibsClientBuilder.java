@@ -10,6 +10,7 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.Executor;
 import java.util.concurrent.ThreadLocalRandom;
+import java.util.function.LongSupplier;
 import java.util.function.Supplier;
 
 /**
@@ -32,6 +33,9 @@ public final class DibsClientBuilder {
   private long nearBytesMax;
   private List<String> nearNamespaces = List.of();
   private boolean nearWhenUnavailable;
+
+  /** A test moves its own. */
+  LongSupplier nearClock = System::nanoTime;
 
   DibsClientBuilder() {
     this(System.getenv());
@@ -235,7 +239,8 @@ public final class DibsClientBuilder {
 
   /**
    * Keeps fresh values in this process's memory while a session reports changes. Use it if the same keys are read many
-   * times a second: a hit then sends no request. Default: none.
+   * times a second: a hit then sends no request. A value's time counts from when its request was sent, so a caller that
+   * waited for a rebuild keeps it for less time. Default: none.
    *
    * @param bytesMax limit for values and keys; least-used entries are dropped
    * @param namespaces whose values are kept, at most 64; default: the client's
@@ -327,7 +332,7 @@ public final class DibsClientBuilder {
     }
     if (!session) throw new IllegalArgumentException("nearCache: it needs session(true), which tells what changes");
     List<String> kept = nearNamespaces.isEmpty() ? List.of(namespace) : nearNamespaces;
-    return new NearCache(nearBytesMax, kept, nearWhenUnavailable, System::nanoTime);
+    return new NearCache(nearBytesMax, kept, nearWhenUnavailable, nearClock);
   }
 
   /** At most 256 bytes, as the contract requires. */

@@ -89,7 +89,7 @@ final class FetchLoop {
           try {
             keep(error == null && response.hasHit() ? response.getHit() : null);
             if (error != null) refused(DibsStatusException.of(error));
-            else answered(response, Duration.ofNanos(System.nanoTime() - askedNanos));
+            else answered(response, askedNanos);
           } catch (Throwable fault) {
             // A bug in this package: no caller may wait forever because of it.
             fail(fault);
@@ -132,7 +132,8 @@ final class FetchLoop {
     return about.options().isRefresh() ? Intent.INTENT_REFRESH : Intent.INTENT_REBUILD;
   }
 
-  private void answered(GetOrLockResponse response, Duration waited) {
+  private void answered(GetOrLockResponse response, long askedNanos) {
+    Duration waited = Duration.ofNanos(System.nanoTime() - askedNanos);
     brokenOff = 0;
     parts.availability().answered();
     switch (response.getOutcomeCase()) {
@@ -141,7 +142,7 @@ final class FetchLoop {
         served(response.getHit());
       }
       case LEASE -> {
-        if (how.onLease() == null) underLease(response.getLease());
+        if (how.onLease() == null) underLease(response.getLease(), askedNanos);
         else write(response.getLease());
       }
       case FAILED -> {
@@ -208,13 +209,13 @@ final class FetchLoop {
     });
   }
 
-  private void underLease(Lease lease) {
+  private void underLease(Lease lease, long askedNanos) {
     if (mayGoOnBehind(lease)) {
-      behind(lease);
+      behind(lease, askedNanos);
       return;
     }
     flight.rebuilding();
-    new LeasedRebuild(parts, about, lease, about.trace(), flight.audience())
+    new LeasedRebuild(parts, about, lease, askedNanos, about.trace(), flight.audience())
         .start()
         .whenComplete(
             (found, error) -> {
@@ -244,9 +245,9 @@ final class FetchLoop {
   }
 
   /** Background work does not delay a caller, and ends by itself. */
-  private void behind(Lease lease) {
+  private void behind(Lease lease, long askedNanos) {
     var work = parts.background().begin();
-    new LeasedRebuild(parts, about, lease, about.trace().alone(), new Audience())
+    new LeasedRebuild(parts, about, lease, askedNanos, about.trace().alone(), new Audience())
         .start()
         .whenComplete(
             (found, error) -> {

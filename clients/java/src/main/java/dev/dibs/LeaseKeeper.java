@@ -12,8 +12,10 @@ import java.util.function.Function;
 
 /**
  * Keeps a lease while its rebuild is running: extends it after every third of the remaining time, so that two
- * consecutive extensions may be lost. Reports when the lease is over. After an end that the service has not reported,
- * it goes on asking, because the service's answer decides.
+ * consecutive extensions may be lost. The lease counts from its request, because its answer may have waited for this
+ * process to read it. But the service may also have granted it after a wait. So if less than a third is left by this
+ * count, it is extended at once. Reports when the lease is over. After an end that the service has not reported, it
+ * goes on asking, because the service's answer decides.
  */
 final class LeaseKeeper {
   /** How a lease ended while its rebuild was running. */
@@ -39,6 +41,7 @@ final class LeaseKeeper {
   private final Function<Duration, CompletableFuture<ExtendResponse>> extend;
   private final Consumer<Loss> onLost;
   private final long heldUntilNanos;
+  private final boolean extendsAtOnce;
   private long endsAtNanos;
   private Future<?> timer;
   private boolean stopped;
@@ -49,23 +52,30 @@ final class LeaseKeeper {
   /**
    * Keeps a lease.
    *
+   * @param askedNanos when its request was sent
    * @param holdMax after that it is not extended any more
    * @param onLost receives {@link Loss#UNANSWERED} at most once, and at most one other loss, which is final
    * @param extend makes one attempt, which fails if it is not answered within the given time
    */
   LeaseKeeper(
+      long askedNanos,
       Duration expiresIn,
       Duration holdMax,
       Function<Duration, CompletableFuture<ExtendResponse>> extend,
       Consumer<Loss> onLost) {
     this.extend = extend;
     this.onLost = onLost;
-    this.heldUntilNanos = System.nanoTime() + holdMax.toNanos();
-    this.endsAtNanos = System.nanoTime() + expiresIn.toNanos();
+    long nowNanos = System.nanoTime();
+    long leftNanos = askedNanos + expiresIn.toNanos() - nowNanos;
+    this.heldUntilNanos = nowNanos + holdMax.toNanos();
+    this.extendsAtOnce = leftNanos < expiresIn.toNanos() / 3;
+    long leastNanos = extendsAtOnce ? Math.min(expiresIn.toNanos(), EXTEND_NANOS) : 0;
+    this.endsAtNanos = nowNanos + Math.max(leftNanos, leastNanos);
   }
 
-  void start() {
-    plan(true);
+  synchronized void start() {
+    if (extendsAtOnce) timer = Threads.after(Duration.ZERO, this::extend);
+    else plan(true);
   }
 
   private synchronized void plan(boolean isAnswered) {

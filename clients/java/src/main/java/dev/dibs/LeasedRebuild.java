@@ -28,6 +28,7 @@ final class LeasedRebuild {
   private final Parts parts;
   private final Question about;
   private final Lease lease;
+  private final long askedNanos;
   private final CallTrace trace;
 
   /** The callers that wait for it. A background rebuild of a stale value has one that never leaves. */
@@ -37,10 +38,13 @@ final class LeasedRebuild {
   private final CompletableFuture<Found> result = new CompletableFuture<>();
   private RebuildSpan span;
 
-  LeasedRebuild(Parts parts, Question about, Lease lease, CallTrace trace, Audience audience) {
+  /** {@code askedNanos} is when the lease's request was sent. */
+  LeasedRebuild(
+      Parts parts, Question about, Lease lease, long askedNanos, CallTrace trace, Audience audience) {
     this.parts = parts;
     this.about = about;
     this.lease = lease;
+    this.askedNanos = askedNanos;
     this.trace = trace;
     this.audience = audience;
     this.running = new RunningRebuild(about, lease, audience);
@@ -62,7 +66,7 @@ final class LeasedRebuild {
     Run run = new Run(about.body(), reason, lease.getFence(), lease.hasPrevious() ? lease.getPrevious() : null);
     LeaseKeeper keeper =
         new LeaseKeeper(
-            Duration.ofMillis(lease.getExpiresInMs()), holdMax(), this::extend, how -> lost(run, how));
+            askedNanos, Duration.ofMillis(lease.getExpiresInMs()), holdMax(), this::extend, how -> lost(run, how));
     parts.running().add(running);
     Runnable unwatch = parts.held().watch(lease.getToken(), keeper::lose);
     Runnable stay = audience.left().onRaise(run::stop);

@@ -17,9 +17,10 @@ import java.util.function.LongSupplier;
 
 /**
  * Fresh values in this process's memory, while sessions report changes. An answer is kept only if no change has arrived
- * since its request left, and is returned only while the session that delivered it is live. When any session ends,
- * everything is dropped. The map only limits the bytes: freshness is checked here, at each read and by the monotonic
- * clock.
+ * since its request left, and is returned only while the session that delivered it is live. When any session ends, or a
+ * beat comes late, everything is dropped. The map only limits the bytes: freshness is checked here, at each read and by
+ * the monotonic clock. It counts from when the request left, because the answer may have waited for this process to
+ * read it.
  */
 final class NearCache {
   /** A request whose answer may be kept. */
@@ -46,7 +47,7 @@ final class NearCache {
    * @param bytes null if the source has no value
    * @param tags null if the replica does not send them
    * @param watch that of the session which tells of its changes
-   * @param session how many had ended when the request left
+   * @param session how often everything had been dropped when the request left
    * @param change the last one that had arrived when the request left
    */
   private record Entry(
@@ -62,14 +63,14 @@ final class NearCache {
   private final Cache<FullKey, Entry> entries;
 
   /**
-   * What was dropped because changes may have been missed, until the service is available again; null if not wanted.
+   * What was dropped because changes may have been missed, until the next session begins; null if not wanted.
    */
   private final Cache<FullKey, Entry> left;
 
   private final LongSupplier nanoTime;
   private final Set<Asking> asking = new HashSet<>();
 
-  /** Counts the ends of sessions. Entries from before the last end are void. */
+  /** Counts how often everything was dropped. Entries from before the last time are void. */
   private volatile long session;
 
   /** Counts the changes. */
@@ -107,10 +108,12 @@ final class NearCache {
   /** The fresh value of a key; null if none is known. */
   Found get(FullKey key) {
     Entry entry = entries.getIfPresent(key);
-    if (entry == null || entry.session() != session) return null;
+    if (entry == null) return null;
     // Read once for both: reading the clock is half of the cost of a hit.
     long now = nanoTime.getAsLong();
-    return entry.watch().isLive(now) && counts(key, entry, now) ? new Found(entry.bytes(), false) : null;
+    // In this order: a late beat drops everything, and only then makes its session live again.
+    if (!entry.watch().isLive(now) || entry.session() != session) return null;
+    return counts(key, entry, now) ? new Found(entry.bytes(), false) : null;
   }
 
   /**
@@ -155,6 +158,10 @@ final class NearCache {
     if (hit.getFreshForMs() <= 0) return;
     // The service counts from its answer, which was made after the request had left.
     long untilNanos = one.sentNanos + TimeUnit.MILLISECONDS.toNanos(hit.getFreshForMs());
+    if (untilNanos - nanoTime.getAsLong() <= 0) {
+      entries.invalidate(one.key);
+      return;
+    }
     ByteString bytes = hit.hasValue() ? hit.getValue() : null;
     List<String> tags = hit.hasTags() ? List.copyOf(hit.getTags().getNamesList()) : null;
     entries.put(one.key, new Entry(bytes, tags, untilNanos, one.watch, session, one.change));
@@ -189,21 +196,37 @@ final class NearCache {
     return watch;
   }
 
+  /** The welcome of a session has arrived: the service is available, and the session receives changes. */
+  synchronized void welcomed(Watch watch) {
+    if (left != null) left.invalidateAll();
+    heard(watch);
+  }
+
   /** The welcome of a session has arrived, or a beat: it receives changes. */
   synchronized void heard(Watch watch) {
-    if (left != null) left.invalidateAll();
     watch.heard(nanoTime.getAsLong());
+  }
+
+  /** Whether a beat of a session was due long ago. */
+  boolean isOverdue(Watch watch) {
+    return watch.isOverdue(nanoTime.getAsLong());
+  }
+
+  /** Changes may have been missed: entries are void, and so are the answers to requests under way. */
+  synchronized void missed() {
+    if (left != null) keepWhatIsLeft();
+    session += 1;
+    asking.clear();
+    entries.invalidateAll();
   }
 
   /** A session has ended or is being left: its events no longer arrive. */
   synchronized void ended(Watch watch) {
     watches = watches.stream().filter(other -> other != watch).toList();
     // Retries of an address whose session cannot be opened must not drop the entries of others.
-    if (!watch.end()) return;
-    if (left != null) keepWhatIsLeft();
-    session += 1;
-    asking.clear();
-    entries.invalidateAll();
+    if (watch.end()) missed();
+    // Its requests leave again. If that is without a session, their answers are not kept.
+    else asking.removeIf(one -> one.watch == watch);
   }
 
   private void keepWhatIsLeft() {

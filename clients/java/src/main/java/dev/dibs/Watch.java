@@ -10,6 +10,14 @@ final class Watch {
   private volatile boolean welcomed;
   private volatile long heardNanos;
 
+  /**
+   * Whether a beat was due long ago. If one arrives now, this process was held up, and changes that were sent before it
+   * may be read after it.
+   */
+  boolean isOverdue(long nowNanos) {
+    return welcomed && !isLive(nowNanos);
+  }
+
   /** The welcome or a beat has arrived. */
   void heard(long nowNanos) {
     heardNanos = nowNanos;

@@ -31,8 +31,14 @@ final class LeaseKeeperTest {
 
   private LeaseKeeper keeper(
       long expiresInMs, long holdMaxMs, Function<Duration, CompletableFuture<ExtendResponse>> extend) {
+    return keeper(0, expiresInMs, holdMaxMs, extend);
+  }
+
+  private LeaseKeeper keeper(
+      long agoMs, long expiresInMs, long holdMaxMs, Function<Duration, CompletableFuture<ExtendResponse>> extend) {
     LeaseKeeper keeper =
         new LeaseKeeper(
+            System.nanoTime() - Duration.ofMillis(agoMs).toNanos(),
             Duration.ofMillis(expiresInMs),
             Duration.ofMillis(holdMaxMs),
             deadline -> {
@@ -67,6 +73,29 @@ final class LeaseKeeperTest {
     Until.isTrue(() -> tries.size() >= 4);
     assertNull(keeper.loss());
     keeper.stop();
+  }
+
+  @Test
+  void countsTheLeaseFromItsRequest() throws Exception {
+    long beganNanos = System.nanoTime();
+    keeper(3_000, 6_000, 600_000, deadline -> error(Status.Code.UNAVAILABLE));
+    isLost();
+    // It would be 6 s if counted from the answer.
+    assertTrue(System.nanoTime() - beganNanos < Duration.ofMillis(5_500).toNanos());
+    assertEquals(LeaseKeeper.Loss.UNANSWERED, losses.get(0));
+  }
+
+  @Test
+  void extendsAtOnceWhereLessThanAThirdSeemsLeft() throws Exception {
+    for (long agoMs : List.of(41_000, 60_000, 600_000)) {
+      tries.clear();
+      LeaseKeeper keeper =
+          keeper(agoMs, 60_000, 600_000, deadline -> answer(ExtendOutcome.EXTEND_OUTCOME_EXTENDED, 60_000));
+      Until.isTrue(() -> !tries.isEmpty());
+      assertNull(keeper.loss());
+      keeper.stop();
+    }
+    assertEquals(1, lost.getCount());
   }
 
   @Test

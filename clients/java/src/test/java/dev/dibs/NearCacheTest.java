@@ -30,7 +30,7 @@ final class NearCacheTest {
   @BeforeEach
   void begin() {
     watch = near.watch();
-    near.heard(watch);
+    near.welcomed(watch);
   }
 
   /** The session ends. */
@@ -83,6 +83,20 @@ final class NearCacheTest {
     assertNull(got());
     keep(hit("v", 0));
     assertNull(got());
+  }
+
+  @Test
+  void keepsNothingWhoseTimeWasOverWhenItsAnswerCame() {
+    for (long ms : List.of(1_000, 1_100)) {
+      keep(hit("before", 60_000));
+      NearCache.Asking asking = near.sending(KEY, watch);
+      pass(ms);
+      near.answered(asking, hit("late", 1_000));
+      assertNull(got());
+      end();
+      assertNull(left());
+      begin();
+    }
   }
 
   @Test
@@ -195,6 +209,17 @@ final class NearCacheTest {
   }
 
   @Test
+  void keepsNothingThatLeftOnASessionThatWasNotToBeHad() {
+    Watch never = near.watch();
+    NearCache.Asking asking = near.sending(KEY, never);
+    near.ended(never);
+    near.answered(asking, hit("of a call by itself", 60_000));
+    assertNull(got());
+    end();
+    assertNull(left());
+  }
+
+  @Test
   void isLiveWhileEverySessionIs() {
     assertTrue(near.isLive());
     Watch other = near.watch();
@@ -272,6 +297,19 @@ final class NearCacheTest {
       assertNull(left());
       begin();
     }
+  }
+
+  @Test
+  void isLeftWithWhatALateBeatHasDroppedUntilTheServiceIsBack() {
+    keep(hit("v", 60_000));
+    near.missed();
+    near.heard(watch);
+    assertNull(got());
+    assertEquals("v", left());
+    end();
+    assertEquals("v", left());
+    begin();
+    assertNull(left());
   }
 
   @Test

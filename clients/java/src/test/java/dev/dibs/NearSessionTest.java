@@ -5,16 +5,21 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.protobuf.ByteString;
+import dev.dibs.v1.GetOrLockManyResponse;
 import dev.dibs.v1.GetOrLockResponse;
 import dev.dibs.v1.Hit;
 import dev.dibs.v1.Invalidated;
+import dev.dibs.v1.Lease;
 import dev.dibs.v1.SessionCall;
 import dev.dibs.v1.SessionEvent;
 import dev.dibs.v1.SessionReply;
 import dev.dibs.v1.Tags;
 import java.time.Duration;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicLong;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -25,8 +30,19 @@ final class NearSessionTest {
 
   private final FakeSessions fake = new FakeSessions();
   private final Recorded hooks = new Recorded();
-  private final DibsClient client = fake.client().nearCache(1 << 20, "", "more").hooks(hooks).build();
+  private final AtomicLong nowNanos = new AtomicLong();
+  private final DibsClient client = client();
   private FakeSessions.Stream stream;
+
+  private DibsClient client() {
+    DibsClientBuilder builder = fake.client().nearCache(1 << 20, "", "more").hooks(hooks);
+    builder.nearClock = nowNanos::get;
+    return builder.build();
+  }
+
+  private void pass(long ms) {
+    nowNanos.addAndGet(Duration.ofMillis(ms).toNanos());
+  }
 
   @BeforeEach
   void begin() throws Exception {
@@ -48,18 +64,34 @@ final class NearSessionTest {
     return client.getOrRebuildAsync(key, TEXT, () -> "mine");
   }
 
+  private CompletableFuture<Map<String, String>> many(String... keys) {
+    return client.getOrRebuildManyAsync(List.of(keys), TEXT, (missing, leases) -> Map.of());
+  }
+
   private void answer(SessionCall call, String text) {
+    answer(call, text, 60_000);
+  }
+
+  /** The same for each of many keys. */
+  private void answer(SessionCall call, String text, long freshForMs) {
     Hit hit =
         Hit.newBuilder()
             .setValue(ByteString.copyFromUtf8(text))
-            .setFreshForMs(60_000)
+            .setFreshForMs(freshForMs)
             .setTags(Tags.getDefaultInstance())
             .build();
-    stream.reply(
-        SessionReply.newBuilder().setId(call.getId()).setGetOrLock(GetOrLockResponse.newBuilder().setHit(hit)));
+    var response = GetOrLockResponse.newBuilder().setHit(hit);
+    List<String> keys = call.getGetOrLockMany().getKeysList();
+    for (String key : keys) {
+      stream.reply(
+          SessionReply.newBuilder()
+              .setId(call.getId())
+              .setMore(!key.equals(keys.get(keys.size() - 1)))
+              .setGetOrLockMany(GetOrLockManyResponse.newBuilder().setKey(key).setResponse(response)));
+    }
+    if (keys.isEmpty()) stream.reply(SessionReply.newBuilder().setId(call.getId()).setGetOrLock(response));
   }
 
-  /** Also keeps the entries alive on a machine that is slow. */
   private void tell(String key) {
     stream.tell(SessionEvent.newBuilder().setInvalidated(Invalidated.newBuilder().setNamespace("default").addKeys(key)));
   }
@@ -124,5 +156,99 @@ final class NearSessionTest {
     assertEquals("new", three.get());
     // What was asked for before the change was not kept.
     assertEquals("new", get("k").get());
+  }
+
+  @Test
+  void keepsAnAnswerForLessTimeWhenItCameLate() throws Exception {
+    CompletableFuture<String> one = get("k");
+    CompletableFuture<Map<String, String>> two = many("a", "b");
+    List<SessionCall> asked = List.of(stream.call(), stream.call());
+    pass(800);
+    for (SessionCall call : asked) answer(call, "v", 1_000);
+    CompletableFuture.allOf(one, two).get();
+    pass(100);
+    for (String key : List.of("k", "a", "b")) assertEquals("v", get(key).get());
+    assertTrue(stream.heard.isEmpty());
+    pass(100);
+    for (String key : List.of("k", "a", "b")) {
+      CompletableFuture<String> again = get(key);
+      SessionCall call = stream.call();
+      pass(1_100);
+      answer(call, "late", 1_000);
+      assertEquals("late", again.get());
+      get(key);
+      assertEquals(key, stream.call().getGetOrLock().getKey());
+      beat();
+    }
+  }
+
+  @Test
+  void countsACallThatIsSentAgainFromThen() throws Exception {
+    CompletableFuture<Map<String, String>> two = many("a", "b");
+    stream.call();
+    pass(800);
+    stream.breakOff();
+    stream = fake.stream();
+    stream.welcome("later");
+    SessionCall again = stream.call();
+    pass(100);
+    answer(again, "v", 1_000);
+    two.get();
+    pass(899);
+    assertEquals(Map.of("a", "v", "b", "v"), many("a", "b").get());
+    pass(1);
+    many("a", "b");
+    assertEquals(List.of("a", "b"), stream.call().getGetOrLockMany().getKeysList());
+  }
+
+  @Test
+  void dropsWhatIsThereAndWhatIsUnderWayAtALateBeat() throws Exception {
+    for (long ms : List.of(2_999, 3_000)) {
+      boolean isLate = ms == 3_000;
+      CompletableFuture<String> one = get("one" + ms);
+      CompletableFuture<Map<String, String>> two = many("a" + ms, "b" + ms);
+      List<SessionCall> asked = List.of(stream.call(), stream.call());
+      pass(ms);
+      beat();
+      // A request that left before may miss a change that is read later.
+      CompletableFuture<String> joined = get("one" + ms);
+      if (isLate) answer(stream.call(), "new");
+      for (SessionCall call : asked) answer(call, "v");
+      CompletableFuture.allOf(one, two).get();
+      assertEquals(isLate ? "new" : "v", joined.get());
+      for (String key : List.of("first", "a" + ms, "b" + ms)) {
+        CompletableFuture<String> again = get(key);
+        if (isLate) answer(stream.call(), "new");
+        assertEquals(isLate ? "new" : "v", again.get());
+      }
+      for (String key : List.of("first", "one" + ms, "a" + ms)) {
+        assertEquals(isLate ? "new" : "v", get(key).get());
+      }
+    }
+  }
+
+  @Test
+  void letsNoCallerJoinARebuildFromBeforeALateBeat() throws Exception {
+    CountDownLatch gate = new CountDownLatch(1);
+    CompletableFuture<String> own = client.getOrRebuildAsync("k", TEXT, () -> {
+      gate.await();
+      return "mine";
+    });
+    var lease = Lease.newBuilder().setToken("t").setFence(1).setExpiresInMs(60_000);
+    stream.reply(
+        SessionReply.newBuilder()
+            .setId(stream.call().getId())
+            .setGetOrLock(GetOrLockResponse.newBuilder().setLease(lease)));
+    beat();
+    CompletableFuture<String> joined = get("k");
+    assertFalse(stream.hasCall());
+    pass(3_000);
+    beat();
+    CompletableFuture<String> later = get("k");
+    answer(stream.call(), "new");
+    assertEquals("new", later.get());
+    assertFalse(joined.isDone());
+    gate.countDown();
+    assertEquals("mine", own.get());
   }
 }

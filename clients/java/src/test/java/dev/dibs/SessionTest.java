@@ -178,6 +178,25 @@ final class SessionTest {
   }
 
   @Test
+  void extendsALeaseAtOnceThatItsAnswerBringsLate() throws Exception {
+    CompletableFuture<String> call = client.getOrRebuildAsync("k", TEXT, () -> {
+      new CountDownLatch(1).await();
+      return "never";
+    });
+    FakeSessions.Stream stream = fake.stream();
+    stream.welcome("resume");
+    SessionCall asked = stream.call();
+    Thread.sleep(2_050);
+    GetOrLockResponse.Builder lease = GetOrLockResponse.newBuilder().setLease(FakeService.leaseOf("t", 3_000));
+    stream.reply(SessionReply.newBuilder().setId(asked.getId()).setGetOrLock(lease));
+    long repliedNanos = System.nanoTime();
+    assertEquals("t", stream.call().getExtend().getToken());
+    // A third of the lease, if that counted from its answer.
+    assertTrue(System.nanoTime() - repliedNanos < Duration.ofMillis(950).toNanos());
+    call.cancel(false);
+  }
+
+  @Test
   void thatCannotBeHadIsDoneWithoutForAWhile() throws Exception {
     try (FakeService unary = new FakeService();
         DibsClient oneByOne = unary.client().build()) {
