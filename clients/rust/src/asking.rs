@@ -124,7 +124,7 @@ impl Asking {
                     return Ok(Answer::Value { bytes: served(&self.core, &self.options, &hit), stale });
                 }
                 Some(Outcome::Lease(lease)) => {
-                    let held = HeldLease::new(self.core.clone(), self.options.clone(), lease);
+                    let held = HeldLease::new(self.core.clone(), self.options.clone(), lease, asked_at);
                     return Ok(Answer::Lease(Box::new(held)));
                 }
                 Some(Outcome::Failed(v1::Failed { message, retry_after_ms })) => {

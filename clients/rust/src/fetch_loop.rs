@@ -24,7 +24,8 @@ use crate::{
 pub(crate) async fn fetch(core: &Arc<Core>, options: &Arc<Options>, rebuild: &RebuildBytes, until: Instant) -> Outcome {
     loop {
         let fly = |flight| fly(core.clone(), options.clone(), rebuild.clone(), flight, until, None);
-        let seat = core.flights.board(options, until, fly);
+        let watched = core.calls.watches(&options.namespace);
+        let seat = core.flights.board(options, watched, until, fly);
         match landed(core, options, rebuild, seat, until).await {
             Next::Return(outcome) => return outcome,
             // A key that is invalidated faster than it is rebuilt must not hold its caller forever.

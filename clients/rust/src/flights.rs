@@ -81,7 +81,9 @@ struct Entry {
 }
 
 impl Entry {
-    fn takes(&self, options: &Options) -> bool {
+    /// `watched`: a live session reports changes of the namespace now. It may have been silent for too long since the
+    /// request was sent.
+    fn takes(&self, options: &Options, watched: bool) -> bool {
         if self.closed {
             return false;
         }
@@ -91,7 +93,7 @@ impl Entry {
         }
         match self.stage {
             Stage::NotSent => self.id == options.flight_id(),
-            Stage::Asked { watched } => watched && self.id == options.flight_id(),
+            Stage::Asked { watched: then } => then && watched && self.id == options.flight_id(),
             // If a stale value is acceptable, the service has it at once.
             Stage::Rebuilding { has_previous, .. } => {
                 !has_previous || options.stale == Some(Stale::Forbid) || options.undecodable
@@ -101,15 +103,22 @@ impl Entry {
 }
 
 impl Flights {
-    /// A seat in a flight that accepts this call, or in the new one that `fly` makes.
-    pub fn board<F>(self: &Arc<Self>, options: &Options, until: Instant, fly: impl FnOnce(Flight) -> F) -> Seat
+    /// A seat in a flight that accepts this call, or in the new one that `fly` makes. `watched`: a live session reports
+    /// changes of the namespace now.
+    pub fn board<F>(
+        self: &Arc<Self>,
+        options: &Options,
+        watched: bool,
+        until: Instant,
+        fly: impl FnOnce(Flight) -> F,
+    ) -> Seat
     where
         F: Future<Output = Landed> + Send + 'static,
     {
         let runtime = Handle::current().id();
         let mut running = self.running();
         let entries = running.by_key.get(&key_id(options)).map_or(&[][..], Vec::as_slice);
-        let found = entries.iter().filter(|entry| entry.runtime == runtime && entry.takes(options));
+        let found = entries.iter().filter(|entry| entry.runtime == runtime && entry.takes(options, watched));
         if let Some((entry, landing)) = found.filter_map(|entry| Some((entry, entry.landing.upgrade()?))).next() {
             let flight = self.handle(options, entry.number);
             return match entry.stage {

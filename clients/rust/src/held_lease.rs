@@ -7,7 +7,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::{runtime::Handle, sync::oneshot, task::JoinHandle, time::sleep};
+use tokio::{
+    runtime::Handle,
+    sync::oneshot,
+    task::JoinHandle,
+    time::{Instant, sleep},
+};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
@@ -47,14 +52,15 @@ pub(crate) struct HeldLease {
 }
 
 impl HeldLease {
-    pub fn new(core: Arc<Core>, options: Arc<Options>, lease: v1::Lease) -> Self {
+    /// `sent_at`: when its request was sent.
+    pub fn new(core: Arc<Core>, options: Arc<Options>, lease: v1::Lease, sent_at: Instant) -> Self {
         let previous = Previous::of(lease.previous.as_ref());
         let told = Lease::new(lease.fence, lease.reason().into(), previous, CancellationToken::new());
         let ended = CancellationToken::new();
         core.leases.watch(&lease.token, &ended);
         let traceparent = Arc::default();
-        let watch =
-            watch(core.clone(), options.clone(), lease.clone(), Arc::clone(&traceparent), ended, told.lost.clone());
+        let kept = Kept { core: core.clone(), options: options.clone(), traceparent: Arc::clone(&traceparent) };
+        let watch = watch(kept, lease.clone(), sent_at, ended, told.lost.clone());
         let keeper = AbortOnDropHandle::new(tokio::spawn(watch));
         let v1::Lease { token, previous, .. } = lease;
         let runtime = Handle::current();
@@ -273,12 +279,18 @@ async fn release_now(
     }
 }
 
-/// Keeps the lease until it is lost: it expired, or the service said that it `ended`.
-async fn watch(
+/// What the keeper of a lease shares with it.
+struct Kept {
     core: Arc<Core>,
     options: Arc<Options>,
-    lease: v1::Lease,
     traceparent: Arc<OnceLock<String>>,
+}
+
+/// Keeps the lease until it is lost: it expired, or the service said that it `ended`.
+async fn watch(
+    Kept { core, options, traceparent }: Kept,
+    lease: v1::Lease,
+    sent_at: Instant,
     ended: CancellationToken,
     lost: CancellationToken,
 ) {
@@ -292,7 +304,7 @@ async fn watch(
     let extend = |time| core.calls.extend(request.clone(), within(time, carried(&traceparent, &options)));
     let expires_in = duration(lease.expires_in_ms);
     let held_too_long = tokio::select! {
-        () = keep(expires_in, extend) => false,
+        () = keep(sent_at, expires_in, extend) => false,
         () = ended.cancelled() => false,
         () = sleep(core.lease_hold_max) => true,
     };
@@ -328,3 +340,6 @@ pub(crate) fn tell_background(core: &Core, options: &Options, error: &Error) {
 fn may_publish_again(error: &CallError) -> bool {
     error.is_unreachable() || error.retry_after.is_some()
 }
+
+#[cfg(test)]
+mod late_answers;

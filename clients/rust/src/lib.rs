@@ -39,6 +39,7 @@ mod metrics;
 #[path = "no_metrics.rs"]
 mod metrics;
 mod near_cache;
+mod near_entry;
 mod open_calls;
 mod options;
 mod outcome;

@@ -113,7 +113,8 @@ impl ManyAnswers {
         loop {
             let asked: Vec<_> = keys.iter().filter(|key| left.contains(*key)).cloned().collect();
             let count = left.len();
-            let ended = self.call(asked, look, &mut left, &mut busy).await;
+            let sent_at = Instant::now();
+            let ended = self.call(asked, look, sent_at, &mut left, &mut busy).await;
             // Another replica may answer the second.
             let again = |error: &CallError| error.code == Code::Unavailable && error.is_unreachable() && !in_vain;
             let error = match ended {
@@ -125,7 +126,7 @@ impl ManyAnswers {
                 Err(error) => error,
             };
             for key in left {
-                self.settle(&key, Err(error.clone()));
+                self.settle(&key, Err(error.clone()), sent_at);
             }
             return busy;
         }
@@ -135,10 +136,11 @@ impl ManyAnswers {
         &self,
         keys: Vec<String>,
         look: bool,
+        sent_at: Instant,
         left: &mut HashSet<String>,
         busy: &mut Vec<(String, BusyReason)>,
     ) -> Result<(), CallError> {
-        let time = self.until.saturating_duration_since(Instant::now());
+        let time = self.until.saturating_duration_since(sent_at);
         let (wait, time) = match self.options.wait {
             // A service under load takes its time for a thousand keys, and is not lost.
             _ if look => (Some(Duration::ZERO), time),
@@ -159,19 +161,19 @@ impl ManyAnswers {
                 Ok(v1::GetOrLockResponse { outcome: Some(Outcome::Busy(its)), .. }) if look => {
                     busy.push((key, its.reason()));
                 }
-                _ => self.settle(&key, response),
+                _ => self.settle(&key, response, sent_at),
             }
         };
         self.core.calls.get_or_lock_many(request, terms, &mut each).await
     }
 
     /// Its caller may have left. Then a lease goes back.
-    fn settle(&self, key: &str, response: Result<v1::GetOrLockResponse, CallError>) {
+    fn settle(&self, key: &str, response: Result<v1::GetOrLockResponse, CallError>, sent_at: Instant) {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
         let Some(Open { options, answer }) = open else { return };
         let given = match response {
             Ok(v1::GetOrLockResponse { outcome: Some(Outcome::Lease(lease)), .. }) => {
-                Given::Lease(Box::new(HeldLease::new(self.core.clone(), options, lease)))
+                Given::Lease(Box::new(HeldLease::new(self.core.clone(), options, lease, sent_at)))
             }
             response => {
                 // Without the service, this process may rebuild.

@@ -1,27 +1,26 @@
 //! Fresh values in this process's memory.
 //!
 //! An entry counts as long as the session over which it came hears of every change: the service says so by a beat each
-//! second. An answer fills the cache only where no change of its key has arrived since it was asked for. The map is
-//! bounded by a library; what is fresh and what has changed is decided here, at each read.
+//! second. An answer fills the cache only where no change of its key has arrived since it was asked for. Its freshness
+//! counts from the request, because the answer may have waited for this process to read it. The map is bounded by a
+//! library; what is fresh and what has changed is decided here, at each read.
 use std::{
     collections::HashMap,
-    hash::{Hash, Hasher},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::Bytes;
-use quick_cache::{Equivalent, Weighter, sync::Cache};
+use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
 use crate::{
     error::Error,
+    near_entry::{Borrowed, Bytewise, Entry, Key},
     options::{Options, Read, Stale, duration},
-    v1::{self, get_or_lock_response::Outcome},
+    v1::{self, get_or_lock_many_response::Result as Answered, get_or_lock_response::Outcome},
     watch::Watch,
 };
 
-/// The size of an entry without its key and its value.
-const ENTRY_BYTES: u64 = 200;
 /// The contract's bound.
 const NAMESPACES_MAX: usize = 64;
 /// Only the map's initial size. It grows to what its bytes hold.
@@ -33,49 +32,6 @@ pub(crate) struct NearOptions {
     pub bytes_max: Option<u64>,
     pub namespaces: Vec<String>,
     pub serve_when_unavailable: bool,
-}
-
-#[derive(Eq, PartialEq)]
-struct Key {
-    namespace: Box<str>,
-    key: Box<str>,
-}
-
-impl Hash for Key {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        Borrowed(&self.namespace, &self.key).hash(state);
-    }
-}
-
-/// A key for look-ups, without a copy.
-#[derive(Hash)]
-struct Borrowed<'a>(&'a str, &'a str);
-
-impl Equivalent<Key> for Borrowed<'_> {
-    fn equivalent(&self, key: &Key) -> bool {
-        *self.1 == *key.key && *self.0 == *key.namespace
-    }
-}
-
-#[derive(Clone)]
-struct Entry {
-    /// None if the source has nothing.
-    value: Option<Bytes>,
-    fresh_until: Instant,
-    watch: Arc<Watch>,
-    /// None if the replica does not report them: any tag may be one of them.
-    tags: Option<Arc<[String]>>,
-}
-
-#[derive(Clone)]
-struct Bytewise;
-
-impl Weighter<Key, Entry> for Bytewise {
-    fn weight(&self, key: &Key, entry: &Entry) -> u64 {
-        let value = entry.value.as_ref().map_or(0, Bytes::len);
-        let tags: usize = entry.tags.iter().flat_map(|tags| tags.iter()).map(String::len).sum();
-        ENTRY_BYTES + (key.namespace.len() + key.key.len() + value + tags) as u64
-    }
 }
 
 /// Fresh values in this process's memory, as long as the service reports changes.
@@ -96,6 +52,7 @@ struct Asked {
 struct Question {
     namespace: String,
     key: String,
+    sent_at: Instant,
     overtaken: bool,
 }
 
@@ -150,15 +107,25 @@ impl NearCache {
 
     /// Call it before the request is sent; none if its answer is not kept.
     pub fn ask(self: &Arc<Self>, namespace: &str, key: &str) -> Option<Ticket> {
+        self.has(namespace).then(|| self.ticket(namespace, key, Instant::now()))
+    }
+
+    /// The same for many keys, whose requests leave together.
+    pub fn ask_many(self: &Arc<Self>, namespace: &str, keys: &[String]) -> Tickets {
         if !self.has(namespace) {
-            return None;
+            return Tickets::default();
         }
+        let sent_at = Instant::now();
+        Tickets(keys.iter().map(|key| (key.clone(), self.ticket(namespace, key, sent_at))).collect())
+    }
+
+    fn ticket(self: &Arc<Self>, namespace: &str, key: &str, sent_at: Instant) -> Ticket {
         let mut asking = self.asking();
         asking.last += 1;
         let number = asking.last;
         let (namespace, key) = (name(namespace).to_owned(), key.to_owned());
-        asking.by_number.insert(number, Question { namespace, key, overtaken: false });
-        Some(Ticket { cache: self.clone(), number })
+        asking.by_number.insert(number, Question { namespace, key, sent_at, overtaken: false });
+        Ticket { cache: self.clone(), number }
     }
 
     /// The service reports what has changed.
@@ -198,8 +165,8 @@ impl NearCache {
         self.entries.retain(|key, entry| *key.namespace != *namespace || !so(entry));
     }
 
-    /// A session broke, so what came over it may have changed. It may still be better than nothing.
-    pub fn broke(&self) {
+    /// Changes may have been missed, so any entry may be old. It may still be better than nothing.
+    pub fn missed(&self) {
         let mut asking = self.asking();
         asking.by_number.values_mut().for_each(|asked| asked.overtaken = true);
         if !self.serve_when_unavailable {
@@ -207,7 +174,7 @@ impl NearCache {
         }
     }
 
-    /// The service answers again. What was kept for its absence is dropped.
+    /// The service answers again, or a session has begun. What was kept for its absence is dropped.
     pub fn drop_broken(&self) {
         let _asking = self.asking();
         let now = Instant::now();
@@ -233,8 +200,10 @@ impl Ticket {
         let Some(question) = asking.by_number.remove(&self.number).filter(|question| !question.overtaken) else {
             return;
         };
+        // The service counted from its answer. It made that at some time after the request was sent.
+        let fresh_until = question.sent_at + duration(hit.fresh_for_ms);
         let now = Instant::now();
-        if hit.fresh_for_ms <= 0 || !watch.is_live(now) {
+        if now >= fresh_until || !watch.is_live(now) {
             return;
         }
         let value = match &hit.payload {
@@ -244,7 +213,6 @@ impl Ticket {
             None => return,
         };
         let key = Key { namespace: question.namespace.into(), key: question.key.into() };
-        let fresh_until = now + duration(hit.fresh_for_ms);
         let tags = hit.tags.as_ref().map(|tags| tags.names.clone().into());
         self.cache.entries.insert(key, Entry { value, fresh_until, watch: watch.clone(), tags });
     }
@@ -256,7 +224,95 @@ impl Drop for Ticket {
     }
 }
 
+/// The tickets of a request for many keys, by key.
+#[derive(Default)]
+pub(crate) struct Tickets(HashMap<String, Ticket>);
+
+impl Tickets {
+    /// The answer to one of the keys came over this session.
+    pub fn answered(&mut self, answer: &v1::GetOrLockManyResponse, watch: &Arc<Watch>) {
+        if let (Some(ticket), Some(Answered::Response(response))) = (self.0.remove(&answer.key), &answer.result) {
+            ticket.answered(response, watch);
+        }
+    }
+}
+
 /// The empty namespace is the service's `default`.
 fn name(namespace: &str) -> &str {
     if namespace.is_empty() { "default" } else { namespace }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::testing;
+
+    const SECOND: i64 = 1_000;
+
+    fn cache() -> Arc<NearCache> {
+        let options = NearOptions { bytes_max: Some(1 << 20), ..NearOptions::default() };
+        NearCache::of(&options, "").unwrap().unwrap()
+    }
+
+    fn welcomed() -> Arc<Watch> {
+        let watch = Watch::new();
+        watch.heard(Instant::now());
+        watch
+    }
+
+    fn fresh(fresh_for_ms: i64) -> v1::GetOrLockResponse {
+        let payload = Some(v1::hit::Payload::Value("v".into()));
+        let hit = v1::Hit { payload, fresh_for_ms, ..Default::default() };
+        v1::GetOrLockResponse { outcome: Some(Outcome::Hit(hit)), ..Default::default() }
+    }
+
+    fn has(cache: &NearCache, key: &str) -> bool {
+        let core = testing::client().get_or_rebuild(key).core;
+        cache.get(&Options::of(&core, key.to_owned(), Duration::ZERO)).is_some()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_entry_is_fresh_from_its_request_on() {
+        let (cache, watch) = (cache(), welcomed());
+        let ticket = cache.ask("", "k").unwrap();
+        advance(Duration::from_millis(800)).await;
+        ticket.answered(&fresh(SECOND), &watch);
+        advance(Duration::from_millis(100)).await;
+        assert!(has(&cache, "k"));
+        advance(Duration::from_millis(100)).await;
+        assert!(!has(&cache, "k"), "its second is over");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_took_its_whole_time_is_not_kept() {
+        let (cache, watch) = (cache(), welcomed());
+        let ticket = cache.ask("", "k").unwrap();
+        advance(Duration::from_millis(1_100)).await;
+        ticket.answered(&fresh(SECOND), &watch);
+        assert!(!has(&cache, "k"));
+        assert_eq!(cache.entries.len(), 0, "it takes no room either");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_entries_of_many_keys_are_fresh_from_their_request_on() {
+        let (cache, watch) = (cache(), welcomed());
+        let mut tickets = cache.ask_many("", &["a".to_owned(), "b".to_owned()]);
+        let answer = |key: &str| {
+            let result = Some(Answered::Response(fresh(SECOND)));
+            v1::GetOrLockManyResponse { key: key.to_owned(), result }
+        };
+        advance(Duration::from_millis(800)).await;
+        tickets.answered(&answer("a"), &watch);
+        advance(Duration::from_millis(100)).await;
+        assert!(has(&cache, "a"));
+        advance(Duration::from_millis(100)).await;
+        assert!(!has(&cache, "a"), "its second is over");
+        advance(Duration::from_millis(100)).await;
+        tickets.answered(&answer("b"), &watch);
+        assert!(!has(&cache, "b"), "its answer took its whole time");
+    }
 }

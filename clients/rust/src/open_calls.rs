@@ -16,7 +16,7 @@ use crate::{
     session_line::Letter,
     transport::{Request, Response},
     v1::{self, get_or_lock_many_response::Result as Answered, get_or_lock_response::Outcome},
-    watch::Watch,
+    watch::Watching,
 };
 
 /// How many cancelled calls are remembered, in case their lease was on its way.
@@ -88,7 +88,7 @@ pub(crate) struct OpenCalls {
     outbox: mpsc::WeakUnboundedSender<Letter>,
     /// It was welcomed, or has ended.
     pub told: CancellationToken,
-    pub watch: Arc<Watch>,
+    pub watching: Watching,
 }
 
 #[derive(Default)]
@@ -107,7 +107,7 @@ impl OpenCalls {
             last_id: AtomicI64::new(0),
             outbox: outbox.downgrade(),
             told: CancellationToken::new(),
-            watch: Watch::new(),
+            watching: Watching::new(),
         })
     }
 

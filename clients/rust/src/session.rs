@@ -1,6 +1,5 @@
 //! All calls on one stream.
 use std::{
-    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
@@ -19,7 +18,7 @@ use crate::{
     running_time::ran_for,
     session_line::{Line, Outgoing},
     transport::{Each, Request, Response, Terms},
-    v1::{self, get_or_lock_many_response::Result as Answered},
+    v1,
 };
 
 /// The time for the welcome, even if the connection was made just in time.
@@ -38,6 +37,9 @@ impl Hears {
     /// The service was there, and the session reports only changes from now on.
     fn began(&self) {
         self.local_results.drop_all();
+        if let Some(near) = &self.near {
+            near.drop_broken();
+        }
     }
 
     fn changed(&self, changed: &v1::Invalidated) {
@@ -56,11 +58,11 @@ impl Hears {
         }
     }
 
-    /// Changes from now on are missed, and earlier ones may have been.
-    fn broke(&self) {
+    /// Changes may have been missed, so this is like a change of everything.
+    fn missed(&self) {
         self.flights.close_all();
         if let Some(near) = &self.near {
-            near.broke();
+            near.missed();
         }
     }
 }
@@ -118,12 +120,9 @@ impl Session {
         let line = self.live();
         let watch = line.watch();
         let near = self.hears.near.as_ref();
-        let ticket = |key: &String| Some((key.clone(), near?.ask(&request.namespace, key)?));
-        let mut tickets: HashMap<_, _> = request.keys.iter().filter_map(ticket).collect();
+        let mut tickets = near.map(|near| near.ask_many(&request.namespace, &request.keys)).unwrap_or_default();
         let mut heard = |answer: v1::GetOrLockManyResponse| {
-            if let (Some(ticket), Some(Answered::Response(response))) = (tickets.remove(&answer.key), &answer.result) {
-                ticket.answered(response, &watch);
-            }
+            tickets.answered(&answer, &watch);
             each(answer);
         };
         Line::ask_many(line, request, terms, &mut heard).await
@@ -186,7 +185,7 @@ impl Session {
             Some(Ok((_, None))) => closed(),
             Some(Ok((mut incoming, Some(first)))) => {
                 open.confirm();
-                open.watch.heard();
+                open.watching.begin();
                 let mut message = first;
                 loop {
                     Self::heard(&session, &open, message);
@@ -198,12 +197,12 @@ impl Session {
                 }
             }
         };
-        open.watch.broke();
+        open.watching.end();
         // First it accepts no more calls, and then its open calls end.
         if let Some(session) = session.upgrade() {
             session.state().line.take_if(|line| line.has(&open));
             if open.is_confirmed() {
-                session.hears.broke();
+                session.hears.missed();
             }
             session.over.notify_one();
         }
@@ -232,7 +231,9 @@ impl Session {
                 (Some(v1::session_event::Event::Invalidated(changed)), Some(session)) => {
                     session.hears.changed(&changed)
                 }
-                (Some(v1::session_event::Event::Beat(_)), _) => open.watch.beat(),
+                (Some(v1::session_event::Event::Beat(_)), Some(session)) => {
+                    open.watching.beat(|| session.hears.missed());
+                }
                 _ => {}
             }
         }
@@ -244,8 +245,8 @@ impl Session {
         if state.line.take_if(|line| line.has(open)).is_some() {
             state.resume_token.clear();
             drop(state);
-            open.watch.broke();
-            self.hears.broke();
+            open.watching.end();
+            self.hears.missed();
             self.over.notify_one();
         }
     }
@@ -259,3 +260,6 @@ impl Session {
 fn is_refused(reply: &v1::SessionReply) -> bool {
     matches!(&reply.response, Some(Response::Error(error)) if Code::from(error.code) == Code::Unauthenticated)
 }
+
+#[cfg(test)]
+mod late_beats;

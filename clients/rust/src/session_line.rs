@@ -63,7 +63,7 @@ impl Line {
     }
 
     pub fn watch(&self) -> Arc<Watch> {
-        self.open.watch.clone()
+        self.open.watching.current()
     }
 
     pub fn has(&self, open: &Arc<OpenCalls>) -> bool {

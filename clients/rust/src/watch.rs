@@ -1,7 +1,7 @@
 //! Whether a session receives all changes.
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -24,17 +24,15 @@ impl Watch {
         Arc::new(Self { began: Instant::now(), heard: AtomicU64::new(0) })
     }
 
-    /// The welcome has come.
-    pub fn heard(&self) {
-        let ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
+    /// The welcome or a beat has come.
+    pub fn heard(&self, now: Instant) {
+        let ms = u64::try_from(now.duration_since(self.began).as_millis()).unwrap_or(u64::MAX - 1);
         self.heard.store(ms + 1, Ordering::Release);
     }
 
-    /// A beat that comes after the session was left revives nothing.
-    pub fn beat(&self) {
-        if self.heard.load(Ordering::Acquire) > 0 {
-            self.heard();
-        }
+    /// It was welcomed, and its session was not left or broken.
+    pub fn stands(&self) -> bool {
+        self.heard.load(Ordering::Acquire) > 0
     }
 
     pub fn broke(&self) {
@@ -47,30 +45,90 @@ impl Watch {
     }
 }
 
+/// The watch of a session. After a late beat it is another one, so that nothing from before that beat is served again.
+pub(crate) struct Watching(Mutex<Arc<Watch>>);
+
+impl Watching {
+    pub fn new() -> Self {
+        Self(Mutex::new(Watch::new()))
+    }
+
+    pub fn current(&self) -> Arc<Watch> {
+        self.lock().clone()
+    }
+
+    /// The welcome has come.
+    pub fn begin(&self) {
+        self.lock().heard(Instant::now());
+    }
+
+    /// A beat has come. If one was due long ago, this process was held up, and changes that were sent before this beat
+    /// may be read after it. Then this calls `missed` before the session counts as live again.
+    pub fn beat(&self, missed: impl FnOnce()) {
+        let (watch, now) = (self.current(), Instant::now());
+        if watch.is_live(now) {
+            watch.heard(now);
+        } else if watch.stands() {
+            missed();
+            let next = Watch::new();
+            next.heard(now);
+            *self.lock() = next;
+        }
+    }
+
+    /// The session was left, or it broke. No later beat revives it.
+    pub fn end(&self) {
+        self.lock().broke();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Arc<Watch>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use tokio::time::advance;
 
     use super::*;
 
+    const MS: Duration = Duration::from_millis(1);
+
+    fn is_live(watching: &Watching) -> bool {
+        watching.current().is_live(Instant::now())
+    }
+
     #[tokio::test(start_paused = true)]
     async fn is_live_for_three_seconds_after_the_welcome_and_each_beat() {
-        let watch = Watch::new();
-        let is_live = || watch.is_live(Instant::now());
-        watch.beat();
-        assert!(!is_live(), "it was not welcomed");
-        watch.heard();
-        advance(SILENT_MAX - Duration::from_millis(1)).await;
-        assert!(is_live());
-        watch.beat();
-        advance(SILENT_MAX - Duration::from_millis(1)).await;
-        assert!(is_live());
-        advance(Duration::from_millis(1)).await;
-        assert!(!is_live());
-        watch.beat();
-        assert!(is_live());
-        watch.broke();
-        watch.beat();
-        assert!(!is_live(), "nothing revives it");
+        let watching = Watching::new();
+        let on_time = || panic!("the beat is on time");
+        watching.beat(on_time);
+        assert!(!is_live(&watching), "it was not welcomed");
+        watching.begin();
+        advance(SILENT_MAX - MS).await;
+        assert!(is_live(&watching));
+        watching.beat(on_time);
+        advance(SILENT_MAX - MS).await;
+        assert!(is_live(&watching));
+        advance(MS).await;
+        assert!(!is_live(&watching));
+        watching.beat(|| {});
+        assert!(is_live(&watching));
+        watching.end();
+        watching.beat(on_time);
+        assert!(!is_live(&watching), "nothing revives it");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_late_beat_revives_nothing_from_before_it() {
+        let watching = Watching::new();
+        watching.begin();
+        let before = watching.current();
+        advance(SILENT_MAX).await;
+        let mut was_live = None;
+        watching.beat(|| was_live = Some(is_live(&watching)));
+        assert_eq!(was_live, Some(false), "what was missed is dropped first");
+        assert!(is_live(&watching));
+        assert!(!before.is_live(Instant::now()));
     }
 }

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use dibs::{
-    Client, Error, Event, Read, Stale,
+    Client, Code, Error, Event, Read, Stale,
     v1::{self, PublishOutcome, session_call::Request, session_event, session_reply::Response},
 };
 use futures_util::FutureExt;
@@ -245,6 +245,24 @@ async fn without_the_service_it_serves_where_it_may_and_as_stale() {
         near.fake.will("get_or_lock", [unavailable()]);
         assert_eq!(near.near().await, "own");
     }
+}
+
+#[tokio::test]
+async fn what_is_kept_without_the_service_is_dropped_when_a_session_begins() {
+    let mut near = Near::begin(|builder| builder.serve_near_when_unavailable(true)).await;
+    assert_eq!(near.filled(fresh("near", 60_000, None)).await, "near");
+    let open = tokio::spawn(near.client.get_or_rebuild("open").ttl(TTL).with(|| async { value("own") }));
+    near.session.call().await;
+    near.session.fail();
+    near.session = welcomed(&mut near.sessions).await;
+    near.session.answer(fresh("-", 0, None)).await;
+    soon(open).await.unwrap().unwrap();
+    let call = near.ask();
+    for _ in 0..2 {
+        let gone = v1::CallError { code: Code::Unavailable.into(), message: "gone".into(), ..Default::default() };
+        near.session.answer(Response::Error(gone)).await;
+    }
+    assert_eq!(text(soon(call).await.unwrap().unwrap()), "own");
 }
 
 #[tokio::test]
