@@ -13,8 +13,8 @@ const same = (bytes: Buffer) => bytes;
 
 /** One call that passes. On the wire a call with one message is a stream with one message. */
 export interface Passing {
-  /** What the replica hears instead of the message; undefined for nothing. */
-  up(message: Buffer): Buffer | undefined;
+  /** What the replica hears instead of the message; undefined for nothing. A promise holds up this message only. */
+  up(message: Buffer): Buffer | undefined | Promise<Buffer>;
   /** What the client hears instead of the message. */
   down(message: Buffer): Buffer;
 }
@@ -77,7 +77,8 @@ function through(
   });
   there.on('data', (message: Buffer) => {
     const said = passing.up(message);
-    if (said !== undefined) here.write(said);
+    if (said instanceof Promise) said.then((late) => here.write(late));
+    else if (said !== undefined) here.write(said);
   });
   there.on('end', () => here.end());
   for (const gone of ['cancelled', 'error']) there.on(gone, () => here.cancel());

@@ -27,6 +27,8 @@ const step = z
     told: z.looseObject({ actor: z.string(), times: z.int() }).optional(),
     /** Until so many callers wait for the key, on all replicas together. */
     waiters: z.strictObject({ key: z.string(), count: z.int() }).optional(),
+    /** Until the key has no fresh value at the service. */
+    over: z.strictObject({ key: z.string() }).optional(),
     /** Until callers wait for some of these keys at each replica. */
     shared: z.strictObject({ keys: values }).optional(),
     /** Until so many callers of each of these keys wait at the same replica. */
