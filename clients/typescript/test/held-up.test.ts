@@ -7,7 +7,8 @@ import { Freshness, GetOrLockRequest, type GetOrLockResponse } from '../src/gene
 import type { ChannelLink } from '../src/link.js';
 import { NearCache } from '../src/near-cache.js';
 import { SessionTransport } from '../src/session-transport.js';
-import { bytes } from './service.js';
+import { FakeService, lease, published } from './fake-service.js';
+import { bytes, raw } from './service.js';
 
 // A process that stood still finds old messages in its sockets. Nothing in its memory may be served beyond its time.
 
@@ -161,4 +162,29 @@ describe('a session whose beat was due long ago', () => {
     expect(missed).not.toHaveBeenCalled();
     expect(near.get('', 'known')).toBeDefined();
   });
+});
+
+it('extends a lease at once whose answer lay unread for most of its time', async () => {
+  const service = await FakeService.start();
+  const client = service.client({ session: false });
+  const runs = performance.now.bind(performance);
+  let stoodMs = 0;
+  const now = vi.spyOn(performance, 'now').mockImplementation(() => runs() + stoodMs);
+  service.will('getOrLock', () => {
+    stoodMs = 25_000;
+    return lease('token', 30_000);
+  });
+  service.will('extend', { outcome: 1, expiresInMs: 30_000 });
+  service.will('publish', published(1));
+  try {
+    const rebuild = async () => {
+      // The first third of what it says would end in ten seconds.
+      await vi.waitFor(() => expect(service.requests('extend')).toHaveLength(1), 5_000);
+      return bytes('v');
+    };
+    expect(String(await client.getOrRebuild('k', rebuild, { codec: raw, ttlMs: 60_000 }))).toBe('v');
+  } finally {
+    now.mockRestore();
+    service.stop();
+  }
 });
