@@ -75,12 +75,27 @@ export class Adapter {
   async kill(): Promise<void> {
     if (this.#gone) return;
     const gone = once(this.child, 'exit');
+    this.#signal('SIGKILL');
+    await gone;
+  }
+
+  /** It stands still: what is sent to it lies in its sockets and its input. */
+  pause(): void {
+    this.#signal('SIGSTOP');
+  }
+
+  continue(): void {
+    this.#signal('SIGCONT');
+  }
+
+  /** To the whole group, because a start script may stand before the client's process. */
+  #signal(name: NodeJS.Signals): void {
+    if (this.#gone) return;
     try {
-      process.kill(-(this.child.pid ?? 0), 'SIGKILL');
+      process.kill(-(this.child.pid ?? 0), name);
     } catch {
       // It has just ended by itself.
     }
-    await gone;
   }
 
   #heard({ id, event, ...rest }: Json): void {

@@ -13,8 +13,8 @@ const same = (bytes: Buffer) => bytes;
 
 /** One call that the proxy forwards. On the wire, a unary call is a stream with one message. */
 export interface Passing {
-  /** Replaces a message to the replica. Undefined drops it. */
-  up(message: Buffer): Buffer | undefined;
+  /** Replaces a message to the replica. Undefined drops it. A promise holds up this message only. */
+  up(message: Buffer): Buffer | undefined | Promise<Buffer>;
   /** Replaces a message to the client. */
   down(message: Buffer): Buffer;
 }
@@ -77,7 +77,8 @@ function through(
   });
   there.on('data', (message: Buffer) => {
     const said = passing.up(message);
-    if (said !== undefined) here.write(said);
+    if (said instanceof Promise) said.then((late) => here.write(late));
+    else if (said !== undefined) here.write(said);
   });
   there.on('end', () => here.end());
   for (const gone of ['cancelled', 'error']) there.on(gone, () => here.cancel());

@@ -85,8 +85,9 @@ class Run {
     return known.join('');
   }
 
-  /** Closes the clients that the scenario left open. */
+  /** Closes the clients that the scenario left open. A step that failed may have left an actor that stands still. */
   async leave(): Promise<void> {
+    for (const { adapter } of this.#clients.values()) adapter.continue();
     await Promise.all(
       [...this.#clients.values()].map(({ adapter, client }) => adapter.act('close', { client })),
     );
@@ -100,6 +101,7 @@ class Run {
       const { key, count } = step.waiters;
       return this.around.stage.waiters(this.#namespace, key, count);
     }
+    if (step.over !== undefined) return this.around.stage.over(this.#namespace, step.over.key);
     if (step.shared !== undefined) {
       const { keys } = this.#filled(step.shared) as { keys: readonly string[] };
       return this.around.stage.shared(this.#namespace, keys);
@@ -126,6 +128,7 @@ class Run {
       for (const name of this.#clients.keys()) if (name.startsWith(actor)) this.#clients.delete(name);
       return;
     }
+    if (what === 'pause' || what === 'continue') return (await this.#adapterOf(actor))[what]();
     const fields = Object.fromEntries(
       Object.entries(step).filter(([name]) => name !== actor && !OF_THE_STEP.has(name)),
     );

@@ -27,6 +27,8 @@ const step = z
     told: z.looseObject({ actor: z.string(), times: z.int() }).optional(),
     /** Waits until `count` callers wait for the key, on all replicas together. */
     waiters: z.strictObject({ key: z.string(), count: z.int() }).optional(),
+    /** Waits until the key has no fresh value at the service. */
+    over: z.strictObject({ key: z.string() }).optional(),
     /** Waits until each replica has callers that wait for some of these keys. */
     shared: z.strictObject({ keys: values }).optional(),
     /** Waits until, for each of these keys, `count` callers wait at one replica. */

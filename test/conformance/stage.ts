@@ -11,6 +11,7 @@ import { Replica } from '../support/replica.js';
 import { until } from '../support/until.js';
 import type { Json } from './adapter.js';
 import { GuardedReplica } from './guarded-replica.js';
+import { HoldingService } from './holding-service.js';
 import type { MessageProxy } from './message-proxy.js';
 import { MuteService } from './mute-service.js';
 import { newerService } from './newer-service.js';
@@ -31,6 +32,7 @@ export class Stage {
   readonly #draining = new Set<string>();
   #newer: MessageProxy | undefined;
   #mute: MuteService | undefined;
+  #holding: HoldingService | undefined;
   #guarded: GuardedReplica | undefined;
   #short: Replica | undefined;
 
@@ -55,6 +57,7 @@ export class Stage {
     }
     stage.#newer = await newerService(stage.targetOf('r1'));
     stage.#mute = await MuteService.before(stage.targetOf('r1'));
+    stage.#holding = await HoldingService.before(stage.targetOf('r1'));
     return stage;
   }
 
@@ -66,6 +69,7 @@ export class Stage {
   targetOf(name: string): string {
     if (name === 'newer') return this.#newer?.target ?? '';
     if (name === 'mute') return this.#mute?.target ?? '';
+    if (name === 'holding') return this.#holding?.target ?? '';
     if (name === 'nowhere') return '127.0.0.1:1';
     if (name === 'both') return REPLICAS.map((replica) => this.targetOf(replica)).join(',');
     if (name === 'with-nowhere') return `127.0.0.1:1,${this.targetOf('r1')}`;
@@ -90,6 +94,14 @@ export class Stage {
         [...this.#callers.values()].map((caller) => caller.explain({ namespace, key })),
       );
       return explained.reduce((sum, { waiters }) => sum + waiters, 0) === count;
+    });
+  }
+
+  /** Waits until the key has no fresh value. */
+  async over(namespace: string, key: string): Promise<void> {
+    await until(async () => {
+      const { value } = await this.#caller('r2').explain({ namespace, key });
+      return (value?.freshForMs ?? 0) <= 0;
     });
   }
 
@@ -135,6 +147,8 @@ export class Stage {
     else if (verb === 'accept') await this.#guarded?.accept(what);
     else if (verb === 'restart' && what === 'guarded') await this.#guarded?.restart();
     else if (what === 'mute') this.#mute?.act(verb);
+    else if (verb === 'hold' || verb === 'catch' || verb === 'pass')
+      await this.#holding?.act(verb, namespace, what);
     else if (verb === 'flush' && what === 'store') await this.#atStore((redis) => redis.flushall());
     else throw new Error(`the fleet cannot ${words}`);
   }
@@ -164,6 +178,7 @@ export class Stage {
   async close(): Promise<void> {
     await this.#newer?.stop();
     await this.#mute?.stop();
+    await this.#holding?.stop();
     await this.#guarded?.stop();
     await this.#short?.kill();
     for (const caller of this.#callers.values()) caller.close();

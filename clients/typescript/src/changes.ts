@@ -34,7 +34,7 @@ export class Watch {
    * that were sent before the beat may be read after it.
    */
   beat(): boolean {
-    const lapsed = this.#heardMs > 0 && !this.isLive;
+    const lapsed = this.#heardMs > Number.NEGATIVE_INFINITY && !this.isLive;
     this.#heardMs = this.clock.nowMs();
     return lapsed;
   }

@@ -131,7 +131,7 @@ export async function fetchLoop(steps: FetchLoop): Promise<Fetched> {
         await steps.onLease(outcome);
         return { bytes: null, isOwn: true, freshness: 'fresh' };
       }
-      const rebuilt = await underLease(steps, outcome);
+      const rebuilt = await underLease(steps, outcome, askedMs);
       if (rebuilt.kind === 'value') return { bytes: rebuilt.value, isOwn: true, freshness: 'fresh' };
       if (rebuilt.kind === 'served') return rebuilt.fetched;
       // A key that is invalidated faster than it is rebuilt must not hold its caller forever.
@@ -217,7 +217,7 @@ async function comeBack(
   await pause(clock, pauseMs, signal);
 }
 
-async function underLease(steps: FetchLoop, lease: Lease) {
+async function underLease(steps: FetchLoop, lease: Lease, sentMs: number) {
   const { parts, namespace, key, rebuild, options, flight } = steps;
   const { hooks, held, background, leaseHoldMaxMs, clock, chance } = parts;
   const { ttlMs, staleMs, leaseMs, traceparent, absentTtlMs = ttlMs, tags = [] } = options;
@@ -227,7 +227,7 @@ async function underLease(steps: FetchLoop, lease: Lease) {
   const callers = goesOn ? new Callers(undefined, clock) : flight.callers;
   const running = parts.running.begin(namespace, key, previous !== undefined, callers);
   const rebuilding = rebuildUnderLease(parts.calls, {
-    ...{ namespace, key, lease, rebuild, leaseMs, ttlMs, absentTtlMs, staleMs, tags, traceparent },
+    ...{ namespace, key, lease, sentMs, rebuild, leaseMs, ttlMs, absentTtlMs, staleMs, tags, traceparent },
     ...{ hooks, held, background, running, leaseHoldMaxMs, clock, chance },
     signal: goesOn ? undefined : callers.signal,
   });

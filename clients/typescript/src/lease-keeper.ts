@@ -9,9 +9,19 @@ const EXTEND_MS = 2_000;
 /** Extends one lease. Rejects with a {@link DibsError}, also without an answer within `deadlineMs`. */
 export type Extend = (deadlineMs: number) => Promise<{ outcome: ExtendOutcome; expiresInMs: number }>;
 
+/** When the request for a lease was sent, and how long the lease lasts by its answer. */
+export interface Granted {
+  readonly sentMs: number;
+  readonly expiresInMs: number;
+}
+
 /**
  * Keeps a lease during its rebuild: extends it every third of the remaining time, so two extensions in a row may be
  * lost. Reports once when the lease is over: the service says so, or no extension came in time.
+ *
+ * A lease counts from its request, because its answer may have lain unread while this process stood still. But the
+ * service may also have granted it after a wait. So if less than a third is left, it is extended at once, and that
+ * answer decides.
  */
 export class LeaseKeeper {
   #cancel = () => {};
@@ -23,14 +33,20 @@ export class LeaseKeeper {
   /** `holdMsMax` bounds the whole time, because a hanging rebuild must not keep its key forever. */
   constructor(
     private readonly extend: Extend,
-    expiresInMs: number,
+    { sentMs, expiresInMs }: Granted,
     private readonly onLost: () => void,
     holdMsMax = Number.POSITIVE_INFINITY,
     private readonly clock: Clock = SYSTEM_CLOCK,
   ) {
-    this.#endsAtMs = this.clock.nowMs() + expiresInMs;
-    this.#heldUntilMs = this.clock.nowMs() + holdMsMax;
-    this.#plan();
+    const nowMs = this.clock.nowMs();
+    this.#endsAtMs = sentMs + expiresInMs;
+    this.#heldUntilMs = nowMs + holdMsMax;
+    if (this.#endsAtMs - nowMs >= expiresInMs / 3) {
+      this.#plan();
+      return;
+    }
+    this.#endsAtMs = Math.max(this.#endsAtMs, nowMs + Math.min(expiresInMs, EXTEND_MS));
+    this.#cancel = this.clock.after(0, () => void this.#extend());
   }
 
   /** It was given up because it was held for too long, and the service does not know. */

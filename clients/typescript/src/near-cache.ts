@@ -16,6 +16,7 @@ export interface Asking {
   readonly id: string;
   readonly namespace: string;
   readonly watch: Watch;
+  readonly sentMs: number;
   /** How many changes by tag had come when it was sent. */
   readonly since: number;
   overtaken: boolean;
@@ -31,6 +32,7 @@ export interface AskingMany {
 interface Entry {
   /** The published bytes; null if the source has nothing. */
   readonly value: Buffer | null;
+  readonly freshUntilMs: number;
   readonly namespace: string;
   /** The session that reports its changes. */
   readonly watch: Watch;
@@ -76,6 +78,9 @@ class TagChanges {
  * Fresh values in this process's memory, as long as the service reports changes. Every session watches the namespaces.
  * An answer fills the cache only if nothing was reported since its request was sent. An entry is served only while its
  * session is live. Everything is dropped when a session breaks.
+ *
+ * The time of an entry counts from when its request was sent: the answer may lie unread for seconds if this process
+ * stands still. The price: a request that waits for a rebuild loses the time of its wait.
  */
 export class NearCache implements CopyHolder {
   readonly namespaces: readonly string[];
@@ -92,7 +97,7 @@ export class NearCache implements CopyHolder {
     { maxBytes, namespaces }: NearCacheOptions,
     ownNamespace: string,
     keepsWhatIsLeft = false,
-    clock: Clock = SYSTEM_CLOCK,
+    private readonly clock: Clock = SYSTEM_CLOCK,
   ) {
     if (!(Number.isInteger(maxBytes) && maxBytes > 0)) {
       throw new DibsError(
@@ -110,8 +115,8 @@ export class NearCache implements CopyHolder {
     }
     this.#bare = this.namespaces[0] ?? '';
     this.#tags = new Map(this.namespaces.map((namespace) => [namespace, new TagChanges()]));
-    this.#entries = entriesOf(maxBytes, clock);
-    this.#left = keepsWhatIsLeft ? entriesOf(maxBytes, clock) : undefined;
+    this.#entries = entriesOf(maxBytes);
+    this.#left = keepsWhatIsLeft ? entriesOf(maxBytes) : undefined;
   }
 
   /** The fresh value of a key, null for a known absence; undefined if nothing is known. */
@@ -130,8 +135,10 @@ export class NearCache implements CopyHolder {
   ask(namespace: string, key: string, watch: Watch): Asking | undefined {
     const name = named(namespace);
     if (!this.#tags.has(name)) return undefined;
-    const since = this.#changes;
-    const asking = { id: this.#idOf(namespace, key), namespace: name, watch, since, overtaken: false };
+    const asking = {
+      ...{ id: this.#idOf(namespace, key), namespace: name, watch, sentMs: this.clock.nowMs() },
+      ...{ since: this.#changes, overtaken: false },
+    };
     this.#asking.add(asking);
     return asking;
   }
@@ -144,10 +151,11 @@ export class NearCache implements CopyHolder {
     const { payload, freshForMs, tags } = outcome.value;
     if (payload === undefined || !(freshForMs > 0)) return;
     const { namespace, watch, since } = asking;
+    const freshUntilMs = asking.sentMs + freshForMs;
     // A copy, because the message it came in, up to a megabyte, must not live as long as it does.
     const value = payload.$case === 'value' ? Buffer.from(payload.value) : null;
-    const entry = { value, namespace, watch, since, tags: tags?.names };
-    if (this.#counts(entry)) this.#entries.set(asking.id, entry, { ttl: freshForMs });
+    const entry = { value, freshUntilMs, namespace, watch, since, tags: tags?.names };
+    if (this.#counts(entry)) this.#entries.set(asking.id, entry);
   }
 
   /** The same for many keys of one namespace, whose answers come one by one. */
@@ -190,8 +198,7 @@ export class NearCache implements CopyHolder {
   missed(): void {
     for (const asking of this.#asking) asking.overtaken = true;
     for (const [id, entry] of this.#left === undefined ? [] : this.#entries.entries()) {
-      const ttl = this.#entries.getRemainingTTL(id);
-      if (ttl > 0) this.#left?.set(id, entry, { ttl });
+      if (this.#counts(entry)) this.#left?.set(id, entry);
     }
     this.#entries.clear();
   }
@@ -201,8 +208,8 @@ export class NearCache implements CopyHolder {
     this.#left?.clear();
   }
 
-  #counts({ namespace, tags, since }: Pick<Entry, 'namespace' | 'tags' | 'since'>): boolean {
-    return this.#tags.get(namespace)?.spare(tags, since) === true;
+  #counts({ freshUntilMs, namespace, tags, since }: Entry): boolean {
+    return this.clock.nowMs() < freshUntilMs && this.#tags.get(namespace)?.spare(tags, since) === true;
   }
 
   #idOf(namespace: string, key: string): string {
@@ -212,7 +219,8 @@ export class NearCache implements CopyHolder {
   }
 }
 
-function entriesOf(maxBytes: number, clock: Clock): LRUCache<string, Entry> {
+/** It bounds the bytes only. Freshness is checked at each read: its own clock would count from when an entry is set. */
+function entriesOf(maxBytes: number): LRUCache<string, Entry> {
   return new LRUCache({
     maxSize: maxBytes,
     sizeCalculation: ({ value, tags = [] }, id) =>
@@ -220,9 +228,5 @@ function entriesOf(maxBytes: number, clock: Clock): LRUCache<string, Entry> {
         (sum, tag) => sum + 2 * tag.length + 16,
         ENTRY_BYTES + 2 * id.length + (value?.byteLength ?? 0),
       ),
-    // Exact bounds: nothing is served a moment past its time.
-    ttlResolution: 0,
-    ttl: 1,
-    perf: { now: () => clock.nowMs() },
   });
 }

@@ -42,6 +42,8 @@ export interface RebuildTerms {
   readonly namespace: string;
   readonly key: string;
   readonly lease: Lease;
+  /** When the lease's request was sent. */
+  readonly sentMs: number;
   readonly rebuild: RebuildBytes;
   readonly leaseMs: number | undefined;
   /** After this long the lease is no longer extended. */
@@ -92,7 +94,7 @@ export async function rebuildUnderLease(calls: Calls, asked: RebuildTerms): Prom
 }
 
 async function rebuildInSpan(calls: Calls, terms: RebuildTerms, span: RebuildSpan): Promise<Rebuilt> {
-  const { lease, namespace, key, leaseMs, hooks, traceparent, running } = terms;
+  const { lease, sentMs, namespace, key, leaseMs, hooks, traceparent, running } = terms;
   if (terms.signal?.aborted) {
     // The lease was on its way when the last caller left.
     await giveUp(calls, terms, terms.signal.reason);
@@ -105,7 +107,7 @@ async function rebuildInSpan(calls: Calls, terms: RebuildTerms, span: RebuildSpa
   const keeper = new LeaseKeeper(
     (deadlineMs) =>
       calls.extend({ namespace, key, token: lease.token, leaseMs }, { deadlineMs, traceparent }),
-    lease.expiresInMs,
+    { sentMs, expiresInMs: lease.expiresInMs },
     () => {
       running.close();
       tell(hooks.onLeaseLost, { namespace, key });

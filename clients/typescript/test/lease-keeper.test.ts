@@ -15,8 +15,8 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** Starts a keeper. Records when its lease was extended and lost, in milliseconds since it was given. */
-function keep(extend: Extend, holdMsMax?: number) {
+/** Starts a keeper. Records when its lease was extended and lost, in milliseconds since its answer came. */
+function keep(extend: Extend, holdMsMax?: number, tookMs = 0) {
   const startMs = performance.now();
   const [asked, lost]: [number[], number[]] = [[], []];
   const deadlines: number[] = [];
@@ -26,7 +26,8 @@ function keep(extend: Extend, holdMsMax?: number) {
     deadlines.push(deadlineMs);
     return extend(deadlineMs);
   };
-  const keeper = new LeaseKeeper(counted, LEASE_MS, () => lost.push(at()), holdMsMax);
+  const lease = { sentMs: startMs - tookMs, expiresInMs: LEASE_MS };
+  const keeper = new LeaseKeeper(counted, lease, () => lost.push(at()), holdMsMax);
   return { keeper, asked, lost, deadlines };
 }
 
@@ -83,6 +84,30 @@ it('counts the lease from the request of the extension, not from its answer', as
   const { lost } = keep(slow);
   await vi.advanceTimersByTimeAsync(60_000);
   expect(lost).toEqual([3_000 + LEASE_MS]);
+});
+
+it('counts the lease from when its request was sent, not from when the answer came', async () => {
+  const { asked, lost } = keep(down, undefined, 6_000);
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(asked[0]).toBe(1_000);
+  expect(lost).toEqual([3_000]);
+});
+
+it.each([6_001, 9_000, 30_000])('extends a lease at once that may be over: after %s ms', async (tookMs) => {
+  const extends_ = keep(async () => extended, undefined, tookMs);
+  await vi.advanceTimersByTimeAsync(3_000);
+  // The request may also have waited for the lease at the service. The answer decides.
+  expect([extends_.asked, extends_.lost]).toEqual([[0, 3_000], []]);
+  extends_.keeper.stop();
+  const over = keep(async () => ({ outcome: 'lost', expiresInMs: 0 }), undefined, tookMs);
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect([over.asked, over.lost]).toEqual([[0], [0]]);
+});
+
+it('leaves a lease that may be over the time of one extension', async () => {
+  const { lost } = keep(down, undefined, 30_000);
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(lost).toEqual([2_000]);
 });
 
 it('gives no extension more time than the lease has left', async () => {
