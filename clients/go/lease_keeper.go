@@ -24,12 +24,19 @@ type extend func(ctx context.Context, timeout time.Duration) (*dibsv1.ExtendResp
 // It returns true when the lease is over: the service says so, no extension came in time, or it was held for holdMax. A
 // hanging rebuild must not keep its key from all others forever.
 //
-// The lease came with the answer to a request that was sent at sentAt. It may be that old, if the answer was long on its
-// way, or new, if the request waited for it at the service. So the first extension is due a third after the sending, and
-// tells which one it is. Until then, the lease is lost only if it must be over.
+// A lease counts from when its request was sent, because its answer may have lain unread while this process stood still.
+// But the service may also have granted it after a wait. So if less than a third is left, it is extended at once, and
+// that answer decides.
 func keepLease(ctx context.Context, sentAt time.Time, expiresIn, holdMax time.Duration, ask extend) (lost bool) {
-	ends, heldMax := time.Now().Add(expiresIn), time.Now().Add(holdMax)
-	due := sentAt.Add(max(extendThirdMin, expiresIn/3))
+	now := time.Now()
+	ends, heldMax := sentAt.Add(expiresIn), now.Add(holdMax)
+	due := now.Add(thirdOf(ends.Sub(now)))
+	if ends.Sub(now) < expiresIn/3 {
+		due = now
+		if least := now.Add(min(expiresIn, extendMax)); least.After(ends) {
+			ends = least
+		}
+	}
 	for {
 		pause(ctx, max(0, min(time.Until(ends), time.Until(heldMax), time.Until(due))))
 		if ctx.Err() != nil {
@@ -54,8 +61,12 @@ func keepLease(ctx context.Context, sentAt time.Time, expiresIn, holdMax time.Du
 		case response.GetOutcome() == dibsv1.ExtendOutcome_EXTEND_OUTCOME_EXTENDED:
 			ends = asked.Add(milliseconds(response.GetExpiresInMs()))
 		}
-		due = time.Now().Add(max(extendThirdMin, time.Until(ends)/3))
+		due = time.Now().Add(thirdOf(time.Until(ends)))
 	}
+}
+
+func thirdOf(left time.Duration) time.Duration {
+	return max(extendThirdMin, left/3)
 }
 
 // pause ends after d, or with ctx.

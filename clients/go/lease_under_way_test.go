@@ -7,7 +7,7 @@ import (
 
 func TestALeaseThatWasLongUnderWayIsExtendedAtOnce(t *testing.T) {
 	for way, extends := range map[time.Duration]time.Duration{
-		0: 3 * time.Second, 2 * time.Second: time.Second, 8 * time.Second: 0,
+		0: 3 * time.Second, 3 * time.Second: 2 * time.Second, 8 * time.Second: 0,
 	} {
 		played(t, someNear, func(p *playedStage) {
 			p.fetch("k")
