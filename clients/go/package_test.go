@@ -40,12 +40,12 @@ func main() {
 }
 `
 
-// run runs a command of Go in the folder, without a network: what it needs has been downloaded for these tests.
+// run runs a command of Go in the folder. As for any user, it downloads what it needs.
 func run(t *testing.T, folder string, arguments ...string) string {
 	t.Helper()
 	command := exec.Command("go", arguments...)
 	command.Dir = folder
-	command.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOPROXY=off", "GOWORK=off")
+	command.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOWORK=off")
 	var faults strings.Builder
 	command.Stderr = &faults
 	out, err := command.Output()
