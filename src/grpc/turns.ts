@@ -1,7 +1,11 @@
 import { onceATurn } from './once-a-turn.js';
 
-/** What all callers together do in one turn of the event loop: a call counts as one, or as each of its keys. */
-const WORK_PER_TURN = 250;
+/**
+ * What all callers together do in one turn of the event loop: a call counts as one, or as each of its keys. Answers leave
+ * at the end of their turn. So with few in a turn, clients read answers while the next turn runs. With fewer, the
+ * messages cost more than that gains.
+ */
+const WORK_PER_TURN = 64;
 
 /** Work that can be done piece by piece. */
 export interface Pieces {

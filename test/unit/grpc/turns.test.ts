@@ -19,7 +19,7 @@ it('does little work at once, and of much work only as much as fits into a turn'
   const turns = new Turns();
   turns.begin(pieces('small', [1, 1, 1], noted));
   expect(noted).toHaveLength(3);
-  turns.begin(pieces('large', Array(5).fill(100), noted));
+  turns.begin(pieces('large', Array(5).fill(30), noted));
   expect(noted).toHaveLength(6);
   await nextTurn();
   expect(noted).toHaveLength(8);
