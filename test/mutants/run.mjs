@@ -14,19 +14,21 @@ const COPIED = ['src', 'test', 'clients', 'package.json', 'tsconfig.json', 'vite
 const SEEDS = 300;
 /** A suite that runs longer hangs on the mutant, which counts as killed. */
 const KILLED_MS = 180_000;
+/** All suites that mutants name, together. */
+const GREEN_MS = 1_800_000;
 
 function option(name) {
   const at = process.argv.indexOf(`--${name}`);
   return at < 0 ? undefined : process.argv[at + 1];
 }
 
-/** Returns the exit code and the output. Kills a command that takes too long. */
-function run(command, args, cwd) {
+/** Returns the exit code and the output. Kills a command that takes longer than `killedMs`. */
+function run(command, args, cwd, killedMs = KILLED_MS) {
   return new Promise((resolve) => {
     const child = spawn(command, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
     let output = '';
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => (output += data));
-    const timer = setTimeout(() => process.kill(-child.pid, 'SIGKILL'), KILLED_MS);
+    const timer = setTimeout(() => process.kill(-child.pid, 'SIGKILL'), killedMs);
     child.on('exit', (code) => {
       clearTimeout(timer);
       resolve({ code: code ?? 1, output });
@@ -42,8 +44,8 @@ function copy() {
   return folder;
 }
 
-const vitest = (folder, ...suites) =>
-  run(join(root, 'node_modules/.bin/vitest'), ['run', '--bail=1', '--no-color', ...suites], folder);
+const VITEST = join(root, 'node_modules/.bin/vitest');
+const vitest = (folder, ...suites) => run(VITEST, ['run', '--bail=1', '--no-color', ...suites], folder);
 
 /** The first failed test, as vitest names it. */
 function failedTest(output) {
@@ -91,12 +93,12 @@ async function tried({ name, breaks, killer, path }) {
   }
 }
 
-/** Whether the suites pass without a mutant. Otherwise their failures would prove nothing. */
-async function isGreen() {
+/** Whether the suites of these mutants pass without a mutant. Otherwise their failures would prove nothing. */
+async function isGreen(mutants) {
   const folder = copy();
   try {
-    const killers = [...new Set(patches().map(({ killer }) => killer))];
-    const { code, output } = await vitest(folder, ...killers);
+    const killers = new Set(mutants.map(({ killer }) => killer));
+    const { code, output } = await run(VITEST, ['run', '--no-color', ...killers], folder, GREEN_MS);
     if (code !== 0) console.error(output);
     return code === 0;
   } finally {
@@ -106,9 +108,13 @@ async function isGreen() {
 
 const only = option('only');
 const queue = patches().filter(({ name }) => only === undefined || name.includes(only));
+if (queue.length === 0) {
+  console.error(`no mutant has ${only} in its name`);
+  process.exit(1);
+}
 console.error('mutants: running the suites without a mutant first');
-if (queue.length === 0 || !(await isGreen())) {
-  console.error('no such mutant, or the suites fail without one');
+if (!(await isGreen(queue))) {
+  console.error('the suites fail without a mutant');
   process.exit(1);
 }
 const rows = [];
