@@ -34,3 +34,16 @@ export class ClientProcess<Order extends object, Done> {
     this.child.kill('SIGKILL');
   }
 }
+
+/** The other side: carries out each order that this process is sent. A fault ends it. */
+export function carryOutOrders<Order>(carryOut: (order: Order) => Promise<object>): void {
+  process.on('message', (order: Order) => {
+    carryOut(order).then(
+      (done) => process.send?.(done),
+      (error) => {
+        throw error;
+      },
+    );
+  });
+  process.on('disconnect', () => process.exit(0));
+}

@@ -2,6 +2,7 @@ import { Redis } from 'ioredis';
 import { DibsClient } from '../../clients/typescript/src/client.js';
 import { bytes } from '../../clients/typescript/src/codec.js';
 import { EchoClient } from './bare-echo.js';
+import { carryOutOrders } from './client-process.js';
 import { repeating } from './rate.js';
 
 // One client process of the bench `hits`, which starts one for each way, so that no way runs code that another has made
@@ -61,13 +62,6 @@ const WAYS: Readonly<Record<HitWay, (target: string) => Once>> = {
 const [way, target = ''] = process.argv.slice(2);
 const once = WAYS[way as HitWay](target);
 
-process.on('message', ({ inFlight, ms, keys, bytes }: HitOrder) => {
-  const run = repeating((at) => once(keys[at % keys.length] as string, bytes));
-  run(inFlight, ms).then(
-    (work) => process.send?.(work),
-    (error) => {
-      throw error;
-    },
-  );
-});
-process.on('disconnect', () => process.exit(0));
+carryOutOrders<HitOrder>(({ inFlight, ms, keys, bytes }) =>
+  repeating((at) => once(keys[at % keys.length] as string, bytes))(inFlight, ms),
+);

@@ -1,7 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import Redlock from 'redlock';
-import type { Fleet } from '../support/fleet.js';
+
+/** Where the recipes keep values and locks. */
+export interface Nodes {
+  readonly store: { readonly url: string };
+  readonly lockNodes: readonly { readonly url: string }[];
+}
 
 /** The usual recipes, written with ioredis and redlock directly, on the same nodes. */
 export class Recipe {
@@ -9,10 +14,10 @@ export class Recipe {
   readonly #nodes: Redis[];
   readonly #redlock: Redlock;
 
-  constructor(fleet: Fleet, { pipelining = false } = {}) {
+  constructor(nodes: Nodes, { pipelining = false } = {}) {
     const options = { enableAutoPipelining: pipelining };
-    this.store = new Redis(fleet.store.url, options);
-    this.#nodes = fleet.lockNodes.map(({ url }) => new Redis(url, options));
+    this.store = new Redis(nodes.store.url, options);
+    this.#nodes = nodes.lockNodes.map(({ url }) => new Redis(url, options));
     // One attempt a call, because the recipe itself decides when to retry. Its types are those of another version of
     // ioredis.
     const clients = this.#nodes as unknown as ConstructorParameters<typeof Redlock>[0];

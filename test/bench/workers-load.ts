@@ -1,4 +1,5 @@
 import { DibsClient } from '../../clients/typescript/src/client.js';
+import { carryOutOrders } from './client-process.js';
 
 // One client process of the bench `workers`, which starts it. Its arguments are the targets of the ways, each a list.
 
@@ -57,12 +58,4 @@ async function run(order: Order): Promise<Done> {
   return { done, cpuUs: user + system };
 }
 
-process.on('message', (order: Order) => {
-  run(order).then(
-    (done) => process.send?.(done),
-    (error) => {
-      throw error;
-    },
-  );
-});
-process.on('disconnect', () => process.exit(0));
+carryOutOrders(run);
