@@ -91,6 +91,7 @@ function fleet(config: Config, addresses: NonNullable<Config['fleet']>, tools: A
     onTrouble,
     onReady: () => trouble.over(),
     onRun: (run) => runs.storeIs(run),
+    awaitsFormat: true,
     ca,
   });
   const wakes = new RedisWakeChannel(store, {

@@ -28,6 +28,8 @@ export interface StoreConnectionOptions {
   readonly silenceMs: number;
   /** PEM: who has signed the certificates of a store with TLS. */
   readonly ca?: string | undefined;
+  /** Takes no calls before {@link StoreConnection.formatIsKnown}, so nothing is written beside a later version. */
+  readonly awaitsFormat?: boolean | undefined;
   /** Called with the reason when a connection fails or breaks, or refuses something; again at each failed try. */
   readonly onTrouble?: (trouble: StoreTrouble) => void;
   /** A connection is ready. */
@@ -62,6 +64,7 @@ export class StoreConnection {
   #isAsking = false;
   /** Why there is no connection. */
   #trouble: string | undefined;
+  #awaitsFormat: boolean;
   #closed = false;
 
   /** Connects in the background. */
@@ -70,6 +73,7 @@ export class StoreConnection {
     private readonly options: StoreConnectionOptions,
   ) {
     this.#silenceMs = options.silenceMs;
+    this.#awaitsFormat = options.awaitsFormat ?? false;
     this.#running = new RunningTime(options.clock, (ms) => this.#passed(ms));
     this.#client = scriptClient(address, options.ca);
     // Without a listener ioredis writes to the console.
@@ -113,11 +117,25 @@ export class StoreConnection {
     this.#silent = false;
   }
 
+  /** The store has a format that this version knows: calls may be sent. */
+  formatIsKnown(): void {
+    this.#awaitsFormat = false;
+  }
+
   /**
    * Sends one step. Rejects with {@link StoreUnavailable} when there is no connection, when the reply cannot come any
-   * more, or when it says that the store cannot serve; with the reply itself if that is a fault of our own.
+   * more, or when it says that the store cannot serve; with the reply itself if that is a fault of our own. Also rejects
+   * while the store's format is not known.
    */
   call<T>(send: (client: Redis | Cluster) => Promise<T>): Promise<T> {
+    if (!this.#awaitsFormat) return this.callInAnyFormat(send);
+    return Promise.reject(
+      new StoreUnavailable('the format of the store is not known yet', { untaken: true }),
+    );
+  }
+
+  /** The same, also before the store's format is known. */
+  callInAnyFormat<T>(send: (client: Redis | Cluster) => Promise<T>): Promise<T> {
     if (this.#closed)
       return Promise.reject(new StoreUnavailable('the connection to the store is closed', { untaken: true }));
     this.#running.start();

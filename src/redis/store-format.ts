@@ -12,22 +12,24 @@ const FORMAT = 1;
 export class NewerStore extends Error {}
 
 /**
- * Marks a store that has no mark with the format of this version. Rejects with {@link NewerStore} where another mark
- * says that this version is too old for it, and with StoreUnavailable.
+ * Marks a store that has no mark with the format of this version. Then the connection takes calls. Rejects with
+ * {@link NewerStore} where another mark says that this version is too old for it, and with StoreUnavailable.
  */
 export async function claimStoreFormat(connection: StoreConnection): Promise<void> {
-  let found = await connection.call((client) => client.get(FORMAT_KEY));
+  const read = () => connection.callInAnyFormat((client) => client.get(FORMAT_KEY));
+  let found = await read();
   if (found === null) {
     await connection
-      .call((client) => client.set(FORMAT_KEY, `${FORMAT}`, 'NX'))
+      .callInAnyFormat((client) => client.set(FORMAT_KEY, `${FORMAT}`, 'NX'))
       .catch((error) => {
         // A full store takes no mark, and still serves; the next start tries again.
         if (!(error instanceof StoreUnavailable)) throw error;
       });
     // Another version may have come in between.
-    found = await connection.call((client) => client.get(FORMAT_KEY));
+    found = await read();
   }
   checkFormat(found);
+  connection.formatIsKnown();
 }
 
 /** The format of the store. Changes nothing. Null if no replica has used it yet. Rejects with {@link NewerStore}. */

@@ -43,10 +43,28 @@ describeWithRedis('the format of a store', () => {
     expect(await admin.get('dibs:format')).toBe(mark);
   });
 
+  test.each([
+    { mark: '1', answer: 'PONG' },
+    { mark: '2', answer: 'the format of the store is not known yet' },
+  ])('$mark is known before the connection of a replica takes calls', async ({ mark, answer }) => {
+    await admin.set('dibs:format', mark);
+    const held = new StoreConnection(server.address, { ...MUCH_PATIENCE, awaitsFormat: true });
+    const ping = () => held.call((client) => client.ping()).catch((error: Error) => error.message);
+    const claim = () =>
+      claimStoreFormat(held).then(
+        () => true,
+        (error) => error instanceof NewerStore,
+      );
+    expect(await ping()).toBe('the format of the store is not known yet');
+    await until(claim);
+    expect(await ping()).toBe(answer);
+    held.close();
+  });
+
   test('is read again in case another version has marked it in between', async () => {
     const calls: Promise<unknown>[] = [];
     const between = {
-      call: (send: Parameters<StoreConnection['call']>[0]) => {
+      callInAnyFormat: (send: Parameters<StoreConnection['call']>[0]) => {
         const call = calls.length === 1 ? admin.set('dibs:format', '2') : connection.call(send);
         calls.push(call);
         return call;
