@@ -65,6 +65,7 @@ export class StoreConnection {
   /** Why there is no connection. */
   #trouble: string | undefined;
   #awaitsFormat: boolean;
+  #onFormat: (() => void)[] = [];
   #closed = false;
 
   /** Connects in the background. */
@@ -120,6 +121,19 @@ export class StoreConnection {
   /** The store has a format that this version knows: calls may be sent. */
   formatIsKnown(): void {
     this.#awaitsFormat = false;
+    this.#endWaits();
+  }
+
+  /** Resolves when calls may be sent, or after `ms`. */
+  async formatWithin(ms: number): Promise<void> {
+    if (!this.#awaitsFormat || this.#closed) return;
+    await new Promise<void>((resolve) => {
+      const cancel = this.options.clock.after(ms, resolve);
+      this.#onFormat.push(() => {
+        cancel();
+        resolve();
+      });
+    });
   }
 
   /**
@@ -163,8 +177,13 @@ export class StoreConnection {
   close(): void {
     this.#closed = true;
     this.#running.stop();
+    this.#endWaits();
     this.#probe?.disconnect();
     this.#client.disconnect();
+  }
+
+  #endWaits(): void {
+    for (const end of this.#onFormat.splice(0)) end();
   }
 
   /**

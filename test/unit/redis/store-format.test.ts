@@ -1,6 +1,7 @@
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { StoreConnection } from '../../../src/redis/connection.js';
+import { RedisFirstStart } from '../../../src/redis/first-start.js';
 import { claimStoreFormat, NewerStore } from '../../../src/redis/store-format.js';
 import { describeWithRedis } from '../../support/describe-with-redis.js';
 import { MUCH_PATIENCE } from '../../support/patience.js';
@@ -58,6 +59,25 @@ describeWithRedis('the format of a store', () => {
     expect(await ping()).toBe('the format of the store is not known yet');
     await until(claim);
     expect(await ping()).toBe(answer);
+    held.close();
+  });
+
+  test('is waited for by a claim of the first start, for half a second', async () => {
+    await admin.set('dibs:format', '1');
+    const held = new StoreConnection(server.address, { ...MUCH_PATIENCE, awaitsFormat: true });
+    await until(() =>
+      held
+        .callInAnyFormat((client) => client.ping())
+        .then(
+          () => true,
+          () => false,
+        ),
+    );
+    const first = new RedisFirstStart(held, 'a', true);
+    await expect(first.claimFirstStart()).rejects.toThrow('the format of the store is not known yet');
+    const claimed = first.claimFirstStart();
+    await claimStoreFormat(held);
+    expect(await claimed).toBe(true);
     held.close();
   });
 
