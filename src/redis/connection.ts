@@ -32,7 +32,7 @@ export interface StoreConnectionOptions {
   readonly awaitsFormat?: boolean | undefined;
   /** Called with the reason when a connection fails or breaks, or refuses something; again at each failed try. */
   readonly onTrouble?: (trouble: StoreTrouble) => void;
-  /** A connection is ready. */
+  /** A connection is ready for calls. */
   readonly onReady?: () => void;
   /** The `run_id` of a server, each time a connection to it is ready. */
   readonly onRun?: (run: string) => void;
@@ -83,8 +83,7 @@ export class StoreConnection {
     this.#client.on('close', () => this.#noteUnreachable(new Error('Connection is closed.')));
     this.#client.on('end', () => this.#connectAgain());
     this.#client.on('ready', () => {
-      this.#trouble = undefined;
-      options.onReady?.();
+      if (!this.#awaitsFormat) this.#ready();
     });
     if (this.#client instanceof Cluster) {
       this.#client.on('+node', (node: Redis) => this.#watch(node));
@@ -120,7 +119,9 @@ export class StoreConnection {
 
   /** The store has a format that this version knows: calls may be sent. */
   formatIsKnown(): void {
+    if (!this.#awaitsFormat) return;
     this.#awaitsFormat = false;
+    this.#ready();
     this.#endWaits();
   }
 
@@ -143,9 +144,8 @@ export class StoreConnection {
    */
   call<T>(send: (client: Redis | Cluster) => Promise<T>): Promise<T> {
     if (!this.#awaitsFormat) return this.callInAnyFormat(send);
-    return Promise.reject(
-      new StoreUnavailable('the format of the store is not known yet', { untaken: true }),
-    );
+    const why = this.#trouble ?? 'its format is not known yet';
+    return Promise.reject(new StoreUnavailable(`the store cannot serve: ${why}`, { untaken: true }));
   }
 
   /** The same, also before the store's format is known. */
@@ -180,6 +180,11 @@ export class StoreConnection {
     this.#endWaits();
     this.#probe?.disconnect();
     this.#client.disconnect();
+  }
+
+  #ready(): void {
+    this.#trouble = undefined;
+    this.options.onReady?.();
   }
 
   #endWaits(): void {

@@ -46,7 +46,7 @@ describeWithRedis('the format of a store', () => {
 
   test.each([
     { mark: '1', answer: 'PONG' },
-    { mark: '2', answer: 'the format of the store is not known yet' },
+    { mark: '2', answer: 'the store cannot serve: its format is not known yet' },
   ])('$mark is known before the connection of a replica takes calls', async ({ mark, answer }) => {
     await admin.set('dibs:format', mark);
     const held = new StoreConnection(server.address, { ...MUCH_PATIENCE, awaitsFormat: true });
@@ -56,7 +56,7 @@ describeWithRedis('the format of a store', () => {
         () => true,
         (error) => error instanceof NewerStore,
       );
-    expect(await ping()).toBe('the format of the store is not known yet');
+    expect(await ping()).toBe('the store cannot serve: its format is not known yet');
     await until(claim);
     expect(await ping()).toBe(answer);
     held.close();
@@ -74,7 +74,9 @@ describeWithRedis('the format of a store', () => {
         ),
     );
     const first = new RedisFirstStart(held, 'a', true);
-    await expect(first.claimFirstStart()).rejects.toThrow('the format of the store is not known yet');
+    await expect(first.claimFirstStart()).rejects.toThrow(
+      'the store cannot serve: its format is not known yet',
+    );
     const claimed = first.claimFirstStart();
     await claimStoreFormat(held);
     expect(await claimed).toBe(true);
