@@ -65,7 +65,8 @@ export class StoreConnection {
   /** Why there is no connection. */
   #trouble: string | undefined;
   #awaitsFormat: boolean;
-  #onFormat: (() => void)[] = [];
+  /** Each ends one wait for the format. */
+  readonly #formatWaits = new Set<() => void>();
   #closed = false;
 
   /** Connects in the background. */
@@ -129,11 +130,13 @@ export class StoreConnection {
   async formatWithin(ms: number): Promise<void> {
     if (!this.#awaitsFormat || this.#closed) return;
     await new Promise<void>((resolve) => {
-      const cancel = this.options.clock.after(ms, resolve);
-      this.#onFormat.push(() => {
+      const end = () => {
         cancel();
+        this.#formatWaits.delete(end);
         resolve();
-      });
+      };
+      const cancel = this.options.clock.after(ms, end);
+      this.#formatWaits.add(end);
     });
   }
 
@@ -143,7 +146,7 @@ export class StoreConnection {
    * while the store's format is not known.
    */
   call<T>(send: (client: Redis | Cluster) => Promise<T>): Promise<T> {
-    if (!this.#awaitsFormat) return this.callInAnyFormat(send);
+    if (!this.#awaitsFormat || this.#closed) return this.callInAnyFormat(send);
     const why = this.#trouble ?? 'its format is not known yet';
     return Promise.reject(new StoreUnavailable(`the store cannot serve: ${why}`, { untaken: true }));
   }
@@ -188,7 +191,7 @@ export class StoreConnection {
   }
 
   #endWaits(): void {
-    for (const end of this.#onFormat.splice(0)) end();
+    for (const end of this.#formatWaits) end();
   }
 
   /**
