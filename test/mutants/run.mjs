@@ -44,8 +44,8 @@ function copy() {
   return folder;
 }
 
-const VITEST = join(root, 'node_modules/.bin/vitest');
-const vitest = (folder, ...suites) => run(VITEST, ['run', '--bail=1', '--no-color', ...suites], folder);
+const vitest = (folder, suites, killedMs) =>
+  run(join(root, 'node_modules/.bin/vitest'), ['run', '--bail=1', '--no-color', ...suites], folder, killedMs);
 
 /** The first failed test, as vitest names it. */
 function failedTest(output) {
@@ -55,18 +55,17 @@ function failedTest(output) {
 
 /** Returns what killed the mutant in `folder`; undefined if it survived. */
 async function kill(folder, killer) {
-  const expected = await vitest(folder, killer);
+  const expected = await vitest(folder, [killer]);
   if (expected.code !== 0) return failedTest(expected.output);
   // Without the house rules and builds, which do not test behaviour.
-  const all = await vitest(
-    folder,
+  const all = await vitest(folder, [
     'test/unit/coordination',
     'test/unit/quorum',
     'test/unit/memory',
     'test/unit/redis',
     'test/unit/grpc',
     'test/contract',
-  );
+  ]);
   if (all.code !== 0) return `${failedTest(all.output)} (not by ${killer})`;
   const built = await run(join(root, 'node_modules/.bin/tsc'), ['-p', 'test/simulation'], folder);
   if (built.code !== 0) return undefined;
@@ -98,7 +97,7 @@ async function isGreen(mutants) {
   const folder = copy();
   try {
     const killers = new Set(mutants.map(({ killer }) => killer));
-    const { code, output } = await run(VITEST, ['run', '--no-color', ...killers], folder, GREEN_MS);
+    const { code, output } = await vitest(folder, killers, GREEN_MS);
     if (code !== 0) console.error(output);
     return code === 0;
   } finally {
