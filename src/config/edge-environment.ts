@@ -7,7 +7,7 @@ import { type ReadFile, readTlsFiles, type TlsMaterial, type TlsPaths } from './
 /** Linux has room for 108 with the closing zero. Node cuts off the rest, and binds to another path. */
 const SOCKET_PATH_BYTES_MAX = 107;
 
-/** Where the process listens, and whom it serves. */
+/** Where the process listens, and which callers it serves. */
 export interface EdgeConfig {
   /** `HOST:PORT` or `unix:///path` each. */
   readonly grpcListen: readonly string[];

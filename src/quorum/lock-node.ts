@@ -36,7 +36,7 @@ export interface LockNode {
    * each step for itself: an error of one step leaves the others alone.
    */
   take(run: string, steps: readonly TakeStep[]): Promise<readonly TakeReply[]>;
-  /** Removes locks in one request: those that the nonces of the steps hold, and no other. Needs no marker. */
+  /** Removes only the locks that the nonces of the steps hold, in one request. Needs no marker. */
   free(steps: readonly LockStep[]): Promise<void>;
 }
 

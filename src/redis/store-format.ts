@@ -3,8 +3,9 @@ import type { StoreConnection } from './connection.js';
 import { FORMAT_KEY } from './keys.js';
 
 /**
- * What records, wakes and locks of this version look like. A later version that adds fields keeps it, for they are read
- * over; one whose records must not be touched by older replicas raises it, once no such replica is left.
+ * What records, wakes and locks of this version look like. A later version that adds fields keeps it, because
+ * older replicas ignore them. A version whose records older replicas must not touch raises it, once no such replica is
+ * left.
  */
 const FORMAT = 1;
 

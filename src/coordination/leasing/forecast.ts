@@ -12,7 +12,7 @@ const LEARNED_LEASE_MS_MIN = 3_000;
 
 /** When the running rebuild is expected to end. */
 export interface Forecast {
-  /** It hardly ends earlier: two deviations before the mean. */
+  /** It rarely ends earlier: two deviations before the mean. */
   readonly earliestMs: number;
   /** It usually ends by then: the mean and a deviation. */
   readonly usuallyMs: number;
@@ -35,7 +35,7 @@ export function forecast(snapshot: Snapshot, nowMs: number): Forecast | undefine
 const LEASE_PER_LATENESS = 4;
 
 /**
- * The length of a lease if the call sets none: twice the time that a rebuild hardly ever exceeds, which is the mean and
+ * The length of a lease if the call sets none: twice the time that a rebuild rarely exceeds, which is the mean and
  * four deviations (as in TCP's retransmission timeout). It is within the namespace's bounds. `lateMs` is the longest
  * lateness of the store in the last minute.
  */

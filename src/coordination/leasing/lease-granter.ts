@@ -247,7 +247,7 @@ export class LeaseGranter {
 
   /**
    * When a lease ends whose votes and whose arm were late. It is extended: a late store is no reason to drop it, and a
-   * holder with hardly any time left would lose it during its rebuild.
+   * holder with almost no time left would lose it during its rebuild.
    */
   async #extendLate({ key, leaseMs }: Grant, token: Token, validUntilMs: number): Promise<number> {
     const { clock } = this.parts;

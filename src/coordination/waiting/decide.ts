@@ -47,7 +47,7 @@ export function decide(snapshot: Snapshot, ask: Ask, nowMs: number): Decision {
   // The read was sent after the call came.
   if (!isNews && ask.arrival < snapshot.arrivals) return decideBy(snapshot, ask, nowMs);
   // A read is sent, the key is invalidated, its wake arrives here, and then this caller arrives. What the read
-  // returns is too old for this caller, be it a value, an absence or a failure.
+  // returns is too old for this caller, also if it is an absence or a failure.
   if (ask.storeOnly || !ask.allows(snapshot)) return { act: 'read_again' };
   const decision = decideBy(snapshot, ask, nowMs);
   if (isNews) return decision;

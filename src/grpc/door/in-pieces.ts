@@ -8,12 +8,12 @@ const PIECE_BYTES = 2_048;
 
 type Done = (error?: Error | null) => void;
 
-/** Lets one of many hand on a piece in each turn of the event loop, in the order in which they ask. */
+/** Lets one of several connections pass on a piece in each turn of the event loop, in the order in which they ask. */
 export class PieceTurns {
   readonly #waiting = new Set<() => void>();
   readonly #nextTurn = onceATurn(() => this.#one());
 
-  /** Calls `hand` in a turn of its own. While it waits for that, to ask again changes nothing. */
+  /** Calls `hand` in a turn of its own. Asking again while it waits changes nothing. */
   ask(hand: () => void): void {
     this.#waiting.add(hand);
     this.#nextTurn();
@@ -30,7 +30,7 @@ export class PieceTurns {
 }
 
 /**
- * A socket that hands on what it has received in small pieces, and shares the turns of the event loop with others.
+ * A socket that passes on what it has received in small pieces, and shares the turns of the event loop with others.
  *
  * HTTP/2 in Node reads up to 64 KiB of a socket at once, and handles them before anything else can happen. That can be
  * 2,400 streams. It has no bound for that, but it reads only as much of another stream as that gives. Such a stream

@@ -1,4 +1,4 @@
--- lock-free: takes away the locks that the nonces hold, and no other. Needs no marker.
+-- lock-free: removes only the locks that the nonces hold. Needs no marker.
 --
 -- ARGV
 --   1 prefix  what the name of each lock begins with

@@ -24,7 +24,7 @@
 -- include: remember
 -- include: record
 -- include: keep
--- A caller that read no record will hardly find one now. One field shows that, and costs a fraction of all fields.
+-- A caller that read no record rarely finds one now. One field shows that, and costs a fraction of all fields.
 local is_first = ARGV[3] == '0' and ARGV[4] == '0' and not redis.call('HGET', KEYS[1], 'fence')
 local record = is_first and {} or fields_of(KEYS[1])
 local fence, nonce, lease_until, armed_at = tonumber(record[1] or 0), record[8], record[9], record[10]
