@@ -1,5 +1,4 @@
-// One call of a client of Dibs, as you would write it in a language that has no client: over generated stubs, by
-// single calls, with the standard library of C++20.
+// A minimal Dibs client, for languages without one: generated stubs, unary calls, and the standard library of C++20.
 #pragma once
 
 #include <chrono>
@@ -17,33 +16,33 @@ namespace loop {
 using Ms = std::chrono::milliseconds;
 using Stub = dibs::v1::CoordinatorService::StubInterface;
 
-// The bytes of a value. None: the source has nothing under this key.
+// The bytes of a value. Empty optional: the source has nothing for this key.
 using Value = std::optional<std::string>;
 
-// Makes the value anew. Stop when `over` says so: the lease is lost, or the caller has left.
+// Rebuilds the value. Stop when `over` asks for it: the lease is lost, or the caller has left.
 using Rebuild = std::function<Value(const dibs::v1::Lease& lease, std::stop_token over)>;
 
-// What a rebuild throws to say how long the whole fleet leaves the source alone: 0 to 300 s. With any other exception
-// that grows with the number of failures in a row.
+// Thrown by a rebuild to set how long no caller in the fleet rebuilds this key: 0 to 300 s. After any other exception,
+// that time grows with the number of failures in a row.
 struct Failure : std::runtime_error {
   Failure(const std::string& message, Ms back_off) : runtime_error(message), retry_after(back_off) {}
   Ms retry_after;
 };
 
 struct Question {
-  // Empty: `default`.
+  // If empty, `default`.
   std::string name_space;
   // 1 to 1024 bytes of UTF-8.
   std::string key;
-  // This process, for people: at most 256 bytes.
+  // A name for this process, for humans: at most 256 bytes.
   std::string holder;
   // How long the value is fresh: 1 ms to a year.
   Ms ttl;
-  // Unset: the service learns it.
+  // If unset, the service learns it from the rebuilds of the key.
   std::optional<Ms> lease;
   // How long to wait for another caller's rebuild.
   Ms wait = Ms(30'000);
-  // Hear what happens, for your own metrics.
+  // Called for your own metrics.
   std::function<void(dibs::v1::PublishOutcome)> published = [](auto) {};
   std::function<void()> lease_lost = [] {};
 };
@@ -64,20 +63,20 @@ struct RebuildFailed : std::runtime_error {
 struct CallError : std::runtime_error {
   CallError(const grpc::Status& status, std::optional<Ms> pushback)
       : runtime_error(status.error_message()), code(status.error_code()), retry_after(pushback) {}
-  // No answer came, so whether the call did anything is unknown.
+  // There was no answer, so it is unknown whether the call had an effect.
   bool IsUnreachable() const {
     return !retry_after && (code == grpc::StatusCode::UNAVAILABLE || code == grpc::StatusCode::DEADLINE_EXCEEDED);
   }
   grpc::StatusCode code;
-  // When to retry. None: a retry makes no sense, or the service did not answer.
+  // When to retry. Unset if a retry is useless, or if there was no answer.
   std::optional<Ms> retry_after;
 };
 
 // The caller has left.
 struct Cancelled : std::exception {};
 
-// The value: from the cache, from another caller's rebuild, or from `rebuild`, which one caller in the whole fleet runs
-// at a time. Ends soon after `left` asks it to, and gives its lease back then. Throws the errors above, and what
+// Returns the value: from the cache, from another caller's rebuild, or from `rebuild`, which only one caller in the fleet
+// runs at a time. Ends soon after `left` asks for it, and gives its lease back then. Throws the errors above, and what
 // `rebuild` throws.
 Value GetOrRebuild(Stub& stub, const Question& question, const Rebuild& rebuild, std::stop_token left);
 

@@ -13,7 +13,7 @@ stubs() {
 
 compile() { g++ -std=c++20 -O0 -Wall -Wextra -pthread -I. -Ibuild -c "$1" -o "build/$(basename "$1").o"; }
 
-# Two at once: most of it is reading gRPC's headers.
+# Two at a time. Most of the time goes to gRPC's headers.
 build() {
   local sources=(get_or_rebuild.cc worker.cc build/dibs/v1/coordinator.pb.cc build/dibs/v1/coordinator.grpc.pb.cc)
   local sum

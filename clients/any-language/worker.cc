@@ -1,4 +1,4 @@
-// A worker for the conformance suite: reads commands as lines of JSON, makes each call by `GetOrRebuild`, and answers.
+// An adapter for the conformance suite: reads commands as lines of JSON, makes each call with `GetOrRebuild`, and answers.
 #include <unistd.h>
 
 #include <google/protobuf/struct.pb.h>
@@ -22,7 +22,7 @@ using google::protobuf::Message;
 using google::protobuf::Struct;
 namespace v1 = dibs::v1;
 
-// Protobuf's own JSON does, so that the program needs no other library.
+// Uses protobuf's own JSON, so the program needs no other library.
 template <class T>
 T FromJson(const std::string& json) {
   T message;
@@ -102,7 +102,7 @@ class Gate {
     opened_.notify_all();
   }
 
-  // Whether it was opened before `over` asked to stop, and within the time if there is one.
+  // Returns whether it was opened before `over` asked to stop, and within the time if one is given.
   bool Wait(std::stop_token over, std::optional<loop::Ms> within = std::nullopt) {
     std::unique_lock lock(mutex_);
     const auto is_open = [this] { return open_; };
@@ -122,7 +122,7 @@ class Worker {
     for (std::string line; std::getline(std::cin, line);) {
       std::thread([this, line] { Answer(line); }).detach();
     }
-    // Calls may still be under way. Their leases end with their time.
+    // Calls may still be running. Their leases expire.
     _exit(0);
   }
 
@@ -204,7 +204,7 @@ class Worker {
     return "{\"value\":" + Quoted(value) + "}";
   }
 
-  // Does what it was told.
+  // Follows the script of the scenario.
   loop::Value Rebuild(const std::string& call, const Struct& script, const v1::Lease& lease, std::stop_token over) {
     const auto reason = Word(v1::LeaseReason_Name(lease.reason()), "LEASE_REASON_");
     const auto event = ",\"call\":" + Quoted(call);
@@ -273,7 +273,7 @@ class Worker {
 
   std::mutex mutex_;
   std::map<std::string, std::shared_ptr<Client>> clients_;
-  // What asks a call to stop: its caller leaves.
+  // They stop a call whose caller leaves.
   std::map<std::string, std::stop_source> calls_;
   std::map<std::string, std::shared_ptr<Gate>> gates_;
 };
