@@ -10,7 +10,11 @@ import type { HitOrder, HitWay } from './hit-client.js';
 import { rates, type Way, type Work } from './rate.js';
 
 const KEYS = 1_000;
-const IN_FLIGHT = 256;
+const SETTINGS = [
+  { bytes: 100, inFlight: 256 },
+  { bytes: 100, inFlight: 64 },
+  { bytes: 10_240, inFlight: 256 },
+];
 const ttlMs = 3_600_000;
 const ROUNDS = 5;
 /** V8 has optimized everything after some 300,000 hits. A service runs for longer than that. */
@@ -40,18 +44,18 @@ export const hits: Bench = {
     ];
     try {
       const rows: AnyRow[] = [];
-      for (const bytes of [100, 10_240]) {
+      for (const { bytes, inFlight } of SETTINGS) {
         const keys = Array.from({ length: KEYS }, (_, at) => `${bytes} ${at}`);
         await fill(fleet, keys, bytes);
         const ways = asked.map(
           ({ name, serverPid, client }): Way => ({
             name,
             serverPid,
-            run: (inFlight, ms) => client.carryOut({ keys, bytes, inFlight, ms }),
+            run: (atOnce, ms) => client.carryOut({ keys, bytes, inFlight: atOnce, ms }),
           }),
         );
-        const of = await rates(ways, IN_FLIGHT, { rounds: ROUNDS, warmUpMs: WARM_UP_MS });
-        const title = `${bytes} bytes, ${IN_FLIGHT} in flight`;
+        const of = await rates(ways, inFlight, { rounds: ROUNDS, warmUpMs: WARM_UP_MS });
+        const title = `${bytes} bytes, ${inFlight} in flight`;
         const measured = of('session, near cache');
         const [get, pipelined] = [of('ioredis GET'), of('ioredis GET, automatic pipelining')];
         const inProcess = of("the client's own near cache");
