@@ -79,7 +79,8 @@ describeWithRedis('the value store on a Redis Cluster', () => {
     await master.command('CLUSTER', 'FORGET', name);
     await until(() => !channel.live);
     await master.command('PUBLISH', WAKE_CHANNEL, `invalidated:1:${key}`);
-    const [busPort] = (await subscribed?.command('CONFIG', 'GET', 'cluster-port'))?.split('\n').slice(1) ?? [];
+    const [busPort] =
+      (await subscribed?.command('CONFIG', 'GET', 'cluster-port'))?.split('\n').slice(1) ?? [];
     await master.command('CLUSTER', 'MEET', '127.0.0.1', `${subscribed?.port}`, `${busPort}`);
     await until(() => channel.live);
     expect(told).not.toContain(`invalidated ${key}`);
