@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { Call } from '../../../../src/coordination/words/call.js';
 import { CoordinationTrial, leaseOf } from '../../../support/coordination-trial.js';
 
-it("does not take a late wake of a publish for the latest change of a key that was invalidated since, here", async () => {
+it('does not take a late wake of a publish for the latest change of a key that was invalidated since, here', async () => {
   const trial = new CoordinationTrial();
   const { token } = await trial.lease();
   trial.wakes.hold();
