@@ -1,5 +1,6 @@
 import { inPatience, isLost, unlessBefore } from '../degradation/patience.js';
 import {
+  ignoreIfRefused,
   rethrowUnlessUnavailable,
   throwIfOnLossFails,
   unavailable,
@@ -115,7 +116,7 @@ export class LeaseLifecycle {
       // The step may have been taken although its reply was lost. No caller must wait for the lease then.
       this.parts.store
         .release(key.id, { nonce: token.nonce, end, keepMs: this.parts.limits.leaseMsMax })
-        .catch(rethrowUnlessUnavailable),
+        .catch(ignoreIfRefused),
     ]);
   }
 
