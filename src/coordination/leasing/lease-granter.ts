@@ -65,7 +65,11 @@ export class LeaseGranter {
     if (slot === undefined) return { kind: 'held_back' };
     const votes = early?.take(waiter, wantedMs) ?? this.#ask(key, waiter, wantedMs);
     const { leaseMs } = votes;
-    const attempt = await this.#decide({ waiter, reason, snapshot, arrivals, next, key, leaseMs }, votes);
+    const deciding = this.#decide({ waiter, reason, snapshot, arrivals, next, key, leaseMs }, votes);
+    const attempt = await deciding.catch((error) => {
+      void this.shared.slots.leave(key.namespace, slot);
+      throw error;
+    });
     if (attempt.kind !== 'granted') void this.shared.slots.leave(key.namespace, slot);
     else void this.shared.slots.keep(key.namespace, slot, attempt.lease.token.nonce, leaseMs);
     return attempt;

@@ -83,13 +83,17 @@ export class RebuildSlots {
 
   /** Without the store, rebuilds are counted on this replica alone. */
   async #isFree(namespace: string, slot: Slot, max: number, ttlMs: number): Promise<boolean> {
+    const request = { slot, max, ttlMs, ttlMsMax: this.parts.limits.leaseMsMax };
+    const entering = this.parts.namespaces.enter(namespace, request);
     try {
-      const request = { slot, max, ttlMs, ttlMsMax: this.parts.limits.leaseMsMax };
-      return await inPatience(this.parts, namespace, this.parts.namespaces.enter(namespace, request));
+      return await inPatience(this.parts, namespace, entering);
     } catch (error) {
       rethrowUnlessUnavailable(error);
-      if (!isLost(error, this.parts.policyOf(namespace))) return false;
-      return this.held.countOf(namespace) < max;
+      const isAlone = isLost(error, this.parts.policyOf(namespace));
+      if (isAlone && this.held.countOf(namespace) < max) return true;
+      // Its reply may still come, and no attempt is left that would give the slot back.
+      void entering.then((taken) => taken && this.leave(namespace, slot), ignoreIfRefused);
+      return false;
     }
   }
 

@@ -296,7 +296,7 @@ describeWithRedis('a value store that does not serve', () => {
     replicas.set('foreign lease', replica);
     const caller = new Caller(replica.target);
     const key = keyOf('default', 'foreign');
-    const { token } = await caller.lease({ key: 'foreign', leaseMs: 300n });
+    const { token } = await caller.lease({ key: 'foreign', leaseMs: 300 });
     await store.command('DEL', recordKey(key.id));
     await store.command('SET', recordKey(key.id), 'not a hash');
     // The replica asks for the record at the end of the lease, and gives back a lease that the store does not know.
