@@ -33,3 +33,8 @@ export function undefinedIfUnavailable(error: unknown): undefined {
 export function ignoreIfRefused(error: unknown): undefined {
   if (!(error instanceof CoordinationError)) rethrowUnlessUnavailable(error);
 }
+
+/** If no authority can decide now, an attempt does not fail: its caller keeps waiting. */
+export function undecidedIfUnavailable(error: unknown): undefined {
+  if (!(error instanceof CoordinationError)) throw error;
+}
