@@ -1,6 +1,7 @@
 import type { Lateness } from './degradation/lateness.js';
 import { inPatience, unlessBefore } from './degradation/patience.js';
 import { rethrowUnlessUnavailable, undefinedIfUnavailable } from './degradation/unavailable.js';
+import { clamp } from './leasing/drift.js';
 import type { HeldLease, HeldLeases } from './leasing/held-leases.js';
 import { keepingLock } from './leasing/kept-lock.js';
 import type { LeaseLifecycle, LeasePorts } from './leasing/lease-lifecycle.js';
@@ -133,8 +134,10 @@ export class PublishValue {
       const request = { ...result, nonce: token.nonce, fence: token.fence };
       // Asked together: what the store keeps of the namespace must not end before the value.
       const outlives = this.keeper.forValue(key.namespace, result.ttlMs + result.staleMs);
-      const { leaseMsMax } = this.parts.policyOf(key.namespace);
-      const lock = { id: key.id, nonce: token.nonce, leaseMs: Math.min(token.leaseMs, leaseMsMax) };
+      const { leaseMsMin, leaseMsMax } = this.parts.policyOf(key.namespace);
+      // A caller can write any length into its token.
+      const leaseMs = clamp(token.leaseMs, leaseMsMin, leaseMsMax);
+      const lock = { id: key.id, nonce: token.nonce, leaseMs };
       const answer = this.#store(key, request);
       const storing = outlives === undefined ? answer : Promise.all([answer, outlives]).then(([it]) => it);
       stored = await keepingLock(this.parts, lock, storing);

@@ -70,7 +70,11 @@ export class RedisWakeChannel implements WakeChannel {
     this.#running = new RunningTime(options.clock, (ms) => this.#passed(ms));
     this.#beats =
       this.#address.kind === 'cluster'
-        ? new ClusterBeats(this.#address, this.#onError, options.ca)
+        ? new ClusterBeats(this.#address, {
+            ca: options.ca,
+            onError: this.#onError,
+            onGap: () => this.#missed(),
+          })
         : undefined;
     this.#connect();
   }
@@ -210,6 +214,11 @@ export class RedisWakeChannel implements WakeChannel {
       if (live) listener.resubscribed();
       else listener.disconnected();
     }
+  }
+
+  /** Wakes may be lost although the subscription is there: the same as a new one. */
+  #missed(): void {
+    if (this.#live) for (const listener of this.#listeners) listener.resubscribed();
   }
 
   #heard(bytes: Buffer): void {

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseStoreUrl } from '../../src/config/store-url.js';
 import { keyOf } from '../../src/coordination/words/key.js';
+import { recordKey, WAKE_CHANNEL } from '../../src/redis/keys.js';
 import { RedisWakeChannel } from '../../src/redis/wake-channel.js';
 import { describeWithRedis } from '../support/describe-with-redis.js';
 import { MUCH_PATIENCE } from '../support/patience.js';
@@ -14,7 +15,7 @@ import { valueStoreContract } from './value-store.contract.js';
 // The whole contract of the store on a Redis Cluster, where the keys of a namespace are spread over all masters.
 
 describeWithRedis('the value store on a Redis Cluster', () => {
-  let cluster: ReplicatedStore;
+  let cluster: ReplicatedStore & { readonly servers: readonly RedisServer[] };
   beforeAll(async () => {
     cluster = await startClusterStore();
   });
@@ -51,6 +52,39 @@ describeWithRedis('the value store on a Redis Cluster', () => {
       process.kill(pid, 'SIGCONT');
     }
     await until(() => channel.live);
+    channel.close();
+  });
+
+  it('reports that anything may have changed before it is live again, if wakes of a master were lost', async () => {
+    const channel = new RedisWakeChannel(parseStoreUrl(cluster.url), MUCH_PATIENCE);
+    const told: string[] = [];
+    channel.listen({
+      wake: ({ kind, id }) => told.push(`${kind} ${id}`),
+      namespaceWake() {},
+      resubscribed: () => told.push('resubscribed'),
+      disconnected: () => told.push('disconnected'),
+    });
+    await until(() => channel.live);
+    const subscribed = cluster.servers.find(({ port }) => cluster.url.includes(`//127.0.0.1:${port},`));
+    const id = 'abcdef'
+      .split('')
+      .map((key) => keyOf('default', key).id)
+      .values();
+    let key = id.next().value as string;
+    while ((await cluster.masterOf(recordKey(key))) === subscribed) key = id.next().value as string;
+    const master = await cluster.masterOf(recordKey(key));
+    const name = (await subscribed?.command('CLUSTER', 'MYID'))?.trim() as string;
+    // The link between the two is broken: the master forwards nothing to the node with the subscription.
+    told.length = 0;
+    await master.command('CLUSTER', 'FORGET', name);
+    await until(() => !channel.live);
+    await master.command('PUBLISH', WAKE_CHANNEL, `invalidated:1:${key}`);
+    const [busPort] =
+      (await subscribed?.command('CONFIG', 'GET', 'cluster-port'))?.split('\n').slice(1) ?? [];
+    await master.command('CLUSTER', 'MEET', '127.0.0.1', `${subscribed?.port}`, `${busPort}`);
+    await until(() => channel.live);
+    expect(told).not.toContain(`invalidated ${key}`);
+    expect(told).toContain('resubscribed');
     channel.close();
   });
 });

@@ -25,3 +25,16 @@ export function rethrowUnlessUnavailable(error: unknown): asserts error is Store
 export function undefinedIfUnavailable(error: unknown): undefined {
   rethrowUnlessUnavailable(error);
 }
+
+/**
+ * For a step that no caller waits for. Also ignores that the store refuses it because something else has the name of its
+ * key: the store's connection has reported that, and the callers of the key are told.
+ */
+export function ignoreIfRefused(error: unknown): undefined {
+  if (!(error instanceof CoordinationError)) rethrowUnlessUnavailable(error);
+}
+
+/** If no authority can decide now, an attempt does not fail: its caller keeps waiting. */
+export function undecidedIfUnavailable(error: unknown): undefined {
+  if (!(error instanceof CoordinationError)) throw error;
+}

@@ -92,6 +92,8 @@ export interface Given {
   readonly token: Token;
   readonly owner: number;
   readonly untilMs: number;
+  /** The end that the store has confirmed, if any. */
+  readonly storedUntilMs?: number | undefined;
   readonly reason: LeaseReason;
   /**
    * The count of changes when it was first granted; default: now. Its holder may have read the source at any time

@@ -24,7 +24,7 @@ export function heldOf(
   given: Given,
   at: GivenHere,
 ): HeldLease {
-  const { token, owner, untilMs, reason, givenAt = at.count } = given;
+  const { token, owner, untilMs, storedUntilMs, reason, givenAt = at.count } = given;
   const { span, sinceMs } = at;
   return {
     key,
@@ -39,7 +39,7 @@ export function heldOf(
     requestKey,
     reason,
     untilMs,
-    storedUntilMs: token.kind === 'armed' ? untilMs : undefined,
+    storedUntilMs,
     owner,
     span,
   };

@@ -1,5 +1,5 @@
-import { rethrowUnlessUnavailable } from '../degradation/unavailable.js';
-import type { ValueStore } from '../ports/value-store.js';
+import { ignoreIfRefused } from '../degradation/unavailable.js';
+import { StoreUnavailable, type ValueStore } from '../ports/value-store.js';
 import type { Policy } from '../words/policy.js';
 import type { ArmedLease } from '../words/record.js';
 import type { HeldLease, HeldLeases } from './held-leases.js';
@@ -43,8 +43,10 @@ export class LeaseEnds {
         held.end(nonce, end, ended?.endedAgoMs);
       }
     } catch (error) {
-      rethrowUnlessUnavailable(error);
-      held.askAgainIn(nonce, ASK_AGAIN_MS);
+      ignoreIfRefused(error);
+      if (error instanceof StoreUnavailable) held.askAgainIn(nonce, ASK_AGAIN_MS);
+      // Something else has the name of the key, so that nothing is armed there.
+      else held.end(nonce, 'expired');
     }
   }
 

@@ -1,13 +1,16 @@
 import type { Lateness } from '../degradation/lateness.js';
 import { inPatience, isLost } from '../degradation/patience.js';
-import { rethrowUnlessUnavailable, throwIfOnLossFails } from '../degradation/unavailable.js';
+import {
+  rethrowUnlessUnavailable,
+  throwIfOnLossFails,
+  undecidedIfUnavailable,
+} from '../degradation/unavailable.js';
 import type { Chance } from '../ports/clock.js';
 import { type ArmReply, StoreUnavailable } from '../ports/value-store.js';
 import type { Changes } from '../reading/changes.js';
 import type { ClockKeeper } from '../reading/clock-keeper.js';
 import { hitOf } from '../reading/hit-of.js';
 import type { Snapshot } from '../reading/snapshot.js';
-import { CoordinationError } from '../words/errors.js';
 import type { Key } from '../words/key.js';
 import type { Degraded, Hit, Lease } from '../words/outcome.js';
 import type { Token } from '../words/token.js';
@@ -65,7 +68,11 @@ export class LeaseGranter {
     if (slot === undefined) return { kind: 'held_back' };
     const votes = early?.take(waiter, wantedMs) ?? this.#ask(key, waiter, wantedMs);
     const { leaseMs } = votes;
-    const attempt = await this.#decide({ waiter, reason, snapshot, arrivals, next, key, leaseMs }, votes);
+    const deciding = this.#decide({ waiter, reason, snapshot, arrivals, next, key, leaseMs }, votes);
+    const attempt = await deciding.catch((error) => {
+      void this.shared.slots.leave(key.namespace, slot);
+      throw error;
+    });
     if (attempt.kind !== 'granted') void this.shared.slots.leave(key.namespace, slot);
     else void this.shared.slots.keep(key.namespace, slot, attempt.lease.token.nonce, leaseMs);
     return attempt;
@@ -151,8 +158,10 @@ export class LeaseGranter {
       await this.shared.lifecycle.endArmed(key, token, { end: 'cancelled', owner });
       return { kind: 'abandoned' };
     }
-    const givenAt = this.shared.held.get(lease.nonce)?.givenAt ?? Number.NEGATIVE_INFINITY;
-    const given: Given = { token, owner, untilMs, reason: lease.reason, givenAt };
+    const held = this.shared.held.get(lease.nonce);
+    const givenAt = held?.givenAt ?? Number.NEGATIVE_INFINITY;
+    const storedUntilMs = held === undefined && !extended.storeLost ? untilMs : held?.storedUntilMs;
+    const given: Given = { token, owner, untilMs, storedUntilMs, reason: lease.reason, givenAt };
     this.#remember(key, waiter, given);
     return {
       kind: 'granted',
@@ -234,29 +243,33 @@ export class LeaseGranter {
     // From the first request to a lock node to the store's reply.
     this.shared.lateness.note(leaseMs - leftMs);
     const isLate = !waiter.gone && leftMs < leaseMs / 2;
-    const untilMs = isLate ? await this.#extendLate(grant, token, validUntilMs) : validUntilMs;
+    const { untilMs, storedUntilMs } = isLate
+      ? await this.#extendLate(grant, token, validUntilMs)
+      : { untilMs: validUntilMs, storedUntilMs: validUntilMs };
     if (waiter.gone || untilMs - this.parts.clock.nowMs() < 1) {
       await this.shared.lifecycle.endArmed(key, token, { end: 'cancelled', owner });
       return waiter.gone ? { kind: 'abandoned' } : { kind: 'undecided', by: 'lease_over' };
     }
-    const given: Given = { token, owner, untilMs, reason };
+    const given: Given = { token, owner, untilMs, storedUntilMs, reason };
     this.#remember(key, waiter, given, span);
     const lease = this.#leaseOf(given, this.#previousOf(snapshot, waiter));
-    return { kind: 'granted', lease, degraded, snapshot };
+    return { kind: 'granted', lease, degraded: untilMs > storedUntilMs ? 'store_lost' : degraded, snapshot };
   }
 
   /**
    * When a lease ends whose votes and whose arm were late. It is extended: a late store is no reason to drop it, and a
-   * holder with almost no time left would lose it during its rebuild.
+   * holder with almost no time left would lose it during its rebuild. The store has armed it until `validUntilMs`.
    */
-  async #extendLate({ key, leaseMs }: Grant, token: Token, validUntilMs: number): Promise<number> {
+  async #extendLate({ key, leaseMs }: Grant, token: Token, validUntilMs: number) {
     const { clock } = this.parts;
     const leftMs = validUntilMs - clock.nowMs();
     const extended = await this.shared.lifecycle
       .extendArmed(key, token, leaseMs)
       .catch(undecidedIfUnavailable);
-    if (extended?.outcome === 'extended') return clock.nowMs() + extended.expiresInMs;
-    return leftMs < leaseMs / 4 ? 0 : validUntilMs;
+    if (extended?.outcome !== 'extended')
+      return { untilMs: leftMs < leaseMs / 4 ? 0 : validUntilMs, storedUntilMs: validUntilMs };
+    const untilMs = clock.nowMs() + extended.expiresInMs;
+    return { untilMs, storedUntilMs: extended.storeLost ? validUntilMs : untilMs };
   }
 
   #now(grant: Grant): Pick<Snapshot, 'readAtMs' | 'arrivals' | 'sentAt'> {
@@ -300,12 +313,7 @@ export class LeaseGranter {
     const span = waiter.call.trace?.begin('lease', { reason });
     const given: Given = { token, owner: 1, untilMs: validUntilMs, reason };
     this.#remember(key, waiter, given, span);
-    return {
-      kind: 'granted',
-      lease: this.#leaseOf(given),
-      degraded,
-      snapshot: undefined,
-    };
+    return { kind: 'granted', lease: this.#leaseOf(given), degraded, snapshot: undefined };
   }
 
   /** A majority says held. That is an answer only if the record shows the holder. */
@@ -337,9 +345,4 @@ export class LeaseGranter {
     const rebuild = snapshot.record.rebuild ?? snapshot.namespace?.rebuild;
     return unnamedLeaseMs(rebuild, limits.leaseMs, policyOf(key.namespace), this.shared.lateness.longestMs);
   }
-}
-
-/** If no authority can decide now, an adoption does not fail: the retry keeps waiting. */
-function undecidedIfUnavailable(error: unknown): undefined {
-  if (!(error instanceof CoordinationError)) throw error;
 }

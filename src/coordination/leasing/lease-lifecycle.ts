@@ -1,5 +1,6 @@
 import { inPatience, isLost, unlessBefore } from '../degradation/patience.js';
 import {
+  ignoreIfRefused,
   rethrowUnlessUnavailable,
   throwIfOnLossFails,
   unavailable,
@@ -110,12 +111,14 @@ export class LeaseLifecycle {
   /** Takes back a lease that the store does not decide about, and a record that it may have left armed. */
   async endUnstored(key: Key, token: Token, end: LeaseEnd): Promise<void> {
     this.held.end(token.nonce, end);
+    // The store may have been there when it was taken.
+    void this.slots.leave(key.namespace, token.nonce);
     await Promise.all([
       this.parts.quorum.release(key.id, token.nonce),
       // The step may have been taken although its reply was lost. No caller must wait for the lease then.
       this.parts.store
         .release(key.id, { nonce: token.nonce, end, keepMs: this.parts.limits.leaseMsMax })
-        .catch(rethrowUnlessUnavailable),
+        .catch(ignoreIfRefused),
     ]);
   }
 
@@ -243,6 +246,7 @@ export class LeaseLifecycle {
     const nowMs = clock.nowMs();
     const holdUntilMs = held.sinceMs + this.parts.policyOf(key.namespace).leaseHoldMsMax;
     if (holdUntilMs <= nowMs) return this.#extended(key, token, 0);
+    void this.slots.keep(key.namespace, token.nonce, token.nonce, leaseMs);
     if (held.kind === 'local') {
       return this.#extended(key, token, Math.min(holdUntilMs, nowMs + leaseMs - driftMs(leaseMs)));
     }

@@ -1,5 +1,5 @@
 import { inPatience, isLost, type Patience } from '../degradation/patience.js';
-import { rethrowUnlessUnavailable } from '../degradation/unavailable.js';
+import { ignoreIfRefused, rethrowUnlessUnavailable } from '../degradation/unavailable.js';
 import type { Chance } from '../ports/clock.js';
 import type { NamespaceStore } from '../ports/namespace-store.js';
 import type { Key } from '../words/key.js';
@@ -57,13 +57,13 @@ export class RebuildSlots {
   keep(namespace: string, slot: Slot, nonce: string, ttlMs: number): Promise<unknown> | undefined {
     if (slot === '' || this.parts.policyOf(namespace).maxRebuilds === 0) return undefined;
     // Without the store it expires.
-    return this.parts.namespaces.keep(namespace, slot, nonce, ttlMs).catch(rethrowUnlessUnavailable);
+    return this.parts.namespaces.keep(namespace, slot, nonce, ttlMs).catch(ignoreIfRefused);
   }
 
   /** Gives back the slot of a lease (by its nonce), or of an attempt without a lease. */
   leave(namespace: string, slot: Slot): Promise<unknown> | undefined {
     if (slot === '' || this.parts.policyOf(namespace).maxRebuilds === 0) return undefined;
-    return this.parts.namespaces.leave(namespace, slot).catch(rethrowUnlessUnavailable);
+    return this.parts.namespaces.leave(namespace, slot).catch(ignoreIfRefused);
   }
 
   /** No caller waits for the key here any more, or the key has its slot. */
@@ -83,13 +83,17 @@ export class RebuildSlots {
 
   /** Without the store, rebuilds are counted on this replica alone. */
   async #isFree(namespace: string, slot: Slot, max: number, ttlMs: number): Promise<boolean> {
+    const request = { slot, max, ttlMs, ttlMsMax: this.parts.limits.leaseMsMax };
+    const entering = this.parts.namespaces.enter(namespace, request);
     try {
-      const request = { slot, max, ttlMs, ttlMsMax: this.parts.limits.leaseMsMax };
-      return await inPatience(this.parts, namespace, this.parts.namespaces.enter(namespace, request));
+      return await inPatience(this.parts, namespace, entering);
     } catch (error) {
       rethrowUnlessUnavailable(error);
-      if (!isLost(error, this.parts.policyOf(namespace))) return false;
-      return this.held.countOf(namespace) < max;
+      const isAlone = isLost(error, this.parts.policyOf(namespace));
+      if (isAlone && this.held.countOf(namespace) < max) return true;
+      // Its reply may still come, and no attempt is left that would give the slot back.
+      void entering.then((taken) => taken && this.leave(namespace, slot), ignoreIfRefused);
+      return false;
     }
   }
 

@@ -57,7 +57,7 @@ export type NamespaceWake =
 export interface WakeListener {
   wake(wake: Wake): void;
   namespaceWake(wake: NamespaceWake): void;
-  /** The channel is live again. Any change may have been missed until now. */
+  /** The channel is live again, or wakes were lost while it was. Any change may have been missed until now. */
   resubscribed(): void;
   /** The channel is down. */
   disconnected(): void;

@@ -1,6 +1,7 @@
 import type { Indecision } from '../degradation/indecision.js';
 import type { Attempt } from '../leasing/attempt.js';
 import type { LeaseGranter } from '../leasing/lease-granter.js';
+import type { RebuildSlots } from '../leasing/rebuild-slots.js';
 import type { EarlyVotes } from '../leasing/votes.js';
 import type { Chance, Clock } from '../ports/clock.js';
 import { hitOf } from '../reading/hit-of.js';
@@ -24,6 +25,7 @@ export interface KeyLoopParts {
   readonly chance: Chance;
   readonly granter: LeaseGranter;
   readonly reader: NearReader;
+  readonly slots: Pick<RebuildSlots, 'forget'>;
   readonly answers: Answers;
   readonly indecision: Pick<Indecision, 'seen' | 'attempted'>;
   /** How many callers have arrived at this replica before now. */
@@ -84,6 +86,7 @@ export class KeyLoop {
         if (contender === undefined) {
           early?.giveUp();
           undecided = 0;
+          this.#leaveLine();
           if (room.size > 0) await room.sleep(this.#restMs());
           continue;
         }
@@ -107,6 +110,14 @@ export class KeyLoop {
     } finally {
       early?.giveUp();
     }
+  }
+
+  /** Its callers wait for a lease that another replica has given: the next key in line may have the slot. */
+  #leaveLine(): void {
+    const { room } = this;
+    if (!room.heldBack || room.holder === undefined) return;
+    room.heldBack = false;
+    this.parts.slots.forget(room.key);
   }
 
   /** Asks the lock nodes together with the first read if that read will find nothing. */

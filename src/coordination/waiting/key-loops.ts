@@ -77,7 +77,7 @@ export class KeyLoops {
     private readonly shared: KeyLoopsShared,
   ) {
     const { clock, chance } = parts;
-    const { granter, indecision, reader } = shared;
+    const { granter, indecision, reader, slots } = shared;
     this.#limits = new WaiterLimits(parts);
     this.#answers = new Answers(parts, this.#limits, shared.degradation);
     this.#deadlines = new Deadlines(clock, (waiter) => this.#expire(waiter));
@@ -86,6 +86,7 @@ export class KeyLoops {
       chance,
       granter,
       reader,
+      slots,
       indecision,
       answers: this.#answers,
       arrivals: () => this.#arrivals,

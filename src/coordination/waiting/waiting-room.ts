@@ -149,8 +149,10 @@ export class WaitingRoom {
   #woken = false;
   /** The count after the last change of the key. Changes before the room existed are unknown. */
   #keyAt: number;
-  /** The highest fence that a change of the key told since then. */
+  /** The highest fence of any change of the key, as far as that is known; else Infinity. */
   #keyFence = Number.POSITIVE_INFINITY;
+  /** The count after the last change of the key whose fence is unknown. */
+  #unknownAt: number;
   #rouse: (() => void) | undefined;
 
   constructor(
@@ -160,6 +162,7 @@ export class WaitingRoom {
     private readonly changes: Changes,
   ) {
     this.#keyAt = changes.count;
+    this.#unknownAt = changes.count;
   }
 
   get size(): number {
@@ -222,7 +225,19 @@ export class WaitingRoom {
   /** The change at this `count` has arrived, and the key's record has this fence since then. It wakes no loop. */
   change(count: number, fence: number): void {
     this.#keyAt = count;
-    this.#keyFence = this.#keyFence === Number.POSITIVE_INFINITY ? fence : Math.max(this.#keyFence, fence);
+    if (fence === Number.POSITIVE_INFINITY) this.#unknownAt = count;
+    this.#keyFence = Math.max(this.#fenceBefore, fence);
+  }
+
+  /**
+   * Wakes may come after the answer to a later change, so a change with an unknown fence may have a higher one than those
+   * that come after it. A read that was sent since then has a fence that no such change is above.
+   */
+  get #fenceBefore(): number {
+    if (this.#keyFence !== Number.POSITIVE_INFINITY) return this.#keyFence;
+    const { snapshot } = this;
+    const isNewer = snapshot?.from === 'store' && snapshot.sentAt >= this.#unknownAt;
+    return isNewer ? snapshot.record.fence : Number.POSITIVE_INFINITY;
   }
 
   /** The key's loop reads again, at once or as soon as the current read has ended. */

@@ -62,6 +62,8 @@ for _, tag in ipairs(tags) do
   end
   if over > 0 then
     deleted = math.max(deleted, over)
+    -- First: a full store refuses a script whose first write may take memory, and it must never refuse a read.
+    redis.call('HDEL', KEYS[1], 'none')
     -- For replicas that do not know the floor, the stamp of the whole namespace is never lowered.
     local field = stamps[1] and tag == '' and stamps[1] == known[5] and 'deleted_before' or deleted_field
     redis.call('HSET', KEYS[1], field, string.format('%.0f', deleted))

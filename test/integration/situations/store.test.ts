@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { keyOf } from '../../../src/coordination/words/key.js';
 import { Degraded } from '../../../src/grpc/generated/dibs/v1/coordinator.js';
+import { encodeToken } from '../../../src/grpc/token.js';
+import { recordKey } from '../../../src/redis/keys.js';
 import { LOG } from '../../../src/telemetry/log-texts.js';
 import { Caller } from '../../support/caller.js';
 import { type CertificateOptions, TestAuthority } from '../../support/certificates.js';
@@ -285,6 +287,25 @@ describeWithRedis('a value store that does not serve', () => {
     expect((await caller.getOrLock({ key: 'another' })).degraded).toBe(Degraded.DEGRADED_NONE);
     await store.command('DEL', name);
     expect((await caller.getOrLock({ key: 'foreign' })).degraded).toBe(Degraded.DEGRADED_NONE);
+    caller.close();
+  });
+
+  it('a key of the store gets another type while its lease runs', async () => {
+    const store = await redis();
+    const replica = await Replica.start({ ...env, DIBS_STORE_URL: store.url });
+    replicas.set('foreign lease', replica);
+    const caller = new Caller(replica.target);
+    const key = keyOf('default', 'foreign');
+    const { token } = await caller.lease({ key: 'foreign', leaseMs: 300 });
+    await store.command('DEL', recordKey(key.id));
+    await store.command('SET', recordKey(key.id), 'not a hash');
+    // The replica asks for the record at the end of the lease, and gives back a lease that the store does not know.
+    const said = () => linesOf(replica).map(({ msg }) => msg);
+    await expect.poll(said, EVERY_200_MS).toContain(LOG.storeForeignKey);
+    const unstored = { kind: 'quorum', nonce: 'n'.repeat(22), fence: 0, leaseMs: 1_000 } as const;
+    await caller.publishText('foreign', encodeToken(key, unstored), 'a value');
+    await expect(caller.publishText('foreign', token, 'a value')).rejects.toThrow(/WRONGTYPE/);
+    expect((await caller.getOrLock({ key: 'another' })).degraded).toBe(Degraded.DEGRADED_NONE);
     caller.close();
   });
 });

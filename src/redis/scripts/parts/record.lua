@@ -2,6 +2,8 @@
 -- would return when the clock reaches that time. A lease stays armed, as any expired lease does.
 local function end_future(key, now, published_at, armed_at, failed_at)
   local at = string.format('%.0f', now)
+  -- First: a full store refuses a script whose first write may take memory, and it must never refuse a read.
+  redis.call('HDEL', key, 'none')
   if tonumber(published_at or 0) > now then
     redis.call('HDEL', key, 'value', 'published_at', 'fresh_until', 'servable_until', 'value_clock', 'tags')
   end

@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import { keepingLock } from '../../../../src/coordination/leasing/kept-lock.js';
 import { MemoryLeaseQuorum } from '../../../../src/memory/lease-quorum.js';
+import { CoordinationTrial } from '../../../support/coordination-trial.js';
 import { ManualClock } from '../../../support/manual-clock.js';
 
 it('the lock is kept until the reply comes, and no longer', async () => {
@@ -39,4 +40,16 @@ it('no lock node is asked if the reply comes soon, and an error is passed on', a
   await expect(failing).rejects.toThrow('no');
   clock.advance(1_000);
   expect(extended).toBe(0);
+});
+
+it('is not extended faster because a caller wrote a short lease into its token', async () => {
+  const trial = new CoordinationTrial();
+  const { token } = await trial.lease();
+  const storing = trial.store.holdBefore('publish');
+  const publishing = trial.publish({ ...token, leaseMs: 1 });
+  await trial.pass(1_000);
+  // A third of the shortest lease.
+  expect(trial.quorum.countOf('extend')).toBeLessThanOrEqual(1_000 / (trial.policy.leaseMsMin / 3));
+  storing.open();
+  expect((await publishing).outcome).toBe('stored');
 });

@@ -120,6 +120,67 @@ describe('max_rebuilds', () => {
     leaseOf(await ask(1));
   });
 
+  it('frees the slot of an attempt that ended with an error', async () => {
+    const { trial, ask } = trialOf(1);
+    trial.policy = { ...trial.policy, onLoss: 'fail' };
+    trial.quorum.lost = true;
+    expect((await ask(0)).error).toMatchObject({ kind: 'unavailable' });
+    trial.quorum.lost = false;
+    leaseOf(await ask(1, { waitMs: 0 }));
+  });
+
+  it('frees a slot that was taken after its attempt had given up on a late store', async () => {
+    const { trial, ask } = trialOf(1);
+    trial.policy = { ...trial.policy, onLoss: 'fail' };
+    const entering = trial.namespaces.holdBefore('enter');
+    const late = await ask(0, { waitMs: 950 });
+    await trial.pass(1_000);
+    expect(busyOf(late).reason).toBe('budget');
+    entering.open();
+    await trial.settle();
+    leaseOf(await ask(1, { waitMs: 0 }));
+  });
+
+  it.each([
+    ['published', (trial: CoordinationTrial, token: Token) => trial.publish(token)],
+    ['released', (trial: CoordinationTrial, token: Token) => trial.release(token)],
+  ])('frees the slot of a lease without the store that is %s', async (_how, end) => {
+    const { trial, ask } = trialOf(1);
+    trial.store.losesRepliesTo.add('arm');
+    const { token } = await trial.lease();
+    expect(token.kind).toBe('quorum');
+    trial.store.losesRepliesTo.clear();
+    await end(trial, token);
+    leaseOf(await ask(1, { waitMs: 0 }));
+  });
+
+  it('keeps the slot of a lease without the store while that is extended', async () => {
+    const { trial, ask } = trialOf(1);
+    trial.store.losesRepliesTo.add('arm');
+    const { token } = await trial.lease({ leaseMs: 500 });
+    trial.store.losesRepliesTo.clear();
+    for (let at = 0; at < 4; at += 1) {
+      await trial.pass(300, 10);
+      expect((await trial.extend(token)).outcome).toBe('extended');
+    }
+    expect(busyOf(await ask(1, { waitMs: 0 })).reason).toBe('budget');
+  });
+
+  it('lets no key stand in line that waits for a lease of another replica', async () => {
+    const { trial, ask, publish } = trialOf(2);
+    const there = trial.replica();
+    const [one, other] = [await ask(2), await ask(3)];
+    const first = await ask(0, { waitMs: 30_000 });
+    // No replica is told of the free slots, and the other one comes first.
+    trial.wakes.silent = true;
+    await publish(one, 2);
+    leaseOf(await ask(0, {}, there));
+    await publish(other, 3);
+    await trial.pass(1_100);
+    expect(isWaiting(first)).toBe(true);
+    leaseOf(await ask(1, { waitMs: 0 }));
+  });
+
   it('without the store applies to each replica', async () => {
     const { trial, ask, leased } = trialOf(2);
     trial.store.down = true;

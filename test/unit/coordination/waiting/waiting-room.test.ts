@@ -144,3 +144,35 @@ describe('a waiting room', () => {
     expect(told).toEqual([first]);
   });
 });
+
+describe('the highest fence of a key that a room knows', () => {
+  const read = (fence: number, sentAt: number) => ({
+    record: { ...NO_RECORD, fence },
+    readAtMs: 0,
+    arrivals: 0,
+    sentAt,
+    from: 'store' as const,
+  });
+
+  it('is unknown until a read of the room tells it', () => {
+    const { room } = trial();
+    room.change(1, 5);
+    expect(room.now.keyFence).toBe(Number.POSITIVE_INFINITY);
+    room.note(read(10, 1));
+    room.change(2, 6);
+    expect(room.now).toMatchObject({ keyAt: 2, keyFence: 10 });
+    room.change(3, 12);
+    expect(room.now.keyFence).toBe(12);
+  });
+
+  it('is unknown again after a change with an unknown fence, until a later read', () => {
+    const { room } = trial();
+    room.note(read(10, 0));
+    room.change(1, Number.POSITIVE_INFINITY);
+    room.change(2, 11);
+    expect(room.now.keyFence).toBe(Number.POSITIVE_INFINITY);
+    room.note(read(20, 2));
+    room.change(3, 11);
+    expect(room.now.keyFence).toBe(20);
+  });
+});

@@ -1,0 +1,33 @@
+import { expect, it } from 'vitest';
+import { Call } from '../../../../src/coordination/words/call.js';
+import { CoordinationTrial, leaseOf } from '../../../support/coordination-trial.js';
+
+it('a lease that was armed late, and extended by the lock nodes alone, says that the store is missing', async () => {
+  const trial = new CoordinationTrial();
+  const arming = trial.store.holdAfter('arm');
+  const asked = await trial.ask({ leaseMs: 1_000 });
+  await arming.reached;
+  await trial.pass(600);
+  trial.store.down = true;
+  arming.open();
+  await trial.settle();
+  expect(leaseOf(asked).expiresInMs).toBeGreaterThan(900);
+  expect(asked.answer?.degraded).toBe('store_lost');
+});
+
+it('a retry that gets a lease again does not take an extension for one that the store has confirmed', async () => {
+  const trial = new CoordinationTrial();
+  const { silenceMs } = trial.limits;
+  await trial.lease({ requestId: 'r' });
+  const storedUntilMs = trial.clock.nowMs() + 10_000;
+  await trial.pass(1_000, 100);
+  // The store is late with every extension from here on.
+  for (let at = 0; at < 2; at += 1) trial.store.holdBefore('extend');
+  const again = await trial.ask({ requestId: 'r', waitMs: 20_000 }, new Call());
+  await trial.pass(6_000, 100);
+  const { token } = leaseOf(again);
+  const extending = trial.extend(token).then(({ expiresInMs }) => trial.clock.nowMs() + expiresInMs);
+  await trial.pass(3_000, 100);
+  expect(await extending).toBeGreaterThan(storedUntilMs);
+  expect(await extending).toBeLessThanOrEqual(storedUntilMs + silenceMs);
+});
