@@ -115,7 +115,9 @@ export class Door {
 
   /** For each call, called by grpc-js in the event that {@link keep} sees first. */
   readonly interceptor: ServerInterceptor = (method, call) => {
-    return new DoorCall(this, { method, call, ...(this.#coming as Coming) });
+    const coming = this.#coming as Coming;
+    this.#coming = undefined;
+    return new DoorCall(this, { method, call, ...coming });
   };
 
   /** Keeps the door of this server. Call it as soon as it listens. */
@@ -217,6 +219,9 @@ export class Door {
       begin: () => {
         this.#coming = { stream, headers, rawHeaders, connection };
         begin();
+        // No interceptor was asked: there is no such method, or it is no call of gRPC. A known client may be newer.
+        if (this.#coming !== undefined && !connection.isAdmitted) this.refused(connection);
+        this.#coming = undefined;
       },
     };
     if (!this.#callTurns.take(connection)) {
