@@ -14,6 +14,7 @@ import { Connection } from './connection.js';
 import { Deaf } from './deaf.js';
 import { DoorCall } from './door-call.js';
 import { InPieces, PieceTurns } from './in-pieces.js';
+import { shortenDeadline } from './long-deadline.js';
 import { Refusals } from './refusals.js';
 import { RunningClock, SWEEP_EVERY_MS } from './running-clock.js';
 import { Unsent } from './unsent.js';
@@ -217,6 +218,7 @@ export class Door {
     const call = {
       stream,
       begin: () => {
+        shortenDeadline(headers);
         this.#coming = { stream, headers, rawHeaders, connection };
         begin();
         // No interceptor was asked: there is no such method, or it is no call of gRPC. A known client may be newer.
