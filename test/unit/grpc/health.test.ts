@@ -41,7 +41,7 @@ function watch(health: Health, service: string): { readonly got: unknown[]; read
 }
 
 it('keeps nothing of a service that it does not know, because probes need no token', () => {
-  const kept = vi.spyOn(HealthImplementation.prototype as never, 'addWatcher');
+  const kept = vi.spyOn(HealthImplementation.prototype as unknown as { addWatcher(): void }, 'addWatcher');
   const health = new Health(new OpenStreams());
   const unknown = watch(health, 'shop.Service');
   expect(unknown.got).toEqual([{ status: 'SERVICE_UNKNOWN' }]);

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { get, type IncomingMessage } from 'node:https';
+import type { IncomingMessage } from 'node:http';
+import { get } from 'node:https';
 import { afterAll, expect, it } from 'vitest';
 import { Access } from '../../../src/access/access.js';
 import { readAuthFile } from '../../../src/config/auth-file.js';
