@@ -36,7 +36,7 @@ export interface App {
    * Reloads the policies, the certificate and the permissions, each independently. One with faults is logged and keeps
    * its old content. Resolves when done.
    */
-  reload(read: () => Config): Promise<void>;
+  reload(read: () => Config['policies']): Promise<void>;
   /** Drains, lets open calls end within a bound, and closes everything. Idempotent. */
   stop(): Promise<void>;
 }
@@ -228,10 +228,10 @@ function watchGauges(
   });
 }
 
-/** Undefined if the configuration has faults. */
-function policiesAgain(read: () => Config, log: Logger): Config['policies'] | undefined {
+/** Undefined if they have faults. */
+function policiesAgain(read: () => Config['policies'], log: Logger): Config['policies'] | undefined {
   try {
-    const { policies } = read();
+    const policies = read();
     log.info({ namespaces: policies.size }, LOG.policiesReloaded);
     return policies;
   } catch (error) {

@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import type { App } from './app.js';
-import { type Config, loadConfig } from './config/config.js';
+import { type Config, loadConfig, loadPolicies } from './config/config.js';
 import { fail, failByFaults, failIfNotStopped } from './fatal.js';
 
 type Started = Pick<App, 'grpcAddresses' | 'httpAddress' | 'mode' | 'reload' | 'stop'>;
@@ -24,7 +24,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 }
 
 // Only policies, the certificate and permissions can change in a running process.
-process.on('SIGHUP', () => void app?.reload(() => loadConfig(process.env)));
+process.on('SIGHUP', () => void app?.reload(() => loadPolicies(process.env)));
 
 failByFaults();
 

@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { type App, startApp } from './app.js';
-import { loadConfig } from './config/config.js';
+import { loadConfig, loadPolicies } from './config/config.js';
 import { shareOfWorker } from './config/worker-share.js';
 import type { PagesPart } from './edges.js';
 import { fail, failByFaults, failIfNotStopped } from './fatal.js';
@@ -13,8 +13,6 @@ const number = Number(process.argv[2]);
 let app: App | undefined;
 let part: PagesPart | undefined;
 let stopping = false;
-
-const readConfig = () => shareOfWorker(loadConfig(process.env), number);
 
 async function stop(): Promise<void> {
   if (stopping) return;
@@ -30,7 +28,7 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal
 failByFaults();
 
 const link = new MainLink(process as unknown as Channel, {
-  reload: () => void app?.reload(readConfig),
+  reload: () => void app?.reload(() => loadPolicies(process.env)),
   stop: () => void stop().catch((error) => fail('cannot stop', error)),
   // Without the main process, nothing would accept connections for it, end it or restart it.
   orphaned: () => fail('ended', 'its main process is gone'),
@@ -47,7 +45,7 @@ try {
     instance,
     number,
   );
-  const config = readConfig();
+  const config = shareOfWorker(loadConfig(process.env), number);
   app = await startApp(config, {
     connections: {
       addresses: config.grpcListen,

@@ -77,8 +77,7 @@ export function loadConfig(
   nowMs = Date.now(),
 ): Config {
   const reader = new EnvironmentReader(env);
-  // One core each. Replicas in containers of their own are the usual way to use several.
-  const workers = reader.whole('DIBS_WORKERS', 1, 1, WORKERS_MAX);
+  const workers = workersOf(reader);
   const limits = limitsOf(reader, workers);
   const nodeTimeoutMs = nodeTimeoutOf(reader, limits);
   const edge = readEdge(reader, readFile, nowMs);
@@ -124,6 +123,26 @@ export function loadConfig(
       otlpMismatches: otlpMismatches(reader, otel),
     },
   });
+}
+
+/**
+ * Reads only the policies again. A running process keeps everything else, so faults in other files are not looked for: an
+ * expired certificate must not keep the old policies in force. Throws {@link ConfigError}.
+ */
+export function loadPolicies(
+  env: Environment,
+  readFile: (path: string) => string = (path) => readFileSync(path, 'utf8'),
+): Config['policies'] {
+  const reader = new EnvironmentReader(env);
+  const limits = limitsOf(reader, workersOf(reader));
+  const policies = policiesOf(reader, defaultPolicy(limits), readFile);
+  if (reader.faults.any) throw new ConfigError(reader.faults.all);
+  return policies;
+}
+
+/** One core each. Replicas in containers of their own are the usual way to use several. */
+function workersOf(reader: EnvironmentReader): number {
+  return reader.whole('DIBS_WORKERS', 1, 1, WORKERS_MAX);
 }
 
 /** Each worker would give the same leases again, from a store of its own. */

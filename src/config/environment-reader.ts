@@ -19,7 +19,7 @@ export class EnvironmentReader {
 
   /** The file's text. If it cannot be read, adds a fault and returns undefined. */
   fileAt(name: string, path: string, read: (path: string) => string): string | undefined {
-    return this.faults.attempt(name, `'${path}' cannot be read`, () => read(path));
+    return this.faults.textAt(name, path, read);
   }
 
   /** A default is clamped to the bounds; an explicit value outside them is a fault. */

@@ -11,6 +11,16 @@ export class ConfigError extends Error {
   }
 }
 
+/** Longer paths are rare, and private keys are longer. */
+const SHOWN_PATH_MAX = 255;
+/** PEM, also in base64, or only what stands within its lines. */
+const PEM = /-----BEGIN|^LS0tLS1CRUdJTi|^M[A-Za-z0-9+/]{60,}={0,2}$/;
+
+/** Whether this is perhaps a file's content, set where its path belongs. */
+function maybeContent(path: string): boolean {
+  return path.length > SHOWN_PATH_MAX || /[\r\n]/.test(path) || PEM.test(path);
+}
+
 /** Collects faults. Each begins with its place: a variable, and a path in the variable's file. */
 export class Faults {
   readonly #all: string[];
@@ -50,6 +60,18 @@ export class Faults {
       return work();
     } catch (error) {
       this.add(path, `${what}: ${(error as Error).message.trim()}`);
+      return undefined;
+    }
+  }
+
+  /** The text of the file at `path`. If it cannot be read, adds a fault and returns undefined. */
+  textAt(place: string, path: string, read: (path: string) => string): string | undefined {
+    if (!maybeContent(path)) return this.attempt(place, `'${path}' cannot be read`, () => read(path));
+    try {
+      return read(path);
+    } catch {
+      // A private key, perhaps, which the text of the error repeats.
+      this.add(place, 'cannot be read, and looks like the content of a file; set the path of the file');
       return undefined;
     }
   }

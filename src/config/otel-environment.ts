@@ -27,6 +27,7 @@ export interface OtelSampling {
 const SAMPLERS = ['always_on', 'always_off', 'traceidratio'] as const;
 const SAMPLER_NAMES = SAMPLERS.flatMap((kind) => [kind, `parentbased_${kind}` as const]);
 const ENDPOINTS = ['', 'TRACES_', 'METRICS_'].map((signal) => `OTEL_EXPORTER_OTLP_${signal}ENDPOINT`);
+const HEADERS = ['', 'TRACES_', 'METRICS_'].map((signal) => `OTEL_EXPORTER_OTLP_${signal}HEADERS`);
 /** Eleven days. Beyond 24 days a timer would overflow. */
 const MS_MAX = 999_999_999;
 const PROTOCOLS = ['grpc', 'http/protobuf', 'http/json'] as const;
@@ -42,6 +43,7 @@ export function readOtelEnvironment(reader: EnvironmentReader): OtelConfig {
   const traces = wants(reader, 'TRACES', ['otlp', 'console', 'none']);
   const metrics = wants(reader, 'METRICS', ['otlp', 'prometheus', 'none']);
   for (const name of ENDPOINTS) checkEndpoint(reader, name);
+  for (const name of HEADERS) checkHeaders(reader, name);
   const sampling = samplingOf(reader);
   const protocol = protocolOf(reader, 'METRICS');
   protocolOf(reader, 'TRACES');
@@ -108,6 +110,27 @@ function checkEndpoint(reader: EnvironmentReader, name: string): void {
   if (text === undefined || (/^https?:\/\/[^/]/i.test(text) && URL.canParse(text))) return;
   // It may contain a password.
   reader.faults.add(name, 'is not http://HOST:PORT or https://HOST:PORT');
+}
+
+/**
+ * The SDK leaves out a pair that it cannot read, without a word. Over gRPC, a value outside ASCII would end the start with
+ * an error that repeats it. It is usually a password, so a fault tells the place.
+ */
+function checkHeaders(reader: EnvironmentReader, name: string): void {
+  const pairs = reader.get(name)?.split(',') ?? [];
+  for (const [at, pair] of pairs.entries()) {
+    if (pair.trim() === '' || isHeader(pair)) continue;
+    const what = 'is not NAME=VALUE in ASCII; percent-encode a comma, a semicolon and a percent sign';
+    reader.faults.add(name, `pair ${at + 1} ${what}`);
+  }
+}
+
+function isHeader(pair: string): boolean {
+  try {
+    return /^[\w.-]+ *=[ -~]*$/.test(decodeURIComponent(pair.trim()));
+  } catch {
+    return false;
+  }
 }
 
 function samplingOf(reader: EnvironmentReader): OtelSampling {

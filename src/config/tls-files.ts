@@ -32,8 +32,7 @@ export function readTlsFiles(
   faults: Faults,
 ): TlsMaterial | undefined {
   const before = faults.all.length;
-  const textOf = (variable: string, path: string) =>
-    faults.attempt(variable, `'${path}' cannot be read`, () => read(path));
+  const textOf = (variable: string, path: string) => faults.textAt(variable, path, read);
   const cert = textOf('DIBS_TLS_CERT', paths.cert);
   const key = textOf('DIBS_TLS_KEY', paths.key);
   const ca = paths.ca === undefined ? undefined : textOf('DIBS_TLS_CA', paths.ca);

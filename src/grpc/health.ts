@@ -1,4 +1,4 @@
-import type { ServerWritableStream, UntypedHandleCall } from '@grpc/grpc-js';
+import { type ServerWritableStream, type sendUnaryData, status, type UntypedHandleCall } from '@grpc/grpc-js';
 import { HealthImplementation, service } from 'grpc-health-check';
 import { CoordinatorServiceClient } from './generated/dibs/v1/coordinator.js';
 import type { OpenStreams } from './open-streams.js';
@@ -6,6 +6,14 @@ import type { GrpcService } from './server.js';
 
 /** The whole process, and its one service. */
 const NAMES = ['', CoordinatorServiceClient.serviceName];
+/** Probes need no token, so what they name must cost nothing while their calls are open. */
+const NAME_CHARACTERS_MAX = 256;
+
+interface HealthRequest {
+  readonly service: string;
+}
+type Check = (call: { readonly request: HealthRequest }, done: sendUnaryData<unknown>) => void;
+type WatchStream = ServerWritableStream<HealthRequest, { readonly status: string }>;
 
 /** `grpc.health.v1.Health`: serving only between the start and a drain. */
 export class Health {
@@ -21,15 +29,27 @@ export class Health {
         handlers = implementation;
       },
     });
-    const { watch } = handlers as { watch: (call: ServerWritableStream<unknown, unknown>) => void };
+    const { check, watch } = handlers as unknown as { check: Check; watch(call: WatchStream): void };
     this.service = {
       definition: service,
       implementation: {
         ...handlers,
-        watch: (call: ServerWritableStream<unknown, unknown>) => {
+        check: ((call, done) => {
+          const refusal = refusalOf(call.request);
+          if (refusal === undefined) check(call, done);
+          else done(refusal);
+        }) satisfies Check as UntypedHandleCall,
+        watch: ((call: WatchStream) => {
+          const refusal = refusalOf(call.request);
+          if (refusal !== undefined) {
+            call.emit('error', refusal);
+            return;
+          }
           streams.add(call);
-          watch(call);
-        },
+          if (NAMES.includes(call.request.service)) watch(call);
+          // The package would keep every name that was ever watched, for ever.
+          else call.write({ status: 'SERVICE_UNKNOWN' });
+        }) as UntypedHandleCall,
       },
     };
   }
@@ -37,4 +57,13 @@ export class Health {
   setServing(serving: boolean): void {
     for (const name of NAMES) this.#implementation.setStatus(name, serving ? 'SERVING' : 'NOT_SERVING');
   }
+}
+
+/** Why a request is refused. A refusal does not repeat the name. */
+function refusalOf({
+  service,
+}: HealthRequest): { readonly code: status; readonly details: string } | undefined {
+  if (service.length <= NAME_CHARACTERS_MAX) return undefined;
+  const details = `service: ${service.length} characters is outside 0 to ${NAME_CHARACTERS_MAX}`;
+  return { code: status.INVALID_ARGUMENT, details };
 }

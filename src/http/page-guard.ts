@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import type { TLSSocket } from 'node:tls';
+import type { PeerCertificate, TLSSocket } from 'node:tls';
 import type { PageGuard } from '../access/guard.js';
 import type { TlsMaterial } from '../config/tls-files.js';
 import { CoordinationError } from '../coordination/words/errors.js';
@@ -42,5 +42,7 @@ export function authorizeBy({ tls, access, isPrivate }: PageGuardParts): Authori
 }
 
 function alternativeNamesOf(socket: TLSSocket): string {
-  return socket.getPeerCertificate().subjectaltname ?? '';
+  // Null when the socket has closed, whatever its type says: an open console is asked for again each second.
+  const certificate: Partial<PeerCertificate> | null = socket.getPeerCertificate();
+  return certificate?.subjectaltname ?? '';
 }

@@ -2,7 +2,10 @@ import type { Clock } from '../coordination/ports/clock.js';
 import type { Logger, LogLevel } from './logger.js';
 
 const WINDOW_MS = 10_000;
-/** Callers choose namespaces freely. Beyond so many, all identities share the bound of the message. */
+/**
+ * Callers choose namespaces freely. Beyond so many, all namespaces of an identity share a bound. There are as many
+ * identities as DIBS_AUTH_FILE names.
+ */
 const GROUPS_MAX = 1_000;
 /** Lines of one message per window: enough to diagnose a fault, too few to fill a disk. */
 const LINES_PER_WINDOW = 10;
@@ -33,7 +36,8 @@ export function rateLimited(log: Logger, clock: Pick<Clock, 'nowMs'>): Logger {
     if (fields.identity === undefined) return message;
     const group = JSON.stringify([message, fields.identity, fields.namespace]);
     if (windows.size >= GROUPS_MAX && !windows.has(group)) removeOld(windows, nowMs);
-    return windows.size < GROUPS_MAX || windows.has(group) ? group : message;
+    if (windows.size < GROUPS_MAX || windows.has(group)) return group;
+    return JSON.stringify([message, fields.identity]);
   };
   const limited = (level: 'info' | 'warn' | 'error') => (fields: Audited, message: string) => {
     if (!log.isLevelEnabled(level)) return;

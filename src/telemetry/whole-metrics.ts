@@ -22,7 +22,8 @@ type Families = Map<string, Family>;
 const LARGEST: readonly string[] = [METRICS.longestWait, METRICS.undecided, METRICS.storeLate, METRICS.info];
 /** From the process that sees the fewest lock nodes vote, because all processes have the same nodes. */
 const OF_FEWEST_VOTES: readonly string[] = [METRICS.quorumNodes, METRICS.quorumNodeState];
-const VOTING = `${METRICS.quorumNodes}{state="voting"}`;
+/** With several groups of lock nodes, there is one for each. */
+const VOTING = 'state="voting"';
 
 interface Kept {
   run: number;
@@ -119,12 +120,16 @@ function tellers(name: string, answers: readonly Families[]): readonly Families[
   const lowest = (of: (families: Families) => number) =>
     [...answers].sort((a, b) => of(a) - of(b)).slice(0, 1);
   if (OF_FEWEST_VOTES.includes(name)) {
-    return lowest(
-      (families) => families.get(METRICS.quorumNodes)?.samples.get(VOTING) ?? Number.POSITIVE_INFINITY,
-    );
+    return lowest(votingIn);
   }
   if (name === METRICS.degraded) return lowest((families) => -badnessOf(families));
   return answers;
+}
+
+function votingIn(families: Families): number {
+  const counts = [...(families.get(METRICS.quorumNodes)?.samples ?? [])];
+  const voting = counts.filter(([series]) => series.includes(VOTING)).map(([, count]) => count);
+  return voting.length === 0 ? Number.POSITIVE_INFINITY : voting.reduce((sum, count) => sum + count);
 }
 
 function badnessOf(families: Families): number {

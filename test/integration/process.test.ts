@@ -3,6 +3,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, vi } from 'vitest';
+import { RELOADED } from '../../src/config/reloads.js';
 import { LOG } from '../../src/telemetry/log-texts.js';
 import { Caller } from '../support/caller.js';
 import { oneProcess } from '../support/one-process.js';
@@ -130,6 +131,22 @@ it('on SIGHUP a process reads its policies again, and keeps the old ones if the 
   await reload(LOG.policiesReloaded);
   expect((await ask()).outcome?.$case).toBe('hit');
   caller.close();
+  await replica.kill();
+  rmSync(folder, { recursive: true });
+});
+
+it('on SIGHUP a process reads its policies again although another file has faults', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'dibs-reload-'));
+  const [file, identities] = [join(folder, 'dibs.yaml'), join(folder, 'auth.yaml')];
+  writeFileSync(file, 'namespaces: {}');
+  writeFileSync(identities, 'identities: {}');
+  const env = { DIBS_CONFIG: file, DIBS_AUTH_FILE: identities, DIBS_LOG_LEVEL: 'info' };
+  const replica = await Replica.start(env);
+  writeFileSync(identities, 'identities: { one: { waiters: 0 } }');
+  replica.signal('SIGHUP');
+  await expect.poll(() => replica.log).toContain(RELOADED.identitiesKept);
+  await expect.poll(() => replica.log).toContain(LOG.policiesReloaded);
+  expect(replica.log).not.toContain(LOG.policiesKept);
   await replica.kill();
   rmSync(folder, { recursive: true });
 });

@@ -50,8 +50,9 @@ export class Connection {
   certificate(): PeerCertificate | undefined {
     const { socket } = this;
     if (!(socket instanceof TLSSocket) || !socket.authorized) return undefined;
-    const certificate = socket.getPeerCertificate();
-    return certificate.raw === undefined ? undefined : certificate;
+    // Null when the socket has closed, whatever its type says: a call may begin after that.
+    const certificate: PeerCertificate | null = socket.getPeerCertificate();
+    return certificate?.raw === undefined ? undefined : certificate;
   }
 
   /** It ends in a moment, so nothing that still arrives is worth any work. */

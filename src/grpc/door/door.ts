@@ -14,6 +14,7 @@ import { Connection } from './connection.js';
 import { Deaf } from './deaf.js';
 import { DoorCall } from './door-call.js';
 import { InPieces, PieceTurns } from './in-pieces.js';
+import { shortenDeadline } from './long-deadline.js';
 import { Refusals } from './refusals.js';
 import { RunningClock, SWEEP_EVERY_MS } from './running-clock.js';
 import { Unsent } from './unsent.js';
@@ -115,7 +116,9 @@ export class Door {
 
   /** For each call, called by grpc-js in the event that {@link keep} sees first. */
   readonly interceptor: ServerInterceptor = (method, call) => {
-    return new DoorCall(this, { method, call, ...(this.#coming as Coming) });
+    const coming = this.#coming as Coming;
+    this.#coming = undefined;
+    return new DoorCall(this, { method, call, ...coming });
   };
 
   /** Keeps the door of this server. Call it as soon as it listens. */
@@ -215,8 +218,12 @@ export class Door {
     const call = {
       stream,
       begin: () => {
+        shortenDeadline(headers);
         this.#coming = { stream, headers, rawHeaders, connection };
         begin();
+        // No interceptor was asked: there is no such method, or it is no call of gRPC. A known client may be newer.
+        if (this.#coming !== undefined && !connection.isAdmitted) this.refused(connection);
+        this.#coming = undefined;
       },
     };
     if (!this.#callTurns.take(connection)) {

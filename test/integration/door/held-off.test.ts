@@ -11,6 +11,7 @@ import {
 import { afterAll, afterEach, expect, it } from 'vitest';
 import { GrpcServer, type GrpcServerOptions } from '../../../src/grpc/server.js';
 import { TestAuthority } from '../../support/certificates.js';
+import { endOf, Http2Connection } from '../../support/http2-connection.js';
 import { channelOf, type ShownBy } from '../../support/shown-by.js';
 
 // An address with too many refused calls gets few new connections, and their bytes are received in pieces. A client of
@@ -114,4 +115,47 @@ it('an address with too many refusals gets five new connections, and no sixth', 
   const codes = [];
   for (let count = 0; count <= CONNECTIONS; count += 1) codes.push(await callOf(target, {})(Buffer.of(1)));
   expect(codes.map((code) => typeof code)).toEqual([...Array(CONNECTIONS).fill('object'), 'number']);
+});
+
+/** How many of so many calls, fifty at once, ended with this status of gRPC or HTTP. */
+async function ended(http2: Http2Connection, calls: number, path: string, headers = {}): Promise<string[]> {
+  const ends: string[] = [];
+  for (let count = 0; count < calls && http2.isOpen; count += 50) {
+    const some = Array.from({ length: 50 }, () => {
+      const stream = http2.call(path, headers);
+      const end = endOf(stream);
+      stream.end();
+      return end;
+    });
+    ends.push(...(await Promise.all(some)));
+  }
+  return ends;
+}
+
+it.each([
+  { what: 'a method that does not exist', path: '/dibs.test.Mirror/Nothing', headers: {} },
+  { what: 'no call of gRPC', path: PATH, headers: { 'content-type': 'application/json' } },
+])('an address with too many calls of $what is held off', async ({ path, headers }) => {
+  const target = await serve();
+  const http2 = new Http2Connection(target);
+  await ended(http2, 2 * REFUSALS, path, headers);
+  expect(http2.isOpen).toBe(false);
+  const codes = [];
+  for (let count = 0; count <= CONNECTIONS; count += 1) codes.push(await callOf(target, {})(Buffer.of(1)));
+  expect(codes.map((code) => typeof code)).toEqual([...Array(CONNECTIONS).fill('object'), 'number']);
+});
+
+it('a known client may call a method that only a later version has', async () => {
+  const http2 = new Http2Connection(await serve());
+  const request = () => {
+    const stream = http2.call(PATH);
+    const end = endOf(stream);
+    stream.end(Buffer.from('\0\0\0\0\x01a', 'latin1'));
+    return end;
+  };
+  expect(await request()).toBe('0');
+  const ends = await ended(http2, 2 * REFUSALS, '/dibs.test.Mirror/Nothing');
+  expect(new Set(ends)).toEqual(new Set([String(status.UNIMPLEMENTED)]));
+  expect(await request()).toBe('0');
+  await http2.end();
 });

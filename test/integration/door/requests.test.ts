@@ -110,3 +110,14 @@ describe('3,000 waits that are cancelled at once on one connection', () => {
     caller.close();
   });
 });
+
+it('a call waits as long as it asks for, also if its deadline is in a month', async () => {
+  const caller = new Caller(replica.target);
+  await caller.lease({ key: 'of this month', leaseMs: 60_000 });
+  const beganMs = performance.now();
+  const deadlineMs = 30 * 24 * 3_600_000;
+  const { outcome } = await caller.getOrLock({ key: 'of this month', waitMs: 500 }, { deadlineMs });
+  expect(outcome?.$case).toBe('busy');
+  expect(performance.now() - beganMs).toBeGreaterThan(400);
+  caller.close();
+});

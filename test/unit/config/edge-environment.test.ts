@@ -24,6 +24,21 @@ describe('TLS', () => {
     expect(loadConfig({ DIBS_HTTP_LISTEN: '0.0.0.0:9464', DIBS_INSECURE: 'true' }).httpIsPrivate).toBe(true);
   });
 
+  it('is not repeated by a fault if the content of a file is set instead of its path', () => {
+    const pem = readFileSync(key, 'utf8');
+    const base64 = Buffer.from(pem).toString('base64');
+    const der = pem.replace(/-----[A-Z ]+-----|\n/g, '');
+    for (const content of [pem, pem.replace(/\n/g, ' '), base64, der]) {
+      expect(faults({ ...env, DIBS_TLS_KEY: content })).toEqual([
+        'DIBS_TLS_KEY: cannot be read, and looks like the content of a file; set the path of the file',
+      ]);
+    }
+    const inline = 'identities:\n  one: { tokens: [a-token-in-clear] }';
+    expect(faults({ DIBS_AUTH_FILE: inline })).toEqual([
+      'DIBS_AUTH_FILE: cannot be read, and looks like the content of a file; set the path of the file',
+    ]);
+  });
+
   it('needs both a certificate and a key, and an authority for clients only with them', () => {
     expect(fault({ DIBS_TLS_CERT: cert })).toBe(
       'DIBS_TLS_CERT: is set while DIBS_TLS_KEY is not; set both or neither',

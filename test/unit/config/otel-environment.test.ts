@@ -22,6 +22,24 @@ describe("OpenTelemetry's own variables", () => {
     });
   });
 
+  it.each(['', 'TRACES_', 'METRICS_'])('need headers in ASCII, and no fault repeats one (%s)', (signal) => {
+    const name = `OTEL_EXPORTER_OTLP_${signal}HEADERS`;
+    for (const good of ['authorization=Basic%20bWU6c2VjcmV0==', 'x-a = b , x-b=%25,', 'a=b']) {
+      expect(read({ [name]: good }).faults).toEqual([]);
+    }
+    for (const bad of [
+      'authorization: Bearer secret',
+      'key=sécret',
+      'key=s%C3%A9cret',
+      'key=s%cret',
+      'a=%0A',
+    ]) {
+      expect(read({ [name]: `x-a=b,${bad}` }).faults).toEqual([
+        `${name}: pair 2 is not NAME=VALUE in ASCII; percent-encode a comma, a semicolon and a percent sign`,
+      ]);
+    }
+  });
+
   it.each(['', 'TRACES_', 'METRICS_'])('need endpoints with a scheme (%s)', (signal) => {
     const name = `OTEL_EXPORTER_OTLP_${signal}ENDPOINT`;
     for (const good of ['http://collector:4317', 'https://collector', 'HTTP://[::1]:4318/v1/traces']) {

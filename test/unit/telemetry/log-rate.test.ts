@@ -54,6 +54,21 @@ it('limits each identity and namespace separately, so that none can hide behind 
   expect(lines).toHaveLength(33);
 });
 
+it('does not let an identity hide others behind a flood of namespaces', async () => {
+  const { log, lines, clock } = limitedLog();
+  for (let n = 0; n < 1_100; n += 1) {
+    for (let at = 0; at < 20; at += 1) log.warn({ identity: 'one', namespace: `n${n}` }, 'audit');
+  }
+  // Its windows have suppressed lines, so they stay.
+  await clock.advance(60_000);
+  for (let n = 0; n < 100; n += 1) log.warn({ identity: 'one', namespace: `later ${n}` }, 'audit');
+  const before = lines.length;
+  log.warn({ identity: 'two', namespace: 'a' }, 'audit');
+  expect(lines.slice(before)).toMatchObject([{ identity: 'two', namespace: 'a' }]);
+  for (let n = 0; n < 100; n += 1) log.warn({ identity: 'one', namespace: `latest ${n}` }, 'audit');
+  expect(lines).toHaveLength(before + 1);
+});
+
 it('remembers a bounded number of messages', async () => {
   const { log, lines, clock } = limitedLog();
   for (let n = 0; n < 3_000; n += 1) log.warn({ identity: 'one', namespace: `n${n}` }, 'audit');

@@ -89,6 +89,20 @@ it('shows one replica with one mode and version', () => {
   expect(merged(info, info)).toEqual(['dibs_info{mode="quorum"} 1']);
 });
 
+it('shows the lock nodes of several groups as the process that sees the fewest of them vote', () => {
+  const nodes = (...voting: number[]) =>
+    gauge('dibs_quorum_nodes', ...voting.map((count, at) => `{state="voting",group="${at + 1}"} ${count}`));
+  for (const texts of [
+    [nodes(5, 5), nodes(5, 2)],
+    [nodes(5, 2), nodes(5, 5)],
+  ]) {
+    expect(merged(...texts)).toEqual([
+      'dibs_quorum_nodes{state="voting",group="1"} 5',
+      'dibs_quorum_nodes{state="voting",group="2"} 2',
+    ]);
+  }
+});
+
 it('shows the lock nodes of the process that sees the fewest of them vote', () => {
   const nodes = (voting: number) =>
     gauge('dibs_quorum_nodes', `{state="voting"} ${voting}`, `{state="connecting"} ${3 - voting}`) +

@@ -1,5 +1,6 @@
 import { constants, type ServerHttp2Session } from 'node:http2';
 import { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { expect, it } from 'vitest';
 import { Connection } from '../../../../src/grpc/door/connection.js';
 
@@ -31,6 +32,14 @@ it('a connection is cut once, and after HTTP/2 has handled what it received', as
   const code = constants.NGHTTP2_ENHANCE_YOUR_CALM;
   // The GOAWAY comes first: a client in Node then ends its side at once.
   expect(told).toEqual([`goaway ${code}`, `destroy ${code}`]);
+});
+
+it('a connection whose socket has closed shows no certificate, and that is no fault', () => {
+  const socket = new TLSSocket(new Socket());
+  Object.assign(socket, { authorized: true });
+  socket.destroy();
+  const connection = new Connection({} as ServerHttp2Session, socket, 100, () => 0);
+  expect(connection.certificate()).toBeUndefined();
 });
 
 it('a connection that has ended by then is not cut', async () => {
