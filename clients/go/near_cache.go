@@ -67,6 +67,8 @@ type nearCache struct {
 
 	// epoch is raised when changes may have been missed. No earlier entry is fresh.
 	epoch atomic.Uint64
+	// least is the epoch of the last session's begin. No earlier entry is served, even without the service.
+	least atomic.Uint64
 	// lines are the sessions that are open, replaced as a whole.
 	mu    sync.Mutex
 	lines atomic.Pointer[[]*heartbeat]
@@ -203,7 +205,7 @@ func (n *nearCache) last(id valueID) (result, bool) {
 		return result{}, false
 	}
 	its, entry := n.known(id, now())
-	if entry == nil {
+	if entry == nil || entry.epoch < n.least.Load() {
 		return result{}, false
 	}
 	its.hits.add(hitNear, true)
@@ -300,6 +302,9 @@ func (n *nearCache) missed() {
 		n.entries.InvalidateAll()
 	}
 }
+
+// began: a session has begun, so the service was there. What outlived a break is no longer what it said last.
+func (n *nearCache) began() { n.least.Store(n.epoch.Load()) }
 
 // forget drops everything, including what is served while the service cannot be reached, because it is back.
 func (n *nearCache) forget() {
