@@ -1,6 +1,7 @@
 package dibs
 
 import (
+	"bytes"
 	"context"
 
 	"github.com/dibs-cache/dibs/clients/go/dibsv1"
@@ -37,7 +38,8 @@ func Set[T any](ctx context.Context, client *Client, key string, value T, option
 	if err != nil && !isAbsence(err) {
 		return Stored{}, err
 	}
-	return client.set(ctx, key, its, made{value: data, isAbsent: err != nil, storing: its.storing})
+	// A copy, because a publish goes on when its caller has left, who may use the bytes again.
+	return client.set(ctx, key, its, made{value: bytes.Clone(data), isAbsent: err != nil, storing: its.storing})
 }
 
 // SetAbsent stores the fact that the source has nothing under the key, like [Set] does with a value.
