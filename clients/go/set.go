@@ -3,6 +3,7 @@ package dibs
 import (
 	"bytes"
 	"context"
+	"time"
 
 	"github.com/dibs-cache/dibs/clients/go/dibsv1"
 )
@@ -95,6 +96,7 @@ func (l *fetchLoop) store(ctx context.Context, lease *dibsv1.Lease) result {
 		return result{err: context.Cause(ctx)}
 	}
 	publishing := l.traced(context.WithoutCancel(ctx))
+	ends := time.Now().Add(milliseconds(lease.GetExpiresInMs()))
 	for attempt := 0; ; attempt++ {
 		response, err := l.publish(publishing, l.publishRequest(lease, l.setting.its))
 		// Also if it failed, because the service may have stored it.
@@ -108,8 +110,7 @@ func (l *fetchLoop) store(ctx context.Context, lease *dibsv1.Lease) result {
 				MaybeStored: response.GetMaybeStored(),
 			}
 			return result{}
-		case mayPublishAgain(err) && attempt < publishAgain && ctx.Err() == nil:
-			pause(ctx, pauseBefore(attempt, err))
+		case mayPublishAgain(err) && attempt < publishAgain && comeBack(ctx, pauseBefore(attempt, err), ends) && ctx.Err() == nil:
 		default:
 			// Others need not wait until it expires.
 			l.life.spawnBehind(func() { l.giveBack(ctx, lease) })
