@@ -10,10 +10,12 @@ import (
 
 const (
 	// timeMax is the contract's bound for a TTL and a stale time.
-	timeMax     = 365 * 24 * time.Hour
-	keyBytesMax = 1024
-	tagBytesMax = 256
-	tagsMax     = 16
+	timeMax           = 365 * 24 * time.Hour
+	keyBytesMax       = 1024
+	namespaceBytesMax = 64
+	holderBytesMax    = 256
+	tagBytesMax       = 256
+	tagsMax           = 16
 )
 
 // refused returns why no call is made: the call would break others on its stream, or its result could not be stored.
@@ -37,7 +39,16 @@ func (f *fetchOptions) refusedRead(key string) error {
 		text("namespace", f.namespace),
 		header("traceparent", f.traceparent),
 		atLeast("wait_ms", f.wait, 0),
+		coded(f.codec),
 	)
+}
+
+// coded refuses nil, because the failure of each rebuild would hold up the whole fleet.
+func coded(codec Codec) error {
+	if codec == nil {
+		return invalid("codec: is nil; leave WithCodec out for JSON")
+	}
+	return nil
 }
 
 func (s storing) refused() error {
@@ -82,6 +93,20 @@ func sized(field, text string, bytesMax int) error {
 		return invalid(fmt.Sprintf("%s: %d bytes is outside 1 to %d", field, len(text), bytesMax))
 	}
 	return nil
+}
+
+// isNamespace reports whether the service accepts a namespace. If it is empty, it is the default one.
+func isNamespace(text string) bool {
+	if len(text) > namespaceBytesMax {
+		return false
+	}
+	for _, char := range []byte(text) {
+		isLetter := (char|0x20) >= 'a' && (char|0x20) <= 'z'
+		if !isLetter && !(char >= '0' && char <= '9') && char != '_' && char != '.' && char != '-' {
+			return false
+		}
+	}
+	return true
 }
 
 // text refuses text that is not UTF-8, which could not be sent.

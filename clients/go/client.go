@@ -118,7 +118,12 @@ func (c *Client) invalidated(what *dibsv1.Invalidated) {
 }
 
 // sessionBegan: the service was there, and its sessions report only changes from now on.
-func (c *Client) sessionBegan() { c.local.forget() }
+func (c *Client) sessionBegan() {
+	c.local.forget()
+	if c.near != nil {
+		c.near.began()
+	}
+}
 
 func (c *Client) sessionOpened(line *heartbeat) {
 	if c.near != nil {

@@ -1,5 +1,7 @@
 package dibs
 
+import "github.com/dibs-cache/dibs/clients/go/dibsv1"
+
 // CallersOf is how many callers of this process wait for a key of the default namespace: for an answer, or for a
 // rebuild that runs here.
 func CallersOf(c *Client, key string) int {
@@ -11,3 +13,6 @@ func CallersOf(c *Client, key string) int {
 	}
 	return callers
 }
+
+// RequestsOf are the requests of an invalidation.
+func RequestsOf(what Invalidation) []*dibsv1.InvalidateRequest { return what.requests("default") }

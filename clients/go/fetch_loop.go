@@ -55,7 +55,7 @@ type fetchLoop struct {
 	// first is its first answer, which is requested together with those of other keys; nil if it asks by itself.
 	first *firstAnswer
 
-	// requestID is the same for every attempt, so that a lease whose answer was lost is granted again.
+	// requestID is the same for every attempt until a lease comes, so that a lease whose answer was lost is granted again.
 	requestID string
 	// brokenOff is how often in a row the service has broken off.
 	brokenOff int
@@ -181,6 +181,8 @@ func (l *fetchLoop) answered(ctx context.Context, its *flight, response *dibsv1.
 		return got, false
 	case *dibsv1.GetOrLockResponse_Lease:
 		got := l.underLease(ctx, its, outcome.Lease)
+		// The same request would get a lease back that was given up.
+		l.requestID = newUUID()
 		// A key that is invalidated faster than it is rebuilt must not hold its caller forever.
 		return got, got.isLost && time.Now().Before(l.until)
 	case *dibsv1.GetOrLockResponse_Failed:

@@ -1,6 +1,7 @@
 package dibs
 
 import (
+	"slices"
 	"time"
 
 	"github.com/dibs-cache/dibs/clients/go/dibsv1"
@@ -205,7 +206,9 @@ func WithRevalidate(revalidate Revalidate) FetchOption {
 
 // WithTags sets tags that invalidate the value: at most 16, each of 1 to 256 bytes.
 func WithTags(tags ...string) ValueOption {
-	return tagsOption{func(f *fetchOptions) { f.tags = tags }}
+	// A copy, because a rebuild behind a stale value reads them when the call has returned.
+	its := slices.Clone(tags)
+	return tagsOption{func(f *fetchOptions) { f.tags = its }}
 }
 
 // WithTraceparent sets the W3C traceparent to pass on. Default: that of the context's OpenTelemetry span.

@@ -69,7 +69,9 @@ func (what Invalidation) requests(namespace string) []*dibsv1.InvalidateRequest 
 	if what.MarkStale {
 		mode = dibsv1.InvalidateMode_INVALIDATE_MODE_MARK_STALE
 	}
-	keys, tags := slices.Collect(slices.Chunk(what.Keys, invalidatedKeysMax)), slices.Collect(slices.Chunk(what.Tags, tagsMax))
+	// Copies, because a request may still be on its way when its caller has left, who may use the slices again.
+	keys := slices.Collect(slices.Chunk(slices.Clone(what.Keys), invalidatedKeysMax))
+	tags := slices.Collect(slices.Chunk(slices.Clone(what.Tags), tagsMax))
 	var requests []*dibsv1.InvalidateRequest
 	for at := range max(len(keys), len(tags)) {
 		request := &dibsv1.InvalidateRequest{Namespace: namespace, Mode: mode}

@@ -100,10 +100,10 @@ func (l *line) welcomed(of context.Context) {
 		l.leavesOff()
 		return
 	}
-	l.session.listener.sessionBegan()
 	if !l.isFirst {
 		l.session.listener.sessionChanged()
 	}
+	l.session.listener.sessionBegan()
 	l.heart.beat()
 	if len(l.session.watched) > 0 {
 		l.session.listener.sessionOpened(&l.heart)

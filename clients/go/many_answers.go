@@ -95,16 +95,23 @@ func (m *manyAnswers) ask(ctx context.Context) {
 }
 
 func (m *manyAnswers) askPiece(ctx context.Context, keys []string) {
+	// An answer that hangs must not keep the leases that have come waiting.
+	defer time.AfterFunc(lookMax, func() { m.settle(keys) }).Stop()
 	if m.wait.isNamed && m.wait.Duration == 0 {
 		m.pass(ctx, keys, false)
 		return
 	}
 	held := m.look(ctx, keys)
-	for _, key := range held {
-		m.keys.settle(key)
-	}
+	m.settle(held)
 	if len(held) > 0 {
 		m.pass(ctx, held, false)
+	}
+}
+
+// settle is called for keys that are rebuilt later, if at all.
+func (m *manyAnswers) settle(keys []string) {
+	for _, key := range keys {
+		m.keys.settle(key)
 	}
 }
 
@@ -112,6 +119,9 @@ func (m *manyAnswers) askPiece(ctx context.Context, keys []string) {
 // decided all of a thousand keys at once. It returns the keys to wait for.
 func (m *manyAnswers) look(ctx context.Context, keys []string) (held []string) {
 	until := time.Now().Add(lookMax)
+	if m.until.Before(until) {
+		until = m.until
+	}
 	for {
 		busy := m.pass(ctx, keys, true)
 		keys = nil

@@ -55,7 +55,20 @@ func (c config) nearRefused() error {
 	case len(c.near.Namespaces) > nearNamespacesMax:
 		return invalid(fmt.Sprintf("near_cache: %d namespaces are more than %d", len(c.near.Namespaces), nearNamespacesMax))
 	}
-	return text("near_cache", c.near.Namespaces...)
+	// The service would refuse the session, and the near cache would never have a value.
+	for _, namespace := range c.near.namespacesOr(c.calls.namespace) {
+		if !isNamespace(namespace) {
+			return invalid(fmt.Sprintf("near_cache: the namespace %q is not at most %d of [A-Za-z0-9_.-]", namespace, namespaceBytesMax))
+		}
+	}
+	return nil
+}
+
+func (n *NearCache) namespacesOr(own string) []string {
+	if len(n.Namespaces) == 0 {
+		return []string{own}
+	}
+	return n.Namespaces
 }
 
 // nearCache has fresh values in this process's memory. Only answers fill it that came over a watching session without a
@@ -67,6 +80,8 @@ type nearCache struct {
 
 	// epoch is raised when changes may have been missed. No earlier entry is fresh.
 	epoch atomic.Uint64
+	// least is the epoch of the last session's begin. No earlier entry is served, even without the service.
+	least atomic.Uint64
 	// lines are the sessions that are open, replaced as a whole.
 	mu    sync.Mutex
 	lines atomic.Pointer[[]*heartbeat]
@@ -118,12 +133,8 @@ func (h *heartbeat) isLive(at time.Duration) bool {
 func (h *heartbeat) isLate(at time.Duration) bool { return h.last.Load() != 0 && !h.isLive(at) }
 
 func newNearCache(its NearCache, ownNamespace string, hits *hitCounts) *nearCache {
-	namespaces := its.Namespaces
-	if len(namespaces) == 0 {
-		namespaces = []string{ownNamespace}
-	}
 	n := &nearCache{watched: make(map[string]*nearNamespace), servesWhenUnavailable: its.ServeWhenUnavailable}
-	for _, namespace := range namespaces {
+	for _, namespace := range its.namespacesOr(ownNamespace) {
 		name := cmp.Or(namespace, "default")
 		n.watched[name] = &nearNamespace{hits: hits.of(name)}
 	}
@@ -203,7 +214,7 @@ func (n *nearCache) last(id valueID) (result, bool) {
 		return result{}, false
 	}
 	its, entry := n.known(id, now())
-	if entry == nil {
+	if entry == nil || entry.epoch < n.least.Load() {
 		return result{}, false
 	}
 	its.hits.add(hitNear, true)
@@ -300,6 +311,9 @@ func (n *nearCache) missed() {
 		n.entries.InvalidateAll()
 	}
 }
+
+// began: a session has begun, so the service was there. What outlived a break is no longer what it said last.
+func (n *nearCache) began() { n.least.Store(n.epoch.Load()) }
 
 // forget drops everything, including what is served while the service cannot be reached, because it is back.
 func (n *nearCache) forget() {

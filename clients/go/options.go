@@ -19,8 +19,8 @@ const (
 	defaultConnect = 2 * time.Second
 	// defaultLeaseHoldMax is longer than any rebuild that a caller waits for, and the service's own bound.
 	defaultLeaseHoldMax = 10 * time.Minute
-	// holderBytesMax leaves room for the process id within the contract's 256.
-	holderBytesMax = 200
+	// hostBytesMax leaves room for the process id within the contract's bound.
+	hostBytesMax = 200
 )
 
 // Option is an option of a [Client].
@@ -129,11 +129,27 @@ func defaultHolder() string {
 	if err != nil {
 		host = "unknown"
 	}
-	return fmt.Sprintf("%s/%d", host[:min(len(host), holderBytesMax)], os.Getpid())
+	return fmt.Sprintf("%s/%d", host[:min(len(host), hostBytesMax)], os.Getpid())
 }
 
 // refused returns why no client is made.
 func (c config) refused() error {
 	// A function is first called for a call, because what it needs may come later.
-	return firstOf(text("holder", c.holder), c.tokenFault, c.nearRefused())
+	return firstOf(
+		text("holder", c.holder),
+		c.holderRefused(),
+		bounds("connect_timeout_ms", named(c.connect), time.Millisecond),
+		// Otherwise each rebuild would lose its lease at once, and the next one would begin.
+		bounds("lease_hold_max_ms", named(c.leaseHoldMax), time.Millisecond),
+		c.tokenFault,
+		c.nearRefused(),
+		coded(c.calls.codec),
+	)
+}
+
+func (c config) holderRefused() error {
+	if len(c.holder) > holderBytesMax {
+		return invalid(fmt.Sprintf("holder: %d bytes is outside 0 to %d", len(c.holder), holderBytesMax))
+	}
+	return nil
 }

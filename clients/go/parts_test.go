@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"strings"
 	"testing"
@@ -139,6 +140,46 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 	}
 }
 
+func TestNewRefusesByNameWhatWouldOnlyFailLater(t *testing.T) {
+	near := func(namespaces ...string) Option {
+		return WithNearCache(NearCache{MaxBytes: 1, Namespaces: namespaces})
+	}
+	for at, test := range []struct {
+		want    string
+		options []Option
+	}{
+		{"connect_timeout_ms: 0 is outside 1 to ", []Option{WithConnectTimeout(0)}},
+		{"connect_timeout_ms: -1 is outside 1 to ", []Option{WithConnectTimeout(-time.Nanosecond)}},
+		{"lease_hold_max_ms: 0 is outside 1 to ", []Option{WithLeaseHoldMax(0)}},
+		{"lease_hold_max_ms: -1000 is outside 1 to ", []Option{WithLeaseHoldMax(-time.Second)}},
+		{"holder: 257 bytes is outside 0 to 256", []Option{WithHolder(strings.Repeat("x", 257))}},
+		{`near_cache: the namespace "a b" is not`, []Option{near("default", "a b")}},
+		{`near_cache: the namespace "\xff" is not`, []Option{near("\xff")}},
+		{`near_cache: the namespace "ä" is not`, []Option{near(), WithNamespace("ä")}},
+		{"near_cache: the namespace ", []Option{near(strings.Repeat("x", 65))}},
+		{"codec: is nil", []Option{WithCodec(nil)}},
+		{"token: the function is nil", []Option{WithTokenFunc(nil)}},
+	} {
+		client, err := New("127.0.0.1:1", test.options...)
+		if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%d: %v, and not %s", at, err, test.want)
+		}
+		if client != nil {
+			_ = client.Close()
+		}
+	}
+	for _, options := range [][]Option{
+		{WithConnectTimeout(time.Microsecond), WithLeaseHoldMax(time.Microsecond), WithHolder(strings.Repeat("x", 256))},
+		{near(strings.Repeat("x", 64), "", "aZ09_.-"), WithNamespace("ä")},
+	} {
+		client, err := New("127.0.0.1:1", options...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = client.Close()
+	}
+}
+
 func TestFetchRefusesWhatWouldBreakTheCallsOfOthers(t *testing.T) {
 	client, err := New("127.0.0.1:1")
 	if err != nil {
@@ -151,6 +192,7 @@ func TestFetchRefusesWhatWouldBreakTheCallsOfOthers(t *testing.T) {
 		"namespace: ":   {ttl, WithNamespace("\xff")},
 		"tags: ":        {ttl, WithTags("a", "\xff")},
 		"traceparent: ": {ttl, WithTraceparent("a\n")},
+		"codec: ":       {ttl, WithCodec(nil)},
 	} {
 		_, err := Fetch(t.Context(), client, "k", func(context.Context) (string, error) { return "", nil }, options...)
 		if status.Code(err) != codes.InvalidArgument || !strings.Contains(fmt.Sprint(err), want) {
@@ -165,6 +207,37 @@ func TestFetchRefusesWhatWouldBreakTheCallsOfOthers(t *testing.T) {
 		t.Errorf("keys: %v", err)
 	}
 }
+
+// Both run in goroutines of the client, where a panic would end the process.
+func TestATokenOrALogThatPanicsHarmsNobody(t *testing.T) {
+	t.Run("token", func(t *testing.T) {
+		for _, session := range []bool{true, false} {
+			client, err := New("", WithConn(playedConn{}), WithSession(session), WithTTL(time.Minute),
+				WithTokenFunc(func(context.Context) (string, error) { panic("no token") }))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = Fetch(t.Context(), client, "k", func(context.Context) (string, error) { return "v", nil })
+			if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "no token") {
+				t.Errorf("got %v", err)
+			}
+			_ = client.Close()
+		}
+	})
+	t.Run("log", func(t *testing.T) {
+		its := &presence{log: slog.New(panicking{})}
+		its.lost(errClosed)
+		if !its.answers() {
+			t.Error("it was not lost")
+		}
+	})
+}
+
+// panicking is a handler of a log.
+type panicking struct{ slog.Handler }
+
+func (panicking) Enabled(context.Context, slog.Level) bool  { return true }
+func (panicking) Handle(context.Context, slog.Record) error { panic("no disk") }
 
 func TestAHookThatPanicsHarmsNobody(t *testing.T) {
 	tell(func(HitEvent) { panic("a counter that fails") }, HitEvent{})

@@ -27,6 +27,7 @@ func (c playedConn) NewStream(ctx context.Context, _ *grpc.StreamDesc, _ string,
 		ctx:   ctx,
 		came:  make(chan *dibsv1.SessionRequest, 100),
 		going: make(chan *dibsv1.SessionResponse, 100),
+		over:  make(chan struct{}),
 	}
 	its.going <- &dibsv1.SessionResponse{Welcome: &dibsv1.SessionWelcome{}}
 	c.sessions <- its
@@ -38,6 +39,8 @@ type playedSession struct {
 	ctx   context.Context
 	came  chan *dibsv1.SessionRequest
 	going chan *dibsv1.SessionResponse
+	// over, closed, breaks the stream.
+	over chan struct{}
 }
 
 func (s *playedSession) SendMsg(message any) error {
@@ -50,6 +53,8 @@ func (s *playedSession) RecvMsg(into any) error {
 	case message := <-s.going:
 		proto.Merge(into.(*dibsv1.SessionResponse), message)
 		return nil
+	case <-s.over:
+		return status.Error(codes.Unavailable, "gone")
 	case <-s.ctx.Done():
 		return status.FromContextError(s.ctx.Err()).Err()
 	}
@@ -63,8 +68,9 @@ func (s *playedSession) Trailer() metadata.MD         { return nil }
 // playedStage is a client in fake time, with a near cache and one session.
 type playedStage struct {
 	*Client
-	t       *testing.T
-	session *playedSession
+	t        *testing.T
+	session  *playedSession
+	sessions <-chan *playedSession
 }
 
 // played runs a test in fake time.
@@ -84,7 +90,7 @@ func played(t *testing.T, near NearCache, test func(*playedStage)) {
 		if err := client.Ready(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		test(&playedStage{client, t, <-conn.sessions})
+		test(&playedStage{client, t, <-conn.sessions, conn.sessions})
 	})
 }
 

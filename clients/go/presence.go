@@ -16,7 +16,7 @@ type presence struct {
 // lost is called when the service cannot be reached.
 func (p *presence) lost(cause error) {
 	if p.isLost.CompareAndSwap(false, true) {
-		p.logger().Warn("dibs: the service cannot be reached; until it answers, this process works without it",
+		p.warn("dibs: the service cannot be reached; until it answers, this process works without it",
 			"target", p.target, "error", cause.Error())
 	}
 }
@@ -26,8 +26,14 @@ func (p *presence) answers() (isBack bool) {
 	if !p.isLost.Load() || !p.isLost.CompareAndSwap(true, false) {
 		return false
 	}
-	p.logger().Warn("dibs: the service answers again", "target", p.target)
+	p.warn("dibs: the service answers again", "target", p.target)
 	return true
+}
+
+// warn contains a panic of the application's log handler, which must not end the process.
+func (p *presence) warn(text string, more ...any) {
+	defer func() { _ = recover() }()
+	p.logger().Warn(text, more...)
 }
 
 func (p *presence) logger() *slog.Logger {

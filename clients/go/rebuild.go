@@ -37,9 +37,17 @@ func (l *fetchLoop) rebuildUnder(ctx context.Context, lease *dibsv1.Lease, runni
 }
 
 func (l *fetchLoop) rebuildAndHandOver(ctx context.Context, lease *dibsv1.Lease, running *runningRebuild) result {
+	heldMax := time.Now().Add(l.config.leaseHoldMax)
 	made, isLost := l.rebuildWhileHeld(ctx, lease, running)
 	if isLost {
 		l.metrics.rebuilt(l.id.namespace, rebuildLost)
+		l.metrics.count(l.metrics.leasesLost, l.id.namespace)
+		// Not where the loss is reported: a hook that calls the service would hold up the session that reads its answer.
+		tell(l.config.hooks.LeaseLost, LeaseLostEvent{l.event()})
+		if !time.Now().Before(heldMax) {
+			// The service believes that it is held. Others need not wait until it expires.
+			l.life.spawnBehind(func() { l.giveBack(ctx, lease) })
+		}
 		return result{err: ErrLeaseLost, isLost: true}
 	}
 	// A publish that is stored, then invalidated, and only then answered must not feed callers that came after the
@@ -73,8 +81,6 @@ func (l *fetchLoop) rebuildWhileHeld(ctx context.Context, lease *dibsv1.Lease, r
 		l.flights.seal(running)
 		// If the rebuild has just ended, or no caller waits for it any more, it is no loss.
 		if ctx.Err() == nil {
-			l.metrics.count(l.metrics.leasesLost, l.id.namespace)
-			tell(l.config.hooks.LeaseLost, LeaseLostEvent{l.event()})
 			end(ErrLeaseLost)
 			close(lost)
 		}
@@ -136,10 +142,11 @@ func (l *fetchLoop) extend(lease *dibsv1.Lease) extend {
 	}
 }
 
-// giveUp tells the waiters of a failure, and reports whether they get it. If the callers have left, that is not a
-// failure, and another caller may try at once.
+// giveUp tells the waiters of a failure, and reports whether they get it. If the callers have left, or the client was
+// closed, that is not a failure, and another caller may try at once.
 func (l *fetchLoop) giveUp(ctx context.Context, lease *dibsv1.Lease, message string, backOffMs *int64) (isReleased bool) {
-	if ctx.Err() != nil {
+	// Close ends ctx a moment later.
+	if ctx.Err() != nil || l.life.isOver() {
 		l.giveBack(ctx, lease)
 		return false
 	}

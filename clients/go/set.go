@@ -1,7 +1,9 @@
 package dibs
 
 import (
+	"bytes"
 	"context"
+	"time"
 
 	"github.com/dibs-cache/dibs/clients/go/dibsv1"
 )
@@ -37,7 +39,8 @@ func Set[T any](ctx context.Context, client *Client, key string, value T, option
 	if err != nil && !isAbsence(err) {
 		return Stored{}, err
 	}
-	return client.set(ctx, key, its, made{value: data, isAbsent: err != nil, storing: its.storing})
+	// A copy, because a publish goes on when its caller has left, who may use the bytes again.
+	return client.set(ctx, key, its, made{value: bytes.Clone(data), isAbsent: err != nil, storing: its.storing})
 }
 
 // SetAbsent stores the fact that the source has nothing under the key, like [Set] does with a value.
@@ -93,6 +96,7 @@ func (l *fetchLoop) store(ctx context.Context, lease *dibsv1.Lease) result {
 		return result{err: context.Cause(ctx)}
 	}
 	publishing := l.traced(context.WithoutCancel(ctx))
+	ends := time.Now().Add(milliseconds(lease.GetExpiresInMs()))
 	for attempt := 0; ; attempt++ {
 		response, err := l.publish(publishing, l.publishRequest(lease, l.setting.its))
 		// Also if it failed, because the service may have stored it.
@@ -106,8 +110,7 @@ func (l *fetchLoop) store(ctx context.Context, lease *dibsv1.Lease) result {
 				MaybeStored: response.GetMaybeStored(),
 			}
 			return result{}
-		case mayPublishAgain(err) && attempt < publishAgain && ctx.Err() == nil:
-			pause(ctx, pauseBefore(attempt, err))
+		case mayPublishAgain(err) && attempt < publishAgain && comeBack(ctx, pauseBefore(attempt, err), ends) && ctx.Err() == nil:
 		default:
 			// Others need not wait until it expires.
 			l.life.spawnBehind(func() { l.giveBack(ctx, lease) })

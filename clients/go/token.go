@@ -38,11 +38,22 @@ func (s tokenSource) checked(ctx context.Context) (string, error) {
 	if s == nil {
 		return "", nil
 	}
-	token, err := s(ctx)
+	token, err := s.guarded(ctx)
 	if err != nil {
-		return "", invalid("token: cannot be had: " + err.Error())
+		return "", invalid("token: cannot be had: " + textOf(err))
 	}
 	return token, header("token", token)
+}
+
+// guarded: a panic of the caller's function is an error, because it may come in a goroutine of the client, where it
+// would end the process.
+func (s tokenSource) guarded(ctx context.Context) (token string, err error) {
+	defer func() {
+		if panicked := recover(); panicked != nil {
+			token, err = "", fmt.Errorf("its function panicked: %v", panicked)
+		}
+	}()
+	return s(ctx)
 }
 
 // fileReadEvery is how soon a change of the file is noticed.
@@ -109,7 +120,12 @@ func WithTokenFile(path string) Option {
 // WithTokenFunc sets a function that returns the token for each call and each session. Any number of goroutines may
 // call it at once. It should answer from memory. Its error becomes the call's.
 func WithTokenFunc(token func(context.Context) (string, error)) Option {
-	return option(func(c *config) { c.token, c.tokenFault = token, nil })
+	return option(func(c *config) {
+		c.token, c.tokenFault = token, nil
+		if token == nil {
+			c.tokenFault = invalid("token: the function is nil; leave WithTokenFunc out for no token")
+		}
+	})
 }
 
 // WithInsecureToken allows the token to travel unencrypted to another machine. Anyone on the way can read it.
