@@ -153,8 +153,9 @@ final class Asking {
     return new WriteThrough(parts, about, Values.encoded(options, value)).start();
   }
 
+  /** {@code steps} runs the codec, and completes the result. */
   <V> CompletableFuture<Map<String, V>> many(
-      Collection<String> given, Options<V> options, RebuildManyFunction<V> rebuild) {
+      Collection<String> given, Options<V> options, RebuildManyFunction<V> rebuild, Executor steps) {
     refuseClosed();
     Objects.requireNonNull(rebuild, "rebuild");
     List<String> keys = new ArrayList<>(new LinkedHashSet<>(given));
@@ -162,7 +163,7 @@ final class Asking {
     Question about = about("", options, new NoRebuild());
     keys.forEach(key -> RebuildChain.refuse(owner, FullKey.of(about.namespace(), key)));
     ManyRebuilds<V> rebuilds = new ManyRebuilds<>(owner, about.namespace(), options, rebuild);
-    return new ManyCall<>(parts, about, options, keys, rebuilds, this::again).start();
+    return new ManyCall<>(parts, about, options, keys, rebuilds, this::again).start(steps);
   }
 
   private String namespace(Options<?> options) {
