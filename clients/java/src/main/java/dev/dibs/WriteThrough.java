@@ -12,6 +12,7 @@ final class WriteThrough {
   private final ByteString bytes;
   private final CompletableFuture<Published> result = new CompletableFuture<>();
   private volatile Published published;
+  private volatile boolean publishing;
 
   /** {@code bytes} is null if the source has no value. */
   WriteThrough(Parts parts, Question about, ByteString bytes) {
@@ -30,7 +31,11 @@ final class WriteThrough {
                 flight ->
                     new FetchLoop(parts, about, flight, How.writing(lease -> under(lease, flight.audience()))).start());
     seat.whenComplete((found, error) -> Futures.settle(result, published, error));
-    result.whenComplete((done, error) -> seat.cancel(false));
+    result.whenComplete((done, error) -> {
+      seat.cancel(false);
+      // For a caller that leaves too: the publish goes on, and may have been applied.
+      if (publishing) changed();
+    });
     return result;
   }
 
@@ -39,12 +44,12 @@ final class WriteThrough {
       giveBack(lease);
       return CompletableFuture.failedFuture(DibsStatusException.cancelled("the caller has gone"));
     }
+    publishing = true;
     return new Publication(parts, about, lease.getToken(), about.trace().noRebuild())
         .untilAnswered(bytes)
         .handle(
             (done, error) -> {
-              // A caller that comes after this gets nothing older. Also on failure, because the value may be stored.
-              parts.changes().set(about.namespace(), about.key());
+              changed();
               if (error == null) {
                 published = done;
                 return null;
@@ -53,6 +58,11 @@ final class WriteThrough {
               giveBack(lease);
               throw DibsStatusException.of(error);
             });
+  }
+
+  /** A caller that comes after this gets nothing older. Also on failure, because the value may be stored. */
+  private void changed() {
+    parts.changes().set(about.namespace(), about.key());
   }
 
   private void giveBack(Lease lease) {
