@@ -3,6 +3,7 @@ package dev.dibs;
 import com.google.protobuf.ByteString;
 import dev.dibs.v1.Lease;
 import dev.dibs.v1.ReleaseRequest;
+import io.grpc.Status;
 import java.util.concurrent.CompletableFuture;
 
 /** One {@code set}: takes a lease after any rebuild in progress, and publishes the value under it at once. */
@@ -30,7 +31,11 @@ final class WriteThrough {
                 about.fullKey(),
                 flight ->
                     new FetchLoop(parts, about, flight, How.writing(lease -> under(lease, flight.audience()))).start());
-    seat.whenComplete((found, error) -> Futures.settle(result, published, error));
+    seat.whenComplete((found, error) -> {
+      // An outcome of a later version of the service must not look like a stored value.
+      if (error != null || published != null) Futures.settle(result, published, error);
+      else Futures.settle(result, null, noLease());
+    });
     result.whenComplete((done, error) -> {
       seat.cancel(false);
       // For a caller that leaves too: the publish goes on, and may have been applied.
@@ -58,6 +63,10 @@ final class WriteThrough {
               giveBack(lease);
               throw DibsStatusException.of(error);
             });
+  }
+
+  private static DibsStatusException noLease() {
+    return new DibsStatusException(Status.Code.INTERNAL, "the answer to a refresh is no lease");
   }
 
   /** A caller that comes after this gets nothing older. Also on failure, because the value may be stored. */
