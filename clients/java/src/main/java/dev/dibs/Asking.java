@@ -78,17 +78,36 @@ final class Asking {
   CompletableFuture<Found> again(Question about, long sinceNanos, RuntimeException error) {
     parts.metrics().undecodable(about.namespace());
     parts.hooks().tell(hooks -> hooks.onUndecodable(about.namespace(), about.key(), error));
-    Question refresh = about.with(about.options().refresh());
+    CompletableFuture<Found> result = new CompletableFuture<>();
+    refresh(about.with(about.options().refresh()), sinceNanos, result);
+    return result;
+  }
+
+  /** Callers that join have their own waits, and may outlast the first one's. */
+  private void refresh(Question about, long sinceNanos, CompletableFuture<Found> result) {
     FullKey key = about.fullKey();
-    return parts
-        .unreadable()
-        .join(
-            List.of(key, about.options().codec()),
-            key,
-            about.untilNanos(),
-            // A rebuild that began before this call may have read data older than the call.
-            underWay -> underWay.sinceNanos() - sinceNanos >= 0,
-            flight -> new FetchLoop(parts, refresh, flight).start());
+    boolean[] isOwn = {false};
+    CompletableFuture<Found> seat =
+        parts
+            .unreadable()
+            .join(
+                List.of(key, about.options().codec(), about.onUnavailable()),
+                key,
+                about.untilNanos(),
+                // A rebuild that began before this call may have read data older than the call.
+                underWay -> underWay.sinceNanos() - sinceNanos >= 0,
+                flight -> {
+                  isOwn[0] = true;
+                  new FetchLoop(parts, about, flight).start();
+                });
+    if (!isOwn[0]) Flight.bound(seat, about.untilNanos(), System.nanoTime());
+    seat.whenComplete(
+        (found, error) -> {
+          Throwable cause = Futures.cause(error);
+          if (!isOwn[0] && !result.isDone() && Caller.isOnlyAnothersWait(cause, about)) refresh(about, sinceNanos, result);
+          else Futures.settle(result, found, error);
+        });
+    result.whenComplete((found, error) -> seat.cancel(false));
   }
 
   /** What is cached; null if nothing is. */
@@ -134,8 +153,9 @@ final class Asking {
     return new WriteThrough(parts, about, Values.encoded(options, value)).start();
   }
 
+  /** {@code steps} runs the codec, and completes the result. */
   <V> CompletableFuture<Map<String, V>> many(
-      Collection<String> given, Options<V> options, RebuildManyFunction<V> rebuild) {
+      Collection<String> given, Options<V> options, RebuildManyFunction<V> rebuild, Executor steps) {
     refuseClosed();
     Objects.requireNonNull(rebuild, "rebuild");
     List<String> keys = new ArrayList<>(new LinkedHashSet<>(given));
@@ -143,7 +163,7 @@ final class Asking {
     Question about = about("", options, new NoRebuild());
     keys.forEach(key -> RebuildChain.refuse(owner, FullKey.of(about.namespace(), key)));
     ManyRebuilds<V> rebuilds = new ManyRebuilds<>(owner, about.namespace(), options, rebuild);
-    return new ManyCall<>(parts, about, options, keys, rebuilds, this::again).start();
+    return new ManyCall<>(parts, about, options, keys, rebuilds, this::again).start(steps);
   }
 
   private String namespace(Options<?> options) {

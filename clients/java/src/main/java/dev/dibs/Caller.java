@@ -37,7 +37,7 @@ final class Caller {
             : parts.flights().alone(about.fullKey(), this::fetch);
     seat.whenComplete(
         (found, error) -> {
-          if (hasOwnTime(Futures.cause(error))) attempt();
+          if (!isOwn && !result.isDone() && isOnlyAnothersWait(Futures.cause(error), about)) attempt();
           else settle(found, error);
         });
     result.whenComplete((found, error) -> seat.cancel(false));
@@ -49,10 +49,10 @@ final class Caller {
     Futures.settle(result, found, error);
   }
 
-  /** Whether only the wait of an earlier caller has ended, and this caller still has time. */
-  private boolean hasOwnTime(Throwable error) {
+  /** Whether only the wait of another caller has ended, and the caller that joined it still has time. */
+  static boolean isOnlyAnothersWait(Throwable error, Question about) {
     boolean isWaitEnded = error instanceof DibsBusyException busy && busy.reason() == BusyReason.WAIT_ENDED;
-    return isWaitEnded && !isOwn && !result.isDone() && about.leftNanos() > OWN_TIME_NANOS_MIN;
+    return isWaitEnded && about.leftNanos() > OWN_TIME_NANOS_MIN;
   }
 
   private void fetch(Flight<Found> flight) {

@@ -61,7 +61,10 @@ final class Changes {
 
   /** A session begins. It does not report earlier changes. */
   void welcome(Watch watch) {
-    if (watch != null) near.welcomed(watch);
+    if (watch != null) {
+      if (near.isWelcomeOverdue(watch)) arrived(key -> true);
+      near.welcomed(watch);
+    }
     local.serviceIsBack();
   }
 

@@ -108,14 +108,17 @@ public final class DibsClient implements Dibs {
   @Override
   public <V> Map<String, V> getOrRebuildMany(
       Collection<String> keys, Options<V> options, RebuildManyFunction<V> rebuild) {
-    return Futures.await(asking.many(keys, options, rebuild), null);
+    OwnThread steps = new OwnThread();
+    CompletableFuture<Map<String, V>> result = asking.many(keys, options, rebuild, steps);
+    steps.runUntil(result);
+    return Futures.await(result, null);
   }
 
   @Override
   public <V> CompletableFuture<Map<String, V>> getOrRebuildManyAsync(
       Collection<String> keys, Options<V> options, RebuildManyFunction<V> rebuild) {
     try {
-      return asking.many(keys, options, rebuild);
+      return asking.many(keys, options, rebuild, parts.executor());
     } catch (DibsException error) {
       return CompletableFuture.failedFuture(error);
     }
@@ -227,7 +230,7 @@ public final class DibsClient implements Dibs {
     CompletableFuture<T> under;
     try {
       under = call.get();
-    } catch (DibsException error) {
+    } catch (Throwable error) {
       return CompletableFuture.failedFuture(error);
     }
     CompletableFuture<R> result = Futures.on(parts.executor(), under, read);

@@ -13,6 +13,7 @@ import dev.dibs.v1.Read;
 import dev.dibs.v1.Stale;
 import io.grpc.Status;
 import java.time.Duration;
+import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Future;
 import java.util.concurrent.ThreadLocalRandom;
@@ -40,6 +41,9 @@ final class FetchLoop {
   /** Null once used, and if there is none. */
   private CompletableFuture<GetOrLockResponse> first;
 
+  /** The same for every attempt, until a lease that it was granted is over. */
+  private volatile String requestId;
+
   private int brokenOff;
 
   /** Null if the answer is not kept. */
@@ -57,6 +61,7 @@ final class FetchLoop {
     this.about = about;
     this.flight = flight;
     this.how = how;
+    this.requestId = how.requestId();
     this.first = how.first();
     // The first answer was already retried if that was useful.
     this.brokenOff = first == null ? 0 : Availability.BROKEN_OFF_MAX - 1;
@@ -97,6 +102,12 @@ final class FetchLoop {
         });
   }
 
+  /** As another request, which does not get the lease back that this one gave up. */
+  private void askAnew() {
+    requestId = UUID.randomUUID().toString();
+    ask();
+  }
+
   private void leaves(Watch watch) {
     NearCache near = parts.near();
     boolean isWatched = watch != null && near.isWatched(about.fullKey());
@@ -116,7 +127,7 @@ final class FetchLoop {
         GetOrLockRequest.newBuilder()
             .setNamespace(about.namespace())
             .setKey(about.key())
-            .setRequestId(how.requestId())
+            .setRequestId(requestId)
             .setHolder(parts.holder())
             .setIntent(intent());
     // If the caller sets no wait, the deadline and the service's own maximum limit it.
@@ -221,7 +232,7 @@ final class FetchLoop {
             (found, error) -> {
               if (!(error instanceof LeaseLostException)) rebuilt(lease, found, error);
               // A key that is invalidated faster than it is rebuilt must not hold its caller forever.
-              else if (about.leftNanos() > 0) ask();
+              else if (about.leftNanos() > 0) askAnew();
               else if (error.getCause() != null) fail(error.getCause());
               else fail(new DibsBusyException(BusyReason.WAIT_ENDED, PAUSE_MIN, Duration.ZERO));
             });

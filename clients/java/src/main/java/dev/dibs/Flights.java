@@ -78,7 +78,7 @@ final class Flights<T> {
   /** {@code isWatched}: a session reports changes of its namespace. */
   synchronized void sent(Flight<T> flight, boolean isWatched) {
     flight.sent = true;
-    if (!isWatched) remove(flight);
+    if (!isWatched && !untilLanded) remove(flight);
   }
 
   synchronized void rebuilding(Flight<T> flight) {

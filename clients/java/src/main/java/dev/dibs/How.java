@@ -8,7 +8,8 @@ import java.util.concurrent.CompletableFuture;
 /**
  * How one call proceeds.
  *
- * @param requestId the same for every attempt: a lease whose answer was lost on its way comes again
+ * @param requestId the same for every attempt: a lease whose answer was lost on its way comes again. After a lease that
+ *     is over, it is another one
  * @param isRead it gets no lease
  * @param first its first answer, which was asked for together with those of other keys; null if it asks by itself
  * @param onLease what is done with a lease in place of a rebuild; null for the rebuild

@@ -34,6 +34,10 @@ final class Invalidator {
               arrived(what);
               Futures.settle(result, done, error);
             });
+    // A caller that leaves must not see the old value either: the invalidation goes on, and may have been applied.
+    result.whenComplete((done, error) -> {
+      if (result.isCancelled()) arrived(what);
+    });
     return result;
   }
 

@@ -29,7 +29,22 @@ final class LocalRebuilds {
     FullKey key = about.fullKey();
     Found kept = about.options().mayJoin() ? results.of(key) : null;
     if (kept != null) return CompletableFuture.completedFuture(kept);
-    return flights.join(key, key, about.untilNanos(), flight -> rebuild(about, cause, flight));
+    boolean[] isOwn = {false};
+    CompletableFuture<Found> seat =
+        flights.join(
+            key,
+            key,
+            about.untilNanos(),
+            flight -> {
+              isOwn[0] = true;
+              rebuild(about, cause, flight);
+            });
+    // The codec of a caller that joined may be another one.
+    CompletableFuture<Found> result = new CompletableFuture<>();
+    seat.whenComplete(
+        (found, error) -> Futures.settle(result, error == null ? new Found(found.bytes(), isOwn[0]) : null, error));
+    result.whenComplete((found, error) -> seat.cancel(false));
+    return result;
   }
 
   /**

@@ -5,6 +5,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Executor;
 
 /**
  * One getOrRebuildMany. Each key proceeds separately, as in getOrRebuild; only the first request and the rebuild are
@@ -28,6 +29,7 @@ final class ManyCall<V> {
   private final Map<String, CompletableFuture<Found>> seats = new LinkedHashMap<>();
   private final Map<String, V> values = new LinkedHashMap<>();
   private final Map<String, Throwable> errors = new LinkedHashMap<>();
+  private Executor steps;
 
   /** {@code about} describes everything but the key and the body; the keys are distinct. */
   ManyCall(Parts parts, Question about, Options<V> options, List<String> keys, ManyRebuilds<V> rebuilds, Again again) {
@@ -39,8 +41,9 @@ final class ManyCall<V> {
     this.again = again;
   }
 
-  /** Completing the result early ends the call for this caller. It completes on a thread of the client's executor. */
-  CompletableFuture<Map<String, V>> start() {
+  /** Completing the result early ends the call for this caller. It completes on a thread of {@code executor}. */
+  CompletableFuture<Map<String, V>> start(Executor executor) {
+    steps = executor;
     ManyAnswers answers = new ManyAnswers(parts, about, left);
     List<String> asked = new ArrayList<>();
     for (String key : keys) {
@@ -84,7 +87,11 @@ final class ManyCall<V> {
               }
               return null;
             },
-            parts.executor());
+            steps)
+        // An executor that takes nothing: no caller may wait forever because of it.
+        .whenComplete((done, error) -> {
+          if (error != null) result.completeExceptionally(Futures.cause(error));
+        });
   }
 
   /** A value that the codec cannot decode counts as a miss, once. */

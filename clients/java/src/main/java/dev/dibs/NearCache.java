@@ -189,7 +189,7 @@ final class NearCache {
 
   /** For a session that is being opened: its requests may leave before its welcome has arrived. */
   synchronized Watch watch() {
-    Watch watch = new Watch();
+    Watch watch = new Watch(nanoTime.getAsLong());
     List<Watch> all = new ArrayList<>(watches);
     all.add(watch);
     watches = List.copyOf(all);
@@ -199,7 +199,14 @@ final class NearCache {
   /** The welcome of a session has arrived: the service is available, and the session receives changes. */
   synchronized void welcomed(Watch watch) {
     if (left != null) left.invalidateAll();
+    // Their answers may be older than changes that wait to be read.
+    if (isWelcomeOverdue(watch)) asking.removeIf(one -> one.watch == watch);
     heard(watch);
+  }
+
+  /** Whether the welcome of a session was due long ago. */
+  boolean isWelcomeOverdue(Watch watch) {
+    return watch.isWelcomeOverdue(nanoTime.getAsLong());
   }
 
   /** The welcome of a session has arrived, or a beat: it receives changes. */

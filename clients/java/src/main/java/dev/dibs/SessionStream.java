@@ -1,7 +1,7 @@
 package dev.dibs;
 
 import dev.dibs.v1.CoordinatorServiceGrpc;
-import dev.dibs.v1.Invalidated;
+import dev.dibs.v1.ReleaseRequest;
 import dev.dibs.v1.SessionCall;
 import dev.dibs.v1.SessionEvent;
 import dev.dibs.v1.SessionHello;
@@ -31,25 +31,6 @@ import java.util.function.UnaryOperator;
  * message.
  */
 final class SessionStream extends ClientCall.Listener<SessionResponse> {
-  /** What a stream reports to its owner. */
-  interface Owner {
-    void welcomed(SessionStream stream, String resumeToken);
-
-    /** A lease of this session is over: its publish would not be stored. */
-    void leaseLost(String token);
-
-    /** The replica is stopping, or no longer knows this session's credentials: new calls go elsewhere. */
-    void draining(SessionStream stream);
-
-    /** Values of a watched namespace have changed. */
-    void changed(Invalidated what);
-
-    /** The replica receives changes. */
-    void beat(SessionStream stream);
-
-    void broken(SessionStream stream);
-  }
-
   /** No message of the contract is larger. */
   private static final int MESSAGE_BYTES_MAX = 1 << 20;
 
@@ -70,13 +51,14 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
   /** Null if there is nothing to watch. */
   private final Watch watch;
 
-  private final Owner owner;
+  private final SessionOwner owner;
   private final AtomicBoolean started = new AtomicBoolean();
 
   /** {@code more} gets each reply except the last. */
-  private record Open(CompletableFuture<SessionReply> last, Consumer<SessionReply> more) {}
+  private record Open(SessionCall call, CompletableFuture<SessionReply> last, Consumer<SessionReply> more) {}
 
   private final Map<Long, Open> open = new HashMap<>();
+  private final LeftCalls left = new LeftCalls();
   private final Map<Long, SessionCall> calling = new LinkedHashMap<>();
   private List<Long> cancelled = new ArrayList<>();
   private long lastId;
@@ -112,7 +94,7 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
       UnaryOperator<CallOptions> addressing,
       SessionHello hello,
       Watch watch,
-      Owner owner) {
+      SessionOwner owner) {
     CallOptions options = addressing.apply(OPTIONS).withOption(AddressBalancer.PICKED, picked -> address = picked);
     this.stream = link.channel().newCall(CoordinatorServiceGrpc.getSessionMethod(), options);
     this.link = link;
@@ -161,8 +143,9 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
       if (leaving || over) return null;
       lastId += 1;
       id = lastId;
-      open.put(id, new Open(reply, more));
-      calling.put(id, call.setId(id).build());
+      SessionCall its = call.setId(id).build();
+      open.put(id, new Open(its, reply, more));
+      calling.put(id, its);
       sendings.put(id, terms.sending());
     }
     Future<?> timer = Threads.after(terms.deadline(), () -> leave(id, noAnswer(terms.deadline())));
@@ -257,7 +240,11 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
     synchronized (this) {
       call = reply.getMore() ? open.get(reply.getId()) : open.remove(reply.getId());
     }
-    if (call == null) return;
+    if (call == null) {
+      ReleaseRequest lease = left.releaseFor(reply);
+      if (lease != null) owner.unwanted(lease);
+      return;
+    }
     if (!reply.hasError()) {
       if (reply.getMore()) call.more().accept(reply);
       else call.last().complete(reply);
@@ -285,7 +272,10 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
       if (call == null) return;
       // What has not been sent need not be cancelled.
       sendings.remove(id);
-      if (calling.remove(id) == null) cancelled.add(id);
+      if (calling.remove(id) == null) {
+        cancelled.add(id);
+        left.add(call.call());
+      }
     }
     call.last().completeExceptionally(error);
     flush();

@@ -4,6 +4,7 @@ import com.google.protobuf.MessageLite;
 import dev.dibs.v1.GetOrLockManyRequest;
 import dev.dibs.v1.GetOrLockManyResponse;
 import dev.dibs.v1.Invalidated;
+import dev.dibs.v1.ReleaseRequest;
 import dev.dibs.v1.SessionCall;
 import dev.dibs.v1.SessionHello;
 import dev.dibs.v1.SessionReply;
@@ -20,7 +21,7 @@ import java.util.function.Function;
  * All calls on one stream, and on the next one when that has ended. A draining replica gets no new calls, and still
  * answers the open ones.
  */
-final class SessionTransport implements Transport, SessionStream.Owner {
+final class SessionTransport implements Transport, SessionOwner {
   /** What all sessions of a client share. */
   record Shared(Link link, Duration connectTimeout, String holder, HeldLeases held, Changes changes) {}
 
@@ -140,6 +141,12 @@ final class SessionTransport implements Transport, SessionStream.Owner {
   @Override
   public void leaseLost(String token) {
     shared.held().lost(token);
+  }
+
+  @Override
+  public void unwanted(ReleaseRequest lease) {
+    // Nothing waits for the answer: without one, the lease expires.
+    call(Method.RELEASE, lease, Terms.within(DEADLINE, ""));
   }
 
   @Override

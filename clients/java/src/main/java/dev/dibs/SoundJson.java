@@ -53,6 +53,11 @@ final class SoundJson extends JsonGeneratorDelegate {
   }
 
   @Override
+  public void writeString(char[] text, int offset, int length) throws IOException {
+    writeString(new String(text, offset, length));
+  }
+
+  @Override
   public void writeFieldName(String name) throws IOException {
     if (!Bounds.isSound(name)) throw broken("a name in it has half of a surrogate pair, for which there is no UTF-8");
     super.writeFieldName(name);

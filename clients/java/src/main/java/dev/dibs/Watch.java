@@ -7,8 +7,23 @@ final class Watch {
   /** After this time without a beat, the replica may no longer receive changes. A beat comes every second. */
   private static final long LIVE_NANOS = TimeUnit.SECONDS.toNanos(3);
 
+  /** When the session was begun. */
+  private final long sinceNanos;
+
   private volatile boolean welcomed;
   private volatile long heardNanos;
+
+  Watch(long nowNanos) {
+    sinceNanos = nowNanos;
+  }
+
+  /**
+   * Whether the session was begun long ago. If its welcome arrives now, this process was held up, and changes that were
+   * sent after it may be read later.
+   */
+  boolean isWelcomeOverdue(long nowNanos) {
+    return nowNanos - sinceNanos >= LIVE_NANOS;
+  }
 
   /**
    * Whether a beat was due long ago. If one arrives now, this process was held up, and changes that were sent before it

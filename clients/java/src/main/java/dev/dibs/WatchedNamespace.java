@@ -43,6 +43,7 @@ final class WatchedNamespace {
       Long at = tags.get(name);
       if (at != null && change < at) return true;
     }
-    return false;
+    // Another thread may have cleared the tags during the search. It has written these two before.
+    return change < wholeAt || change < forgottenAt;
   }
 }

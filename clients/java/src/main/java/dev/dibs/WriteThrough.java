@@ -3,6 +3,7 @@ package dev.dibs;
 import com.google.protobuf.ByteString;
 import dev.dibs.v1.Lease;
 import dev.dibs.v1.ReleaseRequest;
+import io.grpc.Status;
 import java.util.concurrent.CompletableFuture;
 
 /** One {@code set}: takes a lease after any rebuild in progress, and publishes the value under it at once. */
@@ -12,6 +13,7 @@ final class WriteThrough {
   private final ByteString bytes;
   private final CompletableFuture<Published> result = new CompletableFuture<>();
   private volatile Published published;
+  private volatile boolean publishing;
 
   /** {@code bytes} is null if the source has no value. */
   WriteThrough(Parts parts, Question about, ByteString bytes) {
@@ -29,8 +31,16 @@ final class WriteThrough {
                 about.fullKey(),
                 flight ->
                     new FetchLoop(parts, about, flight, How.writing(lease -> under(lease, flight.audience()))).start());
-    seat.whenComplete((found, error) -> Futures.settle(result, published, error));
-    result.whenComplete((done, error) -> seat.cancel(false));
+    seat.whenComplete((found, error) -> {
+      // An outcome of a later version of the service must not look like a stored value.
+      if (error != null || published != null) Futures.settle(result, published, error);
+      else Futures.settle(result, null, noLease());
+    });
+    result.whenComplete((done, error) -> {
+      seat.cancel(false);
+      // For a caller that leaves too: the publish goes on, and may have been applied.
+      if (publishing) changed();
+    });
     return result;
   }
 
@@ -39,12 +49,12 @@ final class WriteThrough {
       giveBack(lease);
       return CompletableFuture.failedFuture(DibsStatusException.cancelled("the caller has gone"));
     }
+    publishing = true;
     return new Publication(parts, about, lease.getToken(), about.trace().noRebuild())
         .untilAnswered(bytes)
         .handle(
             (done, error) -> {
-              // A caller that comes after this gets nothing older. Also on failure, because the value may be stored.
-              parts.changes().set(about.namespace(), about.key());
+              changed();
               if (error == null) {
                 published = done;
                 return null;
@@ -53,6 +63,15 @@ final class WriteThrough {
               giveBack(lease);
               throw DibsStatusException.of(error);
             });
+  }
+
+  private static DibsStatusException noLease() {
+    return new DibsStatusException(Status.Code.INTERNAL, "the answer to a refresh is no lease");
+  }
+
+  /** A caller that comes after this gets nothing older. Also on failure, because the value may be stored. */
+  private void changed() {
+    parts.changes().set(about.namespace(), about.key());
   }
 
   private void giveBack(Lease lease) {

@@ -34,6 +34,14 @@ final class BadInputTest {
   }
 
   @Test
+  void aValueThatCannotBeEncodedIsToldByTheFutureToo() {
+    Options<Double> numbers = Options.of(Double.class, Duration.ofMinutes(1));
+    var call = client.setAsync("k", Double.NaN, numbers);
+    var error = assertThrows(ExecutionException.class, call::get).getCause();
+    assertEquals("the value: NaN is a number that JSON does not have", error.getMessage());
+  }
+
+  @Test
   void noRebuildIsRefusedBeforeAnythingIsSent() {
     RebuildFunction<String, Exception> none = null;
     NullPointerException error = assertThrows(NullPointerException.class, () -> client.getOrRebuild("k", TEXT, none));

@@ -7,6 +7,8 @@ import dev.dibs.v1.CoordinatorServiceGrpc.CoordinatorServiceImplBase;
 import dev.dibs.v1.ExtendOutcome;
 import dev.dibs.v1.ExtendRequest;
 import dev.dibs.v1.ExtendResponse;
+import dev.dibs.v1.GetOrLockManyRequest;
+import dev.dibs.v1.GetOrLockManyResponse;
 import dev.dibs.v1.GetOrLockRequest;
 import dev.dibs.v1.GetOrLockResponse;
 import dev.dibs.v1.Hit;
@@ -174,6 +176,11 @@ final class FakeService extends CoordinatorServiceImplBase implements AutoClosea
 
   @Override
   public void getOrLock(GetOrLockRequest request, StreamObserver<GetOrLockResponse> reply) {
+    answer(request, reply);
+  }
+
+  @Override
+  public void getOrLockMany(GetOrLockManyRequest request, StreamObserver<GetOrLockManyResponse> reply) {
     answer(request, reply);
   }
 

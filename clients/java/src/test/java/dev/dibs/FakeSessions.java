@@ -72,9 +72,14 @@ final class FakeSessions extends CoordinatorServiceImplBase implements AutoClose
     /** Welcomes, after the hello. */
     SessionHello welcome(String resumeToken) throws InterruptedException {
       SessionHello hello = next().getHello();
+      welcomeLater(resumeToken);
+      return hello;
+    }
+
+    /** Welcomes, where the hello has been read. */
+    void welcomeLater(String resumeToken) {
       SessionWelcome welcome = SessionWelcome.newBuilder().setResumeToken(resumeToken).build();
       out.onNext(SessionResponse.newBuilder().setWelcome(welcome).build());
-      return hello;
     }
 
     void reply(SessionReply.Builder reply) {

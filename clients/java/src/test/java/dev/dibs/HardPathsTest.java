@@ -211,6 +211,9 @@ final class HardPathsTest {
       return "never";
     };
     assertEquals("theirs", client.getOrRebuild("k", TEXT, patient));
+    // With the same ID it would get the lease back that it lost.
+    var ids = fake.requests(GetOrLockRequest.class).stream().map(GetOrLockRequest::getRequestId);
+    assertEquals(2, ids.distinct().count());
     assertTrue(fake.requests(ReleaseRequest.class).isEmpty());
     fake.will(GetOrLockRequest.class, lease("two", 1_500));
     Options<String> hasty = TEXT.maxWait(Duration.ofMillis(1));

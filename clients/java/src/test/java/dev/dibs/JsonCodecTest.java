@@ -98,6 +98,9 @@ final class JsonCodecTest {
   void halfOfASurrogatePairIsRefused() {
     String why = "has half of a surrogate pair, for which there is no UTF-8";
     assertEquals("the value at /name: " + why, refused(Codec.json(User.class), new User(1, "\ud83d")));
+    assertEquals("the value at /0: " + why, refused(Codec.json(char[][].class), new char[][] {{'x', '\ud83d'}}));
+    Codec<char[]> chars = Codec.json(char[].class);
+    assertEquals("\ud83d\ude00", new String(chars.decode(chars.encode("\ud83d\ude00".toCharArray()))));
     Codec<Map<String, Integer>> maps = JsonCodec.of(new TypeReference<Map<String, Integer>>() {});
     assertTrue(refused(maps, Map.of("\ud83d", 1)).endsWith(": a name in it " + why));
     assertEquals("\ud83d\ude00", read(Codec.json(String.class), written(Codec.json(String.class), "\ud83d\ude00")));

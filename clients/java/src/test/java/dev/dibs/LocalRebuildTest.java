@@ -130,6 +130,27 @@ final class LocalRebuildTest {
     assertEquals("v1", get(TEXT));
   }
 
+  /** Calls of one key may have different codecs. */
+  @Test
+  void isMadeAgainForACallerWhoseCodecCannotReadIt() throws Exception {
+    CountDownLatch running = new CountDownLatch(1);
+    CountDownLatch gate = new CountDownLatch(1);
+    CompletableFuture<String> text = client.getOrRebuildAsync("k", TEXT, () -> {
+      running.countDown();
+      gate.await();
+      return "no number";
+    });
+    running.await();
+    Options<Long> numbers = Options.of(Long.class, Duration.ofMinutes(1));
+    int before = fake.heard.size();
+    CompletableFuture<Long> number = client.getOrRebuildAsync("k", numbers, () -> 7L);
+    Until.isTrue(() -> fake.heard.size() > before);
+    Thread.sleep(100);
+    gate.countDown();
+    assertEquals("no number", text.get());
+    assertEquals(7L, number.get());
+  }
+
   @Test
   void isNeitherJoinedNorKeptWhenTheServiceWasBackMeanwhile() throws Exception {
     CountDownLatch running = new CountDownLatch(1);

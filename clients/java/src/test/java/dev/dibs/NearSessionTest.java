@@ -234,11 +234,7 @@ final class NearSessionTest {
       gate.await();
       return "mine";
     });
-    var lease = Lease.newBuilder().setToken("t").setFence(1).setExpiresInMs(60_000);
-    stream.reply(
-        SessionReply.newBuilder()
-            .setId(stream.call().getId())
-            .setGetOrLock(GetOrLockResponse.newBuilder().setLease(lease)));
+    lend(stream.call());
     beat();
     CompletableFuture<String> joined = get("k");
     assertFalse(stream.hasCall());
@@ -250,5 +246,80 @@ final class NearSessionTest {
     assertFalse(joined.isDone());
     gate.countDown();
     assertEquals("mine", own.get());
+  }
+
+  /** Changes that the service told of after its welcome may still be unread. */
+  @Test
+  void keepsAndSharesNothingFromBeforeALateWelcome() throws Exception {
+    for (long ms : List.of(2_999, 3_000)) {
+      boolean isLate = ms == 3_000;
+      stream.breakOff();
+      CompletableFuture<String> one = get("one" + ms);
+      stream = fake.stream();
+      stream.next();
+      SessionCall asked = stream.call();
+      pass(ms);
+      stream.welcomeLater("resume");
+      beat();
+      CompletableFuture<String> joined = get("one" + ms);
+      if (isLate) answer(stream.call(), "new");
+      answer(asked, "v");
+      assertEquals("v", one.get());
+      assertEquals(isLate ? "new" : "v", joined.get());
+      assertEquals(isLate ? "new" : "v", get("one" + ms).get());
+    }
+  }
+
+  private void assertIsAskedForAgain(String key) throws Exception {
+    CompletableFuture<String> again = get(key);
+    answer(stream.call(), "new");
+    assertEquals("new", again.get());
+  }
+
+  /** It may have been applied. */
+  @Test
+  void dropsWhatACallerThatLeftHasInvalidated() throws Exception {
+    CompletableFuture<InvalidateResult> call = client.invalidateAsync(Invalidation.ofKeys("first"));
+    assertTrue(stream.call().hasInvalidate());
+    assertEquals("v", get("first").get());
+    call.cancel(false);
+    assertIsAskedForAgain("first");
+  }
+
+  @Test
+  void dropsWhatACallerThatLeftHasSet() throws Exception {
+    CompletableFuture<Published> call = client.setAsync("first", "set", TEXT);
+    lend(stream.call());
+    assertTrue(stream.call().hasPublish());
+    assertEquals("v", get("first").get());
+    call.cancel(false);
+    assertIsAskedForAgain("first");
+  }
+
+  @Test
+  void dropsWhatAnInterruptedCallerHasSet() throws Exception {
+    CompletableFuture<String> after = new CompletableFuture<>();
+    Thread caller = new Thread(() -> {
+      try {
+        client.set("first", "set", TEXT);
+      } catch (DibsStatusException error) {
+        Thread.interrupted();
+        after.complete(client.getOrRebuild("first", TEXT, () -> "mine"));
+      }
+    });
+    caller.start();
+    lend(stream.call());
+    assertTrue(stream.call().hasPublish());
+    caller.interrupt();
+    answer(stream.call(), "new");
+    assertEquals("new", after.get());
+  }
+
+  private void lend(SessionCall call) {
+    var lease = Lease.newBuilder().setToken("t").setFence(1).setExpiresInMs(60_000);
+    stream.reply(
+        SessionReply.newBuilder()
+            .setId(call.getId())
+            .setGetOrLock(GetOrLockResponse.newBuilder().setLease(lease)));
   }
 }

@@ -66,6 +66,16 @@ final class WriteThroughTest {
     assertEquals("t", release.getToken());
   }
 
+  /** It would look as if the value were stored. */
+  @Test
+  void anAnswerWithoutALeaseIsAnError() {
+    fake.will(GetOrLockRequest.class, FakeService.hit("other"));
+    var error = assertThrows(DibsStatusException.class, () -> client.set("k", "v", TEXT));
+    assertEquals(Status.Code.INTERNAL, error.code());
+    assertEquals("the answer to a refresh is no lease", error.getMessage());
+    assertTrue(fake.requests(PublishRequest.class).isEmpty());
+  }
+
   @Test
   void aCallerThatHasLeftStoresNothing() throws Exception {
     fake.will(GetOrLockRequest.class, FakeService.NEVER);

@@ -16,7 +16,6 @@ import dev.dibs.RebuildMany;
 import dev.dibs.RebuildManyFunction;
 import dev.dibs.RebuildReason;
 import dev.dibs.ReentrantRebuildException;
-import dev.dibs.RetryAfter;
 import io.grpc.Status;
 import java.time.Duration;
 import java.util.Collection;
@@ -37,9 +36,6 @@ import java.util.function.Predicate;
  * Values go through their codec. Waits, leases and reads of the store have no effect.
  */
 public final class MemoryDibs implements Dibs {
-  /** The back-off after a first failure, as in a service without a policy. */
-  private static final Duration BACKOFF = Duration.ofSeconds(1);
-
   private final Map<Id, Entry> entries = new HashMap<>();
   private final Map<Id, Failure> failures = new HashMap<>();
   private final Map<Id, Flight> flights = new HashMap<>();
@@ -69,11 +65,10 @@ public final class MemoryDibs implements Dibs {
       Entry known;
       synchronized (this) {
         refuse(id);
-        known = known(id);
+        known = readable(id, options);
         if (isFresh(known) && !options.isRefresh()) return decoded(options, known.bytes());
-        flight = flights.get(id);
+        flight = running(id);
         isMine = flight == null;
-        if (!isMine && flight.isOf(Thread.currentThread())) throw new ReentrantRebuildException(key);
         if (isMine) flight = begun(id, options, known);
       }
       if (isMine) return rebuilt(id, options, rebuild, known, flight);
@@ -121,8 +116,7 @@ public final class MemoryDibs implements Dibs {
       Flight flight;
       synchronized (this) {
         if (closed) throw isClosed();
-        flight = flights.get(id);
-        if (flight != null && flight.isOf(Thread.currentThread())) throw new ReentrantRebuildException(key);
+        flight = running(id);
         if (flight == null) {
           lastFence += 1;
           put(id, options, new Flight(lastFence, RebuildReason.REFRESH, options.tags()), bytes);
@@ -147,10 +141,10 @@ public final class MemoryDibs implements Dibs {
     synchronized (this) {
       for (String key : new LinkedHashSet<>(keys)) {
         Id id = Id.of(key, options);
-        Entry known = known(id);
+        Entry known = readable(id, options);
         boolean isMissing = !isFresh(known) || options.isRefresh();
         boolean isFailed = failures.containsKey(id) && failures.get(id).until().compareTo(now) > 0;
-        if (closed || !isMissing || isFailed || flights.containsKey(id)) continue;
+        if (closed || !isMissing || isFailed || isHeld(id)) continue;
         mine.put(key, begun(id, options, known));
         knownOf.put(key, known);
       }
@@ -165,6 +159,7 @@ public final class MemoryDibs implements Dibs {
             return mine.get(key).context(options.codec(), known != null, known == null ? null : known.bytes());
           };
       if (!mine.isEmpty()) made = rebuild.rebuild(List.copyOf(mine.keySet()), told);
+      if (made == null) throw new NullPointerException("the rebuild returned null: return a map of values by key");
     } catch (Throwable error) {
       thrown = error;
     }
@@ -173,8 +168,8 @@ public final class MemoryDibs implements Dibs {
     for (String key : new LinkedHashSet<>(keys)) {
       Flight flight = mine.get(key);
       Throwable fault = thrown;
-      V value = made.get(key);
       try {
+        V value = thrown == null && flight != null ? made.get(key) : null;
         values.put(
             key,
             flight == null
@@ -198,7 +193,8 @@ public final class MemoryDibs implements Dibs {
   public synchronized InvalidateResult invalidate(Invalidation what) {
     if (closed) throw isClosed();
     long values = what.keys().stream().filter(key -> known(new Id(what.namespace(), key)) != null).count();
-    long leases = what.keys().stream().filter(key -> flights.containsKey(new Id(what.namespace(), key))).count();
+    long leases = what.keys().stream().filter(key -> isHeld(new Id(what.namespace(), key))).count();
+    failures.keySet().removeIf(id -> isMeant(what, id, List.of()));
     flights.forEach(
         (id, flight) -> {
           if (isMeant(what, id, flight.tags())) flight.lose();
@@ -241,7 +237,7 @@ public final class MemoryDibs implements Dibs {
   private void succeeded(Id id, Options<?> options, Flight flight, byte[] bytes) {
     synchronized (this) {
       if (!flight.isLost() && !flight.isUnstored()) put(id, options, flight, bytes);
-      flights.remove(id);
+      flights.remove(id, flight);
     }
     flight.result().complete(bytes);
   }
@@ -260,12 +256,10 @@ public final class MemoryDibs implements Dibs {
   }
 
   private void failed(Id id, Flight flight, Throwable error) {
-    Duration asked = error instanceof RetryAfter carrier ? carrier.retryAfter() : null;
+    Failure failure = Failure.of(error);
     synchronized (this) {
-      if (!flight.isLost()) {
-        failures.put(id, new Failure(String.valueOf(error.getMessage()), now.plus(asked == null ? BACKOFF : asked)));
-      }
-      flights.remove(id);
+      if (!flight.isLost()) failures.put(id, failure.from(now));
+      flights.remove(id, flight);
     }
     flight.result().completeExceptionally(error);
   }
@@ -287,6 +281,29 @@ public final class MemoryDibs implements Dibs {
     return entry != null && entry.staleUntil().compareTo(now) > 0 ? entry : null;
   }
 
+  /** The same, but null also if the codec cannot read it: it counts as missing, and is rebuilt. */
+  private Entry readable(Id id, Options<?> options) {
+    Entry entry = known(id);
+    try {
+      if (entry != null) decoded(options, entry.bytes());
+      return entry;
+    } catch (RuntimeException error) {
+      return null;
+    }
+  }
+
+  /** The rebuild to wait for; null if none runs, or if it began before an invalidation. */
+  private Flight running(Id id) {
+    Flight flight = flights.get(id);
+    if (flight != null && flight.isOf(Thread.currentThread())) throw new ReentrantRebuildException(id.key());
+    return flight == null || flight.isLost() ? null : flight;
+  }
+
+  private boolean isHeld(Id id) {
+    Flight flight = flights.get(id);
+    return flight != null && !flight.isLost();
+  }
+
   private boolean isFresh(Entry entry) {
     return entry != null && entry.freshUntil().compareTo(now) > 0;
   }
@@ -303,7 +320,7 @@ public final class MemoryDibs implements Dibs {
   }
 
   private static boolean isMeant(Invalidation what, Id id, List<String> tags) {
-    if (!id.namespace().equals(what.namespace())) return false;
+    if (!id.equals(new Id(what.namespace(), id.key()))) return false;
     return what.all() || what.keys().contains(id.key()) || what.tags().stream().anyMatch(tags::contains);
   }
 

@@ -16,6 +16,7 @@ import dev.dibs.Invalidation;
 import dev.dibs.Options;
 import dev.dibs.RebuildFailedException;
 import dev.dibs.ReentrantRebuildException;
+import dev.dibs.RetryAfter;
 import dev.dibs.Source;
 import dev.dibs.SourceMany;
 import java.time.Duration;
@@ -197,5 +198,99 @@ final class MemoryDibsTest {
     assertEquals(Map.of("k", fault), many.errors());
     assertEquals(Map.of("there", "v"), many.values());
     assertThrows(RebuildFailedException.class, () -> dibs.getOrRebuild("k", TEXT, next));
+  }
+
+  @Test
+  void goesOnWhereARebuildOfManyReturnsNoMap() throws Exception {
+    SourceMany<String> none = keys -> null;
+    var many = assertThrows(DibsManyException.class, () -> dibs.getOrRebuildMany(List.of("k"), TEXT, none));
+    assertEquals("the rebuild returned null: return a map of values by key", many.getCause().getMessage());
+    dibs.advance(Duration.ofSeconds(1));
+    assertEquals("v1", dibs.getOrRebuild("k", TEXT, next));
+  }
+
+  /** Its message and its retryAfter are user code. */
+  private static final class Broken extends RuntimeException implements RetryAfter {
+    private static final long serialVersionUID = 1L;
+
+    @Override
+    public String getMessage() {
+      throw new IllegalStateException("no message");
+    }
+
+    @Override
+    public Duration retryAfter() {
+      throw new IllegalStateException("no time");
+    }
+  }
+
+  @Test
+  void goesOnWhereAnExceptionCannotBeRead() throws Exception {
+    try {
+      dibs.getOrRebuild("k", TEXT, () -> { throw new Broken(); });
+    } catch (Broken error) {
+      // As expected, and without a look at its message.
+    }
+    assertThrows(RebuildFailedException.class, () -> dibs.getOrRebuild("k", TEXT, next));
+    dibs.advance(Duration.ofSeconds(1));
+    assertEquals("v1", dibs.getOrRebuild("k", TEXT, next));
+  }
+
+  @Test
+  void letsNoCallerJoinARebuildFromBeforeAnInvalidation() throws Exception {
+    for (Invalidation what : List.of(Invalidation.ofKeys("k"), Invalidation.ofAll().markingStale())) {
+      CountDownLatch running = new CountDownLatch(1);
+      CountDownLatch gate = new CountDownLatch(1);
+      CompletableFuture<String> old = dibs.getOrRebuildAsync("k", TEXT, () -> {
+        running.countDown();
+        gate.await();
+        return "old";
+      });
+      running.await();
+      dibs.invalidate(what);
+      CompletableFuture<String> later = dibs.getOrRebuildAsync("k", TEXT, () -> "new");
+      CompletableFuture<Map<String, String>> many =
+          dibs.getOrRebuildManyAsync(List.of("k"), TEXT, (keys, leases) -> Map.of("k", "new"));
+      gate.countDown();
+      assertEquals("old", old.get());
+      assertEquals("new", later.get());
+      assertEquals(Map.of("k", "new"), many.get());
+      assertEquals("new", dibs.getOrRebuild("k", TEXT, next));
+      dibs.invalidate(Invalidation.ofAll());
+    }
+  }
+
+  /** As in the service. */
+  @Test
+  void endsTheBackOffOfWhatIsInvalidated() throws Exception {
+    for (Invalidation what : List.of(Invalidation.ofKeys("k"), Invalidation.ofAll(), Invalidation.ofTags("t"))) {
+      assertThrows(Exception.class, () -> dibs.getOrRebuild("k", TEXT, () -> { throw new Exception("away"); }));
+      dibs.invalidate(what);
+      if (what.tags().isEmpty()) assertEquals("v", dibs.getOrRebuild("k", TEXT, () -> "v"));
+      else assertThrows(RebuildFailedException.class, () -> dibs.getOrRebuild("k", TEXT, next));
+      dibs.invalidate(Invalidation.ofAll());
+    }
+  }
+
+  @Test
+  void rebuildsWhatTheCodecCannotRead() throws Exception {
+    Options<Long> numbers = Options.of(Long.class, Duration.ofMinutes(1)).staleTtl(Duration.ofMinutes(10));
+    dibs.set("k", "no number", STALE);
+    assertEquals(1L, dibs.getOrRebuild("k", numbers, lease -> lease.hasPrevious() ? 0L : 1L));
+    dibs.set("k", "no number", STALE);
+    dibs.advance(Duration.ofMinutes(2));
+    assertEquals(2L, dibs.getOrRebuild("k", numbers, lease -> lease.hasPrevious() ? 0L : 2L));
+    dibs.set("k", "no number", STALE);
+    assertEquals(Map.of("k", 3L), dibs.getOrRebuildMany(List.of("k"), numbers, keys -> Map.of("k", 3L)));
+    assertEquals(3L, dibs.getOrRebuild("k", numbers, () -> 4L));
+  }
+
+  /** As in the service, whose default has a name. */
+  @Test
+  void knowsTheDefaultNamespaceByItsName() throws Exception {
+    assertEquals("v1", dibs.getOrRebuild("k", TEXT, next));
+    assertEquals("v1", dibs.getOrRebuild("k", TEXT.namespace("default"), next));
+    dibs.invalidate(Invalidation.ofKeys("k").in("default"));
+    assertEquals("v2", dibs.getOrRebuild("k", TEXT, next));
   }
 }

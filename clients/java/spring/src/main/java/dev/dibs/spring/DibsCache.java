@@ -9,7 +9,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.CompletionException;
+import java.util.concurrent.ExecutionException;
 import java.util.function.Function;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
@@ -30,6 +30,9 @@ final class DibsCache<V> extends AbstractValueAdaptingCache {
   private final Options<V> options;
   private final Function<Object, String> keys;
 
+  /** Begins each key: caches of one namespace must not share keys, whatever their names. */
+  private final String prefix;
+
   /** On each value, so that all can be dropped at once. */
   private final String tag;
 
@@ -38,6 +41,7 @@ final class DibsCache<V> extends AbstractValueAdaptingCache {
     this.name = name;
     this.dibs = dibs;
     this.keys = keys;
+    this.prefix = KeyTexts.escaped(name) + ":";
     this.tag = "cache:" + name;
     this.options = options.tags(Stream.concat(options.tags().stream(), Stream.of(tag)).toArray(String[]::new));
   }
@@ -91,8 +95,12 @@ final class DibsCache<V> extends AbstractValueAdaptingCache {
   /** Throws the exception of the loader itself. */
   private static <T> T joined(CompletableFuture<T> loading) throws Exception {
     try {
-      return loading.join();
-    } catch (CompletionException error) {
+      return loading.get();
+    } catch (InterruptedException error) {
+      // No caller is left, or the lease is lost.
+      loading.cancel(true);
+      throw error;
+    } catch (ExecutionException error) {
       if (error.getCause() instanceof Exception cause) throw cause;
       throw error;
     }
@@ -124,8 +132,7 @@ final class DibsCache<V> extends AbstractValueAdaptingCache {
     return new Invalidation(namespace, all, tags, false, false);
   }
 
-  /** Caches of one namespace share their keys. */
   private String keyOf(Object key) {
-    return name + ":" + keys.apply(key);
+    return prefix + keys.apply(key);
   }
 }

@@ -55,7 +55,7 @@ public final class DibsCacheManager implements CacheManager {
     /**
      * Adds a cache, to be used as {@code @Cacheable("users")}.
      *
-     * @param name also begins the keys of its values
+     * @param name also begins the keys of its values, with a backslash before each {@code :} and backslash in it
      * @param of for example {@code Options.of(User.class, Duration.ofMinutes(1))}; with at most 15 tags
      * @return this
      * @throws IllegalArgumentException if there is already a cache of this name

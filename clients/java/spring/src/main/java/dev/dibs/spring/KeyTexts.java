@@ -8,6 +8,11 @@ import org.springframework.cache.interceptor.SimpleKey;
 final class KeyTexts {
   private KeyTexts() {}
 
+  /** Has no colon without a backslash before it. */
+  static String escaped(String text) {
+    return text.replace("\\", "\\\\").replace(":", "\\:");
+  }
+
   static String of(Object key) {
     if (key.equals(SimpleKey.EMPTY)) return "";
     boolean isPlain =

@@ -1,6 +1,7 @@
 package dev.dibs.spring;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -10,10 +11,13 @@ import dev.dibs.Dibs;
 import dev.dibs.DibsClient;
 import dev.dibs.Options;
 import dev.dibs.RebuildFailedException;
+import dev.dibs.RebuildFunction;
 import dev.dibs.testing.MemoryDibs;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
+import java.lang.reflect.InvocationHandler;
+import java.lang.reflect.Proxy;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -192,6 +196,60 @@ final class DibsCacheTest {
     assertEquals("a+b:c", users.generated("a", "b:c"));
     assertEquals("a+null", users.generated("a", null));
     assertEquals("a+\\0", users.generated("a", "\\0"));
+  }
+
+  @Test
+  void aKeyOfOneParameterIsItsText() {
+    DibsKeyGenerator keys = new DibsKeyGenerator();
+    assertEquals("a:b", keys.generate(this, null, "a:b"));
+    List<String> parameters = new ArrayList<>(List.of("0", "\\0", "\\\\0", "\\\\\\0"));
+    parameters.add(null);
+    assertEquals(5, parameters.stream().map(one -> keys.generate(this, null, new Object[] {one})).distinct().count());
+  }
+
+  /** The keys of all caches of a namespace are in one place. */
+  @Test
+  void cachesShareNoKeys() {
+    Options<String> text = Options.of(String.class, Duration.ofMinutes(1));
+    DibsCacheManager.Builder builder = DibsCacheManager.builder(memory);
+    List<String> names = List.of("a", "a:b", "a\\", "a\\:b");
+    names.forEach(name -> builder.cache(name, text));
+    DibsCacheManager manager = builder.build();
+    for (String name : names) {
+      manager.getCache(name).put("b:c", name);
+      manager.getCache(name).put("c", name);
+    }
+    for (String name : names) {
+      for (String key : List.of("b:c", "c")) assertEquals(name, manager.getCache(name).get(key, String.class));
+    }
+  }
+
+  /** A rebuild that no caller waits for is interrupted, and its lease is released when it ends. */
+  @Test
+  void aFutureIsLeftWhenItsRebuildIsInterrupted() throws Exception {
+    Thread[] runner = new Thread[1];
+    Dibs interrupting =
+        (Dibs) Proxy.newProxyInstance(Dibs.class.getClassLoader(), new Class<?>[] {Dibs.class}, (self, method, given) -> {
+          if (method.isDefault()) return InvocationHandler.invokeDefault(self, method, given);
+          runner[0] = new Thread(() -> {
+            try {
+              ((RebuildFunction<?, ?>) given[2]).rebuild(null);
+            } catch (Exception error) {
+              // As expected.
+            }
+          });
+          runner[0].setDaemon(true);
+          runner[0].start();
+          return new CompletableFuture<>();
+        });
+    Options<String> text = Options.of(String.class, Duration.ofMinutes(1));
+    DibsCacheManager manager = DibsCacheManager.builder(interrupting).cache("a", text).build();
+    CompletableFuture<String> loading = new CompletableFuture<>();
+    manager.getCache("a").retrieve("k", () -> loading);
+    runner[0].interrupt();
+    runner[0].join(5_000);
+    assertFalse(runner[0].isAlive());
+    assertTrue(loading.isCancelled());
   }
 
   @Test

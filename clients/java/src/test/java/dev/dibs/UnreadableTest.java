@@ -1,0 +1,144 @@
+package dev.dibs;
+
+import static dev.dibs.FakeService.NEVER;
+import static dev.dibs.FakeService.busy;
+import static dev.dibs.FakeService.hit;
+import static dev.dibs.FakeService.lease;
+import static dev.dibs.FakeService.unavailable;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertInstanceOf;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+
+import com.google.protobuf.Message;
+import dev.dibs.v1.GetOrLockRequest;
+import dev.dibs.v1.Intent;
+import io.grpc.stub.StreamObserver;
+import java.time.Duration;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+
+/** Callers that share the rebuild of a value that their codec cannot read keep what is their own. */
+@Timeout(20)
+final class UnreadableTest {
+  /** Reads everything but "old". */
+  private static final Codec<String> CODEC =
+      new Codec<>() {
+        @Override
+        public byte[] encode(String value) {
+          return UTF_8.encode(value);
+        }
+
+        @Override
+        public String decode(byte[] bytes) {
+          String text = UTF_8.decode(bytes);
+          if (text.equals("old")) throw new IllegalArgumentException("of an older version");
+          return text;
+        }
+      };
+
+  private static final Options<String> TEXT = Options.of(CODEC, Duration.ofMinutes(1));
+
+  private final FakeService fake = new FakeService();
+  private final Recorded hooks = new Recorded();
+  private final DibsClient client = fake.client().session(false).hooks(hooks).build();
+  private final BlockingQueue<StreamObserver<Message>> asked = new LinkedBlockingQueue<>();
+  private final FakeService.Answer later = (request, reply) -> asked.add(reply);
+
+  /** On a busy machine, connecting takes longer than these waits. */
+  @BeforeEach
+  void connect() throws Exception {
+    client.ready(Duration.ofSeconds(10));
+  }
+
+  @AfterEach
+  void close() {
+    client.close();
+    fake.close();
+  }
+
+  private CompletableFuture<String> get(Options<String> options) throws Exception {
+    int before = fake.heard.size();
+    CompletableFuture<String> call = client.getOrRebuildAsync("k", options, () -> "mine");
+    Until.isTrue(() -> fake.heard.size() > before);
+    return call;
+  }
+
+  private void find(StreamObserver<Message> reply) {
+    hit("old").to(null, reply);
+  }
+
+  /** Both have asked for the value; the first asks for a refresh now, and {@code refresh} are the answers to it. */
+  private CompletableFuture<?>[] both(Options<String> first, Options<String> second, FakeService.Answer... refresh)
+      throws Exception {
+    fake.will(GetOrLockRequest.class, later);
+    CompletableFuture<String> one = get(first);
+    CompletableFuture<String> two = get(second);
+    fake.will(GetOrLockRequest.class, refresh);
+    find(asked.take());
+    Until.isTrue(() -> refreshes() == 1);
+    find(asked.take());
+    Until.isTrue(() -> hooks.of("undecodable").size() == 2);
+    // It joins right after the hook.
+    Thread.sleep(100);
+    return new CompletableFuture<?>[] {one, two};
+  }
+
+  private long refreshes() {
+    return fake.requests(GetOrLockRequest.class).stream()
+        .filter(request -> request.getIntent() == Intent.INTENT_REFRESH)
+        .count();
+  }
+
+  @Test
+  void shareOneRebuild() throws Exception {
+    var calls = both(TEXT, TEXT.maxWait(Duration.ofSeconds(20)), lease("t", 10_000));
+    assertEquals("mine", calls[0].get());
+    assertEquals("mine", calls[1].get());
+    assertEquals(1, refreshes());
+  }
+
+  @Test
+  void doNotWaitLongerThanTheyMay() throws Exception {
+    var calls = both(TEXT, TEXT.maxWait(Duration.ofMillis(500)), NEVER);
+    var error = assertThrows(ExecutionException.class, () -> calls[1].get(3, TimeUnit.SECONDS)).getCause();
+    assertEquals(BusyReason.WAIT_ENDED, assertInstanceOf(DibsBusyException.class, error).reason());
+    assertEquals(false, calls[0].isDone());
+    assertEquals(1, refreshes());
+  }
+
+  @Test
+  void goOnWhereOnlyTheWaitOfTheFirstHasEnded() throws Exception {
+    var calls = both(TEXT.maxWait(Duration.ofMillis(300)), TEXT, later);
+    fake.will(GetOrLockRequest.class, lease("t", 10_000));
+    busy(10, dev.dibs.v1.BusyReason.BUSY_REASON_WAIT_ENDED_VALUE).to(null, late(asked.take()));
+    assertInstanceOf(
+        DibsBusyException.class, assertThrows(ExecutionException.class, () -> calls[0].get()).getCause());
+    assertEquals("mine", calls[1].get(3, TimeUnit.SECONDS));
+    assertEquals(2, refreshes());
+  }
+
+  /** The answer to a wait of 300 ms. */
+  private static StreamObserver<Message> late(StreamObserver<Message> reply) throws Exception {
+    Thread.sleep(310);
+    return reply;
+  }
+
+  @Test
+  void failWithoutTheServiceOnlyWhereTheyWantTo() throws Exception {
+    var calls = both(TEXT.onUnavailable(OnUnavailable.FAIL), TEXT, later);
+    fake.will(GetOrLockRequest.class, unavailable());
+    unavailable().to(null, asked.take());
+    StreamObserver<Message> other = asked.poll(1, TimeUnit.SECONDS);
+    if (other != null) unavailable().to(null, other);
+    assertInstanceOf(
+        DibsStatusException.class, assertThrows(ExecutionException.class, () -> calls[0].get()).getCause());
+    assertEquals("mine", calls[1].get(3, TimeUnit.SECONDS));
+  }
+}
