@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 import threading
+from time import monotonic
 from typing import Any
 
 import grpc
@@ -13,7 +14,8 @@ import pytest
 from callers import PATIENCE_S, Context, MakeCaller, Recorder, gives, never_called, until
 from fake_service import NEVER, FakeService, Refusal, busy, hit, lease, unavailable
 
-from dibs import BYTES, Client, ServiceError
+from dibs import BYTES, Client, ServiceError, session
+from dibs.metrics import Metrics
 from dibs.v1 import coordinator_pb2 as pb
 
 
@@ -190,3 +192,47 @@ def test_many_threads_share_one(fake: FakeService) -> None:
             thread.join(PATIENCE_S)
     assert wrong == []
     assert (len(fake.heard), len(fake.hellos)) == (800, 1)
+
+
+async def test_calls_that_are_cancelled_and_answered_leave_nothing_behind(
+    fake: FakeService, make: MakeCaller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "_CANCELLED_MAX", 4)
+    caller = make()
+    fake.will("GetOrLock", fake.held(busy(1)))
+    for at in range(4):
+        with pytest.raises(TimeoutError):
+            await caller.get(f"answered {at}", never_called, leave_after=0.05)
+    fake.gate.set()
+    (one,) = [endpoint.open._session for endpoint in caller.client._link.endpoints.all]
+    await until(lambda: not one._cancelled)
+    fake.will("GetOrLock", NEVER)
+    for at in range(8):
+        with pytest.raises(TimeoutError):
+            await caller.get(f"unanswered {at}", never_called, leave_after=0.05)
+    # Each is told to the service, also beyond the bound.
+    begun_at = monotonic()
+    await until(lambda: sum(heard.cancelled for heard in fake.heard) == 8)
+    # The fake would give them up after 30 s.
+    assert monotonic() - begun_at < 10
+    assert len(one._cancelled) == 4
+
+
+def test_a_report_that_fails_ends_it_and_no_call_hangs(fake: FakeService) -> None:
+    class Failing(Metrics):
+        def lost(self, namespace: str) -> None:
+            raise RuntimeError("the user's exporter is broken")
+
+    fake.will("GetOrLock", lease(expires_in_ms=600_000), hit(b"theirs"))
+    with Client(fake.target) as client:
+        client._metrics = Failing()
+
+        def rebuild() -> bytes:
+            lost = pb.LeaseLost(key="k", token="t", end=pb.LEASE_END_INVALIDATED)
+            fake.sessions[0].tell(pb.SessionEvent(lease_lost=lost))
+            threading.Event().wait(0.3)
+            return client.get("other", codec=BYTES)  # type: ignore[return-value]
+
+        began_at = monotonic()
+        assert client.get_or_rebuild("k", rebuild, ttl=60, codec=BYTES) == b"theirs"
+        assert monotonic() - began_at < 1.5

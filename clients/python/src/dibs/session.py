@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from dibs.near_cache import LIVE_S, Asked, NearValues, Watch
 from dibs.sending import Sending, error_of, service_error
 from dibs.v1 import coordinator_pb2 as pb
 
+_LOG = logging.getLogger("dibs")
 #: The contract's bound for a message, unless it carries a single call.
 _MESSAGE_BYTES_MAX = 1_000_000
 #: Leases may still come for this many cancelled calls. Further ones expire by themselves.
@@ -164,6 +166,11 @@ class Session:
                 self._heard(message)
         except grpc.RpcError as error:
             self._ended(_end_of(service_error(error)))
+        except Exception as error:
+            # Such as an error of the user's metrics. Without a reader, no call would get its answer.
+            _LOG.warning("the session ends, because it could not process a message: %r", error)
+            self._ended(ServiceError("UNAVAILABLE", "the session could not process a message"))
+            self._stream.cancel()
         else:
             self._ended(ServiceError("UNAVAILABLE", "the session was closed"))
 
@@ -210,10 +217,12 @@ class Session:
 
     def _replied(self, reply: pb.SessionReply) -> None:
         with self._changed:
-            # More answers come to a call for many keys.
-            take = dict.get if reply.more else dict.pop
-            its = take(self._pending, reply.id, None)
-            left = take(self._cancelled, reply.id, None)
+            if reply.more:
+                # More answers come to a call for many keys.
+                its, left = self._pending.get(reply.id), self._cancelled.get(reply.id)
+            else:
+                # By its own method, because `dict.pop` would leave the order of an OrderedDict broken.
+                its, left = self._pending.pop(reply.id, None), self._cancelled.pop(reply.id, None)
             self._end_if_left()
         kind = reply.WhichOneof("response")
         sending = None if its is None else its.sending
