@@ -81,7 +81,7 @@ class ManyAnswers:
 
         A service under load has not decided all of a thousand keys at once. Returns the keys to wait for.
         """
-        until, held = monotonic() + _LOOK_S_MAX, []
+        until, held = min(monotonic() + _LOOK_S_MAX, self._until), []
         while True:
             busy = await self._pass(keys, look=True)
             keys = [its.key for its in busy if its.reason == pb.BUSY_REASON_UNDECIDED]
