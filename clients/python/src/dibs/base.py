@@ -35,6 +35,7 @@ from dibs.options import (
     SetOptions,
     Terms,
     default_holder,
+    holder_of,
     milliseconds,
     names,
     one_of,
@@ -128,7 +129,8 @@ class BaseClient:
         self._connection = connection_of(said, os.environ)
         hold_max_ms = milliseconds("lease_hold_max", lease_hold_max, 1, _HOLD_MS_MAX)
         one_of("on_unavailable", on_unavailable, {"rebuild": True, "fail": False})
-        self._defaults = Defaults(namespace, holder, on_unavailable, hold_max_ms / 1_000)
+        namespace = text("namespace", "" if namespace is None else namespace)
+        self._defaults = Defaults(namespace, holder_of(holder), on_unavailable, hold_max_ms / 1_000)
         self._metrics = metrics_by(meter_provider)
         if near_cache is not None and not session:
             raise InvalidOptionError("near_cache: needs sessions, which tell what has changed; leave session=True")
@@ -238,9 +240,11 @@ class BaseClient:
         return ManyTask(terms, rebuild, codec, task_of, near, self._unreadable)
 
     def _explain(self, key: str, namespace: str | None) -> Steps[Explanation]:
-        name = self._defaults.namespace if namespace is None else namespace
-        request = pb.ExplainRequest(namespace=name, key=text("key", key))
+        request = pb.ExplainRequest(namespace=self._namespace(namespace), key=text("key", key))
         return explain(request, self._tracing.of_caller().traceparent)
+
+    def _namespace(self, given: str | None) -> str:
+        return self._defaults.namespace if given is None else text("namespace", given)
 
     def _near_entry(self, key: str, options: Mapping[str, Any]) -> Entry | None:
         """The fresh value in this process, for a caller that accepts one. This is the shortest path."""
@@ -285,9 +289,7 @@ class BaseClient:
     def _invalidation(
         self, keys: Sequence[str], tags: Sequence[str], everything: bool, mode: Mode, namespace: str | None
     ) -> Steps[Invalidated]:
-        requests = invalidations(
-            self._defaults.namespace if namespace is None else namespace, keys, tags, everything, mode
-        )
+        requests = invalidations(self._namespace(namespace), keys, tags, everything, mode)
         return invalidate_all(requests, self._tracing.of_caller().traceparent, self._invalidated)
 
     def _invalidated(self, request: pb.InvalidateRequest) -> None:

@@ -26,6 +26,7 @@ DEFAULT_LEASE_HOLD_MAX_S = 600.0
 _YEAR_MS = 31_536_000_000
 _TAGS_MAX = 16
 _TAG_BYTES_MAX = 256
+_HOLDER_BYTES_MAX = 256
 #: The largest number that every language of the contract can represent.
 _MS_MAX = 2**53 - 1
 _STALE = {None: pb.STALE_UNSPECIFIED, "allow": pb.STALE_ALLOW, "forbid": pb.STALE_FORBID}
@@ -195,7 +196,7 @@ def terms_of(key: str, options: RebuildOptions, defaults: Defaults) -> Terms:
     absent_ttl = options.get("absent_ttl")
     namespace = options.get("namespace")
     return Terms(
-        namespace=defaults.namespace if namespace is None else namespace,
+        namespace=defaults.namespace if namespace is None else text("namespace", namespace),
         key=text("key", key),
         holder=default_holder() if defaults.holder is None else defaults.holder,
         ttl_ms=ttl_ms,
@@ -212,7 +213,7 @@ def terms_of(key: str, options: RebuildOptions, defaults: Defaults) -> Terms:
         rebuild_locally=one_of(
             "on_unavailable", options.get("on_unavailable") or defaults.on_unavailable, _REBUILD_LOCALLY
         ),
-        traceparent=options.get("traceparent") or "",
+        traceparent=text("traceparent", options.get("traceparent") or ""),
         lease_hold_max_s=defaults.lease_hold_max_s,
     )
 
@@ -287,6 +288,14 @@ def text(what: str, given: str) -> str:
         given.encode()
     except UnicodeEncodeError:
         raise InvalidOptionError(f"{what}: half a surrogate pair is no text") from None
+    return given
+
+
+def holder_of(given: str | None) -> str | None:
+    """Raises like `text`, and InvalidOptionError for one that the service would refuse."""
+    size = 0 if given is None else len(text("holder", given).encode())
+    if size > _HOLDER_BYTES_MAX:
+        raise InvalidOptionError(f"holder: {size} bytes is outside 0 to {_HOLDER_BYTES_MAX}")
     return given
 
 
