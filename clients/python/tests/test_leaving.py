@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator
 from time import monotonic
 
 import pytest
-from callers import PATIENCE_S, MakeCaller, until
-from fake_service import NEVER, STORED, FakeService, hit, lease, unavailable
+from callers import PATIENCE_S, MakeCaller, Source, until
+from fake_service import NEVER, STORED, FakeService, each, hit, lease, leases, unavailable
 
 from dibs import BYTES, AsyncClient, Client
 from dibs.v1 import coordinator_pb2 as pb
@@ -85,6 +85,34 @@ class TestASetThatIsLeft:
             while not fake.requests("Release") and monotonic() < give_up_at:
                 time.sleep(0.01)
             assert [one.token for one in fake.requests("Release")] == ["mine"]
+
+
+class TestManyKeysThatAreLeft:
+    """Their leases are given back, and nothing is rebuilt."""
+
+    @pytest.mark.parametrize("cancelled", ["before the answers", "after the answers"])
+    async def test_when_the_answers_have_just_come(
+        self, fake: FakeService, client: AsyncClient, cancelled: str
+    ) -> None:
+        def answers(request: pb.GetOrLockManyRequest) -> object:
+            fake.gate.wait(30)
+            return each(leases)(request)
+
+        fake.will("GetOrLockMany", answers)
+        source = Source()
+        getting = asyncio.create_task(client.get_or_rebuild_many(["a", "b"], source, ttl=60, codec=BYTES))
+        await until(lambda: fake.requests("GetOrLockMany"))
+        if cancelled == "before the answers":
+            getting.cancel()
+        # The answers come while the loop is busy.
+        fake.gate.set()
+        time.sleep(0.3)  # noqa: ASYNC251
+        getting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await getting
+        await asyncio.sleep(0.3)
+        assert sorted(one.token for one in fake.requests("Release")) == ["token of a", "token of b"]
+        assert source.asked == []
 
 
 class TestAClientThatCloses:

@@ -196,7 +196,7 @@ class Course(Generic[T]):
     async def _perform(self, act: Act) -> Any:
         self.under_way = True
         self._act = act
-        if self._abandoned and act.leavable:
+        if self._abandoned and act.leavable and not (isinstance(act, Call) and act.has_answer()):
             raise Abandoned
         if isinstance(act, Call):
             return await self._call(act)
