@@ -6,14 +6,20 @@ import asyncio
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
 from time import monotonic
+from typing import Any
 
 import pytest
 from callers import PATIENCE_S, MakeCaller, Source, until
 from fake_service import NEVER, STORED, FakeService, each, hit, lease, leases, unavailable
 
 from dibs import BYTES, AsyncClient, Client
+from dibs.loop import Crew
+from dibs.many_answers import ManyAnswers
+from dibs.options import Defaults, terms_of
+from dibs.steps import Call
 from dibs.v1 import coordinator_pb2 as pb
 
 
@@ -113,6 +119,36 @@ class TestManyKeysThatAreLeft:
         await asyncio.sleep(0.3)
         assert sorted(one.token for one in fake.requests("Release")) == ["token of a", "token of b"]
         assert source.asked == []
+
+    async def test_when_an_answer_is_on_its_way_through_a_thread(self) -> None:
+        told: list[Callable[[Any], None]] = []
+        given_back: list[str] = []
+
+        class OneMany:
+            closed = False
+
+            def call_many(self, call: Call, answered: Callable[[Any], None]) -> Future[Any]:
+                told.append(answered)
+                return Future()
+
+            def groups(self, keys: list[str]) -> list[list[str]]:
+                return [keys]
+
+            def give_back(self, namespace: str, key: str, token: str) -> None:
+                given_back.append(token)
+
+        link: Any = OneMany()
+        terms = terms_of("a", {"ttl": 60}, Defaults("", None, "fail"))
+        answers = ManyAnswers(Crew(link), terms, monotonic() + 10, "")
+        answers.of("a")
+        asking = asyncio.create_task(answers.ask(lambda: None))
+        await until(lambda: told)
+        answers.leave()
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        told[0](pb.GetOrLockManyResponse(key="a", response=lease("late")))
+        assert given_back == ["late"]
 
 
 class TestAClientThatCloses:

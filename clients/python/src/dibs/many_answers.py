@@ -144,6 +144,9 @@ class ManyAnswers:
         sending = self._open.pop(answer.key, None)
         is_lease = answer.WhichOneof("result") == "response" and answer.response.HasField("lease")
         if sending is None:
+            # Its caller left while the answer was on its way through a thread. Each key has only one answer.
+            if is_lease:
+                self._crew.link.give_back(self._terms.namespace, answer.key, answer.response.lease.token)
             return
         if answer.WhichOneof("result") == "error":
             sending.fail(error_of(answer.error))
