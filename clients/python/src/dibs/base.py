@@ -8,7 +8,6 @@ import weakref
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dibs.away import Away
@@ -274,7 +273,7 @@ class BaseClient:
             self._rebuilds,
             self._away,
             self._near,
-            monotonic() + wait_s,
+            terms.began_at + wait_s,
             lambda data: _reads(codec, data),
         )
 

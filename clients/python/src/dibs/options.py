@@ -7,8 +7,9 @@ import os
 import socket
 import uuid
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from time import monotonic
 from typing import Any, Literal, TypeAlias, TypedDict, TypeVar
 
 from dibs.errors import InvalidOptionError
@@ -140,6 +141,8 @@ class Terms:
     lease_hold_max_s: float
     #: The fence of a value that the codec could not read. It is rebuilt once, unless there is a newer one.
     unreadable_fence: int | None = None
+    #: When the call began, from which its wait counts, a time of `time.monotonic()`.
+    began_at: float = field(default_factory=monotonic)
 
     @property
     def id(self) -> tuple[str, str]:
