@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 import threading
+from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Any
 
 import grpc
 import pytest
-from callers import PATIENCE_S, Context, MakeCaller, Recorder, gives, never_called, until
+from callers import PATIENCE_S, Caller, Context, MakeCaller, Recorder, gives, never_called, until
 from fake_service import NEVER, FakeService, Refusal, busy, hit, lease, unavailable
 
 from dibs import BYTES, Client, ServiceError, session
@@ -236,3 +238,32 @@ def test_a_report_that_fails_ends_it_and_no_call_hangs(fake: FakeService) -> Non
         began_at = monotonic()
         assert client.get_or_rebuild("k", rebuild, ttl=60, codec=BYTES) == b"theirs"
         assert monotonic() - began_at < 1.5
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("key", lambda caller: caller.get("k" * 5_000_000, gives(b"v"))),
+        ("key", lambda caller: caller.find("k" * 5_000_000)),
+        ("key", lambda caller: caller.put("k" * 5_000_000, b"v")),
+        ("key", lambda caller: caller.explain("k" * 5_000_000)),
+        ("keys[1]", lambda caller: caller.many(["a", "k" * 5_000_000], lambda keys: gives({})(None))),
+        ("keys[0]", lambda caller: caller.invalidate(["k" * 5_000_000])),
+        ("tags[0]", lambda caller: caller.invalidate(tags=["t" * 5_000_000])),
+        ("namespace", lambda caller: caller.get("k", gives(b"v"), namespace="n" * 5_000_000)),
+        ("namespace", lambda caller: caller.invalidate(["k"], namespace="n" * 5_000_000)),
+        ("traceparent", lambda caller: caller.get("k", gives(b"v"), traceparent="t" * 5_000_000)),
+    ],
+)
+async def test_what_is_too_long_for_the_service_does_not_end_the_calls_of_others(
+    fake: FakeService, make: MakeCaller, name: str, call: Callable[[Caller], Awaitable[Any]]
+) -> None:
+    fake.will("GetOrLock", NEVER)
+    caller = make(on_unavailable="fail")
+    other = asyncio.ensure_future(caller.get("other", never_called, leave_after=2))
+    await until(lambda: fake.requests("GetOrLock"))
+    with pytest.raises(ServiceError, match=rf"INVALID_ARGUMENT: {re.escape(name)}: "):
+        await call(caller)
+    with pytest.raises(TimeoutError):
+        await other
+    assert len(fake.hellos) == 1

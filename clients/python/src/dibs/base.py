@@ -27,6 +27,7 @@ from dibs.near_cache import Entry, NearCache, NearValues
 from dibs.options import (
     DEFAULT_LEASE_HOLD_MAX_S,
     DEFAULT_WAIT_S,
+    KEY_BYTES_MAX,
     Defaults,
     OnUnavailable,
     RebuildOptions,
@@ -35,12 +36,13 @@ from dibs.options import (
     Terms,
     default_holder,
     holder_of,
+    key_of,
     milliseconds,
     names,
+    namespace_of,
     one_of,
     terms_of,
     terms_of_set,
-    text,
 )
 from dibs.rebuild import Task
 from dibs.rebuilding import Answer, Invalidation, Rebuilds
@@ -128,7 +130,7 @@ class BaseClient:
         self._connection = connection_of(said, os.environ)
         hold_max_ms = milliseconds("lease_hold_max", lease_hold_max, 1, _HOLD_MS_MAX)
         one_of("on_unavailable", on_unavailable, {"rebuild": True, "fail": False})
-        namespace = text("namespace", "" if namespace is None else namespace)
+        namespace = "" if namespace is None else namespace_of(namespace)
         self._defaults = Defaults(namespace, holder_of(holder), on_unavailable, hold_max_ms / 1_000)
         self._metrics = metrics_by(meter_provider)
         if near_cache is not None and not session:
@@ -220,7 +222,7 @@ class BaseClient:
     def _many(self, keys: Iterable[str], rebuild: RebuildMany, codec: Codec[Any], options: RebuildOptions) -> ManyTask:
         """Raises for options out of bounds, and if the current context rebuilds one of the keys."""
         terms: dict[str, Terms] = {}
-        for key in names("keys", keys):
+        for key in names("keys", keys, 1, KEY_BYTES_MAX):
             one = next(iter(terms.values()), None)
             terms[key] = self._terms(key, options) if one is None else replace(one, key=key)
         refuse_reentry(self, next(iter(terms.values())).namespace if terms else "", *terms)
@@ -239,11 +241,11 @@ class BaseClient:
         return ManyTask(terms, rebuild, codec, task_of, near, self._unreadable)
 
     def _explain(self, key: str, namespace: str | None) -> Steps[Explanation]:
-        request = pb.ExplainRequest(namespace=self._namespace(namespace), key=text("key", key))
+        request = pb.ExplainRequest(namespace=self._namespace(namespace), key=key_of(key))
         return explain(request, self._tracing.of_caller().traceparent)
 
     def _namespace(self, given: str | None) -> str:
-        return self._defaults.namespace if given is None else text("namespace", given)
+        return self._defaults.namespace if given is None else namespace_of(given)
 
     def _near_entry(self, key: str, options: Mapping[str, Any]) -> Entry | None:
         """The fresh value in this process, for a caller that accepts one. This is the shortest path."""
