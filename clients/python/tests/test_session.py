@@ -13,10 +13,10 @@ from typing import Any
 
 import grpc
 import pytest
-from callers import PATIENCE_S, Caller, Context, MakeCaller, Recorder, gives, never_called, until
-from fake_service import NEVER, FakeService, Refusal, busy, hit, lease, unavailable
+from callers import PATIENCE_S, Caller, Context, MakeCaller, Recorder, Source, gives, never_called, until
+from fake_service import NEVER, FakeService, Refusal, busy, each, hit, lease, unavailable
 
-from dibs import BYTES, Client, ServiceError, session
+from dibs import BYTES, Client, ManyError, ServiceError, fetch_loop, many_answers, session
 from dibs.metrics import Metrics
 from dibs.v1 import coordinator_pb2 as pb
 
@@ -247,7 +247,7 @@ def test_a_report_that_fails_ends_it_and_no_call_hangs(fake: FakeService) -> Non
         ("key", lambda caller: caller.find("k" * 5_000_000)),
         ("key", lambda caller: caller.put("k" * 5_000_000, b"v")),
         ("key", lambda caller: caller.explain("k" * 5_000_000)),
-        ("keys[1]", lambda caller: caller.many(["a", "k" * 5_000_000], lambda keys: gives({})(None))),
+        ("keys[1]", lambda caller: caller.many(["a", "k" * 5_000_000], Source())),
         ("keys[0]", lambda caller: caller.invalidate(["k" * 5_000_000])),
         ("tags[0]", lambda caller: caller.invalidate(tags=["t" * 5_000_000])),
         ("namespace", lambda caller: caller.get("k", gives(b"v"), namespace="n" * 5_000_000)),
@@ -267,3 +267,24 @@ async def test_what_is_too_long_for_the_service_does_not_end_the_calls_of_others
     with pytest.raises(TimeoutError):
         await other
     assert len(fake.hellos) == 1
+
+
+@pytest.mark.parametrize("many", [False, True])
+async def test_a_lease_that_comes_after_its_calls_time_is_given_back(
+    fake: FakeService, make: MakeCaller, monkeypatch: pytest.MonkeyPatch, many: bool
+) -> None:
+    def late(request: pb.GetOrLockManyRequest) -> Any:
+        fake.gate.wait(30)
+        return each(lambda _: lease("late"))(request)
+
+    monkeypatch.setattr(fetch_loop, "WAY_S", 0.2)
+    monkeypatch.setattr(many_answers, "WAY_S", 0.2)
+    fake.will("GetOrLock", fake.held(lease("late")))
+    fake.will("GetOrLockMany", late)
+    caller = make(on_unavailable="fail")
+    getting = caller.many(["k"], never_called, wait=0) if many else caller.get("k", never_called, wait=0)
+    with pytest.raises((ServiceError, ManyError), match="DEADLINE_EXCEEDED"):
+        await getting
+    fake.gate.set()
+    await asyncio.sleep(0.5)
+    assert [one.token for one in fake.requests("Release")] == ["late"]

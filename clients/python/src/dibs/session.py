@@ -279,11 +279,15 @@ class Session:
             its = self._pending.pop(id_, None)
             if its is None:
                 return
-            self._cancelled[id_] = its.sending
-            if len(self._cancelled) > _CANCELLED_MAX:
-                self._cancelled.popitem(last=False)
-            self._queue.put(id_)
+            self._given_up(id_, its.sending)
             self._end_if_left()
+
+    def _given_up(self, id_: int, sending: Sending) -> None:
+        """Its lease may still come."""
+        self._cancelled[id_] = sending
+        if len(self._cancelled) > _CANCELLED_MAX:
+            self._cancelled.popitem(last=False)
+        self._queue.put(id_)
 
     def _end_if_left(self) -> None:
         if self._leaving and not self._pending:
@@ -301,14 +305,14 @@ class Session:
                 if not self._confirmed:
                     self._look_at = min(self._look_at, now + _STEP_S)
                 self._changed.wait(max(0.0, self._look_at - now))
-                late = [id_ for id_, its in self._pending.items() if its.sending.until <= monotonic()]
-                late_sendings = [self._pending.pop(id_).sending for id_ in late]
-                for id_ in late:
-                    self._queue.put(id_)
+                late = [(id_, its.sending) for id_, its in self._pending.items() if its.sending.until <= monotonic()]
+                for id_, sending in late:
+                    del self._pending[id_]
+                    self._given_up(id_, sending)
                 self._end_if_left()
                 unconfirmed_s += 0.0 if self._confirmed else min(monotonic() - now, 2 * _STEP_S)
                 give_up = not self._confirmed and unconfirmed_s >= connect_s
-            for sending in late_sendings:
+            for _, sending in late:
                 sending.fail(ServiceError("DEADLINE_EXCEEDED", "no answer came in time"))
             if give_up:
                 self._ended(ServiceError("UNAVAILABLE", f"no session within {connect_s:g} s"))
