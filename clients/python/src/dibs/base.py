@@ -35,6 +35,7 @@ from dibs.options import (
     SetOptions,
     Terms,
     default_holder,
+    flag,
     holder_of,
     key_of,
     milliseconds,
@@ -65,6 +66,7 @@ D = TypeVar("D")
 DEFAULT_READY_S = 10.0
 #: A background rebuild that takes longer than this is not worth the wait.
 DEFAULT_FLUSH_S = 5.0
+_FLAGS = ("session", "key_affinity", "allow_insecure_token", "serve_near_when_unavailable")
 #: A year: longer than any rebuild.
 _HOLD_MS_MAX = 31_536_000_000
 
@@ -126,6 +128,9 @@ class BaseClient:
         tracer_provider: provides the spans of rebuilds. Default: OpenTelemetry's global one, if that is installed.
         meter_provider: provides the metrics. Default: the same.
         """
+        flags = (session, key_affinity, allow_insecure_token, serve_near_when_unavailable)
+        for name, given in zip(_FLAGS, flags, strict=True):
+            flag(name, given)
         said = Said(target, token, token_file, tls_ca, tls_cert, tls_key, connect, allow_insecure_token, key_affinity)
         self._connection = connection_of(said, os.environ)
         hold_max_ms = milliseconds("lease_hold_max", lease_hold_max, 1, _HOLD_MS_MAX)

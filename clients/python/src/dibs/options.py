@@ -214,9 +214,9 @@ def terms_of(key: str, options: RebuildOptions, defaults: Defaults) -> Terms:
         lease_ms=_optional_ms("lease", options.get("lease"), 1, _YEAR_MS),
         stale=one_of("stale", options.get("stale"), _STALE),
         read=one_of("read", options.get("read"), _READ),
-        refresh=options.get("refresh", False),
+        refresh=flag("refresh", options.get("refresh")),
         wait_for_rebuild=one_of("revalidate", options.get("revalidate"), _WAIT_FOR_REBUILD),
-        stale_if_error=options.get("stale_if_error", False),
+        stale_if_error=flag("stale_if_error", options.get("stale_if_error")),
         rebuild_locally=one_of(
             "on_unavailable", options.get("on_unavailable") or defaults.on_unavailable, _REBUILD_LOCALLY
         ),
@@ -312,6 +312,13 @@ def namespace_of(given: str) -> str:
 def holder_of(given: str | None) -> str | None:
     """Raises like `text`."""
     return None if given is None else text("holder", given, 0, _HOLDER_BYTES_MAX)
+
+
+def flag(what: str, given: bool | None) -> bool:
+    """Raises TypeError for anything else. A text such as "false", from the environment, would count as true."""
+    if given is not None and not isinstance(given, bool):
+        raise TypeError(f"{what}: {given!r} is neither True nor False")
+    return bool(given)
 
 
 def one_of(what: str, word: str | None, known: Mapping[str | None, T]) -> T:
