@@ -126,6 +126,31 @@ async def test_a_lease_is_published_although_its_replica_has_gone(
     await until(lambda: one.requests("Publish"))
 
 
+async def test_a_token_that_cannot_be_had_for_a_while_loses_no_address_for_good(
+    start: Callable[..., FakeService], make_on_session: MakeCaller
+) -> None:
+    one, two = start("one"), start("two")
+    broken, failures = False, 0
+
+    def token() -> str:
+        nonlocal failures
+        if broken and threading.current_thread().name == "dibs-endpoints":
+            failures += 1
+            raise OSError("the vault is sealed")
+        return "secret"
+
+    caller = make_on_session(target=listing(one, two), token=token)
+    await until_answer(caller, "one", "two")
+    broken = True
+    two.stop()
+    await until(lambda: failures > 0)
+    broken = False
+    await asyncio.sleep(0.1)
+    assert caller.client._link.endpoints._keeper.is_alive()
+    start("two", two.target)
+    await until_answer(caller, "one", "two")
+
+
 class TestAName:
     """What DNS says is told here: the addresses of `dibs.test`."""
 
@@ -160,6 +185,17 @@ class TestAName:
         two.stop()
         await until_answer(caller, "one", "three")
         assert len(three.hellos) == 1
+
+    def test_hangs_no_call_if_its_first_session_cannot_be_opened(
+        self, known: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def no_session(*_: Any) -> Any:
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr("dibs.used_channel.Session", no_session)
+        client = Client("dibs.test:1", connect=0.2)
+        assert client.get_or_rebuild("k", lambda: b"mine", ttl=1, codec=BYTES, timeout=5) == b"mine"
+        client.close()
 
     async def test_shows_the_certificate_of_the_name(
         self, start: Callable[..., FakeService], make_on_session: MakeCaller, known: list[str], tmp_path: Path

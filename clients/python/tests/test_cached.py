@@ -23,6 +23,11 @@ class Color(enum.Enum):
     RED = 1
 
 
+class Rights(enum.IntFlag):
+    READ = 1
+    WRITE = 2
+
+
 @dataclass
 class User:
     id: int
@@ -69,6 +74,10 @@ class TestAFunction:
         assert user.refresh(1) == User(1, date(2000, 1, 4))
         assert user(1) == User(1, date(2000, 1, 4))
         assert calls == [1, 2, 1, 1]
+
+    def test_has_a_key_for_each_flag_also_for_those_without_a_name(self) -> None:
+        its = [Rights(0), Rights(8), Rights(16), Rights.READ, Rights.READ | Rights.WRITE, Rights.READ | Rights(8)]
+        assert len({named.key(1, lang=right) for right in its}) == len(its)  # type: ignore[arg-type]
 
     def test_may_have_its_namespace(self) -> None:
         @client.cached(key="k", ttl=60, namespace="own")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 from callers import Caller, MakeCaller, Recorder, gives, never_called, until
-from fake_service import FakeService, hit, lease
+from fake_service import FakeService, busy, hit, lease
 
-from dibs import JSON, Client, UndecodableError
+from dibs import JSON, BusyError, Client, UndecodableError
 from dibs.v1 import coordinator_pb2 as pb
 
 
@@ -60,6 +61,18 @@ class TestAValueThatTheCodecCannotRead:
         assert await make(hooks=hooks).get("k", gives({"a": 1}), codec=JSON) == {"a": 1}
         assert [request.intent for request in fake.requests("GetOrLock")] == [pb.INTENT_REBUILD, pb.INTENT_REFRESH]
         assert hooks.of("undecodable") == ["k"]
+
+    async def test_gives_its_caller_no_second_wait(self, fake: FakeService, caller: Caller) -> None:
+        fake.will("GetOrLock", fake.held(hit(b"<an older format>")), busy(60_000))
+        getting = asyncio.ensure_future(caller.get("k", never_called, codec=JSON, wait=5))
+        await until(lambda: fake.requests("GetOrLock"))
+        await asyncio.sleep(1)
+        fake.gate.set()
+        with pytest.raises(BusyError):
+            await getting
+        first, second = fake.requests("GetOrLock")
+        assert first.wait_ms > 4_500
+        assert second.wait_ms < 4_100
 
     async def test_is_an_error_the_second_time(self, fake: FakeService, caller: Caller) -> None:
         fake.will("GetOrLock", hit(b"<an older format>"))

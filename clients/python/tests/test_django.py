@@ -150,3 +150,32 @@ def test_closing_at_the_end_of_a_request_keeps_the_connection(fake: FakeService)
     assert cache.get("k") == 1
     cache.close()
     assert cache.get("k") == 1
+
+
+def test_touch_brings_no_old_value_back(cache: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache.set("k", "old")
+    real = cache._client.get
+
+    def get(*args: Any, **options: Any) -> Any:
+        found = real(*args, **options)
+        # Another process sets it, after this one has read it.
+        cache.set("k", "new")
+        return found
+
+    monkeypatch.setattr(cache._client, "get", get)
+    assert cache.touch("k", 60)
+    monkeypatch.undo()
+    assert cache.get("k") == "new"
+
+
+def test_touch_keeps_any_value_and_stores_none_where_there_is_none(cache: Any) -> None:
+    cache.set("nothing", None, 10)
+    cache.set("k", {1, 2}, 10)
+    assert cache.touch("nothing", 60)
+    assert cache.touch("k", 60)
+    assert not cache.touch("absent", 60)
+    cache._client.advance(30)
+    assert (cache.get("nothing", "default"), cache.get("k")) == (None, {1, 2})
+    assert not cache.has_key("absent")
+    assert cache.touch("k", 0)
+    assert not cache.has_key("k")

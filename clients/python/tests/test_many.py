@@ -101,6 +101,16 @@ class TestManyKeys:
         await caller.many(["a", "b", "c"], source)
         assert source.asked == [["a"], ["b", "c"]]
 
+    async def test_that_stay_undecided_are_asked_for_no_longer_than_their_caller_waits(
+        self, fake: FakeService, caller: Caller
+    ) -> None:
+        fake.will("GetOrLockMany", each(lambda _: UNDECIDED))
+        fake.will("GetOrLock", UNDECIDED)
+        began_at = monotonic()
+        with pytest.raises(ManyError):
+            await caller.many(["a", "b"], Source(), wait=0.1)
+        assert monotonic() - began_at < 0.8
+
     async def test_about_which_the_service_has_not_decided_are_asked_for_again(
         self, fake: FakeService, caller: Caller
     ) -> None:

@@ -143,3 +143,37 @@ async def test_refuses_what_the_service_refuses(caller: Caller) -> None:
         await caller.get("", gives(b"v"))
     with pytest.raises(ServiceError, match="ttl_ms: 0 is outside"):
         await caller.get("k", gives(b"v"), ttl=0)
+
+
+async def test_an_empty_namespace_is_the_default_one(caller: Caller) -> None:
+    await caller.get("k", gives(b"old"), tags=["t"])
+    assert await caller.get("k", gives(b"new"), namespace="default") == b"old"
+    assert (await caller.invalidate(["k"], namespace="default")).keys_invalidated == 1
+    assert await caller.get("k", gives(b"new")) == b"new"
+
+
+@pytest.mark.parametrize("reached", [{"keys": ["k"]}, {"all": True}])
+async def test_an_invalidation_ends_a_back_off(caller: Caller, reached: Any) -> None:
+    with pytest.raises(KeyError):
+        await caller.get("k", fails(KeyError("gone")))
+    with pytest.raises(RebuildFailedError):
+        await caller.get("k", gives(b"v"))
+    await caller.invalidate(**reached)
+    assert await caller.get("k", gives(b"v")) == b"v"
+
+
+@pytest.mark.parametrize("wait", [20, 40])
+async def test_a_read_waits_for_a_rebuild_as_long_as_it_says(caller: Caller, wait: float) -> None:
+    begun, opened = asyncio.Event(), asyncio.Event()
+
+    async def rebuild(_: Context) -> bytes:
+        begun.set()
+        await opened.wait()
+        return b"v"
+
+    call = asyncio.create_task(caller.get("k", rebuild, refresh=True))
+    await begun.wait()
+    read = asyncio.ensure_future(caller.find("k", wait=wait))
+    await asyncio.sleep(0.1)
+    opened.set()
+    assert (await read, await call) == (b"v", b"v")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -212,3 +213,51 @@ def test_words_of_the_contract() -> None:
     assert word(pb.BusyReason, pb.BUSY_REASON_WAIT_ENDED) == "wait_ended"
     assert word(pb.PublishOutcome, 99) == "unspecified"
     assert word(pb.LeaseReason, 0) == "unspecified"
+
+
+@pytest.mark.parametrize("wrong", [5, b"n", "\ud800"])
+def test_every_text_is_refused_by_its_name(wrong: Any) -> None:
+    calls: dict[str, list[Callable[[Client], Any]]] = {
+        "namespace": [
+            lambda client: client.get_or_rebuild("k", lambda: pytest.fail("rebuilt"), ttl=1, namespace=wrong),
+            lambda client: client.get_or_rebuild_many(["k"], lambda _: pytest.fail("rebuilt"), ttl=1, namespace=wrong),
+            lambda client: client.get("k", namespace=wrong),
+            lambda client: client.set("k", 1, ttl=1, namespace=wrong),
+            lambda client: client.explain("k", namespace=wrong),
+            lambda client: client.invalidate(["k"], namespace=wrong),
+            lambda _: Client("127.0.0.1:9", namespace=wrong),
+        ],
+        "traceparent": [
+            lambda client: client.get_or_rebuild("k", lambda: pytest.fail("rebuilt"), ttl=1, traceparent=wrong),
+            lambda client: client.get("k", traceparent=wrong),
+        ],
+        "holder": [
+            lambda _: Client("127.0.0.1:9", holder=wrong),
+            lambda _: Client("127.0.0.1:9", holder="h" * 257),
+        ],
+    }
+    with Client("127.0.0.1:9", connect=0.2) as client:
+        for name, wrongly in calls.items():
+            for call in wrongly:
+                with pytest.raises((TypeError, InvalidOptionError), match=f"^{name}: |INVALID_ARGUMENT: {name}: "):
+                    call(client)
+
+
+@pytest.mark.parametrize("wrong", ["false", 0, 1])
+def test_a_flag_is_true_or_false(wrong: Any) -> None:
+    """A text from the environment would count as true, whatever it says."""
+    calls: dict[str, Callable[[Client], Any]] = {
+        "refresh": lambda client: client.get_or_rebuild("k", lambda: pytest.fail("rebuilt"), ttl=1, refresh=wrong),
+        "stale_if_error": lambda client: client.get_or_rebuild(
+            "k", lambda: pytest.fail("rebuilt"), ttl=1, stale_if_error=wrong
+        ),
+        "all": lambda client: client.invalidate(all=wrong),
+        "session": lambda _: Client("127.0.0.1:9", session=wrong),
+        "key_affinity": lambda _: Client("127.0.0.1:9", key_affinity=wrong),
+        "allow_insecure_token": lambda _: Client("dibs.test:9", token="secret", allow_insecure_token=wrong),
+        "serve_near_when_unavailable": lambda _: Client("127.0.0.1:9", serve_near_when_unavailable=wrong),
+    }
+    with Client("127.0.0.1:9", connect=0.2) as client:
+        for name, call in calls.items():
+            with pytest.raises(TypeError, match=f"^{name}: {wrong!r} is neither True nor False$"):
+                call(client)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 import threading
+from collections.abc import Awaitable, Callable
+from time import monotonic
 from typing import Any
 
 import grpc
 import pytest
-from callers import PATIENCE_S, Context, MakeCaller, Recorder, gives, never_called, until
-from fake_service import NEVER, FakeService, Refusal, busy, hit, lease, unavailable
+from callers import PATIENCE_S, Caller, Context, MakeCaller, Recorder, Source, gives, never_called, until
+from fake_service import NEVER, FakeService, Refusal, busy, each, hit, lease, unavailable
 
-from dibs import BYTES, Client, ServiceError
+from dibs import BYTES, Client, ManyError, ServiceError, fetch_loop, many_answers, session
+from dibs.metrics import Metrics
 from dibs.v1 import coordinator_pb2 as pb
 
 
@@ -190,3 +194,97 @@ def test_many_threads_share_one(fake: FakeService) -> None:
             thread.join(PATIENCE_S)
     assert wrong == []
     assert (len(fake.heard), len(fake.hellos)) == (800, 1)
+
+
+async def test_calls_that_are_cancelled_and_answered_leave_nothing_behind(
+    fake: FakeService, make: MakeCaller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "_CANCELLED_MAX", 4)
+    caller = make()
+    fake.will("GetOrLock", fake.held(busy(1)))
+    for at in range(4):
+        with pytest.raises(TimeoutError):
+            await caller.get(f"answered {at}", never_called, leave_after=0.05)
+    fake.gate.set()
+    (one,) = [endpoint.open._session for endpoint in caller.client._link.endpoints.all]
+    await until(lambda: not one._cancelled)
+    fake.will("GetOrLock", NEVER)
+    for at in range(8):
+        with pytest.raises(TimeoutError):
+            await caller.get(f"unanswered {at}", never_called, leave_after=0.05)
+    # Each is told to the service, also beyond the bound.
+    begun_at = monotonic()
+    await until(lambda: sum(heard.cancelled for heard in fake.heard) == 8)
+    # The fake would give them up after 30 s.
+    assert monotonic() - begun_at < 10
+    assert len(one._cancelled) == 4
+
+
+def test_a_report_that_fails_ends_it_and_no_call_hangs(fake: FakeService) -> None:
+    class Failing(Metrics):
+        def lost(self, namespace: str) -> None:
+            raise RuntimeError("the user's exporter is broken")
+
+    fake.will("GetOrLock", lease(expires_in_ms=600_000), hit(b"theirs"))
+    with Client(fake.target) as client:
+        client._metrics = Failing()
+
+        def rebuild() -> bytes:
+            lost = pb.LeaseLost(key="k", token="t", end=pb.LEASE_END_INVALIDATED)
+            fake.sessions[0].tell(pb.SessionEvent(lease_lost=lost))
+            threading.Event().wait(0.3)
+            return client.get("other", codec=BYTES)  # type: ignore[return-value]
+
+        began_at = monotonic()
+        assert client.get_or_rebuild("k", rebuild, ttl=60, codec=BYTES) == b"theirs"
+        assert monotonic() - began_at < 1.5
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("key", lambda caller: caller.get("k" * 5_000_000, gives(b"v"))),
+        ("key", lambda caller: caller.find("k" * 5_000_000)),
+        ("key", lambda caller: caller.put("k" * 5_000_000, b"v")),
+        ("key", lambda caller: caller.explain("k" * 5_000_000)),
+        ("keys[1]", lambda caller: caller.many(["a", "k" * 5_000_000], Source())),
+        ("keys[0]", lambda caller: caller.invalidate(["k" * 5_000_000])),
+        ("tags[0]", lambda caller: caller.invalidate(tags=["t" * 5_000_000])),
+        ("namespace", lambda caller: caller.get("k", gives(b"v"), namespace="n" * 5_000_000)),
+        ("namespace", lambda caller: caller.invalidate(["k"], namespace="n" * 5_000_000)),
+        ("traceparent", lambda caller: caller.get("k", gives(b"v"), traceparent="t" * 5_000_000)),
+    ],
+)
+async def test_what_is_too_long_for_the_service_does_not_end_the_calls_of_others(
+    fake: FakeService, make: MakeCaller, name: str, call: Callable[[Caller], Awaitable[Any]]
+) -> None:
+    fake.will("GetOrLock", NEVER)
+    caller = make(on_unavailable="fail")
+    other = asyncio.ensure_future(caller.get("other", never_called, leave_after=2))
+    await until(lambda: fake.requests("GetOrLock"))
+    with pytest.raises(ServiceError, match=rf"INVALID_ARGUMENT: {re.escape(name)}: "):
+        await call(caller)
+    with pytest.raises(TimeoutError):
+        await other
+    assert len(fake.hellos) == 1
+
+
+@pytest.mark.parametrize("many", [False, True])
+async def test_a_lease_that_comes_after_its_calls_time_is_given_back(
+    fake: FakeService, make: MakeCaller, monkeypatch: pytest.MonkeyPatch, many: bool
+) -> None:
+    def late(request: pb.GetOrLockManyRequest) -> Any:
+        fake.gate.wait(30)
+        return each(lambda _: lease("late"))(request)
+
+    monkeypatch.setattr(fetch_loop, "WAY_S", 0.2)
+    monkeypatch.setattr(many_answers, "WAY_S", 0.2)
+    fake.will("GetOrLock", fake.held(lease("late")))
+    fake.will("GetOrLockMany", late)
+    caller = make(on_unavailable="fail")
+    getting = caller.many(["k"], never_called, wait=0) if many else caller.get("k", never_called, wait=0)
+    with pytest.raises((ServiceError, ManyError), match="DEADLINE_EXCEEDED"):
+        await getting
+    fake.gate.set()
+    await asyncio.sleep(0.5)
+    assert [one.token for one in fake.requests("Release")] == ["late"]

@@ -8,7 +8,6 @@ import weakref
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dibs.away import Away
@@ -28,6 +27,7 @@ from dibs.near_cache import Entry, NearCache, NearValues
 from dibs.options import (
     DEFAULT_LEASE_HOLD_MAX_S,
     DEFAULT_WAIT_S,
+    KEY_BYTES_MAX,
     Defaults,
     OnUnavailable,
     RebuildOptions,
@@ -35,12 +35,15 @@ from dibs.options import (
     SetOptions,
     Terms,
     default_holder,
+    flag,
+    holder_of,
+    key_of,
     milliseconds,
     names,
+    namespace_of,
     one_of,
     terms_of,
     terms_of_set,
-    text,
 )
 from dibs.rebuild import Task
 from dibs.rebuilding import Answer, Invalidation, Rebuilds
@@ -63,6 +66,7 @@ D = TypeVar("D")
 DEFAULT_READY_S = 10.0
 #: A background rebuild that takes longer than this is not worth the wait.
 DEFAULT_FLUSH_S = 5.0
+_FLAGS = ("session", "key_affinity", "allow_insecure_token", "serve_near_when_unavailable")
 #: A year: longer than any rebuild.
 _HOLD_MS_MAX = 31_536_000_000
 
@@ -124,11 +128,15 @@ class BaseClient:
         tracer_provider: provides the spans of rebuilds. Default: OpenTelemetry's global one, if that is installed.
         meter_provider: provides the metrics. Default: the same.
         """
+        flags = (session, key_affinity, allow_insecure_token, serve_near_when_unavailable)
+        for name, given in zip(_FLAGS, flags, strict=True):
+            flag(name, given)
         said = Said(target, token, token_file, tls_ca, tls_cert, tls_key, connect, allow_insecure_token, key_affinity)
         self._connection = connection_of(said, os.environ)
         hold_max_ms = milliseconds("lease_hold_max", lease_hold_max, 1, _HOLD_MS_MAX)
         one_of("on_unavailable", on_unavailable, {"rebuild": True, "fail": False})
-        self._defaults = Defaults(namespace, holder, on_unavailable, hold_max_ms / 1_000)
+        namespace = "" if namespace is None else namespace_of(namespace)
+        self._defaults = Defaults(namespace, holder_of(holder), on_unavailable, hold_max_ms / 1_000)
         self._metrics = metrics_by(meter_provider)
         if near_cache is not None and not session:
             raise InvalidOptionError("near_cache: needs sessions, which tell what has changed; leave session=True")
@@ -219,7 +227,7 @@ class BaseClient:
     def _many(self, keys: Iterable[str], rebuild: RebuildMany, codec: Codec[Any], options: RebuildOptions) -> ManyTask:
         """Raises for options out of bounds, and if the current context rebuilds one of the keys."""
         terms: dict[str, Terms] = {}
-        for key in names("keys", keys):
+        for key in names("keys", keys, 1, KEY_BYTES_MAX):
             one = next(iter(terms.values()), None)
             terms[key] = self._terms(key, options) if one is None else replace(one, key=key)
         refuse_reentry(self, next(iter(terms.values())).namespace if terms else "", *terms)
@@ -238,9 +246,11 @@ class BaseClient:
         return ManyTask(terms, rebuild, codec, task_of, near, self._unreadable)
 
     def _explain(self, key: str, namespace: str | None) -> Steps[Explanation]:
-        name = self._defaults.namespace if namespace is None else namespace
-        request = pb.ExplainRequest(namespace=name, key=text("key", key))
+        request = pb.ExplainRequest(namespace=self._namespace(namespace), key=key_of(key))
         return explain(request, self._tracing.of_caller().traceparent)
+
+    def _namespace(self, given: str | None) -> str:
+        return self._defaults.namespace if given is None else namespace_of(given)
 
     def _near_entry(self, key: str, options: Mapping[str, Any]) -> Entry | None:
         """The fresh value in this process, for a caller that accepts one. This is the shortest path."""
@@ -270,7 +280,7 @@ class BaseClient:
             self._rebuilds,
             self._away,
             self._near,
-            monotonic() + wait_s,
+            terms.began_at + wait_s,
             lambda data: _reads(codec, data),
         )
 
@@ -285,9 +295,7 @@ class BaseClient:
     def _invalidation(
         self, keys: Sequence[str], tags: Sequence[str], everything: bool, mode: Mode, namespace: str | None
     ) -> Steps[Invalidated]:
-        requests = invalidations(
-            self._defaults.namespace if namespace is None else namespace, keys, tags, everything, mode
-        )
+        requests = invalidations(self._namespace(namespace), keys, tags, everything, mode)
         return invalidate_all(requests, self._tracing.of_caller().traceparent, self._invalidated)
 
     def _invalidated(self, request: pb.InvalidateRequest) -> None:

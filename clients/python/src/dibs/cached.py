@@ -158,7 +158,9 @@ def _default_key(fn: Callable[..., Any], signature: inspect.Signature, args: Any
 def _said(value: Any, parameter: str, name: str) -> str:
     """Raises TypeError for a value that may print differently in another process, or like another value."""
     if isinstance(value, Enum):
-        return f"{type(value).__qualname__}.{value.name}"
+        # A combination of flags may have no name.
+        its = f"({value.value!r})" if value.name is None else f".{value.name}"
+        return f"{type(value).__qualname__}{its}"
     if type(value) in _SAID:
         return repr(value)
     if type(value) in (tuple, list):

@@ -269,5 +269,11 @@ class _Asks:
 
 def _driven(steps: Steps[R], crew: Crew) -> R:
     course = Course(steps, crew)
-    course.drive()
+    try:
+        course.drive()
+    except BaseException:
+        # Such as KeyboardInterrupt. A lease that came, or still comes, is given back.
+        if not course.result.done():
+            crew.behind(course.abandon)
+        raise
     return course.result.result()

@@ -17,6 +17,8 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
 
 from dibs.async_client import AsyncClient
 from dibs.client import Client
+from dibs.rebuild_context import Rebuild
+from dibs.values import Value
 
 #: The contract's longest time. Django's None means forever.
 _FOR_EVER_S = 31_536_000.0
@@ -82,11 +84,22 @@ class DibsCache(BaseCache):
         return bool(added)
 
     def touch(self, key: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None) -> bool:
-        value = self.get(key, self._missing_key, version)
-        if value is self._missing_key:
+        ttl, touched = self._ttl(timeout), False
+        if not self.has_key(key, version):
             return False
-        self.set(key, value, timeout, version)
-        return True
+        if ttl <= 0:
+            self.delete(key, version)
+            return True
+
+        def same(rebuild: Rebuild[Any]) -> Any:
+            nonlocal touched
+            touched = rebuild.has_previous
+            return rebuild.previous if touched else Value(None, store=False)
+
+        its = self.make_and_validate_key(key, version)
+        # By the lease, whose previous value is the newest. One that was read before it could replace a newer one.
+        self._client.get_or_rebuild(its, same, ttl=ttl, codec=self._codec, refresh=True, on_unavailable="fail")
+        return touched
 
     def delete(self, key: Any, version: Any = None) -> bool:
         return self._client.invalidate([self.make_and_validate_key(key, version)]).keys_invalidated > 0

@@ -182,7 +182,11 @@ class Endpoints:
                 if one.down_until <= now:
                     # It reports a failure itself. Until then it is not opened again.
                     one.down_until = now + 2 * self._connect_s + 1
-                    one.channel().open()
+                    try:
+                        one.channel().open()
+                    except Exception:
+                        # Such as a token that cannot be read now, which each call reports. The next attempt comes.
+                        one.fails()
             if self._name is not None and wanted:
                 self._looks_up_at = min(self._looks_up_at, now + _LOOK_UP_SOON_S)
             until = [one.down_until for one in wanted] + ([] if self._name is None else [self._looks_up_at])

@@ -148,6 +148,9 @@ class Link:
         except ValueError as error:
             # gRPC's error for a closed channel, and for metadata that cannot be sent.
             sending.fail(ServiceError("CANCELLED", str(error)))
+        except Exception as error:
+            # Such as a thread that cannot be started. Without an answer, its caller would wait forever.
+            sending.fail(ServiceError("UNAVAILABLE", f"the call could not be sent: {error!r}"))
 
     def send_by_itself(self, sendings: list[Sending], at: Endpoint) -> None:
         """Calls of a session that was refused."""

@@ -53,13 +53,22 @@ class Crew:
         self._tasks: set[asyncio.Task[Any]] = set()
         #: Of these, the steps that continue without a caller.
         self._behind: set[asyncio.Task[Any]] = set()
+        #: Calls of users. Some run in the user's own task.
+        self._open = 0
+        #: Those that wait for any of these to end.
+        self._waiting: list[asyncio.Future[None]] = []
 
     @contextmanager
     def at_work(self) -> Generator[None]:
         """Around every call of a user. Raises ServiceError if the client is closed."""
         if self.link.closed:
             raise ServiceError("CANCELLED", "this client is closed")
-        yield
+        self._open += 1
+        try:
+            yield
+        finally:
+            self._open -= 1
+            self._one_ended()
 
     def arrival(self, sent: Future[Any]) -> asyncio.Future[None]:
         """Done when the answer of a call has come, which happens in a thread of the link."""
@@ -99,26 +108,30 @@ class Crew:
         self._behind.add(context.run(self.start, Course(steps, self).drive()))
 
     async def flush(self, within: float) -> bool:
-        if self._behind:
-            await asyncio.wait(self._behind, timeout=within)
-        return not self._behind
+        return await self._until(lambda: not self._behind, within)
 
     async def close(self, grace: float) -> None:
         self.link.refuse()
-        await self._ends(grace)
+        await self._until(lambda: self._open == 0 and not self._tasks, grace)
         for task in self._tasks:
             task.cancel()
         # They give their leases back.
-        await self._ends(_ORDER_S)
+        await self._until(lambda: not self._tasks, _ORDER_S)
 
     async def all_ended(self) -> None:
         """Waits for everything, including what continues without a caller."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def _ends(self, within: float) -> None:
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=within)
+    async def _until(self, true: Callable[[], bool], within: float) -> bool:
+        """Waits until it is true, and returns whether it is. What begins in the meantime counts too."""
+        until = monotonic() + within
+        while not true():
+            self._waiting.append(one_ended := asyncio.get_running_loop().create_future())
+            await asyncio.wait((one_ended,), timeout=max(0.0, until - monotonic()))
+            if monotonic() >= until:
+                break
+        return true()
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
@@ -126,6 +139,11 @@ class Crew:
         # If all callers have left, nothing else checks how it ended.
         if not task.cancelled():
             task.exception()
+        self._one_ended()
+
+    def _one_ended(self) -> None:
+        while self._waiting:
+            self._waiting.pop().set_result(None)
 
 
 class Course(Generic[T]):
@@ -153,6 +171,8 @@ class Course(Generic[T]):
             try:
                 act = resume()
             except StopIteration as end:
+                if self._abandoned:
+                    raise asyncio.CancelledError from None
                 return end.value  # type: ignore[no-any-return]
             except Abandoned:
                 if self._interrupt is not None:
@@ -176,7 +196,7 @@ class Course(Generic[T]):
     async def _perform(self, act: Act) -> Any:
         self.under_way = True
         self._act = act
-        if self._abandoned and act.leavable:
+        if self._abandoned and act.leavable and not (isinstance(act, Call) and act.has_answer()):
             raise Abandoned
         if isinstance(act, Call):
             return await self._call(act)
@@ -193,8 +213,9 @@ class Course(Generic[T]):
         try:
             await self._crew.arrival(sent)
         except asyncio.CancelledError:
-            # An answer that has just come may be a lease, which must be given back.
+            # An answer that has just come may be a lease, which must be given back. The cancellation comes after that.
             if not sent.cancel() and sent.exception(_AT_ONCE_S) is None:
+                self._abandoned = True
                 return sent.result()
             raise
         return sent.result()

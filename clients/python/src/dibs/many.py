@@ -97,10 +97,13 @@ class _Fetch:
     def _first_came(self, key: str, first: First) -> None:
         """A hit takes less time than a separate path would."""
         answer = first.answer
-        if self._has_left or answer.cancelled():
+        if answer.cancelled():
             return
         terms = self._many.terms[key]
-        if answer.exception() is None and answer.result().HasField("hit"):
+        if self._has_left:
+            if answer.exception() is None and answer.result().HasField("lease"):
+                self._crew.link.give_back(terms.namespace, key, answer.result().lease.token)
+        elif answer.exception() is None and answer.result().HasField("hit"):
             self._take(key, hit_at_once(self._task(terms), answer.result().hit, first))
         else:
             self._crew.start(self._value(terms, first))
@@ -145,6 +148,9 @@ class _Fetch:
         course = Course(fetch_loop(self._task(terms), first), self._crew)
         course.callers_gone = lambda: self._has_left
         self._courses.append(course)
+        if self._has_left:
+            # Since this task was started.
+            course.abandon()
         flying = self._crew.start(course.drive())
         await asyncio.wait((flying,))
         if flying.cancelled():

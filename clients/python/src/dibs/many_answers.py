@@ -81,7 +81,7 @@ class ManyAnswers:
 
         A service under load has not decided all of a thousand keys at once. Returns the keys to wait for.
         """
-        until, held = monotonic() + _LOOK_S_MAX, []
+        until, held = min(monotonic() + _LOOK_S_MAX, self._until), []
         while True:
             busy = await self._pass(keys, look=True)
             keys = [its.key for its in busy if its.reason == pb.BUSY_REASON_UNDECIDED]
@@ -144,6 +144,9 @@ class ManyAnswers:
         sending = self._open.pop(answer.key, None)
         is_lease = answer.WhichOneof("result") == "response" and answer.response.HasField("lease")
         if sending is None:
+            # Its caller left while the answer was on its way through a thread. Each key has only one answer.
+            if is_lease:
+                self._crew.link.give_back(self._terms.namespace, answer.key, answer.response.lease.token)
             return
         if answer.WhichOneof("result") == "error":
             sending.fail(error_of(answer.error))

@@ -7,8 +7,9 @@ import os
 import socket
 import uuid
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from time import monotonic
 from typing import Any, Literal, TypeAlias, TypedDict, TypeVar
 
 from dibs.errors import InvalidOptionError
@@ -25,7 +26,12 @@ DEFAULT_LEASE_HOLD_MAX_S = 600.0
 #: The contract's bounds.
 _YEAR_MS = 31_536_000_000
 _TAGS_MAX = 16
-_TAG_BYTES_MAX = 256
+TAG_BYTES_MAX = 256
+KEY_BYTES_MAX = 1_024
+_NAMESPACE_BYTES_MAX = 64
+_HOLDER_BYTES_MAX = 256
+#: Far longer than one is.
+_TRACEPARENT_BYTES_MAX = 1_024
 #: The largest number that every language of the contract can represent.
 _MS_MAX = 2**53 - 1
 _STALE = {None: pb.STALE_UNSPECIFIED, "allow": pb.STALE_ALLOW, "forbid": pb.STALE_FORBID}
@@ -139,6 +145,8 @@ class Terms:
     lease_hold_max_s: float
     #: The fence of a value that the codec could not read. It is rebuilt once, unless there is a newer one.
     unreadable_fence: int | None = None
+    #: When the call began, from which its wait counts, a time of `time.monotonic()`.
+    began_at: float = field(default_factory=monotonic)
 
     @property
     def id(self) -> tuple[str, str]:
@@ -195,8 +203,8 @@ def terms_of(key: str, options: RebuildOptions, defaults: Defaults) -> Terms:
     absent_ttl = options.get("absent_ttl")
     namespace = options.get("namespace")
     return Terms(
-        namespace=defaults.namespace if namespace is None else namespace,
-        key=text("key", key),
+        namespace=defaults.namespace if namespace is None else namespace_of(namespace),
+        key=key_of(key),
         holder=default_holder() if defaults.holder is None else defaults.holder,
         ttl_ms=ttl_ms,
         stale_ms=stale_ms_of(options.get("stale_ttl")),
@@ -206,13 +214,13 @@ def terms_of(key: str, options: RebuildOptions, defaults: Defaults) -> Terms:
         lease_ms=_optional_ms("lease", options.get("lease"), 1, _YEAR_MS),
         stale=one_of("stale", options.get("stale"), _STALE),
         read=one_of("read", options.get("read"), _READ),
-        refresh=options.get("refresh", False),
+        refresh=flag("refresh", options.get("refresh")),
         wait_for_rebuild=one_of("revalidate", options.get("revalidate"), _WAIT_FOR_REBUILD),
-        stale_if_error=options.get("stale_if_error", False),
+        stale_if_error=flag("stale_if_error", options.get("stale_if_error")),
         rebuild_locally=one_of(
             "on_unavailable", options.get("on_unavailable") or defaults.on_unavailable, _REBUILD_LOCALLY
         ),
-        traceparent=options.get("traceparent") or "",
+        traceparent=text("traceparent", options.get("traceparent") or "", 0, _TRACEPARENT_BYTES_MAX),
         lease_hold_max_s=defaults.lease_hold_max_s,
     )
 
@@ -229,13 +237,9 @@ def stale_ms_of(time: Seconds | None) -> int | None:
 
 def tags_of(given: Sequence[str]) -> tuple[str, ...]:
     """Raises InvalidOptionError for tags that the service would refuse."""
-    tags = names("tags", given)
+    tags = names("tags", given, 1, TAG_BYTES_MAX)
     if len(tags) > _TAGS_MAX:
         raise InvalidOptionError(f"tags: {len(tags)} are more than {_TAGS_MAX}")
-    for at, tag in enumerate(tags):
-        size = len(tag.encode())
-        if not 1 <= size <= _TAG_BYTES_MAX:
-            raise InvalidOptionError(f"tags[{at}]: {size} bytes is outside 1 to {_TAG_BYTES_MAX}")
     return tags
 
 
@@ -272,22 +276,49 @@ def seconds_of(time: Seconds) -> float:
     return time.total_seconds() if isinstance(time, timedelta) else time
 
 
-def names(what: str, given: Iterable[str]) -> tuple[str, ...]:
+def names(what: str, given: Iterable[str], bytes_min: int = 0, bytes_max: int | None = None) -> tuple[str, ...]:
     """Raises TypeError for a single text, which would be taken for its letters; otherwise like `text`."""
     if isinstance(given, str):
         raise TypeError(f"{what}: give a list of names, not the text {given!r}")
-    return tuple(text(f"{what}[{at}]", name) for at, name in enumerate(given))
+    return tuple(text(f"{what}[{at}]", name, bytes_min, bytes_max) for at, name in enumerate(given))
 
 
-def text(what: str, given: str) -> str:
-    """Raises TypeError for anything but text, and InvalidOptionError for text without a UTF-8 form."""
+def text(what: str, given: str, bytes_min: int = 0, bytes_max: int | None = None) -> str:
+    """Raises TypeError for anything but text, and InvalidOptionError without a UTF-8 form or outside the bounds.
+
+    What is too long for the service would end the session, with all calls and leases on it.
+    """
     if not isinstance(given, str):
         raise TypeError(f"{what}: {given!r} is no text")
     try:
-        given.encode()
+        size = len(given.encode())
     except UnicodeEncodeError:
         raise InvalidOptionError(f"{what}: half a surrogate pair is no text") from None
+    if size < bytes_min or (bytes_max is not None and size > bytes_max):
+        raise InvalidOptionError(f"{what}: {size} bytes is outside {bytes_min} to {bytes_max}")
     return given
+
+
+def key_of(given: str) -> str:
+    """Raises like `text`."""
+    return text("key", given, 1, KEY_BYTES_MAX)
+
+
+def namespace_of(given: str) -> str:
+    """Raises like `text`. The service knows which characters are allowed."""
+    return text("namespace", given, 0, _NAMESPACE_BYTES_MAX)
+
+
+def holder_of(given: str | None) -> str | None:
+    """Raises like `text`."""
+    return None if given is None else text("holder", given, 0, _HOLDER_BYTES_MAX)
+
+
+def flag(what: str, given: bool | None) -> bool:
+    """Raises TypeError for anything else. A text such as "false", from the environment, would count as true."""
+    if given is not None and not isinstance(given, bool):
+        raise TypeError(f"{what}: {given!r} is neither True nor False")
+    return bool(given)
 
 
 def one_of(what: str, word: str | None, known: Mapping[str | None, T]) -> T:

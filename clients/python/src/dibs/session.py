@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from dibs.near_cache import LIVE_S, Asked, NearValues, Watch
 from dibs.sending import Sending, error_of, service_error
 from dibs.v1 import coordinator_pb2 as pb
 
+_LOG = logging.getLogger("dibs")
 #: The contract's bound for a message, unless it carries a single call.
 _MESSAGE_BYTES_MAX = 1_000_000
 #: Leases may still come for this many cancelled calls. Further ones expire by themselves.
@@ -164,6 +166,11 @@ class Session:
                 self._heard(message)
         except grpc.RpcError as error:
             self._ended(_end_of(service_error(error)))
+        except Exception as error:
+            # Such as an error of the user's metrics. Without a reader, no call would get its answer.
+            _LOG.warning("the session ends, because it could not process a message: %r", error)
+            self._ended(ServiceError("UNAVAILABLE", "the session could not process a message"))
+            self._stream.cancel()
         else:
             self._ended(ServiceError("UNAVAILABLE", "the session was closed"))
 
@@ -210,10 +217,12 @@ class Session:
 
     def _replied(self, reply: pb.SessionReply) -> None:
         with self._changed:
-            # More answers come to a call for many keys.
-            take = dict.get if reply.more else dict.pop
-            its = take(self._pending, reply.id, None)
-            left = take(self._cancelled, reply.id, None)
+            if reply.more:
+                # More answers come to a call for many keys.
+                its, left = self._pending.get(reply.id), self._cancelled.get(reply.id)
+            else:
+                # By its own method, because `dict.pop` would leave the order of an OrderedDict broken.
+                its, left = self._pending.pop(reply.id, None), self._cancelled.pop(reply.id, None)
             self._end_if_left()
         kind = reply.WhichOneof("response")
         sending = None if its is None else its.sending
@@ -270,11 +279,15 @@ class Session:
             its = self._pending.pop(id_, None)
             if its is None:
                 return
-            self._cancelled[id_] = its.sending
-            if len(self._cancelled) > _CANCELLED_MAX:
-                self._cancelled.popitem(last=False)
-            self._queue.put(id_)
+            self._given_up(id_, its.sending)
             self._end_if_left()
+
+    def _given_up(self, id_: int, sending: Sending) -> None:
+        """Its lease may still come."""
+        self._cancelled[id_] = sending
+        if len(self._cancelled) > _CANCELLED_MAX:
+            self._cancelled.popitem(last=False)
+        self._queue.put(id_)
 
     def _end_if_left(self) -> None:
         if self._leaving and not self._pending:
@@ -292,14 +305,14 @@ class Session:
                 if not self._confirmed:
                     self._look_at = min(self._look_at, now + _STEP_S)
                 self._changed.wait(max(0.0, self._look_at - now))
-                late = [id_ for id_, its in self._pending.items() if its.sending.until <= monotonic()]
-                late_sendings = [self._pending.pop(id_).sending for id_ in late]
-                for id_ in late:
-                    self._queue.put(id_)
+                late = [(id_, its.sending) for id_, its in self._pending.items() if its.sending.until <= monotonic()]
+                for id_, sending in late:
+                    del self._pending[id_]
+                    self._given_up(id_, sending)
                 self._end_if_left()
                 unconfirmed_s += 0.0 if self._confirmed else min(monotonic() - now, 2 * _STEP_S)
                 give_up = not self._confirmed and unconfirmed_s >= connect_s
-            for sending in late_sendings:
+            for _, sending in late:
                 sending.fail(ServiceError("DEADLINE_EXCEEDED", "no answer came in time"))
             if give_up:
                 self._ended(ServiceError("UNAVAILABLE", f"no session within {connect_s:g} s"))

@@ -38,6 +38,10 @@ class Call:
     #: Its response, if it was already sent together with others.
     answer: Future[Any] | None = None
 
+    def has_answer(self) -> bool:
+        """For a caller that has left: an answer that came already may be a lease, which must be given back."""
+        return self.answer is not None and not self.answer.cancel()
+
 
 @dataclass(frozen=True)
 class Sleep:

@@ -85,7 +85,7 @@ class _Memory:
         return monotonic() + self._ahead
 
     def _record(self, request: Any) -> _Record:
-        return self._records.setdefault((request.namespace, request.key), _Record())
+        return self._records.setdefault((request.namespace or "default", request.key), _Record())
 
     def _get_or_lock(self, request: pb.GetOrLockRequest) -> pb.GetOrLockResponse:
         if not 1 <= len(request.key.encode()) <= 1_024:
@@ -101,7 +101,8 @@ class _Memory:
         if hit is not None and (refresh or request.stale != pb.STALE_FORBID):
             old = _as(hit, pb.FRESHNESS_FRESH if now < record.fresh_until else pb.FRESHNESS_STALE)
         if request.intent == pb.INTENT_READ and old is None:
-            waits = record.token != "" and request.wait_ms > 0
+            # A wait that is not sent is bounded by its deadline only.
+            waits = record.token != "" and (request.wait_ms > 0 or not request.HasField("wait_ms"))
             reason = pb.BUSY_REASON_WAIT_ENDED if waits else pb.BUSY_REASON_NO_VALUE
             return pb.GetOrLockResponse(busy=pb.Busy(retry_after_ms=_COME_BACK_MS, reason=reason))
         if record.token != "" or request.intent == pb.INTENT_READ:
@@ -188,13 +189,15 @@ class _Memory:
         return response
 
     def _invalidate(self, request: pb.InvalidateRequest) -> pb.InvalidateResponse:
-        response = pb.InvalidateResponse()
+        response, its = pb.InvalidateResponse(), request.namespace or "default"
         for (namespace, key), record in self._records.items():
-            if namespace == request.namespace:
+            if namespace == its:
                 record.dropped_tags.update(request.tags)
             named = key in request.keys
-            if namespace != request.namespace or not (request.all or named or not record.tags.isdisjoint(request.tags)):
+            if namespace != its or not (request.all or named or not record.tags.isdisjoint(request.tags)):
                 continue
+            if named or request.all:
+                record.failed_until = 0.0
             response.keys_invalidated += named and record.hit is not None
             response.leases_voided += named and record.token != ""
             self._void(record, request.mode == pb.INVALIDATE_MODE_MARK_STALE)

@@ -21,7 +21,7 @@ from dibs.rebuild import (
     publication,
     publish,
 )
-from dibs.steps import Behind, Sleep, Steps
+from dibs.steps import Abandoned, Behind, Sleep, Steps
 from dibs.tracing import RebuildSpan
 from dibs.v1 import coordinator_pb2 as pb
 from dibs.values import Result
@@ -43,6 +43,10 @@ def write_through(task: Task, data: bytes | None, changed: Callable[[str, Collec
     def under(task: Task, lease: pb.Lease) -> Steps[Any]:
         try:
             return (yield from _under_lease(task, lease, data))
+        except (ServiceError, Abandoned):
+            # Others need not wait until it expires.
+            yield Behind(_released(task, lease))
+            raise
         finally:
             changed(task.terms.namespace, (task.terms.key,))
 
@@ -61,8 +65,6 @@ def _under_lease(task: Task, lease: pb.Lease, data: bytes | None) -> Steps[Store
             return Stored(word(pb.PublishOutcome, response.outcome), response.outcome in STORED)
         except ServiceError as error:
             if time == PUBLISH_AGAIN or not may_publish_again(error):
-                # Others need not wait until it expires.
-                yield Behind(_released(task, lease))
                 raise
             pause = PUBLISH_PAUSE_S * 2**time * (0.5 + random.random())
             again_at = monotonic() + (pause if error.retry_after is None else error.retry_after)
