@@ -93,6 +93,8 @@ export interface Invalidate {
 
 /** Long enough for a service that fails over, short enough that no caller hangs on it. */
 const DEADLINE_MS = 5_000;
+/** What a timer can count, in whole seconds: gRPC tells a server so long a time in seconds, and rounds up. */
+const DEADLINE_MS_MAX = Math.floor(TIMER_MS_MAX / 1_000) * 1_000;
 /** For a key that the service left out. */
 const NO_RESULT = { code: 2, message: 'neither outcome nor error' };
 /** What the answer to a wait may take on its way, in addition to the wait. */
@@ -272,9 +274,9 @@ function termsOf({ deadlineMs, signal, traceparent }: CallOptions, unlessSaidMs:
   };
 }
 
-/** The transport reports a deadline that has passed. An infinite one becomes the longest that a timer can count. */
+/** The transport reports a deadline that has passed. An infinite one becomes the longest that gRPC can count. */
 function wholeDeadlineMs(deadlineMs: number): number {
-  if (typeof deadlineMs === 'number' && !Number.isNaN(deadlineMs)) return Math.min(deadlineMs, TIMER_MS_MAX);
+  if (typeof deadlineMs === 'number' && !Number.isNaN(deadlineMs)) return Math.min(deadlineMs, DEADLINE_MS_MAX);
   throw new DibsError(
     'INVALID_ARGUMENT',
     `deadlineMs: ${String(deadlineMs)} is not a number of milliseconds`,

@@ -127,6 +127,15 @@ describe('get', () => {
   });
 });
 
+describe('the longest wait', () => {
+  it.each([true, false])('is no shorter one, with a session: %s', async (session) => {
+    const client = service.client({ session, onUnavailable: 'fail' });
+    expect(await client.getOrRebuild(freshKey(), () => 'v', { ttlMs, waitMs: 2_147_483_647 })).toBe('v');
+    const asked = client.getOrLock({ key: freshKey() }, { deadlineMs: Number.POSITIVE_INFINITY });
+    expect(await asked).toMatchObject({ kind: 'lease' });
+  });
+});
+
 describe('explain', () => {
   it('shows what is cached, by the request or by the key alone', async () => {
     const client = service.client({ holder: 'me' });
