@@ -276,7 +276,8 @@ function termsOf({ deadlineMs, signal, traceparent }: CallOptions, unlessSaidMs:
 
 /** The transport reports a deadline that has passed. An infinite one becomes the longest that gRPC can count. */
 function wholeDeadlineMs(deadlineMs: number): number {
-  if (typeof deadlineMs === 'number' && !Number.isNaN(deadlineMs)) return Math.min(deadlineMs, DEADLINE_MS_MAX);
+  if (typeof deadlineMs === 'number' && !Number.isNaN(deadlineMs))
+    return Math.min(deadlineMs, DEADLINE_MS_MAX);
   throw new DibsError(
     'INVALID_ARGUMENT',
     `deadlineMs: ${String(deadlineMs)} is not a number of milliseconds`,

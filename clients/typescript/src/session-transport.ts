@@ -241,8 +241,8 @@ export class SessionTransport implements PooledSession {
     for (let from = 0; from < calling.length || cancelledIds.length > 0; ) {
       const calls = oneMessage(calling, from);
       from += calls.length;
-      const { bytes, broken } = encoded(calls, cancelledIds);
-      stream.write(bytes);
+      const { messages, broken } = encoded(calls, cancelledIds);
+      for (const message of messages) stream.write(message);
       for (const { id, error } of broken) {
         const call = line.calls.get(id);
         if (call !== undefined) this.#end(call, error);
