@@ -132,16 +132,23 @@ export class BytesClient {
   async set(call: SetCall & Pick<FetchCall, 'options'>): Promise<Published> {
     const { namespace, key } = call;
     let published: Published | undefined;
+    // Later callers get nothing older. This also applies if it may have failed.
+    const changed = () => this.#changes.changed({ namespace, keys: [key], tags: [], all: false });
     const onLease = async (lease: Lease) => {
       try {
         published = await publishUnder(this.#parts, call, lease);
       } finally {
-        // Later callers get nothing older. This also applies if it may have failed.
-        this.#changes.changed({ namespace, keys: [key], tags: [], all: false });
+        changed();
       }
     };
     const options = { ...call.options, refresh: true };
-    await this.#fetcher.alone({ ...call, options, rebuild: never, onUnavailable: 'fail' }, { onLease });
+    try {
+      await this.#fetcher.alone({ ...call, options, rebuild: never, onUnavailable: 'fail' }, { onLease });
+    } catch (error) {
+      // Without a lease, too: its caller has changed the source, and reads again.
+      changed();
+      throw error;
+    }
     if (published === undefined) throw new DibsError('INTERNAL', 'the answer to a refresh is no lease');
     return published;
   }

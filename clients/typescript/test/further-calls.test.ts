@@ -60,6 +60,19 @@ describe('set', () => {
     expect((await client.explain(key)).lease).toBeUndefined();
   });
 
+  it('ends what this process has kept of the key, also if the service is not reached', async () => {
+    const { client, link } = service.clientOverBadLink();
+    link.failBefore('getOrLock', ...Array.from({ length: 20 }, gone));
+    const key = freshKey();
+    const source = { value: 'old' };
+    const read = () => client.getOrRebuild(key, () => source.value, { ttlMs, codec });
+    expect(await read()).toBe('old');
+    source.value = 'new';
+    expect(await read()).toBe('old');
+    await expect(client.set(key, 'new', { ttlMs, codec })).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    expect(await read()).toBe('new');
+  });
+
   it('refuses a value that is too large, and leaves neither a lease nor a failure', async () => {
     const client = service.client();
     const key = freshKey();
