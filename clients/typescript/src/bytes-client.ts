@@ -96,7 +96,8 @@ export class BytesClient {
     key: string,
     options: Pick<RebuildOptions, 'read' | 'refresh'>,
   ): Buffer | null | undefined {
-    if (this.#near === undefined || !mayJoin(options)) return undefined;
+    // Another kind of key is refused by name where it would be sent.
+    if (this.#near === undefined || !mayJoin(options) || typeof key !== 'string') return undefined;
     const value = this.#near.get(namespace, key);
     if (value === undefined) return undefined;
     const hits = namespace === this.#namespace ? this.#nearHits : hitsOf('near', 'fresh', namespace);

@@ -236,9 +236,7 @@ export class Calls {
     options: CallOptions = {},
   ): Promise<{ keysInvalidated: number; leasesVoided: number }> {
     const { keys = [], tags = [], all = false } = request;
-    checkTexts('keys', keys);
-    checkTexts('tags', tags);
-    checkWord('mode', request.mode, Object.keys(MODES));
+    checkInvalidate({ keys, tags, mode: request.mode });
     const sum = { keysInvalidated: 0, leasesVoided: 0 };
     const calls = Math.max(Math.ceil(keys.length / KEYS_MAX), Math.ceil(tags.length / TAGS_MAX), all ? 1 : 0);
     for (let at = 0; at < calls; at += 1) {
@@ -255,6 +253,13 @@ export class Calls {
     }
     return sum;
   }
+}
+
+/** Throws for lists that are none, for texts that cannot be sent, and for an unknown mode. */
+export function checkInvalidate({ keys = [], tags = [], mode }: Invalidate): void {
+  checkTexts('keys', keys);
+  checkTexts('tags', tags);
+  checkWord('mode', mode, Object.keys(MODES));
 }
 
 function withWait({ waitMs = WAIT_MS }: Pick<GetOrLock, 'waitMs'>, options: CallOptions): CallTerms {

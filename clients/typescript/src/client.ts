@@ -15,7 +15,7 @@ import { type Codec, decoded, encodedBy, json, readable } from './codec.js';
 import { UndecodableError } from './errors.js';
 import type { FetchCall } from './fetcher.js';
 import { tell } from './hooks.js';
-import { checked, checkText, TIMER_MS_MAX, wholeMs } from './numbers.js';
+import { checked, checkedToStore, checkText, TIMER_MS_MAX, wholeMs } from './numbers.js';
 import type {
   CodecOption,
   DibsClientOptions,
@@ -165,7 +165,7 @@ export class DibsClient {
     options: SetOptions & Partial<CodecOption<unknown, Given>>,
   ): Promise<Stored> {
     checkText('key', key);
-    const given = checked(options);
+    const given = checkedToStore(options);
     const { namespace = this.#options.namespace ?? '' } = given;
     const again = reentrant(this, namespace, key);
     if (again !== undefined) throw again;
@@ -235,7 +235,7 @@ export class DibsClient {
   /** Throws for faults of the caller, before anything is sent. */
   #callOf<T, Given>({ namespace, key, rebuild, codec, options }: Asked<T, Given>): FetchCall {
     checkText('key', key);
-    const given = checked(options);
+    const given = checkedToStore(options);
     const again = reentrant(this, namespace, key);
     if (again !== undefined) throw again;
     return {
