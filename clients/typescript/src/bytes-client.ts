@@ -17,6 +17,7 @@ import { LocalRebuilds } from './local-rebuilds.js';
 import { fetchMany, type ManyCall, type ManyFetched } from './many-fetch.js';
 import { NearCache } from './near-cache.js';
 import {
+  checkNear,
   connectionOptions,
   type DibsClientOptions,
   defaultHolder,
@@ -65,6 +66,7 @@ export class BytesClient {
   /** Throws a {@link DibsError} for options that cannot work. */
   constructor(options: DibsClientOptions, machine: Machine = MACHINE) {
     const { namespace = '', holder = defaultHolder(), nearCache, hooks = {} } = options;
+    checkNear(options);
     const { clock, chance } = machine;
     this.#namespace = namespace;
     // Counts exist even if this client only ever hits.
