@@ -11,7 +11,7 @@ import { DibsError } from './errors.js';
 import { type Fetched, type FetchParts, WAIT_MS_ASKED_MAX } from './fetch-loop.js';
 import { type FetchCall, Fetcher, type FindCall, mayJoin, never, type Taken } from './fetcher.js';
 import { HeldLeases } from './held-leases.js';
-import { type Hooks, tell } from './hooks.js';
+import { bound, type Hooks, tell } from './hooks.js';
 import { type ChannelLink, Link, type LinkOptions } from './link.js';
 import { LocalRebuilds } from './local-rebuilds.js';
 import { fetchMany, type ManyCall, type ManyFetched } from './many-fetch.js';
@@ -83,7 +83,7 @@ export class BytesClient {
     this.background = new Background(clock);
     const local = new LocalRebuilds(clock);
     this.#parts = {
-      ...{ calls: this.calls, hooks, held, local, near: this.#near, clock, chance },
+      ...{ calls: this.calls, hooks: bound(hooks), held, local, near: this.#near, clock, chance },
       ...{ running: new RunningRebuilds(clock), background: this.background },
       availability: new Availability(connection.target, () => local.forget(), machine.warn),
       leaseHoldMaxMs: leaseHoldMaxMsOf(options),

@@ -14,7 +14,7 @@ import type {
 import { type Codec, decoded, encodedBy, json, readable } from './codec.js';
 import { UndecodableError } from './errors.js';
 import type { FetchCall } from './fetcher.js';
-import { tell } from './hooks.js';
+import { bound, tell } from './hooks.js';
 import { checked, checkedToStore, checkText, TIMER_MS_MAX, wholeMs } from './numbers.js';
 import type {
   CodecOption,
@@ -72,7 +72,10 @@ export class DibsClient {
   /** Throws a {@link DibsError} for options that cannot work. */
   constructor(options: DibsClientOptions = {}) {
     const { namespace = '', hooks, onUnavailable } = options;
-    this.#options = { namespace, ...(hooks && { hooks }), ...(onUnavailable && { onUnavailable }) };
+    this.#options = {
+      ...{ namespace, ...(hooks && { hooks: bound(hooks) }) },
+      ...(onUnavailable && { onUnavailable }),
+    };
     this.#client = new BytesClient(options);
     this.#calls = this.#client.calls;
   }
