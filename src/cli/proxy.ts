@@ -5,6 +5,11 @@ import type { Surroundings } from './command.js';
 const VARIABLES = ['grpc_proxy', 'https_proxy', 'http_proxy'] as const;
 const LOOPBACK = /^(?:dns:(?:\/\/[^/]*\/)?)?(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?$/;
 
+/** Whether calls of a target of gRPC stay on this machine. */
+export function staysHere(target: string): boolean {
+  return target.startsWith('unix:') || LOOPBACK.test(target);
+}
+
 /** A proxy cannot reach what listens on this machine only. */
 export function proxyOptions(target: string): ChannelOptions {
   return LOOPBACK.test(target) ? { 'grpc.enable_http_proxy': 0 } : {};

@@ -16,21 +16,31 @@ import {
   type InvalidateResponse,
 } from '../grpc/generated/dibs/v1/coordinator.js';
 import { Misuse, Refusal, type Surroundings } from './command.js';
-import { proxyNamed, proxyOptions } from './proxy.js';
+import { proxyNamed, proxyOptions, staysHere } from './proxy.js';
+import { TOKEN_HELP, TOKEN_OPTIONS, tokenFor } from './token.js';
 
 /** Options of every command that calls the service. */
 export const SERVICE_OPTIONS = {
   target: { type: 'string' },
   namespace: { type: 'string', short: 'n' },
+  ...TOKEN_OPTIONS,
 } as const;
 
 export const SERVICE_HELP = `  --target ADDRESS     address of gRPC: HOST:PORT, unix:///path or dns:///HOST:PORT;
                        default DIBS_TARGET, else 127.0.0.1:50051
-  -n, --namespace NAME default: default`;
+  -n, --namespace NAME default: default
+${TOKEN_HELP}`;
 
 const DEFAULT_TARGET = '127.0.0.1:50051';
 /** A person waits for the answer. An invalidation of 1,000 keys takes a fraction of this. */
 const CALL_MS_MAX = 10_000;
+
+/** What the options of a command say about the service. */
+interface Said {
+  readonly target?: string | undefined;
+  readonly namespace?: string | undefined;
+  readonly 'allow-insecure-token'?: boolean | undefined;
+}
 
 type Done<Reply> = (error: ServiceError | null, reply: Reply) => void;
 
@@ -51,11 +61,16 @@ export class Service {
     this.#stub = new CoordinatorServiceClient(target, security, proxyOptions(target));
   }
 
-  static from({ target }: { readonly target?: string | undefined }, env: Surroundings['env']): Service {
+  static from(said: Said, env: Surroundings['env']): Service {
+    const { target, namespace, 'allow-insecure-token': isAllowed } = said;
+    if (namespace === '') throw empty('--namespace', 'the namespace default');
+    if (target === '') throw empty('--target', 'DIBS_TARGET');
     const where = target ?? (env.DIBS_TARGET || DEFAULT_TARGET);
     try {
       const security = securityOf(env.DIBS_TLS_CA ?? '');
-      return new Service(where, security, env.DIBS_TOKEN ?? '', proxyNamed(where, env));
+      const isPrivate = security._isSecure() || staysHere(where);
+      const token = tokenFor(env, { to: where, isPrivate, isAllowed });
+      return new Service(where, security, token, proxyNamed(where, env));
     } catch (error) {
       if (error instanceof Misuse) throw error;
       throw new Misuse(`--target: '${where}' is not a valid address: ${(error as Error).message}`);
@@ -86,6 +101,11 @@ export class Service {
       });
     });
   }
+}
+
+/** An unset variable of a script must not stand for the default: `invalidate --all` would drop other values. */
+function empty(option: string, without: string): Misuse {
+  return new Misuse(`${option}: is empty, as by an unset variable; leave it out for ${without}`);
 }
 
 function securityOf(tlsCa: string): ChannelCredentials {

@@ -2,6 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Command, Misuse, OK, parsed, REFUSED, Refusal } from './command.js';
 import { figuresOf, type Scrape } from './figures.js';
 import { readPrometheusText } from './prometheus-text.js';
+import { staysHere } from './proxy.js';
+import { TOKEN_HELP, TOKEN_OPTIONS, tokenFor } from './token.js';
 import { type Seen, topText } from './top-text.js';
 
 const DEFAULT_HTTP = 'http://127.0.0.1:9464';
@@ -17,6 +19,7 @@ export const top: Command = {
   help: `dibs top [--http URL]...: shows one row per replica, from its /metrics, until Ctrl-C.
 
   --http URL           where a replica serves its metrics; repeatable; default ${DEFAULT_HTTP}
+${TOKEN_HELP}
 
 Sends DIBS_TOKEN if it is set. To trust your own authorities, set NODE_EXTRA_CA_CERTS. If the output is not a
 terminal, prints once, after two reads a second apart. HITS is the share of GetOrLock calls that got a value, fresh
@@ -27,11 +30,15 @@ replica has granted.
   async run(args, { out, env, interrupted }) {
     const { values } = parsed({
       args: [...args],
-      options: { http: { type: 'string', multiple: true, default: [DEFAULT_HTTP] } },
+      options: { http: { type: 'string', multiple: true, default: [DEFAULT_HTTP] }, ...TOKEN_OPTIONS },
     });
     const replicas = [...new Set(values.http.map(baseUrlOf))];
+    const isAllowed = values['allow-insecure-token'];
+    const tokens = new Map(
+      replicas.map((to) => [to, tokenFor(env, { to, isPrivate: isPrivate(to), isAllowed })]),
+    );
     const stop = interrupted();
-    const scrape = (url: string) => scrapeOrWhy(url, env.DIBS_TOKEN ?? '');
+    const scrape = (url: string) => scrapeOrWhy(url, tokens.get(url) ?? '');
     let before = await Promise.all(replicas.map(scrape));
     for (;;) {
       await sleep(REFRESH_MS, undefined, { signal: stop }).catch(() => {});
@@ -60,6 +67,11 @@ function seenOf(url: string, before: Scrape | string | undefined, after: Scrape 
   if (typeof after === 'string') return { replica, problem: after };
   if (typeof before !== 'object' || after === undefined) return { replica, problem: 'has just started' };
   return { replica, figures: figuresOf(before, after) };
+}
+
+function isPrivate(url: string): boolean {
+  const { protocol, hostname } = new URL(url);
+  return protocol === 'https:' || staysHere(hostname);
 }
 
 /** Without a trailing slash or `/metrics`. */

@@ -1,16 +1,20 @@
 /**
  * The answers of a call with several of them, each as it comes. `ask` sends the call and passes each answer to the
  * function that it gets. It may resolve with the last one instead. The signal is aborted when the loop is left.
+ * `unwanted` gets the answers that have come by then, or come later, and were not taken: one may be a lease.
  */
 export async function* answersAsTheyCome<T>(
   ask: (more: (answer: T) => void, signal: AbortSignal) => Promise<T | undefined>,
   signal: AbortSignal | undefined,
+  unwanted: (answer: T) => void,
 ): AsyncGenerator<T> {
   const come: T[] = [];
   let arrived = () => {};
   let over = false;
+  let isLastTaken = false;
   const left = new AbortController();
   const more = (answer: T) => {
+    if (left.signal.aborted) return unwanted(answer);
     come.push(answer);
     arrived();
   };
@@ -22,7 +26,7 @@ export async function* answersAsTheyCome<T>(
   last.then(ended, ended);
   try {
     for (;;) {
-      yield* come.splice(0);
+      while (come.length > 0) yield come.shift() as T;
       if (over && come.length === 0) break;
       if (!over) {
         await new Promise<void>((resolve) => {
@@ -32,9 +36,13 @@ export async function* answersAsTheyCome<T>(
       }
     }
     const answer = await last;
+    isLastTaken = true;
     if (answer !== undefined) yield answer;
   } finally {
     // A caller that stops listening before the end wants no more answers, and no lease.
     left.abort();
+    for (const answer of come.splice(0)) unwanted(answer);
+    const notTaken = (answer: T | undefined) => answer === undefined || isLastTaken || unwanted(answer);
+    last.then(notTaken, () => {});
   }
 }

@@ -11,12 +11,13 @@ import { DibsError } from './errors.js';
 import { type Fetched, type FetchParts, WAIT_MS_ASKED_MAX } from './fetch-loop.js';
 import { type FetchCall, Fetcher, type FindCall, mayJoin, never, type Taken } from './fetcher.js';
 import { HeldLeases } from './held-leases.js';
-import { type Hooks, tell } from './hooks.js';
+import { bound, type Hooks, tell } from './hooks.js';
 import { type ChannelLink, Link, type LinkOptions } from './link.js';
 import { LocalRebuilds } from './local-rebuilds.js';
 import { fetchMany, type ManyCall, type ManyFetched } from './many-fetch.js';
 import { NearCache } from './near-cache.js';
 import {
+  checkNear,
   connectionOptions,
   type DibsClientOptions,
   defaultHolder,
@@ -65,6 +66,7 @@ export class BytesClient {
   /** Throws a {@link DibsError} for options that cannot work. */
   constructor(options: DibsClientOptions, machine: Machine = MACHINE) {
     const { namespace = '', holder = defaultHolder(), nearCache, hooks = {} } = options;
+    checkNear(options);
     const { clock, chance } = machine;
     this.#namespace = namespace;
     // Counts exist even if this client only ever hits.
@@ -81,7 +83,7 @@ export class BytesClient {
     this.background = new Background(clock);
     const local = new LocalRebuilds(clock);
     this.#parts = {
-      ...{ calls: this.calls, hooks, held, local, near: this.#near, clock, chance },
+      ...{ calls: this.calls, hooks: bound(hooks), held, local, near: this.#near, clock, chance },
       ...{ running: new RunningRebuilds(clock), background: this.background },
       availability: new Availability(connection.target, () => local.forget(), machine.warn),
       leaseHoldMaxMs: leaseHoldMaxMsOf(options),
@@ -96,7 +98,8 @@ export class BytesClient {
     key: string,
     options: Pick<RebuildOptions, 'read' | 'refresh'>,
   ): Buffer | null | undefined {
-    if (this.#near === undefined || !mayJoin(options)) return undefined;
+    // Another kind of key is refused by name where it would be sent.
+    if (this.#near === undefined || !mayJoin(options) || typeof key !== 'string') return undefined;
     const value = this.#near.get(namespace, key);
     if (value === undefined) return undefined;
     const hits = namespace === this.#namespace ? this.#nearHits : hitsOf('near', 'fresh', namespace);
@@ -132,16 +135,23 @@ export class BytesClient {
   async set(call: SetCall & Pick<FetchCall, 'options'>): Promise<Published> {
     const { namespace, key } = call;
     let published: Published | undefined;
+    // Later callers get nothing older. This also applies if it may have failed.
+    const changed = () => this.#changes.changed({ namespace, keys: [key], tags: [], all: false });
     const onLease = async (lease: Lease) => {
       try {
         published = await publishUnder(this.#parts, call, lease);
       } finally {
-        // Later callers get nothing older. This also applies if it may have failed.
-        this.#changes.changed({ namespace, keys: [key], tags: [], all: false });
+        changed();
       }
     };
     const options = { ...call.options, refresh: true };
-    await this.#fetcher.alone({ ...call, options, rebuild: never, onUnavailable: 'fail' }, { onLease });
+    try {
+      await this.#fetcher.alone({ ...call, options, rebuild: never, onUnavailable: 'fail' }, { onLease });
+    } catch (error) {
+      // Without a lease, too: its caller has changed the source, and reads again.
+      changed();
+      throw error;
+    }
     if (published === undefined) throw new DibsError('INTERNAL', 'the answer to a refresh is no lease');
     return published;
   }

@@ -93,6 +93,8 @@ export interface Invalidate {
 
 /** Long enough for a service that fails over, short enough that no caller hangs on it. */
 const DEADLINE_MS = 5_000;
+/** What a timer can count, in whole seconds: gRPC tells a server so long a time in seconds, and rounds up. */
+const DEADLINE_MS_MAX = Math.floor(TIMER_MS_MAX / 1_000) * 1_000;
 /** For a key that the service left out. */
 const NO_RESULT = { code: 2, message: 'neither outcome nor error' };
 /** What the answer to a wait may take on its way, in addition to the wait. */
@@ -234,9 +236,7 @@ export class Calls {
     options: CallOptions = {},
   ): Promise<{ keysInvalidated: number; leasesVoided: number }> {
     const { keys = [], tags = [], all = false } = request;
-    checkTexts('keys', keys);
-    checkTexts('tags', tags);
-    checkWord('mode', request.mode, Object.keys(MODES));
+    checkInvalidate({ keys, tags, mode: request.mode });
     const sum = { keysInvalidated: 0, leasesVoided: 0 };
     const calls = Math.max(Math.ceil(keys.length / KEYS_MAX), Math.ceil(tags.length / TAGS_MAX), all ? 1 : 0);
     for (let at = 0; at < calls; at += 1) {
@@ -253,6 +253,13 @@ export class Calls {
     }
     return sum;
   }
+}
+
+/** Throws for lists that are none, for texts that cannot be sent, and for an unknown mode. */
+export function checkInvalidate({ keys = [], tags = [], mode }: Invalidate): void {
+  checkTexts('keys', keys);
+  checkTexts('tags', tags);
+  checkWord('mode', mode, Object.keys(MODES));
 }
 
 function withWait({ waitMs = WAIT_MS }: Pick<GetOrLock, 'waitMs'>, options: CallOptions): CallTerms {
@@ -272,9 +279,10 @@ function termsOf({ deadlineMs, signal, traceparent }: CallOptions, unlessSaidMs:
   };
 }
 
-/** The transport reports a deadline that has passed. An infinite one becomes the longest that a timer can count. */
+/** The transport reports a deadline that has passed. An infinite one becomes the longest that gRPC can count. */
 function wholeDeadlineMs(deadlineMs: number): number {
-  if (typeof deadlineMs === 'number' && !Number.isNaN(deadlineMs)) return Math.min(deadlineMs, TIMER_MS_MAX);
+  if (typeof deadlineMs === 'number' && !Number.isNaN(deadlineMs))
+    return Math.min(deadlineMs, DEADLINE_MS_MAX);
   throw new DibsError(
     'INVALID_ARGUMENT',
     `deadlineMs: ${String(deadlineMs)} is not a number of milliseconds`,

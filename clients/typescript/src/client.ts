@@ -14,8 +14,8 @@ import type {
 import { type Codec, decoded, encodedBy, json, readable } from './codec.js';
 import { UndecodableError } from './errors.js';
 import type { FetchCall } from './fetcher.js';
-import { tell } from './hooks.js';
-import { checked, checkText, TIMER_MS_MAX, wholeMs } from './numbers.js';
+import { bound, tell } from './hooks.js';
+import { checked, checkedToStore, checkText, TIMER_MS_MAX, wholeMs } from './numbers.js';
 import type {
   CodecOption,
   DibsClientOptions,
@@ -72,7 +72,10 @@ export class DibsClient {
   /** Throws a {@link DibsError} for options that cannot work. */
   constructor(options: DibsClientOptions = {}) {
     const { namespace = '', hooks, onUnavailable } = options;
-    this.#options = { namespace, ...(hooks && { hooks }), ...(onUnavailable && { onUnavailable }) };
+    this.#options = {
+      ...{ namespace, ...(hooks && { hooks: bound(hooks) }) },
+      ...(onUnavailable && { onUnavailable }),
+    };
     this.#client = new BytesClient(options);
     this.#calls = this.#client.calls;
   }
@@ -165,7 +168,7 @@ export class DibsClient {
     options: SetOptions & Partial<CodecOption<unknown, Given>>,
   ): Promise<Stored> {
     checkText('key', key);
-    const given = checked(options);
+    const given = checkedToStore(options);
     const { namespace = this.#options.namespace ?? '' } = given;
     const again = reentrant(this, namespace, key);
     if (again !== undefined) throw again;
@@ -235,7 +238,7 @@ export class DibsClient {
   /** Throws for faults of the caller, before anything is sent. */
   #callOf<T, Given>({ namespace, key, rebuild, codec, options }: Asked<T, Given>): FetchCall {
     checkText('key', key);
-    const given = checked(options);
+    const given = checkedToStore(options);
     const again = reentrant(this, namespace, key);
     if (again !== undefined) throw again;
     return {

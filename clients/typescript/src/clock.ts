@@ -1,3 +1,5 @@
+import { TIMER_MS_MAX } from './numbers.js';
+
 /** Time. Production reads the machine's monotonic clock. The simulation has its own. */
 export interface Clock {
   /** Milliseconds, with fractions, on a clock that never jumps. Only differences have a meaning. */
@@ -13,11 +15,11 @@ export interface Clock {
 export const SYSTEM_CLOCK: Clock = {
   nowMs: () => performance.now(),
   after(delayMs, fire) {
-    const timer = setTimeout(fire, delayMs);
+    const timer = setTimeout(fire, countable(delayMs));
     return () => clearTimeout(timer);
   },
   behind(delayMs, fire) {
-    const timer = setTimeout(fire, delayMs).unref();
+    const timer = setTimeout(fire, countable(delayMs)).unref();
     return () => clearTimeout(timer);
   },
   soon(fire) {
@@ -25,3 +27,8 @@ export const SYSTEM_CLOCK: Clock = {
     return () => clearImmediate(immediate);
   },
 };
+
+/** Node's timers fire at once for a time that is longer than they can count. */
+function countable(delayMs: number): number {
+  return Math.min(delayMs, TIMER_MS_MAX);
+}

@@ -72,7 +72,7 @@ const WAITED_MS_MIN = 10;
 /** Every service accepts a wait of this length unless it says otherwise. */
 export const WAIT_MS_ASKED_MAX = 30_000;
 /** The shortest pause between two requests, however soon the service allows a retry. */
-const PAUSE_MS_MIN = 10;
+export const PAUSE_MS_MIN = 10;
 /** What an answer may take on its way, in addition to the wait. */
 export const WAY_MS = 2_000;
 

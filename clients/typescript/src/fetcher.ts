@@ -2,10 +2,14 @@ import { waitEnded } from './callers.js';
 import type { Changes } from './changes.js';
 import { countHit } from './client-metrics.js';
 import { DibsBusyError, RebuildFailedError } from './errors.js';
-import { type Fetched, type FetchLoop, type FetchParts, fetchLoop } from './fetch-loop.js';
+import { type Fetched, type FetchLoop, type FetchParts, fetchLoop, PAUSE_MS_MIN } from './fetch-loop.js';
 import { type Flight, Flights, type FlightTerms } from './flights.js';
 import { DEFAULT_WAIT_MS, type GetOptions, type RebuildOptions } from './options.js';
+import { pause } from './pause.js';
 import type { RebuildBytes } from './rebuild.js';
+
+/** Names calls of callers that had no answer from the call that they joined. */
+const AGAIN = 'again';
 
 /** One call of getOrRebuild. */
 export interface FetchCall {
@@ -41,12 +45,15 @@ export class Fetcher {
     for (const holder of [this.#flights, parts.running, parts.local]) changes.tell(holder);
   }
 
-  async fetch(call: FetchCall): Promise<Taken> {
+  fetch(call: FetchCall): Promise<Taken> {
+    return this.#fetch(call, this.parts.clock.nowMs() + (call.options.waitMs ?? DEFAULT_WAIT_MS), '');
+  }
+
+  async #fetch(call: FetchCall, untilMs: number, name: string): Promise<Taken> {
     const { namespace, key, options } = call;
-    const { signal, waitMs } = options;
-    const untilMs = this.parts.clock.nowMs() + (waitMs ?? DEFAULT_WAIT_MS);
+    const { signal } = options;
     if (!mayJoin(options)) return this.#ask(call, untilMs, undefined);
-    for (let again = ''; ; again = 'again') {
+    for (let again = name; ; again = AGAIN) {
       signal?.throwIfAborted();
       const running = this.parts.running.of(namespace, key);
       if (running === undefined || (running.of.hasPrevious && takesPrevious(options))) {
@@ -112,11 +119,29 @@ export class Fetcher {
     };
     const id = name === undefined ? '' : idOf(call, name);
     const terms: FlightTerms = { id, namespace, key, signal, untilMs };
-    const fetched = await (name === undefined
-      ? this.#flights.alone(terms, start, seen)
-      : this.#flights.join(terms, start, seen, isShort));
+    let fetched: Fetched;
+    try {
+      fetched = await (name === undefined
+        ? this.#flights.alone(terms, start, seen)
+        : this.#flights.join(terms, start, seen, isShort));
+    } catch (error) {
+      const pauseMs = isFirst ? undefined : this.#goesOnAfterMs(error, untilMs, joined?.terms.untilMs);
+      if (pauseMs === undefined) throw error;
+      await pause(this.parts.clock, pauseMs, signal);
+      return this.#fetch(call, untilMs, AGAIN);
+    }
     if (!isFirst) countHit('joined', fetched.freshness, namespace);
     return { ...fetched, isShared: joined?.callers.shared === true };
+  }
+
+  /**
+   * The wait that has ended may be that of the caller that this one joined. How long to pause until it asks for itself,
+   * in milliseconds; undefined if its own wait is over too, or if this was no end of a wait.
+   */
+  #goesOnAfterMs(error: unknown, untilMs: number, flightUntilMs = untilMs): number | undefined {
+    if (!(error instanceof DibsBusyError)) return undefined;
+    const pauseMs = Math.max(PAUSE_MS_MIN, error.reason === 'wait_ended' ? 0 : error.retryAfterMs);
+    return untilMs - Math.max(flightUntilMs, this.parts.clock.nowMs()) > pauseMs ? pauseMs : undefined;
   }
 }
 

@@ -44,12 +44,12 @@ export class Flight<T> {
   }
 
   /**
-   * The service answers within the wait, which is the same for all callers of a flight. If the answer is a lease, this
-   * process rebuilds, and each caller's own wait bounds how long it waits for that.
+   * The service answers within the wait of the caller that began the flight. Each caller's own wait bounds it too: at
+   * once if that ends earlier, else from when the answer is a lease, because this process rebuilds then.
    */
   waitAsJoined({ signal, untilMs }: FlightTerms): Promise<T> {
     const bound = (begin: () => void) => {
-      if (this.#leasedMs === undefined) this.#joined.push(begin);
+      if (this.#leasedMs === undefined && untilMs >= this.terms.untilMs) this.#joined.push(begin);
       else begin();
     };
     const workedMs = () => this.clock.nowMs() - (this.#leasedMs ?? this.clock.nowMs());

@@ -1,3 +1,4 @@
+import { DibsError } from './errors.js';
 import type { Published } from './outcomes.js';
 
 /** The subject of a call. */
@@ -26,6 +27,26 @@ export interface Hooks {
   onUndecodable?(event: CallEvent & { readonly error: unknown }): void;
   /** A rebuilt value cannot be stored, for example because it is too large. Its caller still gets it. */
   onNotStorable?(event: CallEvent & { readonly error: unknown }): void;
+}
+
+const NAMES: readonly (keyof Hooks)[] = [
+  ...(['onHit', 'onWait', 'onPublish', 'onLeaseLost', 'onLocalRebuild'] as const),
+  ...(['onBackgroundError', 'onUndecodable', 'onNotStorable'] as const),
+];
+
+/**
+ * Each hook with its object, because hooks may be the methods of a class, such as one that counts. Throws for one that
+ * cannot be called.
+ */
+export function bound(hooks: Hooks): Hooks {
+  const all: Record<string, unknown> = {};
+  for (const name of NAMES) {
+    const hook = hooks[name];
+    if (hook === undefined) continue;
+    if (typeof hook !== 'function') throw new DibsError('INVALID_ARGUMENT', `hooks.${name}: is no function`);
+    all[name] = hook.bind(hooks);
+  }
+  return all;
 }
 
 /** Calls a hook. Its failure, now or later, must not fail the user's request. */

@@ -34,6 +34,8 @@ const TIMES_MAX = 2;
 /** How long keys with an immediate lease wait for keys that the service has not decided. */
 const LOOK_MS_MAX = 1_000;
 const LOOK_PAUSE_MS = 20;
+/** The same if a replica does not answer at all: its answer may take this long on its way. */
+const WAY_MS = 2_000;
 
 /**
  * The first answer of each of many keys. The first request does not wait, so that all available leases come at once and
@@ -54,11 +56,16 @@ export class ManyAnswers {
     return { requestId: this.question.requestId, outcome };
   }
 
-  /** Asks for all keys. Calls `first` when it is known which of them are available at once. */
+  /**
+   * Asks for all keys. Calls `first` when it is known which of them are available at once, or when a replica takes too
+   * long to say so: the leases of the others are held meanwhile.
+   */
   async ask(first: () => void): Promise<void> {
     const pieces = piecesOf([...this.#open.keys()]);
-    const { waits } = this.question;
+    const { waits, clock } = this.question;
+    const cancel = waits ? clock.after(LOOK_MS_MAX + WAY_MS, first) : () => {};
     const waiting = await Promise.all(pieces.map((keys) => (waits ? this.#look(keys) : keys)));
+    cancel();
     if (waits) first();
     await Promise.all(piecesOf(waiting.flat()).map((keys) => this.#pass(keys, 'final')));
     if (!waits) first();

@@ -113,6 +113,7 @@ export class NearCache implements CopyHolder {
         `nearCache.namespaces: ${count} are more than ${NAMESPACES_MAX}`,
       );
     }
+    for (const name of this.namespaces) checkNamespace(name);
     this.#bare = this.namespaces[0] ?? '';
     this.#tags = new Map(this.namespaces.map((namespace) => [namespace, new TagChanges()]));
     this.#entries = entriesOf(maxBytes);
@@ -217,6 +218,15 @@ export class NearCache implements CopyHolder {
     // No bare key begins with a zero character, so no two keys share an id.
     return name === this.#bare && key.charCodeAt(0) !== 0 ? key : `\0${name}\0${key}`;
   }
+}
+
+/** The service would refuse each session because of it, so nothing would ever be kept. */
+function checkNamespace(name: string): void {
+  if (/^[A-Za-z0-9_.-]{1,64}$/.test(name)) return;
+  throw new DibsError(
+    'INVALID_ARGUMENT',
+    `nearCache.namespaces: ${JSON.stringify(name)} is not 1 to 64 of A-Z a-z 0-9 _ . -`,
+  );
 }
 
 /** It bounds the bytes only. Freshness is checked at each read: its own clock would count from when an entry is set. */

@@ -55,6 +55,14 @@ export function checked<Options extends Said>(options: Options): Options {
   return whole ?? options;
 }
 
+/** The same for a value that will be stored. Without a TTL it would be rebuilt for each call, and never stored. */
+export function checkedToStore<Options extends Said>(options: Options): Options {
+  const given = checked(options);
+  // It is undefined: the error names its bounds.
+  if (given.ttlMs === undefined) wholeMs('ttlMs', given.ttlMs as never, ...BOUNDS.ttlMs);
+  return given;
+}
+
 /** A fraction counts as a whole millisecond, so that it does not become 0. */
 export function wholeMs(name: string, ms: number, min: number, max: number): number {
   const rounded = typeof ms === 'number' ? Math.ceil(ms) : Number.NaN;

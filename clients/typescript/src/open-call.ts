@@ -31,6 +31,10 @@ export class OpenCall<Line> implements Timed {
     private readonly caller: Caller,
   ) {}
 
+  get hasSeveralAnswers(): boolean {
+    return this.caller.more !== undefined;
+  }
+
   settle(outcome: Response | DibsError): void {
     const { expected, answered, failed } = this.caller;
     if (outcome instanceof DibsError) failed(outcome);

@@ -1,3 +1,5 @@
+/** How many calls are remembered whose callers have left. */
+const LEFT_MAX = 1_000;
 /** The slots at first. A power of two, as is each further size. */
 const SLOTS_MIN = 256;
 /** More are looked up by number. */
@@ -12,6 +14,7 @@ export class OpenCalls<Call extends { readonly id: number }> {
   #slots: (Call | undefined)[] = new Array(SLOTS_MIN).fill(undefined);
   /** They have waited while many others came and went. */
   readonly #waiting = new Map<number, Call>();
+  readonly #left = new Map<number, Call>();
   #size = 0;
 
   get size(): number {
@@ -41,6 +44,20 @@ export class OpenCalls<Call extends { readonly id: number }> {
     else if (!this.#waiting.delete(id)) return false;
     this.#size -= 1;
     return true;
+  }
+
+  /** Its caller leaves. Answers may be on their way, and one may be a lease. */
+  leave(call: Call): void {
+    this.#left.set(call.id, call);
+    for (const oldest of this.#left.keys()) {
+      if (this.#left.size <= LEFT_MAX) break;
+      this.#left.delete(oldest);
+    }
+  }
+
+  /** Such a call, if it is not long ago. */
+  left(id: number): Call | undefined {
+    return this.#left.size === 0 ? undefined : this.#left.get(id);
   }
 
   /** The first first. */

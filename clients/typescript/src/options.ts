@@ -1,5 +1,6 @@
 import { hostname } from 'node:os';
 import type { Codec } from './codec.js';
+import { DibsError } from './errors.js';
 import type { Hooks } from './hooks.js';
 import type { NearCacheOptions } from './near-cache.js';
 import { TIMER_MS_MAX, wholeMs } from './numbers.js';
@@ -227,6 +228,22 @@ function identityOf({ token, tokenFile }: DibsClientOptions, env: Environment) {
     token: DIBS_TOKEN,
     ...(DIBS_TOKEN === '' && DIBS_TOKEN_FILE !== '' ? { tokenFile: DIBS_TOKEN_FILE } : {}),
   };
+}
+
+/** Throws for options that contradict each other: the client would work, without what they ask for. */
+export function checkNear({ nearCache, serveNearWhenUnavailable, session }: DibsClientOptions): void {
+  if (nearCache !== undefined && session === false) {
+    throw new DibsError(
+      'INVALID_ARGUMENT',
+      'nearCache: needs sessions, which report changes; remove session: false',
+    );
+  }
+  if (nearCache === undefined && serveNearWhenUnavailable === true) {
+    throw new DibsError(
+      'INVALID_ARGUMENT',
+      'serveNearWhenUnavailable: needs nearCache, whose values it serves',
+    );
+  }
 }
 
 export function leaseHoldMaxMsOf({ leaseHoldMaxMs = DEFAULT_LEASE_HOLD_MAX_MS }: DibsClientOptions): number {

@@ -95,6 +95,8 @@ export async function rebuildUnderLease(calls: Calls, asked: RebuildTerms): Prom
 
 async function rebuildInSpan(calls: Calls, terms: RebuildTerms, span: RebuildSpan): Promise<Rebuilt> {
   const { lease, sentMs, namespace, key, leaseMs, hooks, traceparent, running } = terms;
+  // It ends now. A caller that comes before the rebuild has noticed must not get the reason why others left.
+  terms.signal?.addEventListener('abort', () => running.close(), { once: true });
   if (terms.signal?.aborted) {
     // The lease was on its way when the last caller left.
     await giveUp(calls, terms, terms.signal.reason);

@@ -3,7 +3,7 @@ import { DibsError, dibsErrorOf } from './errors.js';
 import * as wire from './generated/dibs/v1/coordinator.js';
 import { NumberWriter } from './wire-numbers.js';
 
-/** The contract's bound for a message, unless it carries a single call. */
+/** The contract's bound for a message. A call that it allows is smaller; a larger value travels by itself. */
 const MESSAGE_BYTES_MAX = 1_048_576;
 /** Covers a key, a token, a holder and a request id. A failure's message or sixteen tags take up to four times that. */
 const CALL_BYTES = 4_096;
@@ -19,28 +19,43 @@ export function oneMessage(calls: readonly wire.SessionCall[], from: number): wi
   return calls.slice(from, to);
 }
 
-/** The bytes for the stream, and the calls that cannot be encoded: one of those would end the stream for all. */
+/** What goes on the stream, and the calls that cannot: one of those would end the stream, with all leases on it. */
 export interface Encoded {
-  readonly bytes: Buffer;
+  readonly messages: readonly Buffer[];
   readonly broken: readonly { readonly id: number; readonly error: DibsError }[];
 }
 
+/** In one message, unless a call cannot be encoded, or they are larger than the sizes that were assumed. */
 export function encoded(calls: wire.SessionCall[], cancelledIds: number[]): Encoded {
-  try {
-    return { bytes: bytesOf({ hello: undefined, calls, cancelledIds }), broken: [] };
-  } catch {
-    const broken = calls.flatMap((call) => {
-      try {
-        wire.SessionCall.encode(call).finish();
-        return [];
-      } catch (cause) {
-        const text = `the request cannot be sent: ${cause instanceof Error ? cause.message : cause}`;
-        return [{ id: call.id, error: new DibsError('INVALID_ARGUMENT', text, undefined, { cause }) }];
-      }
-    });
-    const rest = calls.filter(({ id }) => !broken.some((one) => one.id === id));
-    return { bytes: bytesOf({ hello: undefined, calls: rest, cancelledIds }), broken };
+  const bytes = bytesOrFault({ hello: undefined, calls, cancelledIds });
+  if (Buffer.isBuffer(bytes)) return { messages: [bytes], broken: [] };
+  const [{ id } = { id: 0 }, ...more] = calls;
+  if (more.length === 0) {
+    const messages =
+      cancelledIds.length === 0 ? [] : [bytesOf({ hello: undefined, calls: [], cancelledIds })];
+    return { messages, broken: [{ id, error: bytes }] };
   }
+  const half = Math.floor(calls.length / 2);
+  const [first, rest] = [encoded(calls.slice(0, half), cancelledIds), encoded(calls.slice(half), [])];
+  return {
+    messages: [...first.messages, ...rest.messages],
+    broken: [...first.broken, ...rest.broken],
+  };
+}
+
+/** The bytes of a message that every service accepts, or why there is none. */
+function bytesOrFault(request: wire.SessionRequest): Buffer | DibsError {
+  try {
+    const bytes = bytesOf(request);
+    if (request.calls.length === 0 || bytes.length <= MESSAGE_BYTES_MAX) return bytes;
+    return notSendable(`its ${bytes.length} bytes are more than ${MESSAGE_BYTES_MAX}`);
+  } catch (cause) {
+    return notSendable(cause instanceof Error ? cause.message : String(cause), cause);
+  }
+}
+
+function notSendable(why: string, cause?: unknown): DibsError {
+  return new DibsError('INVALID_ARGUMENT', `the request cannot be sent: ${why}`, undefined, { cause });
 }
 
 export function bytesOf(request: wire.SessionRequest): Buffer {

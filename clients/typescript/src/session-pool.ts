@@ -4,6 +4,7 @@ import { DibsError } from './errors.js';
 import type * as wire from './generated/dibs/v1/coordinator.js';
 import { hashOf, rankOf } from './key-share.js';
 import type { AskingTransport, CallTerms, Transport } from './transport.js';
+import { releaseUnwanted } from './unwanted-leases.js';
 
 /** The part of a session that the pool uses. */
 export interface PooledSession extends AskingTransport {
@@ -97,7 +98,7 @@ export class SessionPool implements AskingTransport {
       await Promise.all([...groups].map(askOne)).catch((error) => Promise.reject(withoutCause(error)));
       return undefined;
     };
-    return answersAsTheyCome(ask, terms.signal);
+    return answersAsTheyCome(ask, terms.signal, releaseUnwanted(this, request.namespace));
   }
 
   ready(): Promise<void> {

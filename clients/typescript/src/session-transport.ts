@@ -15,6 +15,7 @@ import { afterRunning } from './running-time.js';
 import { bytesOf, encoded, endOf, oneMessage } from './session-messages.js';
 import type { PooledSession, SessionEvents } from './session-pool.js';
 import type { CallTerms } from './transport.js';
+import { releaseUnwanted } from './unwanted-leases.js';
 
 type Stream = ClientDuplexStream<Buffer, wire.SessionResponse>;
 type Request = NonNullable<wire.SessionCall['request']>;
@@ -133,7 +134,7 @@ export class SessionTransport implements PooledSession {
         .then(heard)
         .finally(() => asking.end());
     };
-    return answersAsTheyCome(ask, terms.signal);
+    return answersAsTheyCome(ask, terms.signal, releaseUnwanted(this, request.namespace));
   }
 
   get peer(): string | undefined {
@@ -209,7 +210,10 @@ export class SessionTransport implements PooledSession {
     const { line } = call;
     const unsent = line.calling.findIndex(({ id }) => id === call.id);
     if (unsent >= 0) line.calling.splice(unsent, 1);
-    else line.cancelled.push(call.id);
+    else {
+      line.cancelled.push(call.id);
+      if (call.hasSeveralAnswers) line.calls.leave(call);
+    }
     this.#plan(line);
     this.#end(call, error);
   }
@@ -241,8 +245,8 @@ export class SessionTransport implements PooledSession {
     for (let from = 0; from < calling.length || cancelledIds.length > 0; ) {
       const calls = oneMessage(calling, from);
       from += calls.length;
-      const { bytes, broken } = encoded(calls, cancelledIds);
-      stream.write(bytes);
+      const { messages, broken } = encoded(calls, cancelledIds);
+      for (const message of messages) stream.write(message);
       for (const { id, error } of broken) {
         const call = line.calls.get(id);
         if (call !== undefined) this.#end(call, error);
@@ -289,10 +293,11 @@ export class SessionTransport implements PooledSession {
       for (const tell of line.expected.splice(0)) tell();
     }
     for (const { id, more, response } of replies) {
-      const call = line.calls.get(id);
+      const open = line.calls.get(id);
+      const call = open ?? line.calls.left(id);
       if (call === undefined || response === undefined) continue;
       if (response.$case === 'error') this.#failed(call, callErrorOf(response.value));
-      else if (more) call.tell(response);
+      else if (more || call !== open) call.tell(response);
       else this.#end(call, response);
     }
     for (const { event } of events) {

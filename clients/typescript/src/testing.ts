@@ -1,12 +1,12 @@
 import { Callers } from './callers.js';
-import type { Invalidate } from './calls.js';
+import { checkInvalidate, type Invalidate } from './calls.js';
 import type { Dibs, DibsClient, Stored } from './client.js';
 import { type Codec, decoded, encodedBy, json, readable } from './codec.js';
 import { UndecodableError } from './errors.js';
 import type { Fetched } from './fetch-loop.js';
 import type { ManyCall, ManyFetched } from './many-fetch.js';
 import { ManyRebuilds } from './many-rebuilds.js';
-import { checked, checkText, type Storing } from './numbers.js';
+import { checked, checkedToStore, checkText, type Storing } from './numbers.js';
 import {
   type CodecOption,
   DEFAULT_WAIT_MS,
@@ -52,7 +52,7 @@ export class MemoryDibs implements Dibs {
     rebuild: (context: RebuildContext<T>) => Promise<Given | null | undefined> | Given | null | undefined,
     options: RebuildOptions & Partial<CodecOption<T, Given>>,
   ): Promise<T | null> => {
-    const given = checked(options);
+    const given = checkedToStore(options);
     const { codec = json<unknown>() as Codec<T, Given>, namespace = '' } = options;
     const make: RebuildBytes = async ({ previous, ...context }) => {
       const how: HowStored = { store: true };
@@ -118,11 +118,12 @@ export class MemoryDibs implements Dibs {
     options: SetOptions & Partial<CodecOption<unknown, Given>>,
   ): Promise<Stored> => {
     checkText('key', key);
-    const { namespace = '', signal, waitMs = DEFAULT_WAIT_MS, ...terms } = checked(options);
+    const { namespace = '', signal, waitMs = DEFAULT_WAIT_MS, ...terms } = checkedToStore(options);
     const again = reentrant(this, namespace, key);
     if (again !== undefined) throw again;
     const { codec = json<unknown>() } = options;
     const bytes = value === null || value === undefined ? null : Buffer.from(encodedBy(codec, value));
+    signal?.throwIfAborted();
     const id = idOf(namespace, key);
     const running = this.#running.get(id);
     if (running !== undefined) {
@@ -191,6 +192,7 @@ export class MemoryDibs implements Dibs {
   }
 
   async invalidate({ namespace, keys = [], tags = [], all = false, mode = 'delete' }: Invalidate) {
+    checkInvalidate({ keys, tags, mode });
     const named = new Set(keys.map((key) => idOf(namespace, key)));
     let keysInvalidated = 0;
     this.#epoch += 1;

@@ -3,7 +3,7 @@ import { type Codec, decoded, encodedBy, readable } from './codec.js';
 import { DibsManyError, UndecodableError } from './errors.js';
 import type { ManyFetched } from './many-fetch.js';
 import type { RebuildFacts } from './many-rebuilds.js';
-import { checked, checkTexts } from './numbers.js';
+import { checkedToStore, checkTexts } from './numbers.js';
 import type { RebuildManyContext, RebuildOptions } from './options.js';
 import type { HowStored, Made } from './rebuild.js';
 import { asRebuildOf, reentrant } from './reentry.js';
@@ -34,7 +34,7 @@ export async function getMany<T, Given>(
   { keys: given, codec, rebuild, ...asked }: AskedMany<T, Given>,
 ): Promise<Map<string, T | null>> {
   const { namespace, onUnavailable } = asked;
-  const options = checked(asked.options);
+  const options = checkedToStore(asked.options);
   const { signal } = options;
   const keys = distinct(given);
   for (const key of keys) {

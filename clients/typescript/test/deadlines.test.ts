@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Deadlines, type Tick } from '../src/deadlines.js';
+import { TIMER_MS_MAX } from '../src/numbers.js';
 
 /** A clock that moves only when a test moves it. */
 class HandClock {
@@ -100,5 +101,15 @@ describe('deadlines', () => {
     deadlines.set(other, 10);
     clock.goOn(20);
     expect(expired).toEqual(['first']);
+  });
+
+  it('does not report the longest one at once, although its tick ends after what a timer can count', async () => {
+    const expired: string[] = [];
+    const deadlines = new Deadlines<Item>((item) => expired.push(item.name));
+    const item = new Item('longest');
+    deadlines.set(item, TIMER_MS_MAX);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    deadlines.cancel(item);
+    expect(expired).toEqual([]);
   });
 });

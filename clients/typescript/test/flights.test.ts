@@ -120,6 +120,15 @@ describe('a caller that has joined', () => {
     expect(await joined).toBe('theirs');
   });
 
+  it('leaves at the end of its own wait if the call waits longer', async () => {
+    const { begun, call } = place();
+    const first = call({ untilMs: performance.now() + 60_000 });
+    const joined = call({ untilMs: performance.now() + 20 });
+    await expect(joined).rejects.toMatchObject({ reason: 'wait_ended' });
+    begun[0]?.answer.resolve('theirs');
+    expect(await first).toBe('theirs');
+  });
+
   it('leaves by its own signal, and the call ends when all have left', async () => {
     const { begun, call } = place();
     const [one, two] = [new AbortController(), new AbortController()];

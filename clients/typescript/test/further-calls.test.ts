@@ -60,6 +60,19 @@ describe('set', () => {
     expect((await client.explain(key)).lease).toBeUndefined();
   });
 
+  it('ends what this process has kept of the key, also if the service is not reached', async () => {
+    const { client, link } = service.clientOverBadLink();
+    link.failBefore('getOrLock', ...Array.from({ length: 20 }, gone));
+    const key = freshKey();
+    const source = { value: 'old' };
+    const read = () => client.getOrRebuild(key, () => source.value, { ttlMs, codec });
+    expect(await read()).toBe('old');
+    source.value = 'new';
+    expect(await read()).toBe('old');
+    await expect(client.set(key, 'new', { ttlMs, codec })).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    expect(await read()).toBe('new');
+  });
+
   it('refuses a value that is too large, and leaves neither a lease nor a failure', async () => {
     const client = service.client();
     const key = freshKey();
@@ -124,6 +137,15 @@ describe('get', () => {
     await expect(client.get('k', { waitMs: -1 })).rejects.toThrow('waitMs: -1 is outside 0 to');
     await expect(client.get('k', { read: 'far' as never })).rejects.toThrow('read: far is none of');
     await expect(client.get('k\ud800')).rejects.toThrow('key: is not well-formed text');
+  });
+});
+
+describe('the longest wait', () => {
+  it.each([true, false])('is no shorter one, with a session: %s', async (session) => {
+    const client = service.client({ session, onUnavailable: 'fail' });
+    expect(await client.getOrRebuild(freshKey(), () => 'v', { ttlMs, waitMs: 2_147_483_647 })).toBe('v');
+    const asked = client.getOrLock({ key: freshKey() }, { deadlineMs: Number.POSITIVE_INFINITY });
+    expect(await asked).toMatchObject({ kind: 'lease' });
   });
 });
 

@@ -58,6 +58,24 @@ describe('a client over a session', () => {
     expect((await client.explain({ key })).value).toMatchObject({ sizeBytes: 1 });
   });
 
+  it.each([
+    ['one key of megabytes', 1, 5_000_000],
+    ['many keys that are each too long', 200, 50_000],
+  ])('refuses only the calls that are too large, and keeps its leases: %s', async (_what, count, length) => {
+    const client = service.client();
+    const [key, gate] = [freshKey(), deferred<Buffer>()];
+    const holder = service.client();
+    const rebuilt = holder.getOrRebuild(key, () => gate.promise, { codec: raw, ttlMs });
+    await vi.waitFor(async () => expect((await client.explain({ key })).lease).toBeDefined());
+    const long = Array.from({ length: count }, (_, at) => `${at}${'x'.repeat(length)}`);
+    const ends = await Promise.allSettled(long.map((each) => holder.getOrLock({ key: each })));
+    for (const end of ends) expect(end).toMatchObject({ reason: { code: 'INVALID_ARGUMENT' } });
+    expect((await holder.explain({ key })).lease).toBeDefined();
+    gate.resolve(bytes('v'));
+    await rebuilt;
+    expect((await client.explain({ key })).value).toMatchObject({ sizeBytes: 1 });
+  });
+
   it('learns of a lost lease at once, long before the next extension', async () => {
     const client = service.client();
     const key = freshKey();

@@ -34,6 +34,35 @@ describe.each<[string, () => Dibs]>([
     expect(await text(dibs, key, 'v3', { refresh: true })).toEqual({ got: 'v3', rebuilt: true });
   });
 
+  it.each(['getOrRebuild', 'getOrRebuildMany', 'set'] as const)(
+    'refuses a value without a TTL, by name and before the source is asked: %s',
+    async (method) => {
+      const [dibs, key, rebuild] = [make(), freshKey(), vi.fn(() => 'v')];
+      const misspelt = { ttl: 1_000 } as never;
+      const calls = {
+        getOrRebuild: () => dibs.getOrRebuild(key, rebuild, misspelt),
+        getOrRebuildMany: () => dibs.getOrRebuildMany([key], rebuild as never, misspelt),
+        set: () => dibs.set(key, 'v', misspelt),
+      };
+      await expect(calls[method]()).rejects.toThrow('ttlMs: undefined is outside 1 to 31536000000');
+      expect(rebuild).not.toHaveBeenCalled();
+    },
+  );
+
+  it.each<[string, object]>([
+    ['keys: is not a list', { keys: 'user:42' }],
+    ['tags: is not a list', { tags: 'team' }],
+    ['mode: stale is none of delete, mark_stale', { keys: ['k'], mode: 'stale' }],
+  ])('refuses an invalidation: %s', async (text, request) => {
+    await expect(make().invalidate(request)).rejects.toThrow(text);
+  });
+
+  it('stores nothing for a caller that has left', async () => {
+    const [dibs, key, reason] = [make(), freshKey(), new Error('left')];
+    await expect(dibs.set(key, 'v', { ttlMs, signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+    expect(await dibs.get(key)).toBeUndefined();
+  });
+
   it("joins equal calls, and throws the rebuild's error", async () => {
     const [dibs, key] = [make(), freshKey()];
     const gate = deferred<Buffer>();

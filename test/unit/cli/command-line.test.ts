@@ -23,6 +23,36 @@ async function run(args: string[], env: Record<string, string> = {}) {
 }
 
 describe('the command line', () => {
+  it.each([
+    [['explain', 'k'], { DIBS_TOKEN: 'secret\n' }, 'DIBS_TOKEN: has characters that a header cannot carry'],
+    [['top'], { DIBS_TOKEN: 'sec\nret' }, 'DIBS_TOKEN: has characters that a header cannot carry'],
+    [
+      ['invalidate', 'k', '--target', 'replica.test:50051'],
+      { DIBS_TOKEN: 'secret' },
+      'DIBS_TOKEN: would travel unencrypted to replica.test:50051: use TLS, or',
+    ],
+    [
+      ['top', '--http', 'http://127.0.0.1:1', '--http', 'http://replica.test:9464'],
+      { DIBS_TOKEN: 'secret' },
+      'DIBS_TOKEN: would travel unencrypted to http://replica.test:9464: use TLS, or',
+    ],
+  ])('neither shows a token nor sends it in clear to another machine: %j', async (args, env, line) => {
+    const { code, out, err } = await run(args, env);
+    expect({ code, out }).toEqual({ code: 2, out: '' });
+    expect(err).toMatch(/^dibs: [^\n]*\n$/);
+    expect(err).toContain(line);
+    expect(err).not.toMatch(/secret|ret"/);
+  });
+
+  it('sends a token to this machine, and to another one if that is allowed', async () => {
+    const env = { DIBS_TOKEN: 'secret' };
+    for (const target of [NOWHERE, 'localhost:1', 'dns:///[::1]:1', 'unix:///nowhere']) {
+      expect((await run(['explain', 'k', '--target', target], env)).err).toContain('does not answer');
+    }
+    const allowed = ['explain', 'k', '--target', 'replica.invalid:1', '--allow-insecure-token'];
+    expect((await run(allowed, env)).err).toContain('replica.invalid:1 does not answer');
+  });
+
   it('lists all commands, and describes each', async () => {
     for (const name of ['explain', 'invalidate', 'top']) {
       expect((await run(['--help'])).out).toContain(name);
@@ -51,6 +81,8 @@ describe('the command line', () => {
       'drops every value in the namespace prices: add --yes to confirm',
     ],
     [['invalidate', '--all', '--mark-stale'], 'marks every value stale in the namespace default'],
+    [['invalidate', '--namespace', '', '--all', '--yes'], '--namespace: is empty, as by an unset variable'],
+    [['explain', '--target', '', 'a'], '--target: is empty, as by an unset variable'],
     [['top', 'a'], "Unexpected argument 'a'"],
     [['top', '--http', 'localhost:9464'], "--http: 'localhost:9464' is not a URL like http://127.0.0.1:9464"],
   ])('refuses %j in one line, and sends nothing', async (args, line) => {

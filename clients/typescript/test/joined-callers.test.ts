@@ -1,0 +1,52 @@
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { SessionTransport } from '../src/session-transport.js';
+import { deferred, freshKey, Service } from './service.js';
+
+// A caller that joins a call of its own process keeps its own wait, and leaves by its own signal only.
+
+const ttlMs = 60_000;
+let service: Service;
+beforeAll(async () => {
+  service = await Service.start();
+});
+afterAll(() => service.stop());
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+it('does not join a rebuild that all of its callers have left', async () => {
+  const client = service.client();
+  const key = freshKey();
+  const left = new AbortController();
+  const begun = deferred();
+  const stopsLater = ({ signal }: { signal: AbortSignal }) =>
+    new Promise<string>((_, reject) => {
+      begun.resolve();
+      signal.addEventListener('abort', () => setTimeout(() => reject(signal.reason), 50));
+    });
+  const first = client.getOrRebuild(key, stopsLater, { ttlMs, signal: left.signal });
+  await begun.promise;
+  left.abort(new Error('the first caller has left'));
+  const second = client.getOrRebuild(key, () => 'second', { ttlMs });
+  await expect(first).rejects.toThrow('the first caller has left');
+  expect(await second).toBe('second');
+});
+
+it('waits on for another process when the caller that it joined waits no longer', async () => {
+  const client = service.client({ nearCache: { maxBytes: 100_000 } });
+  const key = freshKey();
+  const gate = deferred();
+  const theirs = service.client().getOrRebuild(key, () => gate.promise.then(() => 'theirs'), { ttlMs });
+  await client.get(freshKey());
+  await vi.waitFor(async () => expect((await client.explain(key)).lease).toBeDefined());
+  const asking = vi.spyOn(SessionTransport.prototype, 'askGetOrLock');
+  const call = () => client.getOrRebuild(key, () => 'own', { ttlMs, waitMs: 1_000 });
+  const first = call();
+  first.catch(() => {});
+  await pause(700);
+  const joined = call();
+  await pause(0);
+  expect(asking).toHaveBeenCalledTimes(1);
+  await expect(first).rejects.toMatchObject({ reason: 'wait_ended' });
+  gate.resolve();
+  expect([await joined, await theirs]).toEqual(['theirs', 'theirs']);
+});

@@ -1,0 +1,41 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { Calls } from '../src/calls.js';
+import { SYSTEM_CLOCK } from '../src/clock.js';
+import { ManyAnswers } from '../src/many-answers.js';
+import { getOrLockOutcome } from '../src/outcomes.js';
+import { lease } from './fake-service.js';
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+/** Asks for 1,001 keys, in two calls. The second one is not answered. */
+function asked() {
+  const getOrLockMany: Calls['getOrLockMany'] = async function* ({ keys }) {
+    if (keys.length === 1) await new Promise(() => {});
+    for (const key of keys) yield { key, outcome: getOrLockOutcome(lease(key)) };
+  };
+  const answers = new ManyAnswers({
+    ...{ calls: { getOrLockMany } as Calls, clock: SYSTEM_CLOCK, requestId: 'r', signal: undefined },
+    ...{ asked: {}, waits: true, traceparent: undefined, waiting: () => ({ waitMs: 30_000, deadlineMs: 32_000 }) },
+  });
+  const keys = Array.from({ length: 1_001 }, (_, at) => `key ${at}`);
+  const firsts = keys.map((key) => answers.of(key).outcome);
+  const first = vi.fn();
+  void answers.ask(first);
+  return { firsts, first };
+}
+
+describe('the first answers of many keys', () => {
+  it('are used after three seconds, although one replica has not answered', async () => {
+    const { firsts, first } = asked();
+    expect(await firsts[0]).toMatchObject({ kind: 'lease' });
+    await vi.advanceTimersByTimeAsync(2_999);
+    expect(first).not.toHaveBeenCalled();
+    await vi.advanceTimersByTimeAsync(1);
+    expect(first).toHaveBeenCalledTimes(1);
+  });
+});
