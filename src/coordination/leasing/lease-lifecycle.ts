@@ -179,7 +179,8 @@ export class LeaseLifecycle {
     const { store, quorum, clock, limits } = this.parts;
     const policy = this.parts.policyOf(key.namespace);
     try {
-      const expiresInMs = Math.max(1, Math.ceil(validUntilMs - clock.nowMs()));
+      const sentMs = clock.nowMs();
+      const expiresInMs = Math.max(1, Math.ceil(validUntilMs - sentMs));
       const reply = await inPatience(
         this.parts,
         key.namespace,
@@ -194,7 +195,8 @@ export class LeaseLifecycle {
       );
       if (!reply.extended) return this.#extended(key, token, 0);
       void this.slots.keep(key.namespace, token.nonce, token.nonce, leaseMs);
-      const untilMs = Math.min(validUntilMs, clock.nowMs() + reply.expiresInMs);
+      // The store counts from when it took the step, which may be long before its reply.
+      const untilMs = Math.min(validUntilMs, sentMs + reply.expiresInMs);
       const held = this.held.get(token.nonce);
       if (held !== undefined) held.storedUntilMs = Math.max(held.storedUntilMs ?? 0, untilMs);
       return this.#extended(key, token, untilMs);

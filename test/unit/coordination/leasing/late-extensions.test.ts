@@ -31,3 +31,20 @@ it('a retry that gets a lease again does not take an extension for one that the 
   expect(await extending).toBeGreaterThan(storedUntilMs);
   expect(await extending).toBeLessThanOrEqual(storedUntilMs + silenceMs);
 });
+
+it('an extension that the store has cut short ends when it does there, however late the reply comes', async () => {
+  const trial = new CoordinationTrial();
+  trial.policy = { ...trial.policy, leaseHoldMsMax: 1_200 };
+  const { token } = await trial.lease({ leaseMs: 1_000 });
+  const overMs = trial.clock.nowMs() + 1_200;
+  await trial.pass(500);
+  trial.quorum.lost = true;
+  const replying = trial.store.holdAfter('extend');
+  const extending = trial.extend(token);
+  await replying.reached;
+  await trial.pass(400);
+  replying.open();
+  const { outcome, expiresInMs } = await extending;
+  expect(outcome).toBe('extended');
+  expect(trial.clock.nowMs() + expiresInMs).toBeLessThanOrEqual(overMs);
+});
