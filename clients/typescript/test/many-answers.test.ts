@@ -20,7 +20,12 @@ function asked() {
   };
   const answers = new ManyAnswers({
     ...{ calls: { getOrLockMany } as Calls, clock: SYSTEM_CLOCK, requestId: 'r', signal: undefined },
-    ...{ asked: {}, waits: true, traceparent: undefined, waiting: () => ({ waitMs: 30_000, deadlineMs: 32_000 }) },
+    ...{
+      asked: {},
+      waits: true,
+      traceparent: undefined,
+      waiting: () => ({ waitMs: 30_000, deadlineMs: 32_000 }),
+    },
   });
   const keys = Array.from({ length: 1_001 }, (_, at) => `key ${at}`);
   const firsts = keys.map((key) => answers.of(key).outcome);
