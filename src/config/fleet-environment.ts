@@ -1,6 +1,6 @@
-import { X509Certificate } from 'node:crypto';
 import type { EnvironmentReader } from './environment-reader.js';
 import { type Credentials, parseStoreUrl, type SingleAddress, type StoreAddress } from './store-url.js';
+import { checkAuthorities } from './tls-files.js';
 
 /** The lock nodes and the value store. */
 export interface FleetConfig {
@@ -149,9 +149,6 @@ function redisCaOf(reader: EnvironmentReader, read: (path: string) => string, is
   if (path === undefined) return undefined;
   if (!isTls) reader.faults.add('DIBS_REDIS_CA', 'is set while no Redis URL begins with rediss');
   const text = reader.fileAt('DIBS_REDIS_CA', path, read);
-  if (text !== undefined) {
-    const broken = `'${path}' is not a PEM certificate`;
-    reader.faults.attempt('DIBS_REDIS_CA', broken, () => new X509Certificate(text));
-  }
+  if (text !== undefined) checkAuthorities('DIBS_REDIS_CA', path, text, reader.faults);
   return text;
 }

@@ -19,7 +19,8 @@ export interface TlsMaterial {
 
 export type ReadFile = (path: string) => string;
 
-const CERTIFICATE = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g;
+const BEGIN = /-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----/g;
+const CERTIFICATE = new RegExp(`${BEGIN.source}[\\s\\S]*?-----END (?:TRUSTED |X509 )?CERTIFICATE-----`, 'g');
 
 /**
  * Reads all files and checks that they can be parsed, that they match, and that the certificate is valid at `nowMs`.
@@ -38,7 +39,7 @@ export function readTlsFiles(
   const ca = paths.ca === undefined ? undefined : textOf('DIBS_TLS_CA', paths.ca);
   if (cert !== undefined) checkCertificate(cert, key, paths, nowMs, faults);
   else if (key !== undefined) privateKeyOf(key, paths, faults);
-  if (ca !== undefined) checkAuthorities(ca, paths, faults);
+  if (ca !== undefined) checkAuthorities('DIBS_TLS_CA', paths.ca ?? '', ca, faults);
   if (cert === undefined || key === undefined || faults.all.length > before) return undefined;
   const material = { cert, key, ca };
   // The remaining faults: a chain that is broken after its first certificate, or a key that is too short.
@@ -70,11 +71,13 @@ function privateKeyOf(key: string, paths: TlsPaths, faults: Faults): KeyObject |
   return faults.attempt('DIBS_TLS_KEY', broken, () => createPrivateKey(key));
 }
 
-function checkAuthorities(ca: string, paths: TlsPaths, faults: Faults): void {
-  const certificates = ca.match(CERTIFICATE) ?? [];
-  if (certificates.length === 0) faults.add('DIBS_TLS_CA', `'${paths.ca}' has no PEM certificate`);
-  faults.attempt('DIBS_TLS_CA', `'${paths.ca}' has a broken PEM certificate`, () => {
+/** Node stops at the first certificate that it cannot read, and does not say so. */
+export function checkAuthorities(variable: string, path: string, text: string, faults: Faults): void {
+  const certificates = text.match(CERTIFICATE) ?? [];
+  if (certificates.length === 0) faults.add(variable, `'${path}' has no PEM certificate`);
+  faults.attempt(variable, `'${path}' has a broken PEM certificate`, () => {
     for (const each of certificates) new X509Certificate(each);
+    if ((text.match(BEGIN)?.length ?? 0) > certificates.length) throw new Error('one has no end');
   });
 }
 

@@ -35,7 +35,7 @@ export class Session {
   #receiving = 0;
   /** Its running leases, by nonce. */
   readonly #leases = new Map<string, HeldLease>();
-  /** Their nonces by call, for calls with at most one lease. */
+  /** Their nonces by call, for calls with at most one lease, until their id is used again. */
   readonly #nonces = new Map<number, string>();
   #outbox: Outbox | undefined;
   #onIdle: (() => void) | undefined;
@@ -81,6 +81,8 @@ export class Session {
     const row: AnyRow | undefined = request && CALLS[request.$case];
     const call = this.#callOf(deadlineMs, traceparentOf(traceparent), row);
     const full = this.#calls.size >= CALLS_MAX;
+    // Its client has the answer of an earlier call with this id, so a cancellation means this one.
+    if (this.#nonces.size > 0) this.#nonces.delete(id);
     this.#receiving = id;
     try {
       if (this.#visitor !== undefined) this.edge.guard?.readmit(this.#visitor, 'Session');
@@ -182,7 +184,9 @@ export class Session {
 
   /** False if the session did not hold it. */
   #forget(nonce: string): boolean {
-    this.#nonces.delete(this.#leases.get(nonce)?.callId ?? ANY_CALL);
+    const { callId = ANY_CALL } = this.#leases.get(nonce) ?? {};
+    // A later call with its id may hold a lease too.
+    if (this.#nonces.get(callId) === nonce) this.#nonces.delete(callId);
     return this.#leases.delete(nonce);
   }
 

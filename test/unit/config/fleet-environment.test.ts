@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import { loadConfig } from '../../../src/config/config.js';
 import { TestAuthority } from '../../support/certificates.js';
@@ -22,7 +23,13 @@ it('an authority for Redis is accepted only if a URL uses TLS', () => {
   expect(fault({ ...inFleet, DIBS_REDIS_CA: authority.ca })).toBe(
     'DIBS_REDIS_CA: is set while no Redis URL begins with rediss',
   );
-  expect(fault({ ...tls, DIBS_REDIS_CA: key })).toMatch(/^DIBS_REDIS_CA: '.*' is not a PEM certificate/);
+  expect(fault({ ...tls, DIBS_REDIS_CA: key })).toMatch(/^DIBS_REDIS_CA: '.*' has no PEM certificate/);
+  const bundle = readFileSync(authority.ca, 'utf8');
+  for (const rest of ['AAAA\n-----END CERTIFICATE-----\n', 'AAAA\n']) {
+    writeFileSync(join(authority.dir, 'bundle'), `${bundle}-----BEGIN CERTIFICATE-----\n${rest}`);
+    const broken = { ...tls, DIBS_REDIS_CA: join(authority.dir, 'bundle') };
+    expect(fault(broken)).toMatch(/^DIBS_REDIS_CA: '.*' has a broken PEM certificate: /);
+  }
 });
 
 it('sentinels have their own user and password, and only sentinels', () => {

@@ -37,6 +37,8 @@ describe('the files of TLS', () => {
     expect(faultsOf({ cert: 'chain', key: good.key, ca: 'bundle' })).toEqual([]);
     contents.cut = `${read(authority.ca)}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n`;
     expect(faultsOf({ ...good, ca: 'cut' })[0]).toMatch(/^DIBS_TLS_CA: 'cut' has a broken PEM certificate: /);
+    contents.cut = `${read(authority.ca)}-----BEGIN CERTIFICATE-----\nAAAA\n`;
+    expect(faultsOf({ ...good, ca: 'cut' })[0]).toMatch(/^DIBS_TLS_CA: 'cut' has a broken PEM certificate: /);
     contents.chain = `${read(good.cert)}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n`;
     expect(faultsOf({ cert: 'chain', key: good.key })[0]).toMatch(
       /^DIBS_TLS_CERT: 'chain' cannot be used for TLS/,

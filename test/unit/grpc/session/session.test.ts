@@ -21,7 +21,7 @@ const lease = someLease('me');
 const token = encodeToken(keyOf('default', 'k'), lease.token);
 const get = { $case: 'getOrLock', value: GetOrLockRequest.fromPartial({ key: 'k' }) } as const;
 
-function trial(before: () => Promise<void> = async () => {}) {
+function trial(before: () => Promise<Lease | undefined> = async () => undefined) {
   const messages: SessionResponse[] = [];
   const givenBack: [string, string][] = [];
   const calls: Call[] = [];
@@ -30,8 +30,8 @@ function trial(before: () => Promise<void> = async () => {}) {
   const coordinator = {
     getOrLock: async (_request: unknown, call: Call) => {
       calls.push(call);
-      await before();
-      return { outcome: lease, degraded: 'none' } as const;
+      const another = await before();
+      return { outcome: another ?? lease, degraded: 'none' } as const;
     },
     getOrLockAtOnce: (request: unknown, call: Call, settled: (answer: GetOrLockAnswer | Error) => void) => {
       coordinator.getOrLock(request, call).then(settled, settled);
@@ -95,6 +95,39 @@ describe('a session', () => {
     expect(givenBack).toEqual([]);
   });
 
+  it('keeps the lease of an answered call when a later call with its id is cancelled', async () => {
+    let isFirst = true;
+    const { session, ask, givenBack, calls } = trial(async () => {
+      if (!isFirst) await sleep(50);
+      isFirst = false;
+      return undefined;
+    });
+    ask(1);
+    await sleep(5);
+    ask(1);
+    session.cancel(1);
+    await sleep(5);
+    expect(calls.map(({ cancelled }) => cancelled)).toEqual([false, true]);
+    expect(givenBack).toEqual([]);
+    expect(session.leases).toBe(1);
+  });
+
+  it('gives back the lease of a cancelled call although an earlier one with its id has ended', async () => {
+    const other: Lease = { ...lease, token: { ...lease.token, nonce: 'another' } };
+    const leases = [lease, other];
+    const { session, ask, givenBack } = trial(async () => leases.shift());
+    ask(1);
+    await sleep(5);
+    ask(1);
+    await sleep(5);
+    ask(2, { $case: 'release', value: ReleaseRequest.fromPartial({ key: 'k', token }) });
+    await sleep(5);
+    session.cancel(1);
+    await sleep(5);
+    expect(givenBack).toEqual([['k', 'cancelled']]);
+    expect(session.leases).toBe(0);
+  });
+
   it.each([
     ['publish', { $case: 'publish', value: PublishRequest.fromPartial({ key: 'k', token }) }],
     ['release', { $case: 'release', value: ReleaseRequest.fromPartial({ key: '', token }) }],
@@ -114,7 +147,7 @@ describe('a session', () => {
     const granted = new Promise<void>((resolve) => {
       grant = resolve;
     });
-    const { session, ask, givenBack, replies } = trial(() => granted);
+    const { session, ask, givenBack, replies } = trial(() => granted.then(() => undefined));
     ask(1);
     session.cancel(1);
     grant();
@@ -154,7 +187,7 @@ describe('a session', () => {
   });
 
   it('is idle once every call has been answered', async () => {
-    const { session, ask, replies } = trial(() => sleep(10).then(() => {}));
+    const { session, ask, replies } = trial(() => sleep(10).then(() => undefined));
     await session.idle();
     ask(1);
     ask(2);
