@@ -42,7 +42,7 @@ describe('seeds about lateness', () => {
     const { code, said } = playedWith('store-lost-at-the-soft-timeout', asked);
     expect(said).toMatch(/INV-19 /);
     expect(code).toBe(1);
-  }, 240_000);
+  }, 900_000);
 });
 
 describe('seeds about clients', () => {

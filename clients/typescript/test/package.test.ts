@@ -126,7 +126,7 @@ beforeAll(async () => {
   );
   expect(stdout).toBe(`dibs-client-${VERSION}.tgz\n`);
   await install();
-}, 120_000);
+}, 600_000);
 afterAll(async () => {
   await service?.stop();
   rmSync(folder, { recursive: true, force: true });
@@ -171,4 +171,4 @@ it('publint and "are the types wrong" find no fault', async () => {
   expect(stdout).toContain('All good!');
   // Without TypeScript's `node10` resolution, which does not know the `exports` of a package.
   await run(bin('attw'), [tarball, '--profile', 'node16', '--no-emoji'], root);
-}, 60_000);
+}, 600_000);
