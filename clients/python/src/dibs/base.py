@@ -27,7 +27,6 @@ from dibs.near_cache import Entry, NearCache, NearValues
 from dibs.options import (
     DEFAULT_LEASE_HOLD_MAX_S,
     DEFAULT_WAIT_S,
-    KEY_BYTES_MAX,
     Defaults,
     OnUnavailable,
     RebuildOptions,
@@ -38,8 +37,8 @@ from dibs.options import (
     flag,
     holder_of,
     key_of,
+    keys_of,
     milliseconds,
-    names,
     namespace_of,
     one_of,
     terms_of,
@@ -227,7 +226,7 @@ class BaseClient:
     def _many(self, keys: Iterable[str], rebuild: RebuildMany, codec: Codec[Any], options: RebuildOptions) -> ManyTask:
         """Raises for options out of bounds, and if the current context rebuilds one of the keys."""
         terms: dict[str, Terms] = {}
-        for key in names("keys", keys, 1, KEY_BYTES_MAX):
+        for key in keys_of(keys):
             one = next(iter(terms.values()), None)
             terms[key] = self._terms(key, options) if one is None else replace(one, key=key)
         refuse_reentry(self, next(iter(terms.values())).namespace if terms else "", *terms)

@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Literal
 
 from dibs.errors import ServiceError
-from dibs.options import KEY_BYTES_MAX, TAG_BYTES_MAX, flag, names, one_of
+from dibs.options import TAG_BYTES_MAX, flag, keys_of, names, one_of
 from dibs.steps import Call, Sleep, Steps
 from dibs.v1 import coordinator_pb2 as pb
 
@@ -74,7 +74,7 @@ def invalidations(
 
     Raises InvalidOptionError, ValueError or TypeError for what no request can carry.
     """
-    keys, tags = names("keys", given_keys, 1, KEY_BYTES_MAX), names("tags", given_tags, 1, TAG_BYTES_MAX)
+    keys, tags = keys_of(given_keys), names("tags", given_tags, 1, TAG_BYTES_MAX)
     mode = one_of("mode", given_mode, _MODES)
     if flag("all", everything):
         return [pb.InvalidateRequest(namespace=namespace, keys=keys, tags=tags, all=True, mode=mode)]

@@ -12,7 +12,7 @@ from datetime import timedelta
 from time import monotonic
 from typing import Any, Literal, TypeAlias, TypedDict, TypeVar
 
-from dibs.errors import InvalidOptionError
+from dibs.errors import InvalidOptionError, ServiceError
 from dibs.v1 import coordinator_pb2 as pb
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ DEFAULT_LEASE_HOLD_MAX_S = 600.0
 _YEAR_MS = 31_536_000_000
 _TAGS_MAX = 16
 TAG_BYTES_MAX = 256
-KEY_BYTES_MAX = 1_024
+_KEY_BYTES_MAX = 1_024
 _NAMESPACE_BYTES_MAX = 64
 _HOLDER_BYTES_MAX = 256
 #: Far longer than one is.
@@ -299,9 +299,17 @@ def text(what: str, given: str, bytes_min: int = 0, bytes_max: int | None = None
     return given
 
 
-def key_of(given: str) -> str:
-    """Raises like `text`."""
-    return text("key", given, 1, KEY_BYTES_MAX)
+def key_of(given: str, what: str = "key") -> str:
+    """Raises like `text`, but ServiceError outside the bounds, because a key is no option."""
+    size = len(text(what, given).encode())
+    if not 1 <= size <= _KEY_BYTES_MAX:
+        raise ServiceError("INVALID_ARGUMENT", f"{what}: {size} bytes is outside 1 to {_KEY_BYTES_MAX}")
+    return given
+
+
+def keys_of(given: Iterable[str]) -> tuple[str, ...]:
+    """Raises like `names` and `key_of`."""
+    return tuple(key_of(key, f"keys[{at}]") for at, key in enumerate(names("keys", given)))
 
 
 def namespace_of(given: str) -> str:
