@@ -206,6 +206,7 @@ function warnOf({ suspicions }: Config, log: Logger): void {
   for (const unknown of suspicions.unknownVariables) log.warn(unknown, LOG.unknownVariable);
   if (suspicions.embeddedBeyondLoopback) log.warn({}, LOG.embeddedBeyondLoopback);
   for (const mismatch of suspicions.otlpMismatches) log.warn(mismatch, LOG.otlpMismatch);
+  if (suspicions.certificatesWithoutAuthority) log.warn({}, LOG.certificatesWithoutAuthority);
 }
 
 function watchGauges(

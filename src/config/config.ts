@@ -50,6 +50,8 @@ export interface Suspicions {
   /** Embedded, and reachable from other machines: a second replica would give the same leases. */
   readonly embeddedBeyondLoopback: boolean;
   readonly otlpMismatches: readonly OtlpMismatch[];
+  /** DIBS_AUTH_FILE names client certificates, and without DIBS_TLS_CA the service asks for none. */
+  readonly certificatesWithoutAuthority: boolean;
 }
 
 const HOUR_MS = 3_600_000;
@@ -121,6 +123,7 @@ export function loadConfig(
       unknownVariables: unknownVariables(env, reader.asked),
       embeddedBeyondLoopback: fleet === undefined && edge.grpcIsRemote,
       otlpMismatches: otlpMismatches(reader, otel),
+      certificatesWithoutAuthority: namesCertificates(edge) && edge.tls?.material.ca === undefined,
     },
   });
 }
@@ -138,6 +141,10 @@ export function loadPolicies(
   const policies = policiesOf(reader, defaultPolicy(limits), readFile);
   if (reader.faults.any) throw new ConfigError(reader.faults.all);
   return policies;
+}
+
+function namesCertificates({ auth }: EdgeConfig): boolean {
+  return [...(auth?.identities.values() ?? [])].some(({ certificates }) => certificates.length > 0);
 }
 
 /** One core each. Replicas in containers of their own are the usual way to use several. */

@@ -39,6 +39,8 @@ export const LOG = {
     'embedded mode, reachable from other machines: a second replica would give the same leases again; set DIBS_QUORUM_NODES and DIBS_STORE_URL, unless this is the only replica',
   otlpMismatch:
     'OTLP port and protocol do not fit: 4317 usually speaks grpc, and 4318 http/protobuf; change the endpoint or OTEL_EXPORTER_OTLP_PROTOCOL',
+  certificatesWithoutAuthority:
+    'DIBS_AUTH_FILE names client certificates, but DIBS_TLS_CA is not set: no client is asked for one; set DIBS_TLS_CA',
   workersShare:
     'starting workers: each is a replica of its own, with a core, connections to Redis, and its share of the bounds',
   workerEnded:

@@ -74,7 +74,12 @@ describe('the default configuration', () => {
       logLevel: 'info',
       otel: {},
       workers: 1,
-      suspicions: { unknownVariables: [], embeddedBeyondLoopback: false, otlpMismatches: [] },
+      suspicions: {
+        unknownVariables: [],
+        embeddedBeyondLoopback: false,
+        otlpMismatches: [],
+        certificatesWithoutAuthority: false,
+      },
     });
   });
 

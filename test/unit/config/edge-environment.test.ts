@@ -49,6 +49,22 @@ describe('TLS', () => {
     expect(fault({ DIBS_TLS_CA: authority.ca })).toMatch('DIBS_TLS_CA: is set while DIBS_TLS_CERT is not');
   });
 
+  it('is suspicious without an authority if the access file names client certificates', () => {
+    const file = (certificates: string) => `identities: { shop: { certificates: [${certificates}] } }`;
+    const suspicions = (variables: Record<string, string>, text: string) =>
+      loadConfig(variables, (path) => (path === 'auth' ? text : readFileSync(path, 'utf8'))).suspicions;
+    const withFile = { ...env, DIBS_AUTH_FILE: 'auth' };
+    const suspicious = { certificatesWithoutAuthority: true };
+    expect(suspicions({ DIBS_AUTH_FILE: 'auth' }, file('shop.svc'))).toMatchObject(suspicious);
+    expect(suspicions(withFile, file('shop.svc'))).toMatchObject(suspicious);
+    for (const [variables, text] of [
+      [withFile, file('')],
+      [{ ...withFile, DIBS_TLS_CA: authority.ca }, file('shop.svc')],
+    ] as const) {
+      expect(suspicions(variables, text)).toMatchObject({ certificatesWithoutAuthority: false });
+    }
+  });
+
   it('must be valid at the start', () => {
     expect(fault({ ...env, DIBS_TLS_KEY: authority.issue().key })).toBe(
       'DIBS_TLS_KEY: does not match the certificate in DIBS_TLS_CERT',
