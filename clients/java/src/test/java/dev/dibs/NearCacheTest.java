@@ -319,4 +319,25 @@ final class NearCacheTest {
     end();
     assertNull(left());
   }
+
+  /** Changes that the service told of after its welcome may still be unread. */
+  @Test
+  void keepsAndSharesNothingFromBeforeALateWelcome() {
+    Flights<Found> flights = Flights.ofRequests(() -> true);
+    LocalRebuilds local = new LocalRebuilds(new SafeHooks(Hooks.NONE), new Metrics(null, ""), Threads.REBUILDS);
+    Changes changes = new Changes(flights, Flights.ofWork(), new RunningRebuilds(), local, near);
+    for (long ms : List.of(2_999, 3_000)) {
+      AtomicLong begun = new AtomicLong();
+      Watch late = near.watch();
+      NearCache.Asking asking = near.sending(KEY, late);
+      flights.join(ms, KEY, Long.MAX_VALUE, flight -> flight.sending(true));
+      pass(ms);
+      changes.welcome(late);
+      near.answered(asking, hit("v", 60_000));
+      assertEquals(ms == 3_000 ? null : "v", got());
+      flights.join(ms, KEY, Long.MAX_VALUE, flight -> begun.incrementAndGet());
+      assertEquals(ms == 3_000 ? 1 : 0, begun.get());
+      near.ended(late);
+    }
+  }
 }

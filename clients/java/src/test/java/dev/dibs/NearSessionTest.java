@@ -248,28 +248,6 @@ final class NearSessionTest {
     assertEquals("mine", own.get());
   }
 
-  /** Changes that the service told of after its welcome may still be unread. */
-  @Test
-  void keepsAndSharesNothingFromBeforeALateWelcome() throws Exception {
-    for (long ms : List.of(2_999, 3_000)) {
-      boolean isLate = ms == 3_000;
-      stream.breakOff();
-      CompletableFuture<String> one = get("one" + ms);
-      stream = fake.stream();
-      stream.next();
-      SessionCall asked = stream.call();
-      pass(ms);
-      stream.welcomeLater("resume");
-      beat();
-      CompletableFuture<String> joined = get("one" + ms);
-      if (isLate) answer(stream.call(), "new");
-      answer(asked, "v");
-      assertEquals("v", one.get());
-      assertEquals(isLate ? "new" : "v", joined.get());
-      assertEquals(isLate ? "new" : "v", get("one" + ms).get());
-    }
-  }
-
   private void assertIsAskedForAgain(String key) throws Exception {
     CompletableFuture<String> again = get(key);
     answer(stream.call(), "new");

@@ -4,7 +4,9 @@ import dev.dibs.Codec;
 import dev.dibs.Rebuild;
 import dev.dibs.RebuildReason;
 import java.time.Duration;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 
 /** One rebuild in memory, and the callers that wait for it. */
@@ -18,6 +20,9 @@ final class Flight {
   private boolean unstored;
   private final CompletableFuture<byte[]> result = new CompletableFuture<>();
   private volatile boolean lost;
+
+  /** Tags that were invalidated while it ran. Guarded by the lock of the double. */
+  private final Set<String> invalidated = new HashSet<>();
 
   Flight(long fence, RebuildReason reason, List<String> tags) {
     this.fence = fence;
@@ -42,16 +47,32 @@ final class Flight {
     return staleTtl == null ? otherwise : staleTtl;
   }
 
-  boolean isUnstored() {
-    return unstored;
-  }
-
   CompletableFuture<byte[]> result() {
     return result;
   }
 
   boolean isLost() {
     return lost;
+  }
+
+  /** Whether a caller may join: not if it began before an invalidation. */
+  boolean isOpen() {
+    return !lost && invalidated.isEmpty();
+  }
+
+  /** Which tags its value has is known when it ends. */
+  void invalidate(List<String> names) {
+    invalidated.addAll(names);
+  }
+
+  /** Whether its value is stored. */
+  boolean counts() {
+    return !lost && !unstored && tags.stream().noneMatch(invalidated::contains);
+  }
+
+  /** A newer value is on its way; {@code before} is null if nothing was running. */
+  static void supersede(Flight before) {
+    if (before != null) before.lose();
   }
 
   void lose() {

@@ -119,6 +119,7 @@ public final class MemoryDibs implements Dibs {
         flight = running(id);
         if (flight == null) {
           lastFence += 1;
+          Flight.supersede(flights.remove(id));
           put(id, options, new Flight(lastFence, RebuildReason.REFRESH, options.tags()), bytes);
           failures.remove(id);
           return new Published(PublishOutcome.STORED, lastFence, Optional.of(true), false);
@@ -198,6 +199,7 @@ public final class MemoryDibs implements Dibs {
     flights.forEach(
         (id, flight) -> {
           if (isMeant(what, id, flight.tags())) flight.lose();
+          else if (id.equals(new Id(what.namespace(), id.key()))) flight.invalidate(what.tags());
         });
     Predicate<Map.Entry<Id, Entry>> isMeant = one -> isMeant(what, one.getKey(), one.getValue().tags());
     if (what.markStale()) {
@@ -236,7 +238,7 @@ public final class MemoryDibs implements Dibs {
 
   private void succeeded(Id id, Options<?> options, Flight flight, byte[] bytes) {
     synchronized (this) {
-      if (!flight.isLost() && !flight.isUnstored()) put(id, options, flight, bytes);
+      if (flight.counts()) put(id, options, flight, bytes);
       flights.remove(id, flight);
     }
     flight.result().complete(bytes);
@@ -251,7 +253,7 @@ public final class MemoryDibs implements Dibs {
   private Flight begun(Id id, Options<?> options, Entry known) {
     lastFence += 1;
     Flight flight = new Flight(lastFence, reason(options, known), options.tags());
-    flights.put(id, flight);
+    Flight.supersede(flights.put(id, flight));
     return flight;
   }
 
@@ -296,12 +298,12 @@ public final class MemoryDibs implements Dibs {
   private Flight running(Id id) {
     Flight flight = flights.get(id);
     if (flight != null && flight.isOf(Thread.currentThread())) throw new ReentrantRebuildException(id.key());
-    return flight == null || flight.isLost() ? null : flight;
+    return flight == null || !flight.isOpen() ? null : flight;
   }
 
   private boolean isHeld(Id id) {
     Flight flight = flights.get(id);
-    return flight != null && !flight.isLost();
+    return flight != null && flight.isOpen();
   }
 
   private boolean isFresh(Entry entry) {

@@ -27,6 +27,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 
@@ -258,6 +259,45 @@ final class MemoryDibsTest {
       assertEquals("new", dibs.getOrRebuild("k", TEXT, next));
       dibs.invalidate(Invalidation.ofAll());
     }
+  }
+
+  /** A rebuild may name its value's tags when it ends. */
+  @Test
+  void doesNotStoreWhatHasATagThatWasInvalidatedMeanwhile() throws Exception {
+    for (boolean isJoined : List.of(false, true)) {
+      CountDownLatch running = new CountDownLatch(1);
+      CountDownLatch gate = new CountDownLatch(1);
+      CompletableFuture<String> old = dibs.getOrRebuildAsync("k", TEXT, rebuild -> {
+        running.countDown();
+        gate.await();
+        rebuild.tags("t");
+        return "old";
+      });
+      running.await();
+      dibs.invalidate(Invalidation.ofTags("t"));
+      if (isJoined) assertEquals("new", dibs.getOrRebuildAsync("k", TEXT, () -> "new").get(5, TimeUnit.SECONDS));
+      gate.countDown();
+      assertEquals("old", old.get());
+      assertEquals("new", dibs.getOrRebuild("k", TEXT, () -> "new"));
+      dibs.invalidate(Invalidation.ofAll());
+    }
+  }
+
+  @Test
+  void keepsWhatIsSetBesideARebuildFromBeforeAnInvalidation() throws Exception {
+    CountDownLatch running = new CountDownLatch(1);
+    CountDownLatch gate = new CountDownLatch(1);
+    CompletableFuture<String> old = dibs.getOrRebuildAsync("k", TEXT, () -> {
+      running.countDown();
+      gate.await();
+      return "old";
+    });
+    running.await();
+    dibs.invalidate(Invalidation.ofTags("t"));
+    assertTrue(dibs.setAsync("k", "set", TEXT).get(5, TimeUnit.SECONDS).isStored());
+    gate.countDown();
+    assertEquals("old", old.get());
+    assertEquals("set", dibs.getOrRebuild("k", TEXT, next));
   }
 
   /** As in the service. */
