@@ -262,8 +262,19 @@ func (c *Client) fetchOnce(ctx context.Context, steps *fetchLoop, id fetchID) (g
 	if !hasJoined {
 		return got, false
 	}
-	busy, isBusy := got.err.(*BusyError)
-	return got, isBusy && !busy.endsHere() && comeBack(ctx, busy.retryAfter, steps.until)
+	return got, got.mayEndLater(ctx, steps.until)
+}
+
+// mayEndLater reports whether a caller with more time than the call that it joined asks again, and pauses for that.
+func (r result) mayEndLater(ctx context.Context, until time.Time) bool {
+	switch err := r.err.(type) {
+	case *BusyError:
+		return !err.endsHere() && comeBack(ctx, err.retryAfter, until)
+	case *Error:
+		return err.retryAfter >= 0 && comeBack(ctx, err.retryAfter, until)
+	default:
+		return r.isLost && time.Now().Before(until)
+	}
 }
 
 // nearHit returns this process's fresh value.

@@ -73,7 +73,8 @@ func (l *fetchLoop) run(ctx context.Context, its *flight) result {
 	if l.requestID == "" {
 		l.requestID = newUUID()
 	}
-	for ctx.Err() == nil {
+	// A first answer is read or left, even if the caller has already gone, because it may carry a lease.
+	for l.first != nil || ctx.Err() == nil {
 		answer := l.answer(ctx, its)
 		if err := answer.err; err != nil {
 			if ctx.Err() != nil {

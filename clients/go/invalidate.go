@@ -48,7 +48,7 @@ func (c *Client) Invalidate(ctx context.Context, what Invalidation) (Invalidated
 	}
 	var done Invalidated
 	for _, request := range what.requests(namespace) {
-		response, err := c.calls.Invalidate(ctx, request, within{timeout: callTimeout})
+		response, err := c.calls.Invalidate(tracedAs(ctx, ""), request, within{timeout: callTimeout})
 		// Also if it failed, because the service may have done it.
 		c.changed(change{cmp.Or(namespace, "default"), request.Keys, request.Tags, request.All})
 		if err != nil && ctx.Err() != nil {

@@ -2,6 +2,7 @@ package dibs
 
 import (
 	"bytes"
+	"cmp"
 	"encoding"
 	"encoding/json"
 	"errors"
@@ -37,7 +38,7 @@ var replaced = []byte(`\ufffd`)
 
 func marshalJSON(value any) ([]byte, error) {
 	text, err := json.Marshal(value)
-	if err == nil && !bytes.Contains(text, replaced) {
+	if err == nil && !bytes.Contains(text, replaced) && utf8.Valid(text) {
 		return text, nil
 	}
 	faults := jsonFaults{above: make(map[visit]bool)}
@@ -73,8 +74,8 @@ func (f *jsonFaults) in(value reflect.Value) (place string, err error) {
 	if !value.IsValid() {
 		return "", nil
 	}
-	if isOwnJSON(value.Type()) {
-		return "", ownFault(value)
+	if own, isOwn := ownJSON(value); isOwn {
+		return "", ownFault(own)
 	}
 	switch value.Kind() {
 	case reflect.Float32, reflect.Float64:
@@ -131,7 +132,7 @@ func (f *jsonFaults) inElements(value reflect.Value) (place string, err error) {
 
 func (f *jsonFaults) inEntries(value reflect.Value) (place string, err error) {
 	for entries := value.MapRange(); entries.Next(); {
-		key := fmt.Sprint(entries.Key())
+		key := keyText(entries.Key())
 		if err := textFault(key); err != nil {
 			return "", fmt.Errorf("the key %q: %w", key, err)
 		}
@@ -164,7 +165,17 @@ func (f *jsonFaults) inFields(value reflect.Value) (place string, err error) {
 	return "", nil
 }
 
-// isOwnJSON: values of the type encode themselves as JSON.
+// ownJSON returns a value that encodes itself as JSON, or the pointer to it that does.
+func ownJSON(value reflect.Value) (own reflect.Value, isOwn bool) {
+	if isOwnJSON(value.Type()) {
+		return value, true
+	}
+	if value.CanAddr() && isOwnJSON(reflect.PointerTo(value.Type())) {
+		return value.Addr(), true
+	}
+	return value, false
+}
+
 func isOwnJSON(its reflect.Type) bool {
 	return its.Implements(jsonMarshaler) || its.Implements(textMarshaler) || its == reflect.TypeFor[json.Number]()
 }
@@ -173,8 +184,32 @@ func ownFault(value reflect.Value) error {
 	if !value.CanInterface() {
 		return nil
 	}
-	_, err := json.Marshal(value.Interface())
-	return err
+	its := value.Interface()
+	text, err := json.Marshal(its)
+	if err != nil || isNil(its) {
+		return err
+	}
+	if _, isJSON := its.(json.Marshaler); isJSON {
+		return textFault(string(text))
+	}
+	if its, isText := its.(encoding.TextMarshaler); isText {
+		text, err := its.MarshalText()
+		return cmp.Or(err, textFault(string(text)))
+	}
+	return nil
+}
+
+// keyText is the text that JSON has for the key of a map.
+func keyText(key reflect.Value) string {
+	if key.Kind() == reflect.String || !key.CanInterface() {
+		return fmt.Sprint(key)
+	}
+	if its, isText := key.Interface().(encoding.TextMarshaler); isText && !isNil(its) {
+		if text, err := its.MarshalText(); err == nil {
+			return string(text)
+		}
+	}
+	return fmt.Sprint(key)
 }
 
 func textFault(text string) error {

@@ -20,6 +20,20 @@ type price struct {
 	Amount float64 `json:"amount"`
 }
 
+// latin1 is a text that is no UTF-8.
+type latin1 struct{ number int }
+
+func (latin1) MarshalText() ([]byte, error) { return []byte("Zo\xeb"), nil }
+
+type byPointer struct{ Unused float64 }
+
+func (*byPointer) MarshalText() ([]byte, error) { return []byte("Zo\xeb"), nil }
+
+// ownJSON has a field that JSON cannot carry, and leaves it out.
+type ownJSON struct{ Hidden float64 }
+
+func (*ownJSON) MarshalJSON() ([]byte, error) { return []byte(`"\ufffd"`), nil }
+
 type cart struct {
 	price
 	Items  []price        `json:"items,omitempty"`
@@ -52,6 +66,10 @@ func TestWhatJSONCannotCarryIsNamedBeforeAnythingIsStored(t *testing.T) {
 		"a number that is none":   {[]json.Number{"ten"}, "[0]", "ten"},
 		"a text that is no UTF-8": {cart{More: map[string]string{"name": "Zo\xeb"}}, "more.name", "UTF-8"},
 		"such a key":              {map[string]int{"Zo\xeb": 1}, "", "UTF-8"},
+		"one of its own":          {cart{More: latin1{1}}, "more", "UTF-8"},
+		"such a key of its own":   {map[latin1]int{{1}: 1}, "", "UTF-8"},
+		"one behind a pointer":    {&struct{ Own byPointer }{}, "Own", "UTF-8"},
+		"JSON that is no UTF-8":   {cart{More: json.RawMessage("\"Zo\xeb\"")}, "more", "UTF-8"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			fake := startFake(t)
@@ -85,6 +103,8 @@ func TestWhatLooksWrongAndIsJSONIsStored(t *testing.T) {
 		"a map by numbers":           map[int]string{1: "one"},
 		"bytes, which are no text":   struct{ Data []byte }{[]byte("\xff")},
 		"the largest of all numbers": uint64(math.MaxUint64),
+		"what leaves out its NaN":    &struct{ Own ownJSON }{ownJSON{math.NaN()}},
+		"no text of its own":         map[string]any{"none": (*byPointer)(nil), "sign": "\ufffd"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			fake := startFake(t)

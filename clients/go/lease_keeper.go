@@ -46,8 +46,11 @@ func keepLease(ctx context.Context, sentAt time.Time, expiresIn, holdMax time.Du
 		if !asked.Before(ends) || !asked.Before(heldMax) {
 			return true
 		}
-		// A hanging attempt ends with the lease, so the loss is reported then and not later.
-		response, err := ask(ctx, min(extendMax, ends.Sub(asked)))
+		// A hanging attempt ends with the lease, so the loss is reported then and not later, even if it goes on without a
+		// session, where its own time begins anew.
+		within, cancel := context.WithDeadline(ctx, ends)
+		response, err := ask(within, min(extendMax, ends.Sub(asked)))
+		cancel()
 		switch {
 		case ctx.Err() != nil:
 			return false

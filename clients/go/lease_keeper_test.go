@@ -135,3 +135,13 @@ func TestALeaseIsNotExtendedForEver(t *testing.T) {
 		}
 	})
 }
+
+func TestAnExtensionOverTwoTransportsEndsWithTheLease(t *testing.T) {
+	twice := func(ctx context.Context, timeout time.Duration) (*dibsv1.ExtendResponse, error) {
+		_, _ = hanging(ctx, timeout)
+		return hanging(ctx, timeout)
+	}
+	if _, lostAt := kept(t, twice); lostAt != 3*time.Second {
+		t.Errorf("lost after %v", lostAt)
+	}
+}

@@ -13,11 +13,8 @@ type tagged struct {
 	all       bool
 }
 
-// stamp is its last invalidation: its number among all invalidations, and its mode.
-type stamp struct {
-	at   int
-	mode dibsv1.InvalidateMode
-}
+// stamp is its last invalidation of each mode: their numbers among all invalidations.
+type stamp map[dibsv1.InvalidateMode]int
 
 func (s *service) invalidate(request *dibsv1.InvalidateRequest) (*dibsv1.InvalidateResponse, error) {
 	if len(request.GetKeys())+len(request.GetTags()) == 0 && !request.GetAll() {
@@ -33,12 +30,12 @@ func (s *service) invalidate(request *dibsv1.InvalidateRequest) (*dibsv1.Invalid
 		s.invalidateKey(request, key, response)
 	}
 	s.invalidations++
-	namespace, stamp := orDefault(request.GetNamespace()), stamp{s.invalidations, request.GetMode()}
+	namespace := orDefault(request.GetNamespace())
 	for _, tag := range request.GetTags() {
-		s.stamps[tagged{namespace: namespace, tag: tag}] = stamp
+		s.stamp(tagged{namespace: namespace, tag: tag}, request.GetMode())
 	}
 	if request.GetAll() {
-		s.stamps[tagged{namespace: namespace, all: true}] = stamp
+		s.stamp(tagged{namespace: namespace, all: true}, request.GetMode())
 	}
 	for its, record := range s.records {
 		if its.namespace == namespace && record.value != nil && reaches(request, record.value.payload.GetTags()) {
@@ -68,19 +65,29 @@ func reaches(request *dibsv1.InvalidateRequest, tags []string) bool {
 	})
 }
 
-// stampSince returns an invalidation after asOf that applies to the published value.
-func (s *service) stampSince(asOf int, published *dibsv1.PublishRequest) (stamp, bool) {
+func (s *service) stamp(what tagged, mode dibsv1.InvalidateMode) {
+	if s.stamps[what] == nil {
+		s.stamps[what] = stamp{}
+	}
+	s.stamps[what][mode] = s.invalidations
+}
+
+// stampSince returns the mode of the invalidations after asOf that apply to the published value. One that only marks
+// it stale does not count beside one that deletes it.
+func (s *service) stampSince(asOf int, published *dibsv1.PublishRequest) (mode dibsv1.InvalidateMode, isReached bool) {
 	namespace := orDefault(published.GetNamespace())
 	reached := []tagged{{namespace: namespace, all: true}}
 	for _, tag := range published.GetTags() {
 		reached = append(reached, tagged{namespace: namespace, tag: tag})
 	}
 	for _, what := range reached {
-		if stamp, ok := s.stamps[what]; ok && stamp.at > asOf {
-			return stamp, true
+		for its, at := range s.stamps[what] {
+			if at > asOf && (!isReached || its != dibsv1.InvalidateMode_INVALIDATE_MODE_MARK_STALE) {
+				mode, isReached = its, true
+			}
 		}
 	}
-	return stamp{}, false
+	return mode, isReached
 }
 
 func orDefault(namespace string) string {

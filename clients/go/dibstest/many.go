@@ -23,16 +23,17 @@ func (c conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, _ string, _ 
 
 // manyStream is the stream of answers of a GetOrLockMany.
 type manyStream struct {
-	ctx     context.Context
-	service *service
-	left    int
-	answers chan *dibsv1.GetOrLockManyResponse
+	ctx       context.Context
+	service   *service
+	namespace string
+	left      int
+	answers   chan *dibsv1.GetOrLockManyResponse
 }
 
 // SendMsg makes the call.
 func (s *manyStream) SendMsg(message any) error {
 	request := message.(*dibsv1.GetOrLockManyRequest)
-	s.left = len(request.GetKeys())
+	s.namespace, s.left = request.GetNamespace(), len(request.GetKeys())
 	s.answers = make(chan *dibsv1.GetOrLockManyResponse, s.left)
 	for _, key := range request.GetKeys() {
 		go func() {
@@ -73,7 +74,20 @@ func (s *manyStream) RecvMsg(into any) error {
 		proto.Merge(into.(proto.Message), its)
 		return nil
 	case <-s.ctx.Done():
+		unread := s.left
+		s.left = 0
+		go s.giveBack(unread)
 		return status.FromContextError(s.ctx.Err()).Err()
+	}
+}
+
+// giveBack ends the leases that no caller reads. Each call ends soon, because its context has ended.
+func (s *manyStream) giveBack(unread int) {
+	for range unread {
+		its := <-s.answers
+		if lease := its.GetResponse().GetLease(); lease != nil {
+			s.service.release(&dibsv1.ReleaseRequest{Namespace: s.namespace, Key: its.GetKey(), Token: lease.GetToken()})
+		}
 	}
 }
 

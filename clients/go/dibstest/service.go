@@ -175,7 +175,7 @@ func (s *service) publish(request *dibsv1.PublishRequest) (*dibsv1.PublishRespon
 		// A value whose tags were invalidated during the rebuild is already outdated.
 		since, ok := s.stampSince(armed.asOf, request)
 		if ok {
-			record.drop(since.mode, now)
+			record.drop(since, now)
 		}
 		counts = proto.Bool(!ok)
 	}

@@ -1,0 +1,72 @@
+package dibstest_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	dibs "github.com/dibs-cache/dibs/clients/go"
+	"github.com/dibs-cache/dibs/clients/go/dibstest"
+)
+
+func TestAMarkDuringARebuildDoesNotUndoADeletion(t *testing.T) {
+	deletes, marks := dibs.Invalidation{Tags: []string{"a"}}, dibs.Invalidation{Tags: []string{"a"}, MarkStale: true}
+	marksAll, marksOther := dibs.Invalidation{All: true, MarkStale: true}, dibs.Invalidation{Tags: []string{"b"}, MarkStale: true}
+	for at, test := range []struct {
+		during []dibs.Invalidation
+		want   string
+	}{
+		{[]dibs.Invalidation{marks}, "old"},
+		{[]dibs.Invalidation{marksAll, marksOther}, "old"},
+		{[]dibs.Invalidation{deletes}, "new"},
+		{[]dibs.Invalidation{deletes, marks}, "new"},
+		{[]dibs.Invalidation{marks, deletes}, "new"},
+		{[]dibs.Invalidation{deletes, marksAll}, "new"},
+		{[]dibs.Invalidation{deletes, marksOther}, "new"},
+	} {
+		bubble(t, func(t *testing.T, memory *dibstest.Memory) {
+			fetch := func(value string) (string, error) {
+				return dibs.Fetch(t.Context(), memory.Client, "k", func(context.Context) (string, error) {
+					for _, what := range test.during {
+						if _, err := memory.Invalidate(t.Context(), what); value == "old" && err != nil {
+							t.Error(err)
+						}
+					}
+					return value, nil
+				}, dibs.WithTTL(time.Minute), dibs.WithStaleFor(time.Hour), dibs.WithTags("b", "a"))
+			}
+			if value, err := fetch("old"); value != "old" || err != nil {
+				t.Errorf("got %s, %v", value, err)
+			}
+			if value, err := fetch("new"); value != test.want || err != nil {
+				t.Errorf("%d: got %s, %v", at, value, err)
+			}
+		})
+	}
+}
+
+func TestACallerOfManyThatLeavesAtOnceHoldsNoLease(t *testing.T) {
+	for range 50 {
+		bubble(t, func(t *testing.T, memory *dibstest.Memory) {
+			var keys []string
+			for at := range 20 {
+				keys = append(keys, fmt.Sprint(at))
+			}
+			ctx, leave := context.WithCancel(t.Context())
+			go leave()
+			_, _ = dibs.FetchMany(ctx, memory.Client, keys, func(ctx context.Context, _ []string) (map[string]string, error) {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}, dibs.WithTTL(time.Minute))
+			synctest.Wait()
+			for _, key := range keys {
+				explained, err := memory.Explain(t.Context(), key)
+				if err != nil || explained.Lease != nil {
+					t.Fatalf("%s is held: %v, %v", key, explained, err)
+				}
+			}
+		})
+	}
+}
