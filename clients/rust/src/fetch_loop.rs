@@ -95,7 +95,8 @@ async fn fly(
     if let Some(hit) = meanwhile(&options, &lease).cloned() {
         return Landed::for_members(Ok(serve_and_rebuild(&core, &options, lease, &hit, rebuild, &flight)));
     }
-    let stale = lease.previous().filter(|_| options.stale_if_error).cloned();
+    // Not the one that cannot be read: its error would hide that of the rebuild.
+    let stale = lease.previous().filter(|_| options.stale_if_error && !options.undecodable).cloned();
     match (rebuild_under(lease, &rebuild, &flight).await, stale) {
         (Landed::Ended { outcome: Err(error), .. }, Some(hit)) => {
             tell_background(&core, &options, &error);

@@ -2,6 +2,7 @@
 //! only on a bad day.
 mod addresses;
 mod away;
+mod codecs;
 mod coming_back;
 mod double;
 mod examples;
