@@ -79,7 +79,9 @@ impl Record {
     /// No caller rebuilds, and there is no fresh value.
     fn without_lease(&mut self, request: &v1::GetOrLockRequest, good: Option<v1::Hit>, clock: i64) -> Outcome {
         let now = Instant::now();
-        match (&self.failure, good, request.intent()) {
+        // A refresh need not wait for the back-off.
+        let failure = self.failure.as_ref().filter(|_| request.intent() != Intent::Refresh);
+        match (failure, good, request.intent()) {
             (Some(_), Some(hit), _) | (None, Some(hit), Intent::Read) => Outcome::Hit(hit),
             (Some((message, until)), None, _) => {
                 let retry_after_ms = ms(*until - now).max(1);
@@ -174,6 +176,7 @@ impl Record {
     pub fn invalidate(&mut self, stale: bool) -> (bool, bool) {
         let had = self.value.is_some();
         self.invalidate_value(stale);
+        self.end_backoff();
         let voided = self.armed.take().map(|armed| armed.token);
         if voided.is_some() {
             self.voided.clone_from(&voided);
@@ -188,6 +191,11 @@ impl Record {
             value => *value = None,
         }
         self.reason = Some(LeaseReason::Invalidated);
+    }
+
+    /// Of its key or its namespace; not of a tag, because a failure has none.
+    pub fn end_backoff(&mut self) {
+        self.failure = None;
     }
 
     pub fn has_tag(&self, tags: &[String]) -> bool {
