@@ -121,6 +121,9 @@ async fn without_service(
     if options.on_unavailable == OnUnavailable::Fail {
         return Err(cause.into());
     }
+    if !may_read(options) {
+        core.local_results.overtake(options);
+    }
     loop {
         if let Some(value) = core.local_results.get(options).filter(|_| may_read(options)) {
             tell_hit(core, options, HitSource::Near, false);
