@@ -198,9 +198,8 @@ impl HeldLease {
         let terms = within(PUBLISH, carried(&self.traceparent, &self.options));
         let published = self.core.calls.publish(request.clone(), terms).await;
         // Also if it failed, because it may be stored, and this process reads its own writes.
-        if let Some(near) = &self.core.near {
-            near.drop_key(namespace, key);
-        }
+        self.core.near.iter().for_each(|near| near.drop_key(namespace, key));
+        self.core.flights.close_key(namespace, key);
         let response = published?;
         let v1::PublishResponse { fence, counts, maybe_stored, .. } = response;
         let outcome = response.outcome();
