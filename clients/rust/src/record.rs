@@ -174,7 +174,7 @@ impl Record {
 
     /// Whether it had a value, and whether a lease was voided.
     pub fn invalidate(&mut self, stale: bool) -> (bool, bool) {
-        let had = self.value.is_some();
+        let had = self.value.as_ref().is_some_and(|value| Instant::now() < value.stale_until);
         self.invalidate_value(stale);
         self.end_backoff();
         let voided = self.armed.take().map(|armed| armed.token);
@@ -187,7 +187,11 @@ impl Record {
     pub fn invalidate_value(&mut self, stale: bool) {
         let now = Instant::now();
         match &mut self.value {
-            Some(value) if stale => value.fresh_until = now,
+            Some(value) if stale => {
+                let stale_for = value.stale_until.saturating_duration_since(value.fresh_until);
+                value.stale_until = value.stale_until.min(now + stale_for);
+                value.fresh_until = value.fresh_until.min(now);
+            }
             value => *value = None,
         }
         self.reason = Some(LeaseReason::Invalidated);

@@ -195,3 +195,19 @@ async fn the_empty_namespace_is_the_default_one() {
     let Leased::Lease(guard) = guard else { panic!("a value") };
     assert_eq!(guard.publish(Some("old".into())).await.unwrap(), PublishOutcome::Invalidated);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_value_that_is_marked_has_its_stale_time_left_and_no_more() {
+    let client = testing::client();
+    let has = async || client.get("k").await.unwrap().is_some_and(|found| found.stale);
+    let mark = async || client.invalidate().keys(["k"]).mark_stale().now().await.unwrap().keys_invalidated;
+    for (stale_ttl, age) in [(Duration::ZERO, Duration::ZERO), (ms(10), Duration::ZERO), (ms(10), TTL)] {
+        client.set("k").ttl(TTL).stale_ttl(stale_ttl).publish(Some("v".into())).await.unwrap();
+        advance(age).await;
+        assert_eq!(mark().await, 1);
+        assert_eq!(has().await, !stale_ttl.is_zero());
+        advance(stale_ttl).await;
+        assert!(!has().await);
+        assert_eq!(mark().await, 0, "it is gone");
+    }
+}
