@@ -26,6 +26,8 @@ use crate::{
     transport::Transport,
 };
 
+const MS: Duration = Duration::from_millis(1);
+
 /// A client of Dibs. One per process is enough: any number of calls run over it at once. Clones are the same client.
 /// Its connections end with the last clone.
 #[derive(Clone)]
@@ -183,7 +185,7 @@ impl ClientBuilder {
         self
     }
 
-    /// How long a connection may take before the service counts as unreachable. Default: 2 s.
+    /// How long a connection may take before the service counts as unreachable: at least 1 ms. Default: 2 s.
     pub fn connect_timeout(mut self, connect_timeout: Duration) -> Self {
         self.connection.connect_timeout = Some(connect_timeout);
         self
@@ -239,7 +241,7 @@ impl ClientBuilder {
     }
 
     /// The longest that a lease is extended. After that it is given back, and the rebuild counts as hung. The service
-    /// has its own bound. Default: 10 minutes.
+    /// has its own bound. At least 1 ms. Default: 10 minutes.
     pub fn lease_hold_max(mut self, lease_hold_max: Duration) -> Self {
         self.lease_hold_max = Some(lease_hold_max);
         self
@@ -262,6 +264,8 @@ impl ClientBuilder {
     /// # Errors
     /// [`Error::Options`].
     pub fn build(self) -> Result<Client, Error> {
+        at_least_a_ms("lease_hold_max", self.lease_hold_max, "every lease would be lost at once")?;
+        at_least_a_ms("connect_timeout", self.connection.connect_timeout, "no connection would be made")?;
         let link = Link::new(&self.connection.clone().or_environment())?;
         let near = NearCache::of(&self.near, &self.namespace)?.filter(|_| !self.without_session);
         let hears = Hears { near, ..Hears::default() };
@@ -297,5 +301,12 @@ impl ClientBuilder {
 
     fn holder_or_default(&self) -> String {
         self.holder.clone().unwrap_or_else(default_holder)
+    }
+}
+
+fn at_least_a_ms(option: &str, time: Option<Duration>, why: &str) -> Result<(), Error> {
+    match time {
+        Some(time) if time < MS => Err(Error::Options(format!("{option}: {time:?} is less than {MS:?}: {why}"))),
+        _ => Ok(()),
     }
 }

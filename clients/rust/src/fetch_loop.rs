@@ -95,7 +95,8 @@ async fn fly(
     if let Some(hit) = meanwhile(&options, &lease).cloned() {
         return Landed::for_members(Ok(serve_and_rebuild(&core, &options, lease, &hit, rebuild, &flight)));
     }
-    let stale = lease.previous().filter(|_| options.stale_if_error).cloned();
+    // Not the one that cannot be read: its error would hide that of the rebuild.
+    let stale = lease.previous().filter(|_| options.stale_if_error && !options.undecodable).cloned();
     match (rebuild_under(lease, &rebuild, &flight).await, stale) {
         (Landed::Ended { outcome: Err(error), .. }, Some(hit)) => {
             tell_background(&core, &options, &error);
@@ -119,6 +120,9 @@ async fn without_service(
     }
     if options.on_unavailable == OnUnavailable::Fail {
         return Err(cause.into());
+    }
+    if !may_read(options) {
+        core.local_results.overtake(options);
     }
     loop {
         if let Some(value) = core.local_results.get(options).filter(|_| may_read(options)) {

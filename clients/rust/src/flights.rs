@@ -196,6 +196,16 @@ impl Flights {
         }
     }
 
+    /// Like [`Self::close_key`], for rebuilds that began before the call. Returns whether there was one.
+    pub fn close_older(&self, options: &Options) -> bool {
+        let mut running = self.running();
+        let entries = running.by_key.get_mut(&key_id(options)).into_iter().flatten();
+        let is_older = |entry: &&mut Entry| {
+            !entry.closed && matches!(entry.stage, Stage::Rebuilding { since, .. } if since < options.called_at)
+        };
+        entries.filter(is_older).map(|entry| entry.closed = true).count() > 0
+    }
+
     /// Like [`Self::close_key`], for a change of any of the namespace's keys.
     pub fn close_namespace(&self, namespace: &str) {
         let (namespace, _) = key_id_of(namespace, "");

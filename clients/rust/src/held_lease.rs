@@ -116,8 +116,7 @@ impl HeldLease {
     }
 
     /// Publishes the result, even if the caller leaves in the meantime. Returns whether it is stored and counts. A
-    /// publish without an answer is retried in the background. If the service refuses the value, for example as too
-    /// large, the waiters are told, and the caller still gets its value.
+    /// publish without an answer is retried in the background.
     pub async fn hand_over(self, value: Option<Bytes>) -> bool {
         let (tell, told) = oneshot::channel();
         let background = self.core.background.clone();
@@ -127,7 +126,7 @@ impl HeldLease {
                 Ok(published) => {
                     self.count(rebuilt(published.outcome()));
                     self.done();
-                    let _ = tell.send(counts(&published));
+                    let _ = tell.send(published.is_for_all());
                 }
                 Err(error) if may_publish_again(&error) => {
                     if let Some(span) = &self.span {
@@ -135,26 +134,37 @@ impl HeldLease {
                     }
                     let _ = tell.send(false);
                     match self.publish_again(&request, error).await {
-                        Ok(published) => self.count(rebuilt(published.outcome())),
-                        Err(error) => {
-                            self.count(Rebuilt::NotStored);
-                            self.tell_background(&error.into());
+                        Ok(published) => {
+                            self.count(rebuilt(published.outcome()));
+                            self.done();
                         }
+                        Err(error) if may_publish_again(&error) => {
+                            self.count(Rebuilt::NotStored);
+                            let may_be_stored = error.is_unreachable();
+                            self.tell_background(&error.into());
+                            // Otherwise it is given back when it is dropped here.
+                            if may_be_stored {
+                                self.done();
+                            }
+                        }
+                        Err(error) => self.refused(error, None).await,
                     }
-                    self.done();
                 }
-                Err(error) => {
-                    self.count(Rebuilt::NotStored);
-                    self.tell_span(&error);
-                    let Options { namespace, key, .. } = &*self.options;
-                    self.core.tell(&Event::NotStorable { namespace, key, error: &error });
-                    let _ = tell.send(false);
-                    self.give_up(failure(error.message, None)).await;
-                }
+                Err(error) => self.refused(error, Some(tell)).await,
             }
         });
         // The task always answers, unless the runtime is shutting down.
         told.await.unwrap_or(false)
+    }
+
+    /// The service does not take the value. The waiters are told, and the caller still gets it.
+    async fn refused(self, error: CallError, tell: Option<oneshot::Sender<bool>>) {
+        self.count(Rebuilt::NotStored);
+        self.tell_span(&error);
+        let Options { namespace, key, .. } = &*self.options;
+        self.core.tell(&Event::NotStorable { namespace, key, error: &error });
+        let _ = tell.map(|tell| tell.send(false));
+        self.give_up(failure(error.message, None)).await;
     }
 
     /// Like [`Self::hand_over`], but waits for the outcome.
@@ -188,9 +198,8 @@ impl HeldLease {
         let terms = within(PUBLISH, carried(&self.traceparent, &self.options));
         let published = self.core.calls.publish(request.clone(), terms).await;
         // Also if it failed, because it may be stored, and this process reads its own writes.
-        if let Some(near) = &self.core.near {
-            near.drop_key(namespace, key);
-        }
+        self.core.near.iter().for_each(|near| near.drop_key(namespace, key));
+        self.core.flights.close_key(namespace, key);
         let response = published?;
         let v1::PublishResponse { fence, counts, maybe_stored, .. } = response;
         let outcome = response.outcome();
@@ -320,11 +329,6 @@ async fn watch(
 
 pub(crate) fn rebuilt(outcome: v1::PublishOutcome) -> Rebuilt {
     if outcome.is_stored() { Rebuilt::Published } else { Rebuilt::NotStored }
-}
-
-/// The value is stored, and nothing has been invalidated since the lease.
-fn counts(published: &v1::PublishResponse) -> bool {
-    published.outcome().is_stored() && published.counts == Some(true)
 }
 
 /// The traceparent that the calls of the lease pass on.

@@ -70,9 +70,9 @@ impl Hooks {
     }
 
     pub fn tell(&self, event: &Event<'_>) {
-        log(event);
+        // The text of a user's error may panic. That must not fail the user's request, and neither must a counter.
+        let _ = std::panic::catch_unwind(AssertUnwindSafe(|| log(event)));
         if let Some(hook) = &self.0 {
-            // A user's failing counter must not fail the user's request.
             let _ = std::panic::catch_unwind(AssertUnwindSafe(|| hook(event)));
         }
     }

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-use crate::{codec::Codec, v1, value_terms::SharedTerms};
+use crate::{codec::Codec, get_or_rebuild::decoded, v1, value_terms::SharedTerms};
 
 /// The lease of a rebuild.
 #[derive(Clone, Debug)]
@@ -71,13 +71,16 @@ impl Lease {
         Self { fence, reason, previous, lost, terms: Arc::default() }
     }
 
-    /// Decoded by the user's codec. A previous value in another format counts as none.
+    /// Decoded by the user's codec. A previous value that it cannot read counts as none, also where it panics.
     pub(crate) fn read<C: Codec>(self, codec: &C) -> Lease<C::Value> {
         let Self { fence, reason, previous, lost, terms } = self;
         let previous = match previous {
             Previous::Unknown => Previous::Unknown,
             Previous::Absent => Previous::Absent,
-            Previous::Value(bytes) => codec.decode(bytes).map_or(Previous::Unknown, Previous::Value),
+            Previous::Value(bytes) => match decoded(codec, Some(bytes)) {
+                Ok(Some(value)) => Previous::Value(value),
+                _ => Previous::Unknown,
+            },
         };
         Lease { fence, reason, previous, lost, terms }
     }

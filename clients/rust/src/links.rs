@@ -2,7 +2,7 @@
 use std::{
     collections::HashMap,
     future::pending,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
     time::Duration,
 };
 
@@ -44,7 +44,7 @@ struct Connected {
     session: Option<SessionOrUnary>,
     unary: Unary,
     stub: Stub,
-    _ends_with_runtime: AbortOnDropHandle<()>,
+    ends_with_runtime: OnceLock<AbortOnDropHandle<()>>,
 }
 
 impl Links {
@@ -59,22 +59,29 @@ impl Links {
 
     fn connected(self: &Arc<Self>) -> Arc<Connected> {
         let id = Handle::current().id();
-        self.by_runtime().entry(id).or_insert_with(|| Arc::new(self.connect(id))).clone()
+        let connected = self.by_runtime().entry(id).or_insert_with(|| Arc::new(self.connect())).clone();
+        // Outside of the lock: a runtime that has shut down drops the task at once, and that takes the lock.
+        connected.ends_with_runtime.get_or_init(|| self.forget_at_the_end_of(id));
+        connected
     }
 
-    fn connect(self: &Arc<Self>, id: runtime::Id) -> Connected {
+    fn connect(&self) -> Connected {
         let (own, stub) = self.link.connect_for_two();
         let unary = Unary::new(own);
         let session = self.with_session.then(|| {
             let pool = SessionPool::new(self.link.clone(), self.salt, self.holder.clone(), self.hears.clone());
             SessionOrUnary::new(pool, unary.clone())
         });
+        Connected { session, unary, stub, ends_with_runtime: OnceLock::new() }
+    }
+
+    fn forget_at_the_end_of(self: &Arc<Self>, id: runtime::Id) -> AbortOnDropHandle<()> {
         let forget = Forget { links: Arc::downgrade(self), id };
         let until_the_end = async move {
             let _forget = forget;
             pending().await
         };
-        Connected { session, unary, stub, _ends_with_runtime: AbortOnDropHandle::new(tokio::spawn(until_the_end)) }
+        AbortOnDropHandle::new(tokio::spawn(until_the_end))
     }
 
     fn by_runtime(&self) -> MutexGuard<'_, HashMap<runtime::Id, Arc<Connected>>> {

@@ -19,6 +19,8 @@ use crate::{
 const KEPT_MAX: Duration = Duration::from_secs(5);
 /// A process with more keys than this rebuilds the others for each call.
 const ENTRIES_MAX: usize = 1_000;
+/// A process whose values are larger together rebuilds the others for each call.
+const BYTES_MAX: usize = 67_108_864;
 
 /// Values that this process rebuilt while the service could not be reached. They are kept for a short time, and until
 /// the service answers again or welcomes a session. What is dropped here goes to no later caller, even if it is still
@@ -65,12 +67,21 @@ impl LocalResults {
             return;
         }
         let now = Instant::now();
-        if kept.by_key.len() >= ENTRIES_MAX {
-            kept.by_key.retain(|_, entry| now < entry.until);
-        }
-        if kept.by_key.len() < ENTRIES_MAX {
+        let key = key_id(options);
+        kept.by_key.retain(|other, entry| now < entry.until && *other != key);
+        let bytes = |value: &Option<Bytes>| value.as_ref().map_or(0, Bytes::len);
+        let sum: usize = kept.by_key.values().map(|entry| bytes(&entry.value)).sum();
+        if kept.by_key.len() < ENTRIES_MAX && sum + bytes(&value) <= BYTES_MAX {
             let until = now + terms.ttl_of(options, value.is_some()).min(KEPT_MAX);
-            kept.by_key.insert(key_id(options), Entry { value, until });
+            kept.by_key.insert(key, Entry { value, until });
+        }
+    }
+
+    /// For a call that needs something newer than itself: neither it nor a later one joins a rebuild that began before
+    /// it, and the result of that rebuild does not replace its own.
+    pub fn overtake(&self, options: &Options) {
+        if self.running.close_older(options) {
+            self.kept().drops += 1;
         }
     }
 
@@ -98,5 +109,33 @@ impl LocalResults {
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::testing;
+
+    const LARGE: usize = 40 << 20;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_kept_is_bounded_in_bytes_and_goes_when_its_time_is_over() {
+        let core = testing::client().get_or_rebuild("").core;
+        let results = LocalResults::default();
+        let of = |key: &str| Options::of(&core, key.to_owned(), KEPT_MAX);
+        let keep = |key: &str| {
+            let large = Some(Bytes::from(vec![0; LARGE]));
+            results.keep(&of(key), &ValueTerms::default(), large, results.mark());
+        };
+        keep("a");
+        keep("b");
+        assert_eq!((results.get(&of("a")).is_some(), results.get(&of("b")).is_some()), (true, false));
+        advance(KEPT_MAX).await;
+        keep("c");
+        assert!(results.get(&of("c")).is_some());
+        assert_eq!(results.kept().by_key.len(), 1, "the others serve no one any more");
     }
 }

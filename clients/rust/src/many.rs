@@ -25,7 +25,7 @@ use crate::{
     lease::Lease,
     many_answers::ManyAnswers,
     options::{OnUnavailable, Options, Read, Revalidate, Stale},
-    rebuild::unless_panics,
+    rebuild::{encoded, unless_panics},
     reentry,
     setters::setters,
 };
@@ -247,10 +247,7 @@ where
         let made = async move {
             let leases = members.into_iter().map(|(key, lease)| (key, lease.read(&*codec)));
             let values = rebuild(Leases(Arc::new(leases.collect()))).await?;
-            let bytes = values.into_iter().map(|(key, value)| {
-                let bytes = value.map(|value| codec.encode(value)).transpose();
-                (key, bytes.map_err(RebuildError::from))
-            });
+            let bytes = values.into_iter().map(|(key, value)| (key, encoded(&*codec, value)));
             Ok(Arc::new(bytes.collect()))
         };
         let inside = reentry::inside_all(&core, &options, &keys, unless_panics(made));

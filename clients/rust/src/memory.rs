@@ -14,7 +14,8 @@ use tonic::Code;
 
 use crate::{
     error::CallError,
-    options::{WAIT, duration, ms},
+    flights::KeyId,
+    options::{WAIT, duration, key_id_of, ms},
     record::{Looked, Record},
     transport::{Each, Request, Response},
     v1::{self, InvalidateMode, get_or_lock_many_response::Result as Answered, get_or_lock_response::Outcome},
@@ -32,7 +33,7 @@ pub(crate) struct Memory {
 
 #[derive(Default)]
 struct Records {
-    by_key: HashMap<(String, String), Record>,
+    by_key: HashMap<KeyId, Record>,
     /// Grows with each lease and each invalidation, which shows their order.
     clock: i64,
     /// When a tag, or the whole namespace (none), was last invalidated.
@@ -159,7 +160,8 @@ impl Memory {
     }
 
     fn invalidate(&self, request: &v1::InvalidateRequest) -> v1::InvalidateResponse {
-        let v1::InvalidateRequest { namespace, keys, tags, all, .. } = request;
+        let v1::InvalidateRequest { keys, tags, all, .. } = request;
+        let (namespace, _) = &key_id_of(&request.namespace, "");
         let stale = request.mode() == InvalidateMode::MarkStale;
         let mut records = self.records();
         records.clock += 1;
@@ -178,6 +180,9 @@ impl Memory {
             if of == namespace && (*all || record.has_tag(&request.tags)) {
                 record.invalidate_value(stale);
             }
+            if of == namespace && *all {
+                record.end_backoff();
+            }
         }
         response
     }
@@ -189,13 +194,14 @@ impl Memory {
 
 impl Records {
     fn of(&mut self, namespace: &str, key: &str) -> &mut Record {
-        self.by_key.entry((namespace.to_owned(), key.to_owned())).or_default()
+        self.by_key.entry(key_id_of(namespace, key)).or_default()
     }
 
     /// When any of these was last invalidated; 0 for never.
     fn stamp(&self, namespace: &str, tags: &[String]) -> i64 {
+        let (namespace, _) = key_id_of(namespace, "");
         let tags = tags.iter().cloned().map(Some).chain([None]);
-        tags.filter_map(|tag| self.stamps.get(&(namespace.to_owned(), tag)).copied()).max().unwrap_or(0)
+        tags.filter_map(|tag| self.stamps.get(&(namespace.clone(), tag)).copied()).max().unwrap_or(0)
     }
 }
 

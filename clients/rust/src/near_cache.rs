@@ -10,7 +10,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use quick_cache::sync::Cache;
+use quick_cache::{
+    DefaultHashBuilder, OptionsBuilder,
+    sync::{Cache, DefaultLifecycle},
+};
 use tokio::time::Instant;
 
 use crate::{
@@ -25,6 +28,9 @@ use crate::{
 const NAMESPACES_MAX: usize = 64;
 /// Only the map's initial size. It grows to what its bytes hold.
 const ESTIMATED_ENTRY_BYTES: u64 = 1_024;
+/// The map has several parts, each with its own lock and its share of the bytes. A value that is larger than a part is
+/// never kept. The service takes values up to 1 MiB by default, so a part has room for a few of these.
+const PART_BYTES_MIN: u64 = 4_194_304;
 
 /// The user's options for it.
 #[derive(Clone, Default)]
@@ -71,11 +77,10 @@ impl NearCache {
         if named.len() > NAMESPACES_MAX {
             return Err(Error::Options(format!("near_namespaces: {} are more than {NAMESPACES_MAX}", named.len())));
         }
-        let items = usize::try_from(bytes_max / ESTIMATED_ENTRY_BYTES).unwrap_or(usize::MAX).max(1);
         Ok(Some(Arc::new(Self {
             namespaces: named.iter().map(|namespace| name(namespace).to_owned()).collect(),
             serve_when_unavailable: options.serve_when_unavailable,
-            entries: Cache::with_weighter(items, bytes_max, Bytewise),
+            entries: map_of(bytes_max),
             asking: Mutex::default(),
         })))
     }
@@ -237,6 +242,16 @@ impl Tickets {
     }
 }
 
+fn map_of(bytes_max: u64) -> Cache<Key, Entry, Bytewise> {
+    let items = usize::try_from(bytes_max / ESTIMATED_ENTRY_BYTES).unwrap_or(usize::MAX).max(1);
+    let parts = usize::try_from(bytes_max / PART_BYTES_MIN).unwrap_or(usize::MAX);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut options = OptionsBuilder::new();
+    options.estimated_items_capacity(items).weight_capacity(bytes_max).shards(parts.clamp(1, 4 * cores));
+    let options = options.build().expect("all of it is set");
+    Cache::with_options(options, Bytewise, DefaultHashBuilder::default(), DefaultLifecycle::default())
+}
+
 /// The empty namespace is the service's `default`.
 fn name(namespace: &str) -> &str {
     if namespace.is_empty() { "default" } else { namespace }
@@ -314,5 +329,16 @@ mod tests {
         advance(Duration::from_millis(100)).await;
         tickets.answered(&answer("b"), &watch);
         assert!(!has(&cache, "b"), "its answer took its whole time");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_large_value_has_room_in_a_cache_that_is_larger() {
+        let options = NearOptions { bytes_max: Some(2 << 20), ..NearOptions::default() };
+        let (cache, watch) = (NearCache::of(&options, "").unwrap().unwrap(), welcomed());
+        let mut response = fresh(SECOND);
+        let Some(Outcome::Hit(hit)) = &mut response.outcome else { panic!("no hit") };
+        hit.payload = Some(v1::hit::Payload::Value(vec![0; 1 << 20].into()));
+        cache.ask("", "k").unwrap().answered(&response, &watch);
+        assert!(has(&cache, "k"));
     }
 }

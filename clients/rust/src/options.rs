@@ -90,6 +90,7 @@ pub(crate) struct Options {
     pub traceparent: String,
     /// The trace at the time of the call.
     pub trace: Trace,
+    pub called_at: Instant,
     /// The rebuilds in which the call was made.
     pub around: Around,
     /// It asks again because the cached value cannot be read.
@@ -139,6 +140,7 @@ impl Options {
             on_unavailable: core.on_unavailable,
             traceparent: String::new(),
             trace: Trace::default(),
+            called_at: Instant::now(),
             around: None,
             undecodable: false,
         }
@@ -147,6 +149,7 @@ impl Options {
     /// The call is made now, in the current task.
     pub fn called(mut self) -> Arc<Self> {
         self.trace = Trace::of_caller(&self.traceparent);
+        self.called_at = Instant::now();
         self.around = around();
         Arc::new(self)
     }

@@ -1,5 +1,10 @@
 //! A user's rebuild, on bytes.
-use std::{future::Future, panic::AssertUnwindSafe, pin::pin, sync::Arc};
+use std::{
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use futures_util::{
@@ -64,6 +69,14 @@ where
 pub(crate) async fn unless_panics<T>(made: impl Future<Output = Result<T, RebuildError>>) -> Result<T, RebuildError> {
     let ended = AssertUnwindSafe(made).catch_unwind().await;
     ended.unwrap_or_else(|panic| Err(of_panic(panic_text(&*panic))))
+}
+
+/// For one value of several: if the codec panics, the others are not to blame.
+pub(crate) fn encoded<C: Codec>(codec: &C, value: Option<C::Value>) -> Result<Option<Bytes>, RebuildError> {
+    match catch_unwind(AssertUnwindSafe(|| value.map(|value| codec.encode(value)).transpose())) {
+        Ok(bytes) => Ok(bytes?),
+        Err(panic) => Err(of_panic(panic_text(&*panic))),
+    }
 }
 
 fn of_panic(text: Option<&str>) -> RebuildError {

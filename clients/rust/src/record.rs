@@ -79,7 +79,9 @@ impl Record {
     /// No caller rebuilds, and there is no fresh value.
     fn without_lease(&mut self, request: &v1::GetOrLockRequest, good: Option<v1::Hit>, clock: i64) -> Outcome {
         let now = Instant::now();
-        match (&self.failure, good, request.intent()) {
+        // A refresh need not wait for the back-off.
+        let failure = self.failure.as_ref().filter(|_| request.intent() != Intent::Refresh);
+        match (failure, good, request.intent()) {
             (Some(_), Some(hit), _) | (None, Some(hit), Intent::Read) => Outcome::Hit(hit),
             (Some((message, until)), None, _) => {
                 let retry_after_ms = ms(*until - now).max(1);
@@ -172,8 +174,9 @@ impl Record {
 
     /// Whether it had a value, and whether a lease was voided.
     pub fn invalidate(&mut self, stale: bool) -> (bool, bool) {
-        let had = self.value.is_some();
+        let had = self.value.as_ref().is_some_and(|value| Instant::now() < value.stale_until);
         self.invalidate_value(stale);
+        self.end_backoff();
         let voided = self.armed.take().map(|armed| armed.token);
         if voided.is_some() {
             self.voided.clone_from(&voided);
@@ -184,10 +187,19 @@ impl Record {
     pub fn invalidate_value(&mut self, stale: bool) {
         let now = Instant::now();
         match &mut self.value {
-            Some(value) if stale => value.fresh_until = now,
+            Some(value) if stale => {
+                let stale_for = value.stale_until.saturating_duration_since(value.fresh_until);
+                value.stale_until = value.stale_until.min(now + stale_for);
+                value.fresh_until = value.fresh_until.min(now);
+            }
             value => *value = None,
         }
         self.reason = Some(LeaseReason::Invalidated);
+    }
+
+    /// Of its key or its namespace; not of a tag, because a failure has none.
+    pub fn end_backoff(&mut self) {
+        self.failure = None;
     }
 
     pub fn has_tag(&self, tags: &[String]) -> bool {

@@ -83,6 +83,8 @@ struct State {
     /// The stream for new calls. A stream ends when neither this nor an open call holds its line.
     line: Option<Arc<Line>>,
     resume_token: String,
+    /// It was logged that the service refuses the session.
+    told_refused: bool,
 }
 
 impl Session {
@@ -203,6 +205,8 @@ impl Session {
             session.state().line.take_if(|line| line.has(&open));
             if open.is_confirmed() {
                 session.hears.missed();
+            } else {
+                session.tell_refused(&error);
             }
             session.over.notify_one();
         }
@@ -248,6 +252,17 @@ impl Session {
             open.watching.end();
             self.hears.missed();
             self.over.notify_one();
+        }
+    }
+
+    /// Calls still succeed, one by one, so an option or a permission that is wrong would go unnoticed.
+    fn tell_refused(&self, error: &CallError) {
+        let is_refused = matches!(error.code, Code::InvalidArgument | Code::PermissionDenied);
+        if is_refused && !std::mem::replace(&mut self.state().told_refused, true) {
+            tracing::warn!(
+                "dibs: the service refuses the session ({error}): calls are sent one by one, without a near cache: \
+                 correct the client's options, or its permissions"
+            );
         }
     }
 

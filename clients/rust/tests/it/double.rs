@@ -150,3 +150,64 @@ async fn has_hooks_and_refuses_what_is_no_ttl() {
     let error = client.get_or_rebuild("0").ttl(Duration::ZERO).with(|| async { value("") }).await.unwrap_err();
     assert_eq!(call_error(error).message, "ttl_ms: 0 is outside 1 to 31536000000");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_invalidation_of_the_key_or_of_all_ends_a_back_off() {
+    let client = testing::client();
+    for all in [false, true] {
+        client.invalidate().keys(["k"]).now().await.unwrap();
+        let fails = || async { Err(dibs::RebuildError::from("away").retry_after(TTL)) };
+        assert!(matches!(client.get_or_rebuild("k").ttl(TTL).with(fails).await, Err(Error::Rebuild(_))));
+        client.invalidate().tags(["t"]).now().await.unwrap();
+        assert!(client.explain("k").await.unwrap().failed.is_some());
+        let invalidate = client.invalidate();
+        let invalidate = if all { invalidate.all() } else { invalidate.keys(["k"]) };
+        invalidate.now().await.unwrap();
+        assert_eq!(read(&client, "v").await, "v");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_need_not_wait_for_a_back_off() {
+    let client = testing::client();
+    let refresh = || client.get_or_rebuild("k").ttl(TTL).refresh(true);
+    let fails = || async { Err(dibs::RebuildError::from("away").retry_after(TTL)) };
+    for has_value in [false, true] {
+        if has_value {
+            assert_eq!(read(&client, "v").await, "new");
+        }
+        assert!(matches!(refresh().with(fails).await, Err(Error::Rebuild(_))));
+        assert_eq!(text(refresh().with(|| async { value("newer") }).await.unwrap()), "newer");
+        assert!(matches!(refresh().with(fails).await, Err(Error::Rebuild(_))));
+        assert_eq!(client.set("k").ttl(TTL).publish(Some("new".into())).await.unwrap(), PublishOutcome::Stored);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_empty_namespace_is_the_default_one() {
+    let client = testing::client();
+    assert_eq!(read(&client, "v").await, "v");
+    assert_eq!(client.get("k").namespace("default").await.unwrap().map(|found| text(found.value)), Some("v".into()));
+    client.invalidate().namespace("default").all().now().await.unwrap();
+    assert_eq!(client.get("k").await.unwrap(), None);
+    let guard = client.lease("k", TTL).await.unwrap();
+    client.invalidate().namespace("default").all().now().await.unwrap();
+    let Leased::Lease(guard) = guard else { panic!("a value") };
+    assert_eq!(guard.publish(Some("old".into())).await.unwrap(), PublishOutcome::Invalidated);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_that_is_marked_has_its_stale_time_left_and_no_more() {
+    let client = testing::client();
+    let has = async || client.get("k").await.unwrap().is_some_and(|found| found.stale);
+    let mark = async || client.invalidate().keys(["k"]).mark_stale().now().await.unwrap().keys_invalidated;
+    for (stale_ttl, age) in [(Duration::ZERO, Duration::ZERO), (ms(10), Duration::ZERO), (ms(10), TTL)] {
+        client.set("k").ttl(TTL).stale_ttl(stale_ttl).publish(Some("v".into())).await.unwrap();
+        advance(age).await;
+        assert_eq!(mark().await, 1);
+        assert_eq!(has().await, !stale_ttl.is_zero());
+        advance(stale_ttl).await;
+        assert!(!has().await);
+        assert_eq!(mark().await, 0, "it is gone");
+    }
+}

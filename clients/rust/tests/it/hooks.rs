@@ -71,6 +71,7 @@ async fn a_lease_that_is_lost_and_a_result_that_is_not_delivered() {
     fake.will("get_or_lock", [Answer::Reply(lease_reply("t", 60, None))]);
     fake.will("extend", [extended(ExtendOutcome::Lost, 0)]);
     fake.will("publish", [refuse(dibs::Code::Unavailable, "later", Some(1))]);
+    fake.will("release", [released()]);
     let (builder, heard) = listening();
     let runs = Arc::new(AtomicU32::new(0));
     let rebuild = move |lease: Lease| {

@@ -2,6 +2,7 @@
 //! only on a bad day.
 mod addresses;
 mod away;
+mod codecs;
 mod coming_back;
 mod double;
 mod examples;
@@ -12,6 +13,7 @@ mod in_process;
 mod invalidating;
 mod joining;
 mod leases;
+mod logs;
 mod near;
 mod options;
 mod rebuilding;

@@ -301,3 +301,17 @@ fn bounds_are_told_when_the_client_is_made() {
     let names = (0..65).map(|n| n.to_string());
     assert!(of(Client::builder().near_cache(1).near_namespaces(names)).starts_with("near_namespaces: 65"));
 }
+
+#[tokio::test]
+async fn a_call_after_the_own_publish_joins_no_request_from_before_it() {
+    let mut near = Near::begin(|options| options).await;
+    let before = near.ask();
+    let id = near.session.call().await.id;
+    let own = tokio::spawn(near.asking().refresh(true).with(|| async { value("new") }));
+    near.session.answer(lease_reply("t", 10_000, None)).await;
+    near.session.answer(published_reply(PublishOutcome::Stored)).await;
+    assert_eq!(text(soon(own).await.unwrap().unwrap()), "new");
+    assert_eq!(near.filled(fresh("newer", 0, None)).await, "newer");
+    near.session.reply(id, fresh("old", 0, None));
+    assert_eq!(text(soon(before).await.unwrap().unwrap()), "old");
+}

@@ -40,6 +40,12 @@ fn what_cannot_be_is_named() {
     assert!(of(Client::builder().target("a:1").tls_key("k")).starts_with("tls_key: wants tls_cert"));
     assert!(of(Client::builder().target("a:1").tls_cert("c").tls_key("k")).starts_with("tls_cert: wants tls_ca"));
     assert!(of(Client::builder().target("[::1]:1").token("\n")).starts_with("token: "));
+    for time in [Duration::ZERO, Duration::from_micros(999)] {
+        let hold = of(Client::builder().target("a:1").lease_hold_max(time));
+        assert_eq!(hold, format!("lease_hold_max: {time:?} is less than 1ms: every lease would be lost at once"));
+        let connect = of(Client::builder().target("a:1").connect_timeout(time));
+        assert_eq!(connect, format!("connect_timeout: {time:?} is less than 1ms: no connection would be made"));
+    }
     let file = Temporary::new("half", "secret\nof two lines");
     let half = of(Client::builder().target("localhost:1").token_file(file.path()));
     assert!(half.contains("has no token") && !half.contains("secret"), "{half}");

@@ -70,6 +70,26 @@ async fn a_publish_that_cannot_be_delivered_is_repeated_behind() {
 }
 
 #[tokio::test]
+async fn a_lease_goes_back_if_the_service_answers_a_repeated_publish_and_does_not_take_it() {
+    let refused = || refuse(dibs::Code::ResourceExhausted, "value: 9 bytes is outside 0 to 8", None);
+    let overloaded = || refuse(dibs::Code::ResourceExhausted, "too many calls", Some(1));
+    for (answers, failure, published) in [
+        ([unavailable(), refused()], Some("value: 9 bytes is outside 0 to 8"), 2),
+        ([unavailable(), overloaded()], None, 4),
+    ] {
+        let fake = with_a_lease().await;
+        fake.will("publish", answers);
+        let client = fake.client();
+        assert_eq!(text(client.get_or_rebuild("k").ttl(TTL).with(|| async { value("v") }).await.unwrap()), "v");
+        assert!(client.flush(TTL).await);
+        assert_eq!(fake.published().len(), published);
+        let released = fake.released();
+        assert_eq!(released.len(), 1, "others need not wait for its end");
+        assert_eq!(released[0].failure.as_ref().map(|failure| failure.message.as_str()), failure);
+    }
+}
+
+#[tokio::test]
 async fn a_result_that_the_service_refuses_is_its_callers_and_the_waiters_are_told() {
     let fake = with_a_lease().await;
     fake.will("publish", [refuse(dibs::Code::InvalidArgument, "tags[0]: 0 bytes", None)]);

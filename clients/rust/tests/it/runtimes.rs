@@ -1,5 +1,10 @@
 //! One client, several runtimes.
-use std::time::{Duration, Instant};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use dibs::{Client, OnUnavailable};
 use tokio::runtime::Runtime;
@@ -37,5 +42,24 @@ fn one_that_does_not_run_holds_up_no_other() {
         assert_eq!(runtime().block_on(ask(&client)), "v");
         assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
         assert_eq!(stopped.block_on(ask(&client)), "v");
+    }
+}
+
+#[test]
+fn one_that_has_ended_holds_up_no_other() {
+    for session in [true, false] {
+        let client = SERVICE.client_with(Client::builder().session(session));
+        let ended = runtime();
+        let (handle, late) = (ended.handle().clone(), client.clone());
+        drop(ended);
+        let (tell, told) = mpsc::channel();
+        // As a thread that outlives the runtime of its handle.
+        thread::spawn(move || {
+            let _inside = handle.enter();
+            let _ = catch_unwind(AssertUnwindSafe(|| late.stub()));
+            tell.send(()).unwrap();
+        });
+        told.recv_timeout(Duration::from_secs(10)).expect("the call on the ended runtime does not return");
+        assert_eq!(runtime().block_on(ask(&client)), "v");
     }
 }

@@ -11,7 +11,7 @@ use dibs::{BusyReason, Client, ClientBuilder, Code, Error, GetOrRebuild, Lease, 
 use futures_util::future::join_all;
 use tokio::{net::TcpListener, sync::Notify};
 
-use crate::support::{TTL, call_error, fresh_key, ms, service::Service, text, value};
+use crate::support::{TTL, call_error, fresh_key, ms, service::Service, soon, text, value};
 
 fn both() -> [ClientBuilder; 2] {
     [true, false].map(|session| Client::builder().session(session))
@@ -191,6 +191,29 @@ async fn a_call_after_the_own_invalidation_joins_no_rebuild_from_before_it_and_e
     gate.notify_one();
     assert_eq!(text(holder.await.unwrap().unwrap()), "old");
     assert_eq!(text(asking().with(|| async { value("-") }).await.unwrap()), "new", "the old one is not kept");
+}
+
+#[tokio::test]
+async fn a_call_for_the_newest_joins_no_rebuild_from_before_it() {
+    for newest in [|asking: GetOrRebuild| asking.refresh(true), |asking: GetOrRebuild| asking.read(Read::Store)] {
+        let client = alone(&nowhere().await);
+        let asking = || client.get_or_rebuild("k").ttl(TTL);
+        let (began, gate) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (begins, opens) = (began.clone(), gate.clone());
+        let earlier = tokio::spawn(asking().with(move || {
+            let (begins, opens) = (begins.clone(), opens.clone());
+            async move {
+                begins.notify_one();
+                opens.notified().await;
+                value("old")
+            }
+        }));
+        soon(began.notified()).await;
+        assert_eq!(text(soon(newest(asking()).with(|| async { value("new") })).await.unwrap()), "new");
+        gate.notify_one();
+        assert_eq!(text(soon(earlier).await.unwrap().unwrap()), "old");
+        assert_eq!(text(asking().with(|| async { value("-") }).await.unwrap()), "new", "the older one is not kept");
+    }
 }
 
 #[tokio::test]
