@@ -77,13 +77,11 @@ type setting struct {
 
 func (c *Client) set(ctx context.Context, key string, options fetchOptions, its made) (Stored, error) {
 	setting := &setting{its: its}
-	got := c.fetch(ctx, &fetchLoop{
-		Client:       c,
-		fetchOptions: options,
-		id:           valueIDOf(options.namespace, key),
-		setting:      setting,
-	})
+	id := valueIDOf(options.namespace, key)
+	got := c.fetch(ctx, &fetchLoop{Client: c, fetchOptions: options, id: id, setting: setting})
 	if got.err != nil {
+		// Without a lease, too: the caller has changed its source, and reads again.
+		c.changed(change{namespace: id.namespace, keys: []string{id.key}})
 		return Stored{}, got.err
 	}
 	return setting.stored, nil

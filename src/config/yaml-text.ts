@@ -1,4 +1,4 @@
-import { LineCounter, parseDocument } from 'yaml';
+import { isScalar, LineCounter, parseDocument, visit } from 'yaml';
 import type { Faults } from './faults.js';
 
 /**
@@ -12,6 +12,17 @@ export function readYaml(text: string, faults: Faults): unknown {
   if (problem !== undefined) {
     const { line, col } = lineCounter.linePos(problem.pos[0]);
     faults.add('', `is not plain YAML: ${problem.code} at line ${line}, column ${col}`);
+    return undefined;
+  }
+  // What checks the content would leave this name out without a word.
+  let isHidden = false;
+  visit(document, {
+    Pair: (_, { key }) => {
+      isHidden ||= isScalar(key) && key.value === '__proto__';
+    },
+  });
+  if (isHidden) {
+    faults.add('', 'has the name __proto__, which cannot be used');
     return undefined;
   }
   try {

@@ -20,6 +20,7 @@ it.each([
   ['%secret\n---\na: 1', /BAD_DIRECTIVE at line 1, column 1$/],
   ['a: *secret', /alias/],
   ['a: 1\n---\nb: secret', /MULTIPLE_DOCS at line 2/],
+  ['a: { __proto__: secret }', /has the name __proto__, which cannot be used$/],
 ])('%j is refused with its position, and neither quoted nor printed', (text, said) => {
   const warned = vi.spyOn(process, 'emitWarning');
   const { content, faults } = read(text);

@@ -50,7 +50,12 @@ def write_through(task: Task, data: bytes | None, changed: Callable[[str, Collec
         finally:
             changed(task.terms.namespace, (task.terms.key,))
 
-    stored: Any = yield from fetch_loop(replace(task, on_lease=under))
+    try:
+        stored: Any = yield from fetch_loop(replace(task, on_lease=under))
+    except BaseException:
+        # Without a lease, too: the caller has changed its source, and reads again.
+        changed(task.terms.namespace, (task.terms.key,))
+        raise
     if not isinstance(stored, Stored):
         raise ServiceError("INTERNAL", "the answer to a refresh is no lease")
     return stored

@@ -38,8 +38,9 @@ final class WriteThrough {
     });
     result.whenComplete((done, error) -> {
       seat.cancel(false);
-      // For a caller that leaves too: the publish goes on, and may have been applied.
-      if (publishing) changed();
+      // For a caller that leaves too: the publish goes on, and may have been applied. Without a lease, its caller has
+      // changed the source, and reads again.
+      if (publishing || error != null) changed();
     });
     return result;
   }
