@@ -67,7 +67,10 @@ function examineConfiguration(config: Config, findings: Findings): void {
   }
   if (auth === undefined) findings.ok('access', 'no DIBS_AUTH_FILE: every caller may do everything');
   else if (suspicions.certificatesWithoutAuthority) {
-    findings.warning('access', 'DIBS_AUTH_FILE names client certificates, but DIBS_TLS_CA is not set; set it');
+    findings.warning(
+      'access',
+      'DIBS_AUTH_FILE names client certificates, but DIBS_TLS_CA is not set; set it',
+    );
   } else findings.ok('access', 'DIBS_AUTH_FILE has no fault');
   if (tls !== undefined) {
     dated(findings, 'certificate', Date.parse(new X509Certificate(tls.material.cert).validTo));
