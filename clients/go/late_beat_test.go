@@ -57,6 +57,18 @@ func TestABeatIsNotLateBeforeTheWelcome(t *testing.T) {
 	}
 }
 
+func TestALateWelcomeIsLikeALateBeat(t *testing.T) {
+	for _, isFirst := range []bool{true, false} {
+		l := &line{isFirst: isFirst, askedAt: time.Second}
+		if l.mayHaveMissed(time.Second+beatWithin-1) != !isFirst {
+			t.Errorf("on time, isFirst %v", isFirst)
+		}
+		if !l.mayHaveMissed(time.Second + beatWithin) {
+			t.Errorf("late, isFirst %v", isFirst)
+		}
+	}
+}
+
 // orderOf notes whether the near cache was live when changes may have been missed.
 type orderOf struct {
 	*Client

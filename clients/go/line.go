@@ -62,6 +62,8 @@ type line struct {
 	heart heartbeat
 	// isFirst: there was no earlier session, so nothing can have been missed.
 	isFirst bool
+	// askedAt is when it asked for its welcome.
+	askedAt time.Duration
 	// leaving: new calls go elsewhere. It ends with its last call.
 	leaving bool
 }
@@ -72,6 +74,7 @@ func openLine(s *session) *line {
 	s.lines++
 	l := &line{
 		isFirst: s.lines == 1,
+		askedAt: now(),
 		session: s,
 		ctx:     ctx,
 		hangUp:  hangUp,

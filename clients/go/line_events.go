@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/peer"
@@ -100,7 +101,7 @@ func (l *line) welcomed(of context.Context) {
 		l.leavesOff()
 		return
 	}
-	if !l.isFirst {
+	if l.mayHaveMissed(now()) {
 		l.session.listener.sessionChanged()
 	}
 	l.session.listener.sessionBegan()
@@ -109,6 +110,10 @@ func (l *line) welcomed(of context.Context) {
 		l.session.listener.sessionOpened(&l.heart)
 	}
 }
+
+// mayHaveMissed reports whether there may be changes that a session welcomed at this time does not report before other
+// calls read what it holds. If the welcome is late, this process stood still, as before a late beat.
+func (l *line) mayHaveMissed(at time.Duration) bool { return !l.isFirst || at-l.askedAt >= beatWithin }
 
 // leavesOff sends new calls to another replica. It must have the session's lock.
 func (l *line) leavesOff() {

@@ -202,6 +202,21 @@ class TestAProcessThatWasHeldUp:
         # What it asks for after that beat is kept.
         assert len(fake.heard) == (3 if stood_s < LIVE_S else 7)
 
+    @pytest.mark.parametrize("stood_s", [2.999, 3.0])
+    async def test_keeps_nothing_from_before_a_late_welcome(
+        self, fake: FakeService, make: MakeCaller, clock: list[float], stood_s: float
+    ) -> None:
+        near = make(near_cache=NearCache(1_000_000), connect=60)
+        fake.welcome.clear()
+        fake.will("GetOrLock", fresh(b"v"))
+        asking = asyncio.ensure_future(near.get("k", never_called))
+        await until(lambda: len(fake.hellos) == 1)
+        clock[0] += stood_s
+        fake.welcome.set()
+        assert await asking == b"v"
+        assert await near.get("k", never_called) == b"v"
+        assert len(fake.heard) == (1 if stood_s < LIVE_S else 2)
+
     @pytest.mark.parametrize("many", [False, True])
     async def test_keeps_an_answer_for_less_time_when_it_came_late(
         self, fake: FakeService, near: Caller, clock: list[float], many: bool

@@ -187,7 +187,7 @@ impl Session {
             Some(Ok((_, None))) => closed(),
             Some(Ok((mut incoming, Some(first)))) => {
                 open.confirm();
-                open.watching.begin();
+                open.watching.begin(|| session.upgrade().iter().for_each(|session| session.hears.missed()));
                 let mut message = first;
                 loop {
                     Self::heard(&session, &open, message);

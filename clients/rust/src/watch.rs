@@ -57,9 +57,14 @@ impl Watching {
         self.lock().clone()
     }
 
-    /// The welcome has come.
-    pub fn begin(&self) {
-        self.lock().heard(Instant::now());
+    /// The welcome has come. If it was due long ago, it is like a late beat.
+    pub fn begin(&self, missed: impl FnOnce()) {
+        let (watch, now) = (self.current(), Instant::now());
+        if now < watch.began + SILENT_MAX {
+            watch.heard(now);
+        } else {
+            self.begin_again(now, missed);
+        }
     }
 
     /// A beat has come. If one was due long ago, this process was held up, and changes that were sent before this beat
@@ -69,11 +74,15 @@ impl Watching {
         if watch.is_live(now) {
             watch.heard(now);
         } else if watch.stands() {
-            missed();
-            let next = Watch::new();
-            next.heard(now);
-            *self.lock() = next;
+            self.begin_again(now, missed);
         }
+    }
+
+    fn begin_again(&self, now: Instant, missed: impl FnOnce()) {
+        missed();
+        let next = Watch::new();
+        next.heard(now);
+        *self.lock() = next;
     }
 
     /// The session was left, or it broke. No later beat revives it.
@@ -104,7 +113,7 @@ mod tests {
         let on_time = || panic!("the beat is on time");
         watching.beat(on_time);
         assert!(!is_live(&watching), "it was not welcomed");
-        watching.begin();
+        watching.begin(on_time);
         advance(SILENT_MAX - MS).await;
         assert!(is_live(&watching));
         watching.beat(on_time);
@@ -122,7 +131,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_late_beat_revives_nothing_from_before_it() {
         let watching = Watching::new();
-        watching.begin();
+        watching.begin(|| panic!("the welcome is on time"));
         let before = watching.current();
         advance(SILENT_MAX).await;
         let mut was_live = None;
@@ -130,5 +139,18 @@ mod tests {
         assert_eq!(was_live, Some(false), "what was missed is dropped first");
         assert!(is_live(&watching));
         assert!(!before.is_live(Instant::now()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_late_welcome_is_like_a_late_beat() {
+        for (after, is_late) in [(SILENT_MAX - MS, false), (SILENT_MAX, true)] {
+            let watching = Watching::new();
+            let before = watching.current();
+            advance(after).await;
+            let mut missed = false;
+            watching.begin(|| missed = true);
+            assert_eq!((missed, before.is_live(Instant::now())), (is_late, !is_late));
+            assert!(is_live(&watching));
+        }
     }
 }

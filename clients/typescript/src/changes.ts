@@ -19,23 +19,29 @@ const LIVE_MS = 3_000;
 /** One session that watches namespaces. It reports changes as long as it is live. */
 export class Watch {
   #heardMs = Number.NEGATIVE_INFINITY;
+  /** When the welcome was asked for, or the last beat came. */
+  #sinceMs: number;
 
   constructor(
     private readonly ended: (watch: Watch) => void,
     private readonly clock: Clock = SYSTEM_CLOCK,
-  ) {}
+  ) {
+    this.#sinceMs = clock.nowMs();
+  }
 
   get isLive(): boolean {
     return this.clock.nowMs() - this.#heardMs < LIVE_MS;
   }
 
   /**
-   * The welcome or a beat has come. Returns whether one was due long ago. Then this process was held up, and changes
-   * that were sent before the beat may be read after it.
+   * The welcome or a beat has come. Returns whether it was due long ago. Then this process was held up, and changes that
+   * were sent before it may be read after it.
    */
   beat(): boolean {
-    const lapsed = this.#heardMs > Number.NEGATIVE_INFINITY && !this.isLive;
-    this.#heardMs = this.clock.nowMs();
+    const nowMs = this.clock.nowMs();
+    const lapsed = nowMs - this.#sinceMs >= LIVE_MS;
+    this.#heardMs = nowMs;
+    this.#sinceMs = nowMs;
     return lapsed;
   }
 

@@ -286,7 +286,7 @@ export class SessionTransport implements PooledSession {
     if (welcome !== undefined) {
       line.confirm?.();
       line.confirm = undefined;
-      line.watch?.beat();
+      if (line.watch?.beat()) this.options.changes?.missed();
       this.options.changes?.began();
       this.#resumeToken = welcome.resumeToken;
       this.options.events?.opened();

@@ -157,6 +157,19 @@ describe('a near cache', () => {
     vi.useRealTimers();
   });
 
+  it('takes a late welcome for a late beat', () => {
+    vi.useFakeTimers();
+    for (const [afterMs, isLate] of [
+      [2_999, false],
+      [3_000, true],
+    ] as const) {
+      const watch = new Watch(() => {});
+      vi.advanceTimersByTime(afterMs);
+      expect(watch.beat()).toBe(isLate);
+    }
+    vi.useRealTimers();
+  });
+
   it('keeps its values while the service is away, if that is configured', () => {
     const cache = new NearCache({ maxBytes: 100_000 }, '', true);
     for (const key of ['a', 'b', 'c']) fill(cache, key, hit('v', ttlMs, [key]));

@@ -77,6 +77,7 @@ class Session:
     ) -> None:
         self._near = near
         self._watch = Watch()
+        self._began_at = monotonic()
         #: The next session can take over the leases of this one with it.
         self.resume_token = ""
         self._events = events
@@ -176,7 +177,7 @@ class Session:
 
     def _heard(self, message: pb.SessionResponse) -> None:
         if message.HasField("welcome"):
-            self._watch.heard_at = monotonic()
+            self._hear(since=self._began_at)
             if self._near is not None:
                 self._near.began()
             with self._changed:
@@ -195,15 +196,16 @@ class Session:
                 self._near.changed(its.namespace, its.keys, its.tags, its.all)
                 self._events.changed(its)
             elif kind == "beat":
-                self._beat()
+                self._hear(since=self._watch.heard_at)
             elif kind == "draining":
                 self.leave()
                 self._events.leaving(self)
 
-    def _beat(self) -> None:
+    def _hear(self, since: float) -> None:
+        """The welcome or a beat has come. The session was begun, or the last beat came, at `since`."""
         now = monotonic()
-        # If one was due long ago, this process was held up. Changes that were sent before it may be read after it.
-        if self._near is not None and now - self._watch.heard_at >= LIVE_S and not self._watch.ended:
+        # If it was due long ago, this process was held up. Changes that were sent before it may be read after it.
+        if self._near is not None and now - since >= LIVE_S and not self._watch.ended:
             # What has come so far keeps the old watch, which stays too old.
             self._watch = Watch()
             self._near.missed()

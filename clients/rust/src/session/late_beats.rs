@@ -35,7 +35,7 @@ impl Watched {
         let (line, _) = Line::new(v1::SessionHello::default());
         let open = line.open_calls();
         session.state().line = Some(line);
-        open.watching.begin();
+        open.watching.begin(|| panic!("the welcome is on time"));
         let options = Options::of(&testing::client().get_or_rebuild("k").core, "k".to_owned(), LATE);
         let watched = Self { session, open, near: near.unwrap(), options };
         let asked = watched.asked();
