@@ -31,7 +31,7 @@ func (l *fetchLoop) handOver(ctx context.Context, lease *dibsv1.Lease, its made)
 		got.isShared = countsForAll(response)
 		return got
 	case mayPublishAgain(err):
-		l.life.spawnBehind(func() { l.publishBehind(publishing, request, err) })
+		l.life.spawnBehind(func() { l.publishBehind(publishing, lease, request, err) })
 		return got
 	case err.Code == codes.ResourceExhausted:
 		l.notStorable(ctx, lease, err)
@@ -108,8 +108,9 @@ func (l *fetchLoop) publish(ctx context.Context, request *dibsv1.PublishRequest)
 	return response, nil
 }
 
-// publishBehind is safe to repeat: a publish that was already stored answers "duplicate".
-func (l *fetchLoop) publishBehind(ctx context.Context, request *dibsv1.PublishRequest, err *Error) {
+// publishBehind is safe to repeat: a publish that was already stored answers "duplicate". If the service answers and does
+// not take the value, the lease is given back.
+func (l *fetchLoop) publishBehind(ctx context.Context, lease *dibsv1.Lease, request *dibsv1.PublishRequest, err *Error) {
 	for attempt := range publishAgain {
 		pause(l.life.over, pauseBefore(attempt, err))
 		var response *dibsv1.PublishResponse
@@ -118,11 +119,16 @@ func (l *fetchLoop) publishBehind(ctx context.Context, request *dibsv1.PublishRe
 			return
 		}
 		if !mayPublishAgain(err) {
-			break
+			l.notStorable(ctx, lease, err)
+			return
 		}
 	}
 	l.metrics.rebuilt(l.id.namespace, rebuildNotStored)
 	l.tellBehind(err)
+	// Without an answer, it may be stored.
+	if !err.isUnreachable() {
+		l.giveBack(ctx, lease)
+	}
 }
 
 // pauseBefore is as long as the service asked, else doubled from attempt to attempt, and jittered.

@@ -178,6 +178,29 @@ func TestAPublishIsRepeatedThreeTimesAndThenGivenUp(t *testing.T) {
 	if got := receive(t, "the hook", told); status.Code(got) != codes.Unavailable || len(fake.publish.heard()) != 4 {
 		t.Errorf("%v after %d publishes", got, len(fake.publish.heard()))
 	}
+	its.Flush(t.Context())
+	if got := fake.release.heard(); len(got) != 1 || got[0].GetFailure() != nil {
+		t.Errorf("released %v", got)
+	}
+}
+
+func TestARepeatedPublishThatIsRefusedGivesTheLeaseBack(t *testing.T) {
+	fake := startFake(t)
+	fake.getOrLock.will(lease("token", 10_000))
+	fake.publish.will(unpublished(codes.Unavailable, "gone"), unpublished(codes.ResourceExhausted, "value: too large"))
+	told := make(chan error, 1)
+	its := client(t, fake.target, dibs.WithSession(false), dibs.WithHooks(dibs.Hooks{
+		NotStorable: func(e dibs.NotStorableEvent) { told <- e.Err },
+	}))
+	value, err := dibs.Fetch(t.Context(), its, "k", returning("v"), ttl)
+	want(t, value, err, "v")
+	if got := receive(t, "the hook", told); status.Code(got) != codes.ResourceExhausted {
+		t.Errorf("told %v", got)
+	}
+	its.Flush(t.Context())
+	if got := fake.release.heard(); len(got) != 1 || got[0].GetFailure().GetMessage() != "value: too large" {
+		t.Errorf("released %v", got)
+	}
 }
 
 func TestAPublishThatIsRefusedIsItsCallersFault(t *testing.T) {

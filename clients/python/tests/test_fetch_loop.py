@@ -206,6 +206,25 @@ class TestAServiceThatBreaksOff:
         await until(lambda: hooks.of("background_error"))
         assert len(fake.requests("Publish")) == 4
 
+    @pytest.mark.parametrize(
+        ("answer", "message", "times"),
+        [
+            (Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "value: too large"), "value: too large", 2),
+            (Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many calls", 1), "", 4),
+        ],
+    )
+    async def test_and_then_not_taking_the_value_gets_the_lease_back(
+        self, fake: FakeService, make: MakeCaller, answer: Refusal, message: str, times: int
+    ) -> None:
+        fake.will("GetOrLock", lease())
+        fake.will("Publish", unavailable(), answer)
+        hooks = Recorder()
+        assert await make(hooks=hooks).get("k", gives(b"v")) == b"v"
+        await until(lambda: fake.requests("Release"))
+        (released,) = fake.requests("Release")
+        assert (released.failure.message, len(fake.requests("Publish"))) == (message, times)
+        assert len(hooks.of("not_storable")) == (1 if message else 0)
+
 
 class TestWhatIsSent:
     async def test_says_who_asks_and_how(self, fake: FakeService, make: MakeCaller) -> None:

@@ -197,6 +197,11 @@ async function handOver(
     countRebuild(rebuildOutcomeOf(published.outcome), namespace);
     return published;
   };
+  const refused = async (error: unknown) => {
+    countRebuild('not_stored', namespace);
+    tell(hooks.onNotStorable, { namespace, key, error });
+    await release(calls, terms, { message: failureMessage(error), retryAfterMs: undefined });
+  };
   try {
     if (countsForAll(await publish())) running.settle({ kind: 'value', value: bytes });
   } catch (error) {
@@ -205,16 +210,17 @@ async function handOver(
       value = bytes && Buffer.from(bytes);
       // Safe to repeat: a publish that was already stored answers `duplicate`.
       background.add(
-        publishAgain(terms, publish, error).catch((failed) => {
+        publishAgain(terms, publish, error).catch(async (failed) => {
+          if (!(failed instanceof DibsError) || !mayPublishAgain(failed)) return refused(failed);
           countRebuild('not_stored', namespace);
           tell(hooks.onBackgroundError, { namespace, key, error: failed });
+          // Without an answer, it may be stored.
+          if (!isUnreachable(failed)) await release(calls, terms, undefined);
         }),
       );
       return;
     }
-    countRebuild('not_stored', namespace);
-    tell(hooks.onNotStorable, { namespace, key, error });
-    await release(calls, terms, { message: failureMessage(error), retryAfterMs: undefined });
+    await refused(error);
   }
 }
 

@@ -131,6 +131,22 @@ describe('a service that breaks off', () => {
     expect(rebuild).not.toHaveBeenCalled();
   });
 
+  it.each([
+    ['refuses the value', new Refusal(8, 'value: 9 bytes is outside 0 to 8'), 'value: 9 bytes is outside 0 to 8', 2],
+    ['is overloaded', new Refusal(8, 'too many calls', 1), undefined, 4],
+  ])('and then %s, gets the lease back', async (_what, answer, message, times) => {
+    fake.will('getOrLock', lease('t'));
+    fake.will('publish', unavailable(), answer);
+    const onNotStorable = vi.fn();
+    const client = fake.client({ hooks: { onNotStorable } });
+    expect(String(await client.getOrRebuild('k', () => bytes('v'), { codec: raw, ttlMs }))).toBe('v');
+    expect(await client.flush({ timeoutMs: 20_000 })).toBe(true);
+    expect(fake.requests('publish')).toHaveLength(times);
+    const failure = message === undefined ? undefined : expect.objectContaining({ message });
+    expect(fake.requests('release')).toEqual([expect.objectContaining({ failure })]);
+    expect(onNotStorable).toHaveBeenCalledTimes(message === undefined ? 0 : 1);
+  });
+
   it('before it answers a publish reports a duplicate when asked again', async () => {
     fake.will('getOrLock', lease('t'));
     fake.will('publish', unavailable(), DUPLICATE);

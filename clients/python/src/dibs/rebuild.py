@@ -193,7 +193,7 @@ def _hand_over(held: _Held, result: Result) -> Steps[pb.PublishResponse | None]:
         if may_publish_again(error):
             held.outcome = None
             # Safe to repeat: a publish that was already stored answers `duplicate`.
-            yield Behind(_publish_again(task, request, held.span, error))
+            yield Behind(_publish_again(held, request, error))
             return None
         refused = error
     yield from _not_storable(held, refused, pb.Failure(message=refused.message))
@@ -244,7 +244,9 @@ def publish(task: Task, request: pb.PublishRequest, span: RebuildSpan) -> Steps[
     return response
 
 
-def _publish_again(task: Task, request: pb.PublishRequest, span: RebuildSpan, error: ServiceError) -> Steps[None]:
+def _publish_again(held: _Held, request: pb.PublishRequest, error: ServiceError) -> Steps[None]:
+    """If the service answers and does not take the value, the lease is given back."""
+    task, span = held.task, held.span
     for time in range(PUBLISH_AGAIN):
         pause = PUBLISH_PAUSE_S * 2**time * (0.5 + random.random())
         yield Sleep(monotonic() + (pause if error.retry_after is None else error.retry_after))
@@ -256,9 +258,14 @@ def _publish_again(task: Task, request: pb.PublishRequest, span: RebuildSpan, er
         except ServiceError as again:
             error = again
             if not may_publish_again(error):
-                break
+                task.metrics.rebuilt(task.terms.namespace, "not_stored")
+                yield from _not_storable(held, error, pb.Failure(message=error.message))
+                return
     task.metrics.rebuilt(task.terms.namespace, "not_stored")
     tell(task.hooks.background_error, task.terms.namespace, task.terms.key, error)
+    # Without an answer, it may be stored.
+    if not error.unreachable:
+        yield from give_back(task, held.lease, span, None)
 
 
 def may_publish_again(error: ServiceError) -> bool:

@@ -201,7 +201,7 @@ final class LeasedRebuild {
       return;
     }
     new Publication(parts, about, lease.getToken(), span)
-        .start(value, terms)
+        .start(value, terms, this::notTaken)
         .whenComplete(
             (published, failed) -> {
               if (failed == null && isLost && published != null && published.isVoid()) {
@@ -226,6 +226,16 @@ final class LeasedRebuild {
     count(Outcome.NOT_STORED);
     parts.hooks().tell(hooks -> hooks.onNotStorable(about.namespace(), about.key(), error));
     release(error).whenComplete((isReleased, failed) -> end(found, null, Ending.ASK_AGAIN));
+  }
+
+  /** The caller has its value already. */
+  private void notTaken(DibsStatusException error) {
+    if (Publication.mayPublishAgain(error)) {
+      release(null);
+      return;
+    }
+    parts.hooks().tell(hooks -> hooks.onNotStorable(about.namespace(), about.key(), error));
+    release(error);
   }
 
   private void count(Outcome outcome) {

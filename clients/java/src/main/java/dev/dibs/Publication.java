@@ -8,6 +8,7 @@ import java.time.Duration;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ThreadLocalRandom;
+import java.util.function.Consumer;
 
 /** The publish of one value. */
 final class Publication {
@@ -32,9 +33,10 @@ final class Publication {
 
   /**
    * Completes with the outcome, or with null if the service did not answer and the publish is repeated in the
-   * background. Fails if the service refuses the value.
+   * background. Fails if the service refuses the value. If it answers in the background and does not take the value,
+   * {@code notTaken} gets the error.
    */
-  CompletableFuture<Published> start(ByteString value, ValueTerms terms) {
+  CompletableFuture<Published> start(ByteString value, ValueTerms terms, Consumer<DibsStatusException> notTaken) {
     PublishRequest request = request(value, terms);
     CompletableFuture<Published> result = new CompletableFuture<>();
     publish(request)
@@ -42,7 +44,7 @@ final class Publication {
             (published, failed) -> {
               DibsStatusException error = failed == null ? null : DibsStatusException.of(failed);
               if (error != null && mayPublishAgain(error)) {
-                behind(again(request, error, 0));
+                behind(again(request, error, 0), notTaken);
                 result.complete(null);
               } else {
                 Futures.settle(result, published, error);
@@ -61,13 +63,17 @@ final class Publication {
         .thenCompose(outcome -> outcome);
   }
 
-  private void behind(CompletableFuture<Published> repeated) {
+  private void behind(CompletableFuture<Published> repeated, Consumer<DibsStatusException> notTaken) {
     CompletableFuture<Void> work = parts.background().begin();
     repeated.whenComplete(
         (published, failed) -> {
           if (failed != null) {
             DibsStatusException error = DibsStatusException.of(failed);
-            parts.hooks().tell(hooks -> hooks.onBackgroundError(about.namespace(), about.key(), error));
+            if (mayPublishAgain(error)) {
+              parts.hooks().tell(hooks -> hooks.onBackgroundError(about.namespace(), about.key(), error));
+            }
+            // Without an answer, it may be stored.
+            if (!error.isUnreachable()) notTaken.accept(error);
           }
           work.complete(null);
         });
@@ -132,7 +138,7 @@ final class Publication {
     return result;
   }
 
-  private static boolean mayPublishAgain(DibsStatusException error) {
+  static boolean mayPublishAgain(DibsStatusException error) {
     return error.isUnreachable() || error.retryAfter().isPresent();
   }
 }

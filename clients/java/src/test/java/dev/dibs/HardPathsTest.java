@@ -167,6 +167,17 @@ final class HardPathsTest {
   }
 
   @Test
+  void aPublishThatIsRefusedWhenItIsRepeatedGivesTheLeaseBack() throws Exception {
+    fake.will(GetOrLockRequest.class, lease("t", 10_000));
+    Status tooLarge = Status.RESOURCE_EXHAUSTED.withDescription("value: too large");
+    fake.will(PublishRequest.class, unavailable(), refuses(tooLarge));
+    assertEquals("mine", get(TEXT));
+    Until.isTrue(() -> fake.requests(ReleaseRequest.class).size() == 1);
+    assertEquals("value: too large", fake.requests(ReleaseRequest.class).get(0).getFailure().getMessage());
+    assertEquals(2, fake.requests(PublishRequest.class).size());
+  }
+
+  @Test
   void aPublishThatIsNotAnsweredIsRepeatedBehind() throws Exception {
     fake.will(GetOrLockRequest.class, lease("t", 10_000));
     fake.will(
