@@ -77,7 +77,8 @@ export class ManyAnswers {
    */
   async #look(keys: readonly string[]): Promise<readonly string[]> {
     const { clock, signal } = this.question;
-    const untilMs = clock.nowMs() + LOOK_MS_MAX;
+    const { waitMs = LOOK_MS_MAX } = this.question.waiting();
+    const untilMs = clock.nowMs() + Math.min(LOOK_MS_MAX, waitMs);
     const held: string[] = [];
     for (let asked = keys; ; ) {
       const busy = await this.#pass(asked, 'look');

@@ -1,9 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Calls } from '../src/calls.js';
 import { SYSTEM_CLOCK } from '../src/clock.js';
+import { BusyReason } from '../src/generated/dibs/v1/coordinator.js';
 import { ManyAnswers } from '../src/many-answers.js';
 import { getOrLockOutcome } from '../src/outcomes.js';
-import { lease } from './fake-service.js';
+import { busy, lease } from './fake-service.js';
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -42,5 +43,26 @@ describe('the first answers of many keys', () => {
     expect(first).not.toHaveBeenCalled();
     await vi.advanceTimersByTimeAsync(1);
     expect(first).toHaveBeenCalledTimes(1);
+  });
+
+  it('are no longer asked for than their caller waits', async () => {
+    const waits: number[] = [];
+    const untilMs = performance.now() + 100;
+    const getOrLockMany: Calls['getOrLockMany'] = async function* ({ keys, waitMs = -1 }) {
+      waits.push(waitMs);
+      for (const key of keys)
+        yield { key, outcome: getOrLockOutcome(busy(1, BusyReason.BUSY_REASON_UNDECIDED)) };
+    };
+    const answers = new ManyAnswers({
+      ...{ calls: { getOrLockMany } as Calls, clock: SYSTEM_CLOCK, requestId: 'r', signal: undefined },
+      ...{ asked: {}, waits: true, traceparent: undefined },
+      waiting: () => ({ waitMs: Math.max(0, untilMs - performance.now()), deadlineMs: 32_000 }),
+    });
+    const { outcome } = answers.of('key');
+    const asking = answers.ask(() => {});
+    await vi.advanceTimersByTimeAsync(120);
+    await asking;
+    expect(await outcome).toMatchObject({ kind: 'busy', reason: 'undecided' });
+    expect(waits.length).toBeLessThan(8);
   });
 });
