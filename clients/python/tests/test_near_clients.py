@@ -210,7 +210,10 @@ class TestAProcessThatWasHeldUp:
         fake.welcome.clear()
         fake.will("GetOrLock", fresh(b"v"))
         asking = asyncio.ensure_future(near.get("k", never_called))
-        await until(lambda: len(fake.hellos) == 1)
+        # It is on its way, and counts from before the welcome.
+        opened = near.client._link.endpoints.all[0]
+        await until(lambda: opened.open is not None and opened.open._session is not None)
+        await until(lambda: session_of(near)._pending)
         clock[0] += stood_s
         fake.welcome.set()
         assert await asking == b"v"
