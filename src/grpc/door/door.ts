@@ -220,7 +220,10 @@ export class Door {
       begin: () => {
         shortenDeadline(headers);
         this.#coming = { stream, headers, rawHeaders, connection };
+        // A call without a message that had to wait has ended before grpc-js listens.
+        const hasEnded = stream.readableEnded;
         begin();
+        if (hasEnded) stream.emit('end');
         // No interceptor was asked: there is no such method, or it is no call of gRPC. A known client may be newer.
         if (this.#coming !== undefined && !connection.isAdmitted) this.refused(connection);
         this.#coming = undefined;

@@ -159,3 +159,16 @@ it('a known client may call a method that only a later version has', async () =>
   expect(await request()).toBe('0');
   await http2.end();
 });
+
+it('a call without a message ends at once, also on a connection without an admitted caller', async () => {
+  const http2 = new Http2Connection(await serve());
+  const [refused] = await ended(http2, 1, '/dibs.test.Mirror/Nothing');
+  const startMs = performance.now();
+  const stream = http2.call(PATH);
+  const end = endOf(stream);
+  stream.end();
+  expect([refused, await end]).toEqual([status.UNIMPLEMENTED, status.UNIMPLEMENTED].map(String));
+  // Otherwise after ten seconds: it counts as not arrived.
+  expect(performance.now() - startMs).toBeLessThan(9_000);
+  await http2.end();
+});
