@@ -228,7 +228,7 @@ export class Stage {
       DIBS_QUORUM_NODES: this.nodes.map(({ url }) => url).join(','),
       DIBS_STORE_URL: this.store.url,
       DIBS_CONFIG: this.#config,
-      DIBS_LEASE_MAX_MS: '60000',
+      DIBS_LEASE_MAX_MS: '5000',
       DIBS_LEASE_MS: '3000',
       DIBS_WAITERS_PER_KEY: '20',
     };
