@@ -111,8 +111,8 @@ func (l *line) welcomed(of context.Context) {
 	}
 }
 
-// mayHaveMissed reports whether there may be changes that a session welcomed at this time does not report before other
-// calls read what it holds. If the welcome is late, this process stood still, as before a late beat.
+// mayHaveMissed reports whether changes may be unread if the welcome comes at this time: an earlier session may have
+// missed some. If the welcome is late, this process stood still, as before a late beat.
 func (l *line) mayHaveMissed(at time.Duration) bool { return !l.isFirst || at-l.askedAt >= beatWithin }
 
 // leavesOff sends new calls to another replica. It must have the session's lock.

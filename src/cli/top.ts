@@ -34,11 +34,10 @@ replica has granted.
     });
     const replicas = [...new Set(values.http.map(baseUrlOf))];
     const isAllowed = values['allow-insecure-token'];
-    const tokens = new Map(
-      replicas.map((to) => [to, tokenFor(env, { to, isPrivate: isPrivate(to), isAllowed })]),
-    );
+    // The same for each, or an error.
+    const [token = ''] = replicas.map((to) => tokenFor(env, { to, isPrivate: isPrivate(to), isAllowed }));
     const stop = interrupted();
-    const scrape = (url: string) => scrapeOrWhy(url, tokens.get(url) ?? '');
+    const scrape = (url: string) => scrapeOrWhy(url, token);
     let before = await Promise.all(replicas.map(scrape));
     for (;;) {
       await sleep(REFRESH_MS, undefined, { signal: stop }).catch(() => {});

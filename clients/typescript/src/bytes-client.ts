@@ -56,6 +56,7 @@ export class BytesClient {
   readonly transport: Transport;
   readonly calls: Calls;
   readonly background: Background;
+  readonly hooks: Hooks;
   readonly #namespace: string;
   readonly #changes: Changes;
   readonly #near: NearCache | undefined;
@@ -81,9 +82,10 @@ export class BytesClient {
     this.transport = options.transport ?? transportOf(connection, options, parts, machine);
     this.calls = new Calls(this.transport, { namespace, holder });
     this.background = new Background(clock);
+    this.hooks = bound(hooks);
     const local = new LocalRebuilds(clock);
     this.#parts = {
-      ...{ calls: this.calls, hooks: bound(hooks), held, local, near: this.#near, clock, chance },
+      ...{ calls: this.calls, hooks: this.hooks, held, local, near: this.#near, clock, chance },
       ...{ running: new RunningRebuilds(clock), background: this.background },
       availability: new Availability(connection.target, () => local.forget(), machine.warn),
       leaseHoldMaxMs: leaseHoldMaxMsOf(options),

@@ -98,7 +98,7 @@ const DEADLINE_MS_MAX = Math.floor(TIMER_MS_MAX / 1_000) * 1_000;
 /** For a key that the service left out. */
 const NO_RESULT = { code: 2, message: 'neither outcome nor error' };
 /** What the answer to a wait may take on its way, in addition to the wait. */
-const WAY_MS = 2_000;
+export const WAY_MS = 2_000;
 const WAIT_MS = 30_000;
 /** The contract's bound for one call. */
 export const KEYS_MAX = 1_000;

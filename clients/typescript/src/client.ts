@@ -14,7 +14,7 @@ import type {
 import { type Codec, decoded, encodedBy, json, readable } from './codec.js';
 import { UndecodableError } from './errors.js';
 import type { FetchCall } from './fetcher.js';
-import { bound, tell } from './hooks.js';
+import { tell } from './hooks.js';
 import { checked, checkedToStore, checkText, TIMER_MS_MAX, wholeMs } from './numbers.js';
 import type {
   CodecOption,
@@ -65,17 +65,14 @@ interface Asked<T, Given> {
 /** A client of Dibs. One per process is enough: it has one channel, over which any number of calls run at once. */
 export class DibsClient {
   // Private by `#` and not only by type, so that printing a client does not print its token.
-  readonly #options: Pick<DibsClientOptions, 'namespace' | 'hooks' | 'onUnavailable'>;
+  readonly #options: Pick<DibsClientOptions, 'namespace' | 'onUnavailable'>;
   readonly #client: BytesClient;
   readonly #calls: Calls;
 
   /** Throws a {@link DibsError} for options that cannot work. */
   constructor(options: DibsClientOptions = {}) {
-    const { namespace = '', hooks, onUnavailable } = options;
-    this.#options = {
-      ...{ namespace, ...(hooks && { hooks: bound(hooks) }) },
-      ...(onUnavailable && { onUnavailable }),
-    };
+    const { namespace = '', onUnavailable } = options;
+    this.#options = { namespace, onUnavailable };
     this.#client = new BytesClient(options);
     this.#calls = this.#client.calls;
   }
@@ -112,7 +109,7 @@ export class DibsClient {
     const near = this.#client.near(namespace, key, options);
     if (near === undefined) return this.#fetch({ namespace, key, rebuild, codec, options });
     if (options.signal?.aborted) return Promise.reject(options.signal.reason);
-    const { onHit } = this.#options.hooks ?? {};
+    const { onHit } = this.#client.hooks;
     if (onHit !== undefined) tell(onHit, { namespace, key, freshness: 'fresh', source: 'near' });
     try {
       return Promise.resolve(decoded(codec, near, true));
@@ -138,10 +135,10 @@ export class DibsClient {
     const given = checked(options);
     const { namespace = this.#options.namespace ?? '', signal } = given;
     const { codec = json<T>() } = options;
-    const { hooks } = this.#options;
+    const { hooks } = this.#client;
     signal?.throwIfAborted();
     const near = this.#client.near(namespace, key, given);
-    if (near !== undefined) tell(hooks?.onHit, { namespace, key, freshness: 'fresh', source: 'near' });
+    if (near !== undefined) tell(hooks.onHit, { namespace, key, freshness: 'fresh', source: 'near' });
     const found =
       near === undefined ? await this.#client.find({ namespace, key, options: given }) : undefined;
     const bytes = near === undefined ? found?.bytes : near;

@@ -1,7 +1,7 @@
 import type { Availability } from './availability.js';
 import type { Background } from './background.js';
 import { Callers } from './callers.js';
-import { type Calls, isUnreachable } from './calls.js';
+import { type Calls, isUnreachable, WAY_MS } from './calls.js';
 import type { Chance } from './chance.js';
 import { countHit, countLocalRebuild, recordWait } from './client-metrics.js';
 import type { Clock } from './clock.js';
@@ -73,8 +73,6 @@ const WAITED_MS_MIN = 10;
 export const WAIT_MS_ASKED_MAX = 30_000;
 /** The shortest pause between two requests, however soon the service allows a retry. */
 export const PAUSE_MS_MIN = 10;
-/** What an answer may take on its way, in addition to the wait. */
-export const WAY_MS = 2_000;
 
 /**
  * How often in a row the service may break off a call before it counts as unreachable. A replica that was killed ends

@@ -29,10 +29,17 @@ export interface Hooks {
   onNotStorable?(event: CallEvent & { readonly error: unknown }): void;
 }
 
-const NAMES: readonly (keyof Hooks)[] = [
-  ...(['onHit', 'onWait', 'onPublish', 'onLeaseLost', 'onLocalRebuild'] as const),
-  ...(['onBackgroundError', 'onUndecodable', 'onNotStorable'] as const),
-];
+/** The compiler asks for every one. */
+const ALL: Readonly<Record<keyof Hooks, true>> = {
+  onHit: true,
+  onWait: true,
+  onPublish: true,
+  onLeaseLost: true,
+  onLocalRebuild: true,
+  onBackgroundError: true,
+  onUndecodable: true,
+  onNotStorable: true,
+};
 
 /**
  * Each hook with its object, because hooks may be the methods of a class, such as one that counts. Throws for one that
@@ -40,7 +47,7 @@ const NAMES: readonly (keyof Hooks)[] = [
  */
 export function bound(hooks: Hooks): Hooks {
   const all: Record<string, unknown> = {};
-  for (const name of NAMES) {
+  for (const name of Object.keys(ALL) as (keyof Hooks)[]) {
     const hook = hooks[name];
     if (hook === undefined) continue;
     if (typeof hook !== 'function') throw new DibsError('INVALID_ARGUMENT', `hooks.${name}: is no function`);

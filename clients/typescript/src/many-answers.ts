@@ -1,4 +1,4 @@
-import { type Calls, isUnreachable, KEYS_MAX, type KeyedOutcome } from './calls.js';
+import { type Calls, isUnreachable, KEYS_MAX, type KeyedOutcome, WAY_MS } from './calls.js';
 import type { Clock } from './clock.js';
 import { type BusyReason, DibsError } from './errors.js';
 import type { FirstAnswer } from './fetch-loop.js';
@@ -34,8 +34,6 @@ const TIMES_MAX = 2;
 /** How long keys with an immediate lease wait for keys that the service has not decided. */
 const LOOK_MS_MAX = 1_000;
 const LOOK_PAUSE_MS = 20;
-/** The same if a replica does not answer at all: its answer may take this long on its way. */
-const WAY_MS = 2_000;
 
 /**
  * The first answer of each of many keys. The first request does not wait, so that all available leases come at once and

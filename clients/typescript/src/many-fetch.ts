@@ -1,6 +1,6 @@
+import { WAY_MS } from './calls.js';
 import { hitsOf } from './client-metrics.js';
 import type { Fetched, FetchParts } from './fetch-loop.js';
-import { WAY_MS } from './fetch-loop.js';
 import { type FetchCall, type Fetcher, mayJoin } from './fetcher.js';
 import { tell } from './hooks.js';
 import { ManyAnswers } from './many-answers.js';

@@ -258,10 +258,11 @@ def _publish_again(held: _Held, request: pb.PublishRequest, error: ServiceError)
         except ServiceError as again:
             error = again
             if not may_publish_again(error):
-                task.metrics.rebuilt(task.terms.namespace, "not_stored")
-                yield from _not_storable(held, error, pb.Failure(message=error.message))
-                return
+                break
     task.metrics.rebuilt(task.terms.namespace, "not_stored")
+    if not may_publish_again(error):
+        yield from _not_storable(held, error, pb.Failure(message=error.message))
+        return
     tell(task.hooks.background_error, task.terms.namespace, task.terms.key, error)
     # Without an answer, it may be stored.
     if not error.unreachable:

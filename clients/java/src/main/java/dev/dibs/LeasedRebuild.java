@@ -201,7 +201,7 @@ final class LeasedRebuild {
       return;
     }
     new Publication(parts, about, lease.getToken(), span)
-        .start(value, terms, this::notTaken)
+        .start(value, terms, this::failedBehind)
         .whenComplete(
             (published, failed) -> {
               if (failed == null && isLost && published != null && published.isVoid()) {
@@ -228,14 +228,16 @@ final class LeasedRebuild {
     release(error).whenComplete((isReleased, failed) -> end(found, null, Ending.ASK_AGAIN));
   }
 
-  /** The caller has its value already. */
-  private void notTaken(DibsStatusException error) {
+  /** The repeated publishes have failed. The caller has its value already. */
+  private void failedBehind(DibsStatusException error) {
     if (Publication.mayPublishAgain(error)) {
-      release(null);
-      return;
+      tellBackground(error);
+      // Without an answer, it may be stored.
+      if (!error.isUnreachable()) release(null);
+    } else {
+      parts.hooks().tell(hooks -> hooks.onNotStorable(about.namespace(), about.key(), error));
+      release(error);
     }
-    parts.hooks().tell(hooks -> hooks.onNotStorable(about.namespace(), about.key(), error));
-    release(error);
   }
 
   private void count(Outcome outcome) {

@@ -33,10 +33,9 @@ final class Publication {
 
   /**
    * Completes with the outcome, or with null if the service did not answer and the publish is repeated in the
-   * background. Fails if the service refuses the value. If it answers in the background and does not take the value,
-   * {@code notTaken} gets the error.
+   * background. Fails if the service refuses the value. {@code failedBehind} gets the error if the repetitions fail.
    */
-  CompletableFuture<Published> start(ByteString value, ValueTerms terms, Consumer<DibsStatusException> notTaken) {
+  CompletableFuture<Published> start(ByteString value, ValueTerms terms, Consumer<DibsStatusException> failedBehind) {
     PublishRequest request = request(value, terms);
     CompletableFuture<Published> result = new CompletableFuture<>();
     publish(request)
@@ -44,7 +43,7 @@ final class Publication {
             (published, failed) -> {
               DibsStatusException error = failed == null ? null : DibsStatusException.of(failed);
               if (error != null && mayPublishAgain(error)) {
-                behind(again(request, error, 0), notTaken);
+                behind(again(request, error, 0), failedBehind);
                 result.complete(null);
               } else {
                 Futures.settle(result, published, error);
@@ -63,18 +62,11 @@ final class Publication {
         .thenCompose(outcome -> outcome);
   }
 
-  private void behind(CompletableFuture<Published> repeated, Consumer<DibsStatusException> notTaken) {
+  private void behind(CompletableFuture<Published> repeated, Consumer<DibsStatusException> failedBehind) {
     CompletableFuture<Void> work = parts.background().begin();
     repeated.whenComplete(
         (published, failed) -> {
-          if (failed != null) {
-            DibsStatusException error = DibsStatusException.of(failed);
-            if (mayPublishAgain(error)) {
-              parts.hooks().tell(hooks -> hooks.onBackgroundError(about.namespace(), about.key(), error));
-            }
-            // Without an answer, it may be stored.
-            if (!error.isUnreachable()) notTaken.accept(error);
-          }
+          if (failed != null) failedBehind.accept(DibsStatusException.of(failed));
           work.complete(null);
         });
   }

@@ -237,17 +237,24 @@ final class MemoryDibsTest {
     assertEquals("v1", dibs.getOrRebuild("k", TEXT, next));
   }
 
+  /** A rebuild of {@code k} that runs until the gate opens, and then names its tags, if any. */
+  private CompletableFuture<String> rebuilding(CountDownLatch gate, String... tags) throws Exception {
+    CountDownLatch running = new CountDownLatch(1);
+    CompletableFuture<String> old = dibs.getOrRebuildAsync("k", TEXT, rebuild -> {
+      running.countDown();
+      gate.await();
+      if (tags.length > 0) rebuild.tags(tags);
+      return "old";
+    });
+    running.await();
+    return old;
+  }
+
   @Test
   void letsNoCallerJoinARebuildFromBeforeAnInvalidation() throws Exception {
     for (Invalidation what : List.of(Invalidation.ofKeys("k"), Invalidation.ofAll().markingStale())) {
-      CountDownLatch running = new CountDownLatch(1);
       CountDownLatch gate = new CountDownLatch(1);
-      CompletableFuture<String> old = dibs.getOrRebuildAsync("k", TEXT, () -> {
-        running.countDown();
-        gate.await();
-        return "old";
-      });
-      running.await();
+      CompletableFuture<String> old = rebuilding(gate);
       dibs.invalidate(what);
       CompletableFuture<String> later = dibs.getOrRebuildAsync("k", TEXT, () -> "new");
       CompletableFuture<Map<String, String>> many =
@@ -265,15 +272,8 @@ final class MemoryDibsTest {
   @Test
   void doesNotStoreWhatHasATagThatWasInvalidatedMeanwhile() throws Exception {
     for (boolean isJoined : List.of(false, true)) {
-      CountDownLatch running = new CountDownLatch(1);
       CountDownLatch gate = new CountDownLatch(1);
-      CompletableFuture<String> old = dibs.getOrRebuildAsync("k", TEXT, rebuild -> {
-        running.countDown();
-        gate.await();
-        rebuild.tags("t");
-        return "old";
-      });
-      running.await();
+      CompletableFuture<String> old = rebuilding(gate, "t");
       dibs.invalidate(Invalidation.ofTags("t"));
       if (isJoined) assertEquals("new", dibs.getOrRebuildAsync("k", TEXT, () -> "new").get(5, TimeUnit.SECONDS));
       gate.countDown();
@@ -285,14 +285,8 @@ final class MemoryDibsTest {
 
   @Test
   void keepsWhatIsSetBesideARebuildFromBeforeAnInvalidation() throws Exception {
-    CountDownLatch running = new CountDownLatch(1);
     CountDownLatch gate = new CountDownLatch(1);
-    CompletableFuture<String> old = dibs.getOrRebuildAsync("k", TEXT, () -> {
-      running.countDown();
-      gate.await();
-      return "old";
-    });
-    running.await();
+    CompletableFuture<String> old = rebuilding(gate);
     dibs.invalidate(Invalidation.ofTags("t"));
     assertTrue(dibs.setAsync("k", "set", TEXT).get(5, TimeUnit.SECONDS).isStored());
     gate.countDown();
