@@ -25,6 +25,8 @@ import { Stage } from './stage.js';
 // npm run conformance -- --kills 100                    no scenarios, but how soon a killed holder is replaced
 
 const FOLDER = 'test/conformance';
+/** On each, one scenario at a time may stop and restart the service. They wait more than they compute. */
+const STAGES_MAX = 5;
 const underCi = process.env.CI === 'true';
 
 function option(name: string): string | undefined {
@@ -166,7 +168,15 @@ const policies = Object.fromEntries(
 );
 const text = JSON.stringify(scenarios);
 const targets = ['guarded', 'short'].filter((target) => text.includes(`"target":"${target}`));
-const stage = await Stage.open(policies, new Set(targets));
+const alone = scenarios.filter((scenario) => scenario.alone === true);
+const stages = await Promise.all(
+  Array.from({ length: alone.length === 0 ? 1 : Math.min(columns.length, STAGES_MAX) }, () =>
+    Stage.open(policies, new Set(targets)),
+  ),
+);
+const [stage] = stages as [Stage];
+/** Where a column plays the scenarios that run alone. */
+const stageOf = (column: Column) => stages[columns.indexOf(column) % stages.length] as Stage;
 const troupes = new Map(
   columns.map((column) => [
     column.name,
@@ -175,10 +185,12 @@ const troupes = new Map(
 );
 /** Runs each client once, because first runs are slow, above all with all languages at once. */
 async function warmUp(): Promise<void> {
-  for (const { name, session } of columns) {
+  for (const column of columns) {
+    const { name, session } = column;
     for (const actor of ['a', 'b']) {
       const adapter = await (troupes.get(name) as Troupe).adapter(actor);
-      const open = { client: 'warm', target: stage.targetOf('r1'), namespace: 'warming', session };
+      const target = stageOf(column).targetOf('r1');
+      const open = { client: 'warm', target, namespace: 'warming', session };
       await adapter.act('open', open);
       const rebuild = { value: '' };
       await adapter.act('get_or_rebuild', {
@@ -191,6 +203,24 @@ async function warmUp(): Promise<void> {
       await adapter.act('close', { client: 'warm' });
     }
   }
+}
+
+/**
+ * Plays the scenarios that run alone, on all stages at once. Each stage begins at another one, because some take much
+ * of the machine.
+ */
+async function playAlone(): Promise<void> {
+  await Promise.all(
+    stages.map(async (own, at) => {
+      const first = Math.floor((at * alone.length) / stages.length);
+      for (const scenario of [...alone.slice(first), ...alone.slice(0, first)]) {
+        for (const column of cast(scenario).filter((column) => stageOf(column) === own)) {
+          await inColumn(own, troupes, scenario, column);
+          await own.heal();
+        }
+      }
+    }),
+  );
 }
 
 const cast = (scenario: Scenario) => columns.filter((column) => appliesTo(scenario, column));
@@ -208,21 +238,15 @@ try {
   for (const language of sessionLanguages) {
     facts.push(await killedHolders(stage, language, kills, () => progress.add()));
   }
-  for (const scenario of scenarios) {
-    if (scenario.alone !== true) {
-      await Promise.all(cast(scenario).map((column) => inColumn(stage, troupes, scenario, column)));
-      continue;
-    }
-    for (const column of cast(scenario)) {
-      await inColumn(stage, troupes, scenario, column);
-      await stage.heal();
-    }
+  for (const scenario of scenarios.filter((one) => !alone.includes(one))) {
+    await Promise.all(cast(scenario).map((column) => inColumn(stage, troupes, scenario, column)));
   }
+  await playAlone();
   if (only === undefined && kills === 0) await together();
 } finally {
   progress.end();
   for (const troupe of troupes.values()) await troupe.end();
-  await stage.close();
+  await Promise.all(stages.map((one) => one.close()));
 }
 
 printMatrix();
@@ -233,5 +257,8 @@ if (left.length > 0) console.log(`\nno scenario has ${left.join(', ')}`);
 const passed =
   more + [...verdicts.values()].filter((verdict) => verdict === 'ok' || verdict === 'known').length;
 const failed = failures.length + left.length + (underCi ? skipped : 0);
+// A failure's first line, again: the end of a long output is what is kept of it.
+if (failures.length > 0) console.log();
+for (const failure of failures.slice(0, 10)) console.log(failure.split('\n')[0]?.slice(0, 400));
 console.log(`\n${passed} passed, ${failed} failed, ${underCi ? 0 : skipped} skipped`);
 process.exitCode = failed > 0 ? 1 : 0;

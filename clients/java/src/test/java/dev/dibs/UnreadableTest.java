@@ -16,6 +16,7 @@ import io.grpc.stub.StreamObserver;
 import java.time.Duration;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
@@ -51,6 +52,9 @@ final class UnreadableTest {
   private final BlockingQueue<StreamObserver<Message>> asked = new LinkedBlockingQueue<>();
   private final FakeService.Answer later = (request, reply) -> asked.add(reply);
 
+  /** Rebuilds end only after both callers have come. */
+  private final CountDownLatch joined = new CountDownLatch(1);
+
   /** On a busy machine, connecting takes longer than these waits. */
   @BeforeEach
   void connect() throws Exception {
@@ -65,9 +69,14 @@ final class UnreadableTest {
 
   private CompletableFuture<String> get(Options<String> options) throws Exception {
     int before = fake.heard.size();
-    CompletableFuture<String> call = client.getOrRebuildAsync("k", options, () -> "mine");
+    CompletableFuture<String> call = client.getOrRebuildAsync("k", options, this::rebuild);
     Until.isTrue(() -> fake.heard.size() > before);
     return call;
+  }
+
+  private String rebuild() throws InterruptedException {
+    joined.await();
+    return "mine";
   }
 
   private void find(StreamObserver<Message> reply) {
@@ -87,6 +96,7 @@ final class UnreadableTest {
     Until.isTrue(() -> hooks.of("undecodable").size() == 2);
     // It joins right after the hook.
     Thread.sleep(100);
+    joined.countDown();
     return new CompletableFuture<?>[] {one, two};
   }
 
