@@ -132,7 +132,7 @@ describeWithChromium('the console', () => {
       const console = await open();
       const keys = Array.from({ length: 300 }, (_, at) => `among many ${at}.`);
       const leases = await Promise.all(
-        keys.map((key) => here.lease({ namespace: 'many', key, leaseMs: 20_000 })),
+        keys.map((key) => here.lease({ namespace: 'many', key, leaseMs: 60_000 })),
       );
       await shown(async () => (await console.rows('leases')).length >= keys.length);
       const decides = await console.page.locator('#decides-title').boundingBox();

@@ -1,4 +1,5 @@
 import type { Clock } from '../../coordination/ports/clock.js';
+import { onceATurn } from '../once-a-turn.js';
 
 /** A connection whose client reads nothing for so long is cut off. */
 const STALLED_MS_MAX = 30_000;
@@ -25,17 +26,23 @@ export class ConnectionUnsent {
 
 /**
  * Bounds the encoded answers that clients have not read. A connection may hold as much as is still free. Further answers
- * wait without being encoded, so they cost no copy of their values.
+ * wait without being encoded, so they cost no copy of their values. They are written at the end of a turn: a connection
+ * that breaks ends its calls one by one, and the room that one leaves is not for the next.
  */
 export class Unsent {
   #bytes = 0;
+  #waiting = 0;
   /** Connections with answers here. */
   readonly #all = new Set<ConnectionUnsent>();
+  readonly #planWrites: () => void;
 
   constructor(
     private readonly clock: Pick<Clock, 'nowMs'>,
     private readonly bytesMax: number,
-  ) {}
+    atEndOfTurn?: (turn: () => void) => void,
+  ) {
+    this.#planWrites = onceATurn(() => this.#write(), atEndOfTurn);
+  }
 
   get bytes(): number {
     return this.#bytes;
@@ -49,13 +56,17 @@ export class Unsent {
       of.written = of.reader.bytesWritten();
     }
     if (of.waiting.size === 0 && this.#mayWrite(of)) write();
-    else of.waiting.add(write);
+    else {
+      of.waiting.add(write);
+      this.#waiting += 1;
+    }
   }
 
-  /** The caller of a waiting answer has left. */
+  /** The caller of an answer has left. */
   forget(of: ConnectionUnsent, write: () => void): void {
-    of.waiting.delete(write);
-    this.#settle(of);
+    if (!of.waiting.delete(write)) return;
+    this.#waiting -= 1;
+    this.#tidy(of);
   }
 
   /** An answer of this size was written, and is not read yet. */
@@ -68,10 +79,8 @@ export class Unsent {
   read(of: ConnectionUnsent, bytes: number): void {
     of.bytes -= bytes;
     this.#bytes -= bytes;
-    this.#settle(of);
-    if (this.#bytes >= this.bytesMax) return;
-    // What others hold was too much for these.
-    for (const other of this.#all) if (other.bytes === 0 && other.waiting.size > 0) this.#settle(other);
+    this.#tidy(of);
+    if (this.#waiting > 0) this.#planWrites();
   }
 
   /** Cuts off connections whose clients read nothing. */
@@ -89,12 +98,19 @@ export class Unsent {
     }
   }
 
-  #settle(of: ConnectionUnsent): void {
-    for (const write of of.waiting) {
-      if (!this.#mayWrite(of)) break;
-      of.waiting.delete(write);
-      write();
+  #write(): void {
+    for (const of of this.#all) {
+      for (const write of of.waiting) {
+        if (!this.#mayWrite(of)) break;
+        of.waiting.delete(write);
+        this.#waiting -= 1;
+        write();
+      }
+      this.#tidy(of);
     }
+  }
+
+  #tidy(of: ConnectionUnsent): void {
     if (of.bytes === 0 && of.waiting.size === 0) this.#all.delete(of);
   }
 

@@ -8,7 +8,11 @@ const COUNTED_MS = 2 * SWEEP_EVERY_MS;
 function trial(bytesMax = 100) {
   let nowMs = 0;
   const running = new RunningClock({ nowMs: () => nowMs });
-  const unsent = new Unsent(running, bytesMax);
+  const turns: (() => void)[] = [];
+  const unsent = new Unsent(running, bytesMax, (turn) => turns.push(turn));
+  const endTurn = () => {
+    for (const turn of turns.splice(0)) turn();
+  };
   const connection = () => {
     const reader = {
       taken: 0,
@@ -26,7 +30,11 @@ function trial(bytesMax = 100) {
       unsent.send(of, write);
       return write;
     };
-    return { of, reader, sent, send, read: (bytes: number) => unsent.read(of, bytes) };
+    const read = (bytes: number) => {
+      unsent.read(of, bytes);
+      endTurn();
+    };
+    return { of, reader, sent, send, read };
   };
   const standStill = (ms: number) => {
     nowMs += ms;
@@ -36,7 +44,7 @@ function trial(bytesMax = 100) {
   const pass = (ms: number) => {
     for (let leftMs = ms; leftMs > 0; leftMs -= COUNTED_MS) standStill(Math.min(leftMs, COUNTED_MS));
   };
-  return { unsent, connection, pass, standStill };
+  return { unsent, connection, pass, standStill, endTurn };
 }
 
 it('a connection may hold as much as is free, and the rest waits in order, not encoded', () => {
@@ -58,9 +66,9 @@ it('the first answer of a connection is sent although others hold everything, up
   const of = Array.from({ length: 4 }, connection);
   for (const [at, one] of of.entries()) one.send(`${at}`, 70);
   expect(of.map(({ sent }) => sent.length)).toEqual([1, 1, 1, 0]);
-  of[0]?.read(70);
-  expect(of.map(({ sent }) => sent.length)).toEqual([1, 1, 1, 0]);
-  of[1]?.read(70);
+  of[0]?.read(9);
+  expect(of[3]?.sent).toEqual([]);
+  of[0]?.read(2);
   expect(of[3]?.sent).toEqual(['3']);
 });
 
@@ -73,6 +81,20 @@ it('an answer whose caller has left is never written', () => {
   unsent.forget(one.of, write);
   one.read(60);
   expect(one.sent).toEqual(['a', 'c']);
+});
+
+it('a connection whose calls all end in one turn has none of its waiting answers written', () => {
+  const { unsent, connection, endTurn } = trial();
+  const one = connection();
+  const writes = Array.from({ length: 10 }, (_, at) => one.send(`${at}`, 50));
+  expect(one.sent).toEqual(['0', '1']);
+  for (const [at, write] of writes.entries()) {
+    unsent.forget(one.of, write);
+    if (at < 2) unsent.read(one.of, 50);
+  }
+  endTurn();
+  expect(one.sent).toEqual(['0', '1']);
+  expect(unsent.bytes).toBe(0);
 });
 
 it('cuts off a reader that takes nothing for 30 s, or for 2 s while half of the bound is taken', () => {
