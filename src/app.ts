@@ -236,8 +236,9 @@ function policiesAgain(read: () => Config['policies'], log: Logger): Config['pol
     log.info({ namespaces: policies.size }, LOG.policiesReloaded);
     return policies;
   } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    log.error({ faults: error.faults }, LOG.policiesKept);
+    // A fault of this code too is no reason to end a process that serves.
+    const faults = error instanceof ConfigError ? error.faults : [String(error)];
+    log.error({ faults }, LOG.policiesKept);
     return undefined;
   }
 }

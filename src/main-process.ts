@@ -68,6 +68,9 @@ export async function startWorkers(
     endLibraryOutput();
   };
   tellShares(config, log);
+  // A signal may end this process now. Workers that still start would say that they lost it.
+  const killAll = () => pool.kill();
+  process.once('exit', killAll);
   try {
     await pool.start();
     listeners = await Listeners.open(config.grpcListen, (socket, address) => pool.pass(socket, address));
@@ -75,6 +78,8 @@ export async function startWorkers(
     await pool.stop(0);
     await close();
     throw error;
+  } finally {
+    process.off('exit', killAll);
   }
   const stop = async () => {
     draining = true;

@@ -1,7 +1,11 @@
 import { constants } from 'node:os';
 import type { App } from './app.js';
-import { type Config, loadConfig, loadPolicies } from './config/config.js';
+import type { Config } from './config/config.js';
 import { fail, failByFaults, failIfNotStopped } from './fatal.js';
+import { ReloadRequests } from './reload-requests.js';
+
+// Everything else is imported below. Its code takes a while to load, and signals must have their handlers before: SIGHUP
+// would end the process, and the first process of a container would never get SIGTERM.
 
 type Started = Pick<App, 'grpcAddresses' | 'httpAddress' | 'mode' | 'reload' | 'stop'>;
 
@@ -24,7 +28,8 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 }
 
 // Only policies, the certificate and permissions can change in a running process.
-process.on('SIGHUP', () => void app?.reload(() => loadPolicies(process.env)));
+const reloads = new ReloadRequests();
+process.on('SIGHUP', () => reloads.ask());
 
 failByFaults();
 
@@ -35,9 +40,12 @@ async function start(config: Config): Promise<Started> {
 }
 
 try {
-  app = await start(loadConfig(process.env));
-  const grpc = app.grpcAddresses.join(',');
-  process.stdout.write(`dibs listening grpc=${grpc} http=${app.httpAddress} mode=${app.mode}\n`);
+  const { loadConfig, loadPolicies } = await import('./config/config.js');
+  const started = await start(loadConfig(process.env));
+  app = started;
+  reloads.answerBy(() => void started.reload(() => loadPolicies(process.env)));
+  const grpc = started.grpcAddresses.join(',');
+  process.stdout.write(`dibs listening grpc=${grpc} http=${started.httpAddress} mode=${started.mode}\n`);
 } catch (error) {
   fail('cannot start', error);
 }

@@ -1,10 +1,8 @@
 import { hostname } from 'node:os';
-import { type App, startApp } from './app.js';
-import { loadConfig, loadPolicies } from './config/config.js';
-import { shareOfWorker } from './config/worker-share.js';
+import type { App } from './app.js';
 import type { PagesPart } from './edges.js';
 import { fail, failByFaults, failIfNotStopped } from './fatal.js';
-import { attributesOfWorker } from './telemetry/service-resource.js';
+import { ReloadRequests } from './reload-requests.js';
 import { type Channel, MainLink } from './workers/main-link.js';
 
 // One worker: a replica whose connections and pages are the main process's. It is started by it, and ends with it.
@@ -13,6 +11,7 @@ const number = Number(process.argv[2]);
 let app: App | undefined;
 let part: PagesPart | undefined;
 let stopping = false;
+const reloads = new ReloadRequests();
 
 async function stop(): Promise<void> {
   if (stopping) return;
@@ -28,7 +27,7 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal
 failByFaults();
 
 const link = new MainLink(process as unknown as Channel, {
-  reload: () => void app?.reload(() => loadPolicies(process.env)),
+  reload: () => reloads.ask(),
   stop: () => void stop().catch((error) => fail('cannot stop', error)),
   // Without the main process, nothing would accept connections for it, end it or restart it.
   orphaned: () => fail('ended', 'its main process is gone'),
@@ -39,6 +38,11 @@ link.answerBy((what) => {
 });
 
 try {
+  // They take a while to load, and signals need their handlers before.
+  const { startApp } = await import('./app.js');
+  const { loadConfig, loadPolicies } = await import('./config/config.js');
+  const { shareOfWorker } = await import('./config/worker-share.js');
+  const { attributesOfWorker } = await import('./telemetry/service-resource.js');
   const instance = `${hostname()}-${process.ppid}`;
   process.env.OTEL_RESOURCE_ATTRIBUTES = attributesOfWorker(
     process.env.OTEL_RESOURCE_ATTRIBUTES,
@@ -46,7 +50,7 @@ try {
     number,
   );
   const config = shareOfWorker(loadConfig(process.env), number);
-  app = await startApp(config, {
+  const started = await startApp(config, {
     connections: {
       addresses: config.grpcListen,
       passTo: (take) => link.passTo(take),
@@ -56,6 +60,8 @@ try {
       part = pages;
     },
   });
+  app = started;
+  reloads.answerBy(() => void started.reload(() => loadPolicies(process.env)));
   link.serving();
 } catch (error) {
   fail('cannot start', error);

@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs';
 import { WAKE_VALUE_BYTES_MAX } from '../coordination/ports/wake-channel.js';
 import { defaultPolicy, type Limits, type Policy } from '../coordination/words/policy.js';
 import { type EdgeConfig, readEdge } from './edge-environment.js';
 import { type Environment, EnvironmentReader } from './environment-reader.js';
 import { ConfigError } from './faults.js';
+import { readText } from './file-text.js';
 import { type FleetConfig, readFleet } from './fleet-environment.js';
 import {
   type OtelConfig,
@@ -75,7 +75,7 @@ export function modeOf({ fleet }: Pick<Config, 'fleet'>): 'embedded' | 'quorum' 
  */
 export function loadConfig(
   env: Environment,
-  readFile: (path: string) => string = (path) => readFileSync(path, 'utf8'),
+  readFile: (path: string) => string = readText,
   nowMs = Date.now(),
 ): Config {
   const reader = new EnvironmentReader(env);
@@ -134,7 +134,7 @@ export function loadConfig(
  */
 export function loadPolicies(
   env: Environment,
-  readFile: (path: string) => string = (path) => readFileSync(path, 'utf8'),
+  readFile: (path: string) => string = readText,
 ): Config['policies'] {
   const reader = new EnvironmentReader(env);
   const limits = limitsOf(reader, workersOf(reader));

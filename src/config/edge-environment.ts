@@ -1,3 +1,5 @@
+import { isIPv6 } from 'node:net';
+import { posix } from 'node:path';
 import type { Identities } from '../access/identity.js';
 import { isLoopback } from '../access/loopback.js';
 import { readAuthFile } from './auth-file.js';
@@ -6,6 +8,8 @@ import { type ReadFile, readTlsFiles, type TlsMaterial, type TlsPaths } from './
 
 /** Linux has room for 108 with the closing zero. Node cuts off the rest, and binds to another path. */
 const SOCKET_PATH_BYTES_MAX = 107;
+
+const HAS_ZONE = 'has a zone (%NAME), which cannot be used; set an address without one, such as [::]:PORT';
 
 /** Where the process listens, and which callers it serves. */
 export interface EdgeConfig {
@@ -29,7 +33,7 @@ export function readEdge(reader: EnvironmentReader, read: ReadFile, nowMs: numbe
   const insecure = reader.choice('DIBS_INSECURE', 'false', ['true', 'false']) === 'true';
   const encrypted = reader.get('DIBS_TLS_CERT') !== undefined;
   const grpcListen = grpcListenOf(reader, insecure || encrypted);
-  const httpListen = httpListenOf(reader);
+  const httpListen = httpListenOf(reader, grpcListen);
   const tls = tlsOf(reader, read, nowMs);
   const auth = authOf(reader, read);
   return {
@@ -61,10 +65,12 @@ function grpcListenOf(reader: EnvironmentReader, mayLeaveLoopback: boolean): rea
       continue;
     }
     const address = addressOf(entry);
-    if (address === undefined) {
+    if (/^\[[^\]]*%/.test(entry)) {
+      reader.faults.add('DIBS_LISTEN', `'${entry}' ${HAS_ZONE}`);
+    } else if (address === undefined) {
       reader.faults.add(
         'DIBS_LISTEN',
-        `'${entry}' is neither HOST:PORT with a port of 0 to 65535 nor unix:///path`,
+        `'${entry}' is neither HOST:PORT or [IPV6]:PORT with a port of 0 to 65535 nor unix:///path`,
       );
     } else if (!mayLeaveLoopback && !isLoopback(address.host)) {
       reader.faults.add(
@@ -73,9 +79,19 @@ function grpcListenOf(reader: EnvironmentReader, mayLeaveLoopback: boolean): rea
       );
     }
   }
-  const twice = entries.filter((entry, at) => entries.indexOf(entry) !== at && !entry.endsWith(':0'));
+  const places = entries.map(placeOf);
+  const twice = entries.filter((entry, at) => places.indexOf(placeOf(entry)) !== at && !entry.endsWith(':0'));
   for (const entry of twice) reader.faults.add('DIBS_LISTEN', `'${entry}' is listed twice`);
   return Object.freeze(entries);
+}
+
+/** The same for two spellings of one address. Only a bind knows which names stand for which addresses. */
+function placeOf(entry: string): string {
+  if (entry.startsWith('unix:')) return `unix:${posix.normalize(entry.slice('unix://'.length))}`;
+  const address = addressOf(entry);
+  if (address === undefined) return entry;
+  const { host, port } = address;
+  return `${isIPv6(host) ? new URL(`http://[${host}]`).hostname : host.toLowerCase()}:${port}`;
 }
 
 function checkSocketPath(reader: EnvironmentReader, path: string): void {
@@ -88,11 +104,17 @@ function checkSocketPath(reader: EnvironmentReader, path: string): void {
 }
 
 /** Metrics contain no values, keys or tokens, so any address is allowed. */
-function httpListenOf(reader: EnvironmentReader): EdgeConfig['httpListen'] {
+function httpListenOf(reader: EnvironmentReader, grpcListen: readonly string[]): EdgeConfig['httpListen'] {
   const entry = reader.get('DIBS_HTTP_LISTEN') ?? '127.0.0.1:9464';
   const address = addressOf(entry);
+  if (address !== undefined && address.port !== 0 && grpcListen.map(placeOf).includes(placeOf(entry))) {
+    reader.faults.add('DIBS_HTTP_LISTEN', `'${entry}' is also in DIBS_LISTEN; set another port`);
+  }
   if (address !== undefined) return Object.freeze(address);
-  reader.faults.add('DIBS_HTTP_LISTEN', `'${entry}' is not HOST:PORT with a port of 0 to 65535`);
+  const what = /^\[[^\]]*%/.test(entry)
+    ? HAS_ZONE
+    : 'is not HOST:PORT or [IPV6]:PORT with a port of 0 to 65535';
+  reader.faults.add('DIBS_HTTP_LISTEN', `'${entry}' ${what}`);
   return { host: '', port: 0 };
 }
 

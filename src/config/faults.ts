@@ -21,6 +21,15 @@ function maybeContent(path: string): boolean {
   return path.length > SHOWN_PATH_MAX || /[\r\n]/.test(path) || PEM.test(path);
 }
 
+/** Of one fault, and so many of one file: the rest of a file that is none is no help. */
+const FAULT_CHARS_MAX = 1_000;
+const FAULTS_MAX = 100;
+
+function shortened(text: string): string {
+  const more = text.length - FAULT_CHARS_MAX;
+  return more > 0 ? `${text.slice(0, FAULT_CHARS_MAX)}… and ${more} more characters` : text;
+}
+
 /** Collects faults. Each begins with its place: a variable, and a path in the variable's file. */
 export class Faults {
   readonly #all: string[];
@@ -46,7 +55,7 @@ export class Faults {
 
   /** An empty path is the whole file. */
   add(path: string, what: string): void {
-    this.#all.push(path === '' ? `${this.prefix}${what}` : `${this.prefix}${path}: ${what}`);
+    this.#all.push(`${this.prefix}${shortened(path === '' ? what : `${path}: ${what}`)}`);
   }
 
   /** Collects the faults within a file into this one. */
@@ -80,11 +89,13 @@ export class Faults {
   fitting<Schema extends z.ZodType>(schema: Schema, content: unknown): z.output<Schema> | undefined {
     const result = schema.safeParse(content);
     if (result.success) return result.data;
-    for (const issue of result.error.issues) {
+    const { issues } = result.error;
+    for (const issue of issues.slice(0, FAULTS_MAX)) {
       const message =
         issue.code === 'invalid_key' ? (issue.issues[0]?.message ?? issue.message) : issue.message;
       this.add(issue.path.join('.'), message);
     }
+    if (issues.length > FAULTS_MAX) this.add('', `has ${issues.length - FAULTS_MAX} more faults`);
     return undefined;
   }
 }

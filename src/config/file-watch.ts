@@ -1,4 +1,4 @@
-import { promises } from 'node:fs';
+import { readTextLater } from './file-text.js';
 import type { ReadFile } from './tls-files.js';
 
 /**
@@ -11,6 +11,8 @@ export interface Watched<Content> {
   readonly paths: readonly string[];
   /** The texts of the files that are in force, in the order of `paths`. */
   readonly texts: readonly string[];
+  /** Refused files may become valid without a change. They are then parsed again at every read. */
+  readonly mayBecomeValid: boolean;
   /** `content` is undefined if there are faults. `read` throws for an unreadable file. */
   parse(read: ReadFile): { readonly content: Content | undefined; readonly faults: readonly string[] };
   changed(content: Content): void;
@@ -21,6 +23,7 @@ export interface Watched<Content> {
 /** Applies the content of some files whenever it changes and has no faults. */
 export class FileWatch<Content> {
   #taken: string;
+  #refused = '';
   #told = '';
   #looking = Promise.resolve();
   #looks = 0;
@@ -53,17 +56,19 @@ export class FileWatch<Content> {
 
   async #look(): Promise<void> {
     const read = await Promise.all(this.watched.paths.map(textOf));
-    const taken = JSON.stringify(read);
+    const taken = JSON.stringify(read.map((it) => (it instanceof Error ? { message: it.message } : it)));
     if (taken === this.#taken) {
       this.#told = '';
+      this.#refused = '';
       return;
     }
-    // Parses refused files again at every read, because a certificate may become valid later.
+    if (taken === this.#refused && !this.watched.mayBecomeValid) return;
     const { content, faults } = this.watched.parse((path) => {
       const text = read[this.watched.paths.indexOf(path)];
       if (typeof text !== 'string') throw text ?? new Error('is not watched');
       return text;
     });
+    this.#refused = content === undefined ? taken : '';
     if (content !== undefined) {
       this.#taken = taken;
       this.#told = '';
@@ -77,7 +82,7 @@ export class FileWatch<Content> {
 
 async function textOf(path: string): Promise<string | Error> {
   try {
-    return await promises.readFile(path, 'utf8');
+    return await readTextLater(path);
   } catch (error) {
     return error as Error;
   }

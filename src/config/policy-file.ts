@@ -113,6 +113,9 @@ function oneOf<const Choices extends readonly [string, ...string[]]>(...choices:
   return z.enum(choices, { error: ({ input }) => `${shown(input)} is not one of ${choices.join(', ')}` });
 }
 
+/** Lists and maps may contain themselves. */
 function shown(value: unknown): string {
-  return JSON.stringify(value) ?? String(value);
+  if (typeof value === 'string') return JSON.stringify(value);
+  if (Array.isArray(value)) return 'a list';
+  return typeof value === 'object' && value !== null ? 'a map' : String(value);
 }

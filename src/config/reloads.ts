@@ -29,6 +29,7 @@ export function watchTls(
   return new FileWatch<TlsMaterial>(
     {
       paths: [cert, key, ...(ca === undefined ? [] : [ca])],
+      mayBecomeValid: true,
       texts: [material.cert, material.key, ...(material.ca === undefined ? [] : [material.ca])],
       parse: (read) => {
         const faults = Faults.none();
@@ -56,10 +57,12 @@ export function watchIdentities(
     {
       paths: [path],
       texts: [text],
+      mayBecomeValid: false,
       parse: (read) => {
         const faults = Faults.none();
-        const changed = faults.attempt('', 'cannot be read', () => read(path));
-        const identities = changed === undefined ? undefined : readAuthFile(changed, faults);
+        const changed = faults.textAt('DIBS_AUTH_FILE', path, read);
+        const identities =
+          changed === undefined ? undefined : readAuthFile(changed, faults.in('DIBS_AUTH_FILE'));
         return { content: faults.any ? undefined : identities, faults: faults.all };
       },
       changed: (identities) => {

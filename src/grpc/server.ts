@@ -191,8 +191,13 @@ async function openAll(
   return accepted.addresses;
 }
 
+/** What the system says, without what grpc-js puts around it. */
+function reasonOf({ message }: Error): string {
+  return /^No address added out of total \d+ resolved errors: \[(.+)\]$/.exec(message)?.[1] ?? message;
+}
+
 async function listenAt(server: Server, address: string, credentials: ServerCredentials): Promise<string> {
-  const failed = (error: Error) => new Error(`cannot listen at ${address}: ${error.message}`);
+  const failed = (error: Error) => new Error(`cannot listen at ${address}: ${reasonOf(error)}`);
   if (address.startsWith('unix:')) {
     await freeSocketPath(address.slice('unix://'.length)).catch((error) => Promise.reject(failed(error)));
   }

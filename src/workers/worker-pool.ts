@@ -103,9 +103,7 @@ export class WorkerPool {
   async stop(msMax: number, drained = () => {}): Promise<readonly number[]> {
     for (const timer of this.#restarting.values()) clearTimeout(timer);
     const failed: number[] = [];
-    const kill = setTimeout(() => {
-      for (const worker of this.#workers) worker.kill();
-    }, msMax);
+    const kill = setTimeout(() => this.kill(), msMax);
     await new Promise<void>((resolve) => {
       let told = false;
       const changed = () => {
@@ -122,6 +120,11 @@ export class WorkerPool {
     });
     clearTimeout(kill);
     return failed;
+  }
+
+  /** Ends all at once. */
+  kill(): void {
+    for (const worker of this.#workers) worker.kill();
   }
 
   #workerOf(number: number): Worker {

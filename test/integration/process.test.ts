@@ -40,7 +40,9 @@ it('a process that cannot listen ends with code 1 and names the address', async 
   for (const name of ['DIBS_LISTEN', 'DIBS_HTTP_LISTEN']) {
     const { output, ended } = oneProcess({ [name]: `127.0.0.1:${port}` });
     expect(await ended).toBe(1);
-    expect(output.stderr).toMatch(`cannot listen at 127.0.0.1:${port}`);
+    expect(output.stderr).toMatch(
+      `cannot listen at 127.0.0.1:${port}: listen EADDRINUSE: address already in use`,
+    );
     expect(output.stdout).toBe('');
   }
   taken.close();

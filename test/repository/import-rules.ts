@@ -48,8 +48,11 @@ export const DOMAIN: readonly string[] = ['words', 'ports', 'degradation', 'read
 
 /** Files directly in `src`. Those not listed are the composition root: they know every room, and no library. */
 export const FILES: Readonly<Record<string, Room>> = {
-  main: { imports: ['app', 'config', 'fatal', 'main-process'], packages: ['node:'] },
-  worker: { imports: ['app', 'config', 'edges', 'fatal', 'telemetry', 'workers'], packages: ['node:'] },
+  main: { imports: ['app', 'config', 'fatal', 'main-process', 'reload-requests'], packages: ['node:'] },
+  worker: {
+    imports: ['app', 'config', 'edges', 'fatal', 'reload-requests', 'telemetry', 'workers'],
+    packages: ['node:'],
+  },
   fatal: { imports: ['config/faults'], packages: ['node:'] },
   cli: { imports: ['cli', 'doctor', 'version'], packages: ['node:'] },
 };

@@ -119,3 +119,31 @@ describe('the URL of a trace', () => {
     }
   });
 });
+
+describe('the addresses', () => {
+  const listen = (one: string, other: string) => ({ DIBS_LISTEN: `${one},${other}`, DIBS_INSECURE: 'true' });
+
+  it.each([
+    ['[::1]:1', '[0:0:0:0:0:0:0:1]:1'],
+    ['localhost:1', 'LOCALHOST:1'],
+    ['unix:///run/dibs.sock', 'unix:///run//x/../dibs.sock'],
+  ])('of gRPC are listed once, in any spelling: %s', (one, other) => {
+    expect(fault(listen(one, other))).toBe(`DIBS_LISTEN: '${other}' is listed twice`);
+  });
+
+  it('of gRPC may differ in the port or the host, and take several free ports', () => {
+    expect(faults(listen('[::1]:1,[::1]:2', '127.0.0.1:1,localhost:0,localhost:0'))).toEqual([]);
+  });
+
+  it('of gRPC and HTTP differ', () => {
+    const said = "DIBS_HTTP_LISTEN: '127.0.0.1:9464' is also in DIBS_LISTEN; set another port";
+    expect(fault(listen('localhost:1', '127.0.0.1:9464'))).toBe(said);
+    expect(fault({ DIBS_HTTP_LISTEN: '[0::1]:50051', DIBS_LISTEN: '[::1]:50051' })).toMatch('is also in');
+    expect(faults({ DIBS_HTTP_LISTEN: '127.0.0.1:0', DIBS_LISTEN: '127.0.0.1:0' })).toEqual([]);
+  });
+
+  it.each(['DIBS_LISTEN', 'DIBS_HTTP_LISTEN'])('have no zone: %s', (name) => {
+    const said = "'[fe80::1%eth0]:50051' has a zone (%NAME), which cannot be used";
+    expect(fault({ [name]: '[fe80::1%eth0]:50051' })).toMatch(`${name}: ${said}`);
+  });
+});

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,7 +17,12 @@ afterEach(() => {
 });
 
 /** Watches files whose texts are joined. A text with `bad` is a fault. */
-function watched(names: readonly string[], texts: readonly string[], everyMs = 3_600_000) {
+function watched(
+  names: readonly string[],
+  texts: readonly string[],
+  everyMs = 3_600_000,
+  mayBecomeValid = true,
+) {
   const changed: string[] = [];
   const refused: (readonly string[])[] = [];
   let parsed = 0;
@@ -25,6 +31,7 @@ function watched(names: readonly string[], texts: readonly string[], everyMs = 3
     {
       paths,
       texts,
+      mayBecomeValid,
       parse: (read) => {
         parsed += 1;
         try {
@@ -83,6 +90,32 @@ it('bad content is reported once and the old is kept, until the new content is g
   await watch.look();
   expect(refused).toHaveLength(4);
   expect(changed).toEqual(['good']);
+});
+
+it('refused content that cannot become valid is parsed once', async () => {
+  write('a', 'one');
+  const { watch, changed, refused, parsed } = watched(['a'], ['one'], undefined, false);
+  for (const text of ['bad', 'bad', 'worse and bad', 'worse and bad', 'one', 'bad', 'good', 'bad']) {
+    write('a', text);
+    await watch.look();
+  }
+  expect(parsed()).toBe(5);
+  expect(refused).toEqual([['bad'], ['worse and bad'], ['bad'], ['bad']]);
+  expect(changed).toEqual(['good']);
+});
+
+it('a file that becomes something else is reported again', async () => {
+  const { watch, refused } = watched(['a'], ['one'], undefined, false);
+  mkdirSync(join(dir, 'a'));
+  await watch.look();
+  rmSync(join(dir, 'a'), { recursive: true });
+  execFileSync('mkfifo', [join(dir, 'a')]);
+  await watch.look();
+  await watch.look();
+  expect(refused).toEqual([
+    [expect.stringMatching('^it is a folder')],
+    [expect.stringMatching('^it is a named pipe')],
+  ]);
 });
 
 it('a file may be missing for a while', async () => {

@@ -150,6 +150,34 @@ describe('the file', () => {
     }
   });
 
+  it('is shown shortly in its faults, also what contains itself', () => {
+    for (const [said, text] of [
+      ['&a [*a]', 'a list'],
+      ['&a { b: *a }', 'a map'],
+      ['.nan', 'NaN'],
+      ['.inf', 'Infinity'],
+      ['null', 'null'],
+    ]) {
+      const what = `${text} is not a whole number within 0 to 1000000`;
+      expect(shop(`max_rebuilds: ${said}`).faults).toEqual([`namespaces.shop.max_rebuilds: ${what}`]);
+      expect(shop(`on_loss: ${said}`).faults).toEqual([
+        `namespaces.shop.on_loss: ${text} is not one of degrade, fail`,
+      ]);
+    }
+    expect(read('namespaces: &a { shop: *a }').faults).toHaveLength(1);
+    expect(read('&a { namespaces: *a }').faults).toHaveLength(1);
+    const [fault = ''] = read(`namespaces: { ? ${'x'.repeat(100_000)} : {} }`).faults;
+    expect(fault).toMatch(/^namespaces\.x{989}… and 99\d{3} more characters$/);
+  });
+
+  it('has at most 100 faults of its own, and the number of the others', () => {
+    const wrong = (many: number) =>
+      read(['namespaces:', ...Array.from({ length: many }, (_, at) => `  n${at}: 1`)].join('\n')).faults;
+    expect(wrong(100)).toHaveLength(100);
+    expect(wrong(1_000)).toHaveLength(101);
+    expect(wrong(1_000)[100]).toBe('has 900 more faults');
+  });
+
   it('is set by DIBS_CONFIG, and its faults are reported with the others', () => {
     const env = { DIBS_CONFIG: '/etc/dibs.yaml', DIBS_LOG_LEVEL: 'loud' };
     const read = (path: string) => `namespaces: { shop: { on_loss: ${path} } }`;

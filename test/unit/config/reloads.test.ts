@@ -67,7 +67,7 @@ it('the identities are replaced, and the old ones are kept if the file has fault
   expect(told).toEqual([
     [
       'error',
-      { faults: [expect.stringMatching(/^identities.one.waiters: is not a whole number/)] },
+      { faults: [expect.stringMatching(/^DIBS_AUTH_FILE: identities.one.waiters: is not a whole number/)] },
       RELOADED.identitiesKept,
     ],
   ]);
