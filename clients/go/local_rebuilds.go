@@ -99,8 +99,10 @@ func (l *localRebuilds) board(ctx context.Context, call localCall) (its *localRe
 	// From now on callers join this one, because it is newer.
 	l.running[call.id] = begun
 	l.life.spawn(func() {
-		result, keep := call.start(ctx)
-		l.end(call.id, begun, result, keep)
+		its, keep := result{err: errHookEnded}, time.Duration(0)
+		// Also if a hook has ended this goroutine.
+		defer func() { l.end(call.id, begun, its, keep) }()
+		its, keep = call.start(ctx)
 	})
 	return begun, false
 }

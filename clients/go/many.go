@@ -201,11 +201,12 @@ func (m *manyCall) await(ctx context.Context, answers *manyAnswers, results map[
 		id := first.steps.fetchID()
 		id.isAlone = true
 		first.flight, _ = m.flights.board(ctx, id, func(ctx context.Context, its *flight) result {
-			got := first.steps.run(ctx, its)
-			if !first.steps.isBehind {
-				m.rebuilds.settle(key)
-			}
-			return got
+			defer func() {
+				if !first.steps.isBehind {
+					m.rebuilds.settle(key)
+				}
+			}()
+			return first.steps.run(ctx, its)
 		})
 	}
 	asking, cancel := m.life.detached(ctx)
