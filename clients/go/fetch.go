@@ -234,7 +234,8 @@ func (c *Client) ask(ctx context.Context, steps *fetchLoop) result {
 		return result{err: err}
 	}
 	defer leave()
-	steps.until = time.Now().Add(min(steps.wait.or(defaultWait), timeMax))
+	steps.calledAt = time.Now()
+	steps.until = steps.calledAt.Add(min(steps.wait.or(defaultWait), timeMax))
 	id := steps.fetchID()
 	for {
 		got, asksAgain := c.fetchOnce(ctx, steps, id)

@@ -36,6 +36,8 @@ type fetchLoop struct {
 	*Client
 	fetchOptions
 	id valueID
+	// calledAt is when its caller came.
+	calledAt time.Time
 	// until is when its caller's wait is over.
 	until time.Time
 	// rebuild rebuilds the bytes; [ErrAbsent] if the source has nothing.

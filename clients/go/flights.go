@@ -122,7 +122,12 @@ func (f *flights) board(ctx context.Context, id fetchID, start func(context.Cont
 		f.underWay[id.valueID] = make(map[*flight]struct{})
 	}
 	f.underWay[id.valueID][begun] = struct{}{}
-	f.life.spawn(func() { f.land(begun, start(ctx, begun)) })
+	f.life.spawn(func() {
+		its := result{err: errHookEnded}
+		// Also if a hook has ended this goroutine.
+		defer func() { f.land(begun, its) }()
+		its = start(ctx, begun)
+	})
 	return begun, false
 }
 

@@ -3,7 +3,7 @@ package dibs
 import "time"
 
 // Hooks receive what happens, for your own metrics. They run synchronously, so a slow one delays the call. A panic in
-// one does no harm.
+// one does no harm. One that ends its goroutine, like the FailNow of a test, fails the call.
 type Hooks struct {
 	// Hit: a value was found.
 	Hit func(HitEvent)

@@ -88,6 +88,10 @@ func openLine(s *session) *line {
 		message := fmt.Sprintf("no session within %v", s.connect)
 		l.broken(&Error{Code: codes.Unavailable, Message: message, retryAfter: noRetry})
 	})
+	if s.unended == nil {
+		s.unended = make(map[*line]struct{})
+	}
+	s.unended[l] = struct{}{}
 	go l.run(&dibsv1.SessionHello{ResumeToken: s.resumeToken, Holder: s.holder, WatchedNamespaces: s.watched})
 	return l
 }
@@ -162,8 +166,16 @@ func (l *line) stray(reply *dibsv1.SessionReply) {
 	if _, isLeft := l.left[reply.GetId()]; !isLeft || lease == nil {
 		return
 	}
+	// A line that is being left may already have sent its last call.
+	to := l
+	if l.leaving {
+		if l.session.isClosed {
+			return
+		}
+		to = l.session.current()
+	}
 	// No caller waits for the answer.
-	l.call(&dibsv1.SessionCall{Request: &dibsv1.SessionCall_Release{Release: &dibsv1.ReleaseRequest{
+	to.call(&dibsv1.SessionCall{Request: &dibsv1.SessionCall_Release{Release: &dibsv1.ReleaseRequest{
 		Namespace: namespace,
 		Key:       key,
 		Token:     lease.GetToken(),

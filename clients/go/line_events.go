@@ -167,6 +167,7 @@ func (l *line) broken(err *Error) {
 	l.endsCalls()
 	l.late.stop()
 	l.hangUp()
+	delete(l.session.unended, l)
 	if l.session.line == l {
 		l.session.line = nil
 	}

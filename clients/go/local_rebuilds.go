@@ -24,6 +24,7 @@ type localRebuilds struct {
 }
 
 type localRebuild struct {
+	began   time.Time
 	cancel  context.CancelCauseFunc
 	callers int
 
@@ -52,13 +53,26 @@ func (l *localRebuilds) recent(id valueID) (result, bool) {
 	return kept.result, true
 }
 
-// join returns the result of the local rebuild of the value, which begins with start if none runs. A caller that joins
-// one waits until its own wait is over.
-func (l *localRebuilds) join(ctx context.Context, id valueID, until time.Time, start func(context.Context) (result, time.Duration)) result {
-	its, hasJoined := l.board(ctx, id, start)
+// localCall is what one call needs of a local rebuild.
+type localCall struct {
+	id    valueID
+	until time.Time
+	// newerThan: a rebuild that began earlier is too old for it; zero if none is.
+	newerThan time.Time
+	// joined is called when another call runs the rebuild.
+	joined func()
+	// start is the rebuild. It also returns how long the result may be kept.
+	start func(context.Context) (result, time.Duration)
+}
+
+// join returns the result of the local rebuild of the value. It begins if none runs that is new enough. A caller that
+// joins one waits until its own wait is over.
+func (l *localRebuilds) join(ctx context.Context, call localCall) result {
+	its, hasJoined := l.board(ctx, call)
 	var err error
 	if hasJoined {
-		err = await(ctx, until, its.ended)
+		call.joined()
+		err = await(ctx, call.until, its.ended)
 	} else {
 		select {
 		case <-its.ended:
@@ -67,25 +81,28 @@ func (l *localRebuilds) join(ctx context.Context, id valueID, until time.Time, s
 		}
 	}
 	if err != nil {
-		l.leave(id, its)
+		l.leave(call.id, its)
 		return result{err: err}
 	}
 	return its.result
 }
 
-func (l *localRebuilds) board(ctx context.Context, id valueID, start func(context.Context) (result, time.Duration)) (its *localRebuild, hasJoined bool) {
+func (l *localRebuilds) board(ctx context.Context, call localCall) (its *localRebuild, hasJoined bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if known, ok := l.running[id]; ok {
+	if known, ok := l.running[call.id]; ok && known.began.After(call.newerThan) {
 		known.callers++
 		return known, true
 	}
 	ctx, cancel := l.life.detached(ctx)
-	begun := &localRebuild{cancel: cancel, callers: 1, ended: make(chan struct{})}
-	l.running[id] = begun
+	begun := &localRebuild{began: time.Now(), cancel: cancel, callers: 1, ended: make(chan struct{})}
+	// From now on callers join this one, because it is newer.
+	l.running[call.id] = begun
 	l.life.spawn(func() {
-		result, keep := start(ctx)
-		l.end(id, begun, result, keep)
+		its, keep := result{err: errHookEnded}, time.Duration(0)
+		// Also if a hook has ended this goroutine.
+		defer func() { l.end(call.id, begun, its, keep) }()
+		its, keep = call.start(ctx)
 	})
 	return begun, false
 }

@@ -34,16 +34,16 @@ func olderIsDropped(t *testing.T, changes func(*Client)) {
 	old := make(chan result, 1)
 	began := make(chan struct{})
 	go func() {
-		old <- its.join(t.Context(), id, time.Now().Add(time.Minute), func(context.Context) (result, time.Duration) {
+		old <- its.join(t.Context(), localCallOf(id, time.Time{}, func(context.Context) (result, time.Duration) {
 			close(began)
 			<-end
 			return result{value: []byte("old")}, time.Minute
-		})
+		}))
 	}()
 	<-began
 	changes(client)
 	now := func(context.Context) (result, time.Duration) { return result{value: []byte("new")}, time.Minute }
-	if got := its.join(t.Context(), id, time.Now().Add(time.Minute), now); string(got.value) != "new" {
+	if got := its.join(t.Context(), localCallOf(id, time.Time{}, now)); string(got.value) != "new" {
 		t.Errorf("joined %q", got.value)
 	}
 	close(end)
@@ -53,4 +53,34 @@ func olderIsDropped(t *testing.T, changes func(*Client)) {
 	if kept, _ := its.recent(id); string(kept.value) != "new" {
 		t.Errorf("kept %q", kept.value)
 	}
+}
+
+func localCallOf(id valueID, newerThan time.Time, start func(context.Context) (result, time.Duration)) localCall {
+	return localCall{id, time.Now().Add(time.Minute), newerThan, func() {}, start}
+}
+
+// A refresh that finds the service away is often one of many. They share a rebuild that began after they had come.
+func TestACallThatNeedsANewerValueSharesALocalRebuildThatBeganAfterIt(t *testing.T) {
+	its, id := newLocalRebuilds(newLifetime()), valueID{"default", "k"}
+	called := time.Now()
+	time.Sleep(time.Millisecond)
+	end, began := make(chan struct{}), make(chan struct{})
+	first := make(chan result, 1)
+	go func() {
+		first <- its.join(t.Context(), localCallOf(id, called, func(context.Context) (result, time.Duration) {
+			close(began)
+			<-end
+			return result{value: []byte("new")}, 0
+		}))
+	}()
+	<-began
+	joins := localCallOf(id, called, func(context.Context) (result, time.Duration) {
+		t.Error("it did not join")
+		return result{}, 0
+	})
+	joins.joined = func() { close(end) }
+	if got := its.join(t.Context(), joins); string(got.value) != "new" {
+		t.Errorf("got %q", got.value)
+	}
+	<-first
 }

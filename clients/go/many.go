@@ -109,16 +109,19 @@ func distinct(keys []string) []string { return slices.Compact(slices.Sorted(slic
 type manyCall struct {
 	*Client
 	fetchOptions
+	calledAt   time.Time
 	until      time.Time
 	rebuilds   *manyKeys
 	isReadable func([]byte) bool
 }
 
 func (c *Client) manyCall(options fetchOptions, rebuild manyRebuild, isReadable func([]byte) bool) *manyCall {
+	calledAt := time.Now()
 	return &manyCall{
 		Client:       c,
 		fetchOptions: options,
-		until:        time.Now().Add(min(options.wait.or(defaultWait), timeMax)),
+		calledAt:     calledAt,
+		until:        calledAt.Add(min(options.wait.or(defaultWait), timeMax)),
 		isReadable:   isReadable,
 		rebuilds: &manyKeys{
 			client:    c,
@@ -136,6 +139,7 @@ func (m *manyCall) steps(key string) *fetchLoop {
 		Client:       m.Client,
 		fetchOptions: m.fetchOptions,
 		id:           valueIDOf(m.namespace, key),
+		calledAt:     m.calledAt,
 		until:        m.until,
 		rebuild:      func(ctx context.Context) ([]byte, error) { return m.rebuilds.made(ctx, key) },
 		isReadable:   m.isReadable,
@@ -197,11 +201,12 @@ func (m *manyCall) await(ctx context.Context, answers *manyAnswers, results map[
 		id := first.steps.fetchID()
 		id.isAlone = true
 		first.flight, _ = m.flights.board(ctx, id, func(ctx context.Context, its *flight) result {
-			got := first.steps.run(ctx, its)
-			if !first.steps.isBehind {
-				m.rebuilds.settle(key)
-			}
-			return got
+			defer func() {
+				if !first.steps.isBehind {
+					m.rebuilds.settle(key)
+				}
+			}()
+			return first.steps.run(ctx, its)
 		})
 	}
 	asking, cancel := m.life.detached(ctx)

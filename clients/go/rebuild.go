@@ -16,6 +16,9 @@ const backOffMax = 5 * time.Minute
 // errEnded is the outcome of a rebuild that ended its goroutine, like the FailNow of a test.
 var errEnded = errors.New("dibs: the rebuild ended its goroutine")
 
+// errHookEnded is the outcome of a call whose hook ended the goroutine.
+var errHookEnded = errors.New("dibs: a hook ended its goroutine")
+
 // errRebuilt ends what runs only during a rebuild.
 var errRebuilt = errors.New("dibs: the rebuild has ended")
 
@@ -30,9 +33,13 @@ func (l *fetchLoop) rebuildUnder(ctx context.Context, lease *dibsv1.Lease, runni
 		return got
 	}
 	ctx, span := l.beginSpan(ctx, lease)
-	got := l.rebuildAndHandOver(ctx, lease, running)
-	endSpan(span, got)
-	l.flights.end(running, got)
+	got := result{err: errHookEnded}
+	// Also if a hook has ended this goroutine.
+	defer func() {
+		endSpan(span, got)
+		l.flights.end(running, got)
+	}()
+	got = l.rebuildAndHandOver(ctx, lease, running)
 	return got
 }
 
@@ -100,6 +107,8 @@ func (l *fetchLoop) rebuildWhileHeld(ctx context.Context, lease *dibsv1.Lease, r
 	select {
 	case its = <-ended:
 	case <-lost:
+		// If the last caller leaves at this moment, that is the cause, and nothing was made.
+		its = made{err: ErrLeaseLost}
 	case <-l.life.over.Done():
 		its = made{err: errClosed}
 	}

@@ -37,9 +37,13 @@ type session struct {
 	isReady atomic.Bool
 	seed    atomic.Uint32
 
-	mu     sync.Mutex
-	line   *line
-	nextID int64
+	mu   sync.Mutex
+	line *line
+	// unended are all lines whose streams have not ended, among them those that accept no more calls.
+	unended map[*line]struct{}
+	// isClosed: no more lines are opened.
+	isClosed bool
+	nextID   int64
 	// lines is how many have been opened.
 	lines       int
 	resumeToken string
@@ -107,10 +111,8 @@ func callOf(ctx context.Context, request any) (*dibsv1.SessionCall, error) {
 func (s *session) ask(call *dibsv1.SessionCall, onSent func()) (*line, *openCall) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.line == nil {
-		s.line = openLine(s)
-	}
-	return s.line, s.line.call(call, onSent)
+	line := s.current()
+	return line, line.call(call, onSent)
 }
 
 // settle waits until there is a session, and fails if there can be none.
@@ -120,6 +122,11 @@ func (s *session) settle(ctx context.Context) error { return s.open().await(ctx)
 func (s *session) open() *line {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.current()
+}
+
+// current is open, with the lock.
+func (s *session) current() *line {
 	if s.line == nil {
 		s.line = openLine(s)
 	}
@@ -148,11 +155,13 @@ func (s *session) NewStream(ctx context.Context, _ *grpc.StreamDesc, _ string, o
 	return newSessionStream(ctx, options, func(any) *session { return s }), nil
 }
 
+// close ends all streams. A caller's own connection would keep those that the service does not end.
 func (s *session) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.line != nil {
-		s.line.hangUp()
+	s.isClosed = true
+	for line := range s.unended {
+		line.hangUp()
 	}
 }
 

@@ -11,7 +11,9 @@ func (l *fetchLoop) withoutService(ctx context.Context, its *flight, cause *Erro
 	if l.onUnavailable == OnUnavailableFail && !l.isGet {
 		return result{err: cause}
 	}
+	newerThan := l.calledAt
 	if !l.refresh && l.read != ReadStore {
+		newerThan = time.Time{}
 		if recent, ok := l.local.recent(l.id); ok && !l.isGet {
 			return recent
 		}
@@ -23,7 +25,14 @@ func (l *fetchLoop) withoutService(ctx context.Context, its *flight, cause *Erro
 		return result{err: cause}
 	}
 	l.flights.rebuildsHere(its)
-	return l.local.join(ctx, l.id, l.until, func(ctx context.Context) (result, time.Duration) {
+	return l.local.join(ctx, localCall{l.id, l.until, newerThan, l.rebuildsElsewhere, l.rebuildLocally(cause)})
+}
+
+// rebuildsElsewhere: another call rebuilds the key. The other keys of its call do not wait for that.
+func (l *fetchLoop) rebuildsElsewhere() { l.many.settle(l.id.key) }
+
+func (l *fetchLoop) rebuildLocally(cause *Error) func(context.Context) (result, time.Duration) {
+	return func(ctx context.Context) (result, time.Duration) {
 		l.metrics.count(l.metrics.localRebuilds, l.id.namespace)
 		tell(l.config.hooks.LocalRebuild, LocalRebuildEvent{l.event(), cause})
 		var made made
@@ -37,7 +46,7 @@ func (l *fetchLoop) withoutService(ctx context.Context, its *flight, cause *Erro
 			keep = 0
 		}
 		return result{value: made.value, isAbsent: made.isAbsent, err: made.err}, keep
-	})
+	}
 }
 
 // nearLast returns the value that was fresh when the service last answered, as stale.

@@ -70,3 +70,74 @@ func TestACallerOfManyThatLeavesAtOnceHoldsNoLease(t *testing.T) {
 		})
 	}
 }
+
+// A value is published for 60 s and 10 s stale, and marked once or twice, 5 s apart.
+func TestAMarkedValueIsServedForTheRestOfItsStaleTime(t *testing.T) {
+	byKey, byTag, all := dibs.Invalidation{Keys: []string{"k"}}, dibs.Invalidation{Tags: []string{"a"}}, dibs.Invalidation{All: true}
+	for name, test := range map[string]struct {
+		what     dibs.Invalidation
+		isDuring bool
+	}{
+		"by key":                     {byKey, false},
+		"by tag":                     {byTag, false},
+		"all":                        {all, false},
+		"by tag, during its rebuild": {byTag, true},
+		"all, during its rebuild":    {all, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, memory *dibstest.Memory) {
+				options := []dibs.FetchOption{dibs.WithTTL(time.Minute), dibs.WithStaleFor(10 * time.Second), dibs.WithTags("a")}
+				mark := func() {
+					test.what.MarkStale = true
+					if _, err := memory.Invalidate(t.Context(), test.what); err != nil {
+						t.Error(err)
+					}
+					memory.Advance(5 * time.Second)
+				}
+				_, err := dibs.Fetch(t.Context(), memory.Client, "k", func(context.Context) (string, error) {
+					if test.isDuring {
+						mark()
+					}
+					return "v", nil
+				}, options...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !test.isDuring {
+					mark()
+				}
+				mark()
+				if _, found, _ := dibs.Get[string](t.Context(), memory.Client, "k"); found {
+					t.Error("it is served 10 s after its first mark")
+				}
+			})
+		})
+	}
+}
+
+func TestAMarkShortensNoOtherTime(t *testing.T) {
+	bubble(t, func(t *testing.T, memory *dibstest.Memory) {
+		_, err := dibs.Fetch(t.Context(), memory.Client, "k", func(context.Context) (string, error) { return "v", nil },
+			dibs.WithTTL(time.Minute), dibs.WithStaleFor(10*time.Second))
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := func(after time.Duration) bool {
+			memory.Advance(after)
+			_, found, _ := dibs.Get[string](t.Context(), memory.Client, "k")
+			return found
+		}
+		if !found(65 * time.Second) {
+			t.Error("it has expired too soon")
+		}
+		if _, err := memory.Invalidate(t.Context(), dibs.Invalidation{Keys: []string{"k"}, MarkStale: true}); err != nil {
+			t.Fatal(err)
+		}
+		if !found(4 * time.Second) {
+			t.Error("a mark of a stale value has shortened it")
+		}
+		if found(time.Second) {
+			t.Error("a mark of a stale value has prolonged it")
+		}
+	})
+}

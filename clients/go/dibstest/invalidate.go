@@ -2,19 +2,20 @@ package dibstest
 
 import (
 	"slices"
+	"time"
 
 	"github.com/dibs-cache/dibs/clients/go/dibsv1"
 )
 
-// tagged is everything with a tag, or the whole namespace.
-type tagged struct {
-	namespace string
-	tag       string
-	all       bool
+// change is how one tag, or the whole namespace, was invalidated during a lease.
+type change struct {
+	isDeleted bool
+	// markedAt is the first mark, from which the stale time counts; zero if there was none.
+	markedAt time.Time
 }
 
-// stamp is its last invalidation of each mode: their numbers among all invalidations.
-type stamp map[dibsv1.InvalidateMode]int
+// ofAll is the change of the whole namespace, because no tag is empty.
+const ofAll = ""
 
 func (s *service) invalidate(request *dibsv1.InvalidateRequest) (*dibsv1.InvalidateResponse, error) {
 	if len(request.GetKeys())+len(request.GetTags()) == 0 && !request.GetAll() {
@@ -29,17 +30,16 @@ func (s *service) invalidate(request *dibsv1.InvalidateRequest) (*dibsv1.Invalid
 	for _, key := range request.GetKeys() {
 		s.invalidateKey(request, key, response)
 	}
-	s.invalidations++
-	namespace := orDefault(request.GetNamespace())
-	for _, tag := range request.GetTags() {
-		s.stamp(tagged{namespace: namespace, tag: tag}, request.GetMode())
-	}
-	if request.GetAll() {
-		s.stamp(tagged{namespace: namespace, all: true}, request.GetMode())
-	}
+	now, namespace := s.now(), orDefault(request.GetNamespace())
 	for its, record := range s.records {
-		if its.namespace == namespace && record.value != nil && reaches(request, record.value.payload.GetTags()) {
-			record.drop(request.GetMode(), s.now())
+		if its.namespace != namespace {
+			continue
+		}
+		if record.lease != nil {
+			record.lease.invalidated(request, now)
+		}
+		if record.value != nil && reaches(request, record.value.payload.GetTags()) {
+			record.drop(request.GetMode(), now)
 		}
 	}
 	return response, nil
@@ -65,29 +65,42 @@ func reaches(request *dibsv1.InvalidateRequest, tags []string) bool {
 	})
 }
 
-func (s *service) stamp(what tagged, mode dibsv1.InvalidateMode) {
-	if s.stamps[what] == nil {
-		s.stamps[what] = stamp{}
+// invalidated remembers what may reach the value that is published under the lease.
+func (l *lease) invalidated(request *dibsv1.InvalidateRequest, now time.Time) {
+	reached := request.GetTags()
+	if request.GetAll() {
+		reached = []string{ofAll}
 	}
-	s.stamps[what][mode] = s.invalidations
+	for _, tag := range reached {
+		its := l.changes[tag]
+		if request.GetMode() != dibsv1.InvalidateMode_INVALIDATE_MODE_MARK_STALE {
+			its.isDeleted = true
+		} else if its.markedAt.IsZero() {
+			its.markedAt = now
+		}
+		l.changes[tag] = its
+	}
 }
 
-// stampSince returns the mode of the invalidations after asOf that apply to the published value. One that only marks
-// it stale does not count beside one that deletes it.
-func (s *service) stampSince(asOf int, published *dibsv1.PublishRequest) (mode dibsv1.InvalidateMode, isReached bool) {
-	namespace := orDefault(published.GetNamespace())
-	reached := []tagged{{namespace: namespace, all: true}}
-	for _, tag := range published.GetTags() {
-		reached = append(reached, tagged{namespace: namespace, tag: tag})
-	}
-	for _, what := range reached {
-		for its, at := range s.stamps[what] {
-			if at > asOf && (!isReached || its != dibsv1.InvalidateMode_INVALIDATE_MODE_MARK_STALE) {
-				mode, isReached = its, true
-			}
+// apply does to the value that was just published what was invalidated during its lease, and reports whether it still
+// counts. A mark does not count beside a deletion.
+func (r *record) apply(under *lease, now time.Time) (counts bool) {
+	counts = true
+	for _, tag := range append([]string{ofAll}, r.value.payload.GetTags()...) {
+		its, isChanged := under.changes[tag]
+		counts = counts && !isChanged
+		if its.isDeleted {
+			r.value = nil
+			break
+		}
+		if !its.markedAt.IsZero() && r.value != nil {
+			r.mark(its.markedAt, now)
 		}
 	}
-	return mode, isReached
+	if !counts {
+		r.because = dibsv1.LeaseReason_LEASE_REASON_INVALIDATED
+	}
+	return counts
 }
 
 func orDefault(namespace string) string {

@@ -34,8 +34,8 @@ type lease struct {
 	fence int64
 	lasts time.Duration
 	until time.Time
-	// asOf is how many invalidations there had been when it was granted.
-	asOf int
+	// changes are the invalidations since it was granted, by tag.
+	changes map[string]change
 }
 
 type failure struct {
@@ -104,14 +104,26 @@ func (r *record) store(under *lease, request *dibsv1.PublishRequest, now time.Ti
 // drop forgets the value, or marks it stale.
 func (r *record) drop(mode dibsv1.InvalidateMode, now time.Time) {
 	if mode == dibsv1.InvalidateMode_INVALIDATE_MODE_MARK_STALE && r.value != nil {
-		if r.value.freshUntil.After(now) {
-			r.value.freshUntil = now
-		}
+		r.mark(now, now)
 	} else {
 		r.value = nil
 	}
 	r.because = dibsv1.LeaseReason_LEASE_REASON_INVALIDATED
 	r.change()
+}
+
+// mark makes the value stale since that time. Its stale time counts from then on, or continues if it was stale before.
+func (r *record) mark(since, now time.Time) {
+	its := r.value
+	if until := since.Add(its.staleUntil.Sub(its.freshUntil)); until.Before(its.staleUntil) {
+		its.staleUntil = until
+	}
+	if since.Before(its.freshUntil) {
+		its.freshUntil = since
+	}
+	if !now.Before(its.staleUntil) {
+		r.value = nil
+	}
 }
 
 // reason returns the reason of a lease that is granted now.

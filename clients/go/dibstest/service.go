@@ -33,13 +33,10 @@ type service struct {
 	ahead   time.Duration
 	records map[id]*record
 	leases  int64
-
-	invalidations int
-	stamps        map[tagged]stamp
 }
 
 func newService() *service {
-	return &service{records: map[id]*record{}, stamps: map[tagged]stamp{}}
+	return &service{records: map[id]*record{}}
 }
 
 // now must be called with the lock held, like everything below that is not a call of the contract.
@@ -140,11 +137,11 @@ func (s *service) grant(
 	reason := record.reason(request.GetIntent())
 	s.leases++
 	record.lease = &lease{
-		token: "lease-" + strconv.FormatInt(s.leases, 10),
-		fence: s.leases,
-		lasts: lasts,
-		until: now.Add(lasts),
-		asOf:  s.invalidations,
+		token:   "lease-" + strconv.FormatInt(s.leases, 10),
+		fence:   s.leases,
+		lasts:   lasts,
+		until:   now.Add(lasts),
+		changes: map[string]change{},
 	}
 	return &dibsv1.GetOrLockResponse{Outcome: &dibsv1.GetOrLockResponse_Lease{Lease: &dibsv1.Lease{
 		Token:       record.lease.token,
@@ -173,11 +170,7 @@ func (s *service) publish(request *dibsv1.PublishRequest) (*dibsv1.PublishRespon
 		}
 		record.store(armed, request, now)
 		// A value whose tags were invalidated during the rebuild is already outdated.
-		since, ok := s.stampSince(armed.asOf, request)
-		if ok {
-			record.drop(since, now)
-		}
-		counts = proto.Bool(!ok)
+		counts = proto.Bool(record.apply(armed, now))
 	}
 	response := &dibsv1.PublishResponse{Outcome: outcome, Counts: counts}
 	if record.value != nil {

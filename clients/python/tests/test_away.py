@@ -11,7 +11,9 @@ import pytest
 from callers import PATIENCE_S, Caller, Context, MakeCaller, Recorder, fails, gives, never_called, until
 from fake_service import FakeService, hit, unavailable
 
-from dibs import BusyError, NearCache, ServiceError, Value
+from dibs import JSON, BusyError, NearCache, ServiceError, Value
+from dibs.options import Defaults, terms_of
+from dibs.rebuilding import Rebuilds
 from dibs.v1 import coordinator_pb2 as pb
 
 
@@ -224,6 +226,54 @@ async def test_a_local_rebuild_keeps_no_caller_beyond_its_own_wait(fake: FakeSer
     assert raised.value.reason == "wait_ended"
     gate.set()
     assert await call == b"v"
+
+
+@pytest.mark.parametrize("options", [{"read": "store"}, {"refresh": True}])
+@pytest.mark.parametrize("many", [False, True])
+async def test_a_caller_that_needs_a_newer_value_joins_no_local_rebuild_from_before_it(
+    fake: FakeService, caller: Caller, options: dict[str, Any], many: bool
+) -> None:
+    fake.will("GetOrLock", unavailable())
+    fake.will("GetOrLockMany", unavailable())
+    begun, gate = asyncio.Event(), asyncio.Event()
+
+    async def old(_: Context) -> bytes:
+        begun.set()
+        await gate.wait()
+        return b"old"
+
+    async def new(keys: list[str]) -> dict[str, bytes]:
+        return dict.fromkeys(keys, b"new")
+
+    call = asyncio.create_task(caller.get("k", old))
+    await begun.wait()
+    if many:
+        assert await caller.many(["k"], new, wait=5, **options) == {"k": b"new"}
+    else:
+        assert await caller.get("k", gives(b"new"), wait=5, **options) == b"new"
+    gate.set()
+    assert await call == b"old"
+    assert await caller.get("k", never_called) == b"new"
+
+
+@pytest.mark.parametrize("options", [{"read": "store"}, {"refresh": True}])
+def test_but_one_that_began_after_it(options: Any) -> None:
+    """Many calls may find at once that the service is away, and share one rebuild."""
+    defaults = Defaults("", "holder", "rebuild", 60.0)
+    options["ttl"] = 60
+    early, late = (terms_of("k", options, defaults) for _ in range(2))
+    rebuilds = Rebuilds()
+    first, _ = rebuilds.begin_local(early)
+    assert rebuilds.begin_local(late) == (first, False)
+    assert rebuilds.begin_local(terms_of("k", options, defaults)) != (first, False)
+
+
+async def test_what_was_made_without_the_service_and_cannot_be_read_is_rebuilt(
+    fake: FakeService, caller: Caller
+) -> None:
+    fake.will("GetOrLock", unavailable())
+    await caller.get("k", gives(b"no JSON"))
+    assert await caller.get("k", gives({"a": 1}), codec=JSON) == {"a": 1}
 
 
 async def test_each_change_is_logged_once(

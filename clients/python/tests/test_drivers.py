@@ -148,10 +148,10 @@ class TestThreads:
             opened.wait(PATIENCE_S)
             return "mine"
 
-        first = in_threads(client.get_or_rebuild, "k", slow, ttl=1, refresh=True)
+        first = in_threads(client.get_or_rebuild, "k", slow, ttl=1)
         begun.wait(PATIENCE_S)
         with pytest.raises(TimeoutError):
-            client.get_or_rebuild("k", slow, ttl=1, refresh=True, timeout=0.1)
+            client.get_or_rebuild("k", slow, ttl=1, timeout=0.1)
         opened.set()
         assert first.result(PATIENCE_S) == "mine"
 

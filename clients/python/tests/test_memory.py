@@ -99,6 +99,47 @@ async def test_marks_stale(caller: Caller, hooks: Recorder) -> None:
     assert await caller.get("k", gives(b"newer")) == b"new"
 
 
+@pytest.mark.parametrize(
+    ("reached", "during"),
+    [
+        ({"keys": ["k"]}, False),
+        ({"tags": ["a"]}, False),
+        ({"all": True}, False),
+        ({"tags": ["a"]}, True),
+        ({"all": True}, True),
+    ],
+)
+async def test_a_marked_value_is_served_for_its_stale_time_only(
+    caller: Caller, reached: dict[str, Any], during: bool
+) -> None:
+    async def mark() -> None:
+        await caller.invalidate(**reached, mode="mark_stale")
+        advance(caller, 5)
+
+    async def rebuild(_: Context) -> bytes:
+        if during:
+            await mark()
+        return b"v"
+
+    await caller.get("k", rebuild, ttl=60, stale_ttl=10, tags=["a"])
+    if not during:
+        await mark()
+    assert await caller.find("k") == b"v"
+    # A second mark counts from the first.
+    await mark()
+    assert await caller.find("k") is None
+
+
+async def test_a_mark_of_a_stale_value_changes_no_time(caller: Caller) -> None:
+    await caller.get("k", gives(b"v"), ttl=60, stale_ttl=10)
+    advance(caller, 65)
+    await caller.invalidate(["k"], mode="mark_stale")
+    advance(caller, 4)
+    assert await caller.find("k") == b"v"
+    advance(caller, 1)
+    assert await caller.find("k") is None
+
+
 async def test_an_invalidation_voids_the_rebuild_that_runs(caller: Caller, hooks: Recorder) -> None:
     begun, opened, rebuilds = asyncio.Event(), asyncio.Event(), []
 

@@ -19,6 +19,7 @@ from dibs.loop import Course, Crew
 from dibs.many import fetch_many
 from dibs.many_rebuilds import Granted
 from dibs.options import GetOptions, RebuildOptions, Seconds, SetOptions, Terms, bounded_s, terms_of_get
+from dibs.own_thread import in_own_thread
 from dibs.rebuild_context import AsyncRebuild, told, wants_context
 from dibs.reentry import inside
 from dibs.steps import Grant
@@ -224,8 +225,9 @@ class AsyncClient(BaseClient):
 
     async def ready(self, timeout: Seconds = DEFAULT_READY_S) -> None:
         """Waits for the connection. Raises ServiceError if that takes longer than `timeout`."""
+        within = bounded_s("timeout", timeout)
         with self._crew.at_work():
-            await asyncio.to_thread(self._link.ready, bounded_s("timeout", timeout))
+            await in_own_thread(functools.partial(self._link.ready, within))
 
     async def flush(self, timeout: Seconds = DEFAULT_FLUSH_S) -> bool:
         """Waits for rebuilds and publishes in the background. Returns whether all have ended within `timeout`."""
@@ -236,8 +238,11 @@ class AsyncClient(BaseClient):
 
         Waits for that at most `grace`, also for rebuilds behind a stale value, and cancels the rest.
         """
-        await self._crew.close(bounded_s("grace", grace))
-        self._link.close()
+        try:
+            await self._crew.close(bounded_s("grace", grace))
+        finally:
+            # Also if this task is cancelled. The leases end with the connection.
+            self._link.close()
 
     async def __aenter__(self) -> Self:
         return self

@@ -78,7 +78,9 @@ class Away:
         """A recent result of a local rebuild."""
         with self._lock:
             until, answer = self._kept.get(terms.id, (0.0, None))
-        return answer if terms.shares and monotonic() < until else None
+        # A caller whose codec could not read a value may have got it from here.
+        serves = terms.shares and terms.unreadable_fence is None
+        return answer if serves and monotonic() < until else None
 
     def invalidated(self, invalidation: Invalidation) -> None:
         """The client's own invalidation, which may have failed because the service is unavailable."""

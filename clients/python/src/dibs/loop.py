@@ -214,7 +214,7 @@ class Course(Generic[T]):
             await self._crew.arrival(sent)
         except asyncio.CancelledError:
             # An answer that has just come may be a lease, which must be given back. The cancellation comes after that.
-            if not sent.cancel() and sent.exception(_AT_ONCE_S) is None:
+            if not call.ends_lease and not sent.cancel() and sent.exception(_AT_ONCE_S) is None:
                 self._abandoned = True
                 return sent.result()
             raise

@@ -109,7 +109,7 @@ def give_back(task: Task, lease: pb.Lease, span: RebuildSpan | None, failure: pb
     request = pb.ReleaseRequest(namespace=terms.namespace, key=terms.key, token=lease.token, failure=failure)
     traceparent = task.trace.traceparent if span is None else span.traceparent
     try:
-        response: pb.ReleaseResponse = yield Call("Release", request, _RELEASE_S, traceparent)
+        response: pb.ReleaseResponse = yield Call("Release", request, _RELEASE_S, traceparent, ends_lease=True)
     except ServiceError as error:
         # The lease expires by itself. The error that counts is the rebuild's.
         tell(task.hooks.background_error, terms.namespace, terms.key, error)
@@ -225,7 +225,7 @@ def publication(terms: Terms, lease: pb.Lease, result: Result) -> pb.PublishRequ
 def publish(task: Task, request: pb.PublishRequest, span: RebuildSpan) -> Steps[pb.PublishResponse]:
     terms = task.terms
     try:
-        response: pb.PublishResponse = yield Call("Publish", request, _PUBLISH_S, span.traceparent)
+        response: pb.PublishResponse = yield Call("Publish", request, _PUBLISH_S, span.traceparent, ends_lease=True)
     finally:
         # Not only when the service reports it, because this process has the new value. Also if it may have failed.
         if task.near is not None:

@@ -66,6 +66,10 @@ class Rebuilding:
         # The service would serve a stale value at once. If the holder did not accept one, there may be one too.
         return not self._has_previous and self._stale in (pb.STALE_ALLOW, terms.stale)
 
+    def new_enough_for(self, terms: Terms) -> bool:
+        """Whether it began after the call, if that needs something newer. The request for a lease may be older."""
+        return terms.shares or (self.local and self.began_at > terms.began_at)
+
     def close(self) -> None:
         """New callers ask the service. Those that have joined continue to wait."""
         self._open = False
@@ -125,8 +129,7 @@ class Rebuilds:
         """Without the service: the running rebuild, or a new one, and whether it is new."""
         with self._lock:
             running = self._running.get(terms.id)
-            # One under a lease may be older than a call that needs the newest.
-            if running is not None and (running.local or terms.shares) and running.joinable_by(terms):
+            if running is not None and running.new_enough_for(terms) and running.joinable_by(terms):
                 return running, False
             return self._begin(terms, None), True
 

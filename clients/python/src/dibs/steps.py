@@ -35,6 +35,9 @@ class Call:
     traceparent: str = ""
     #: Whether the call is cancelled when all callers have left.
     leavable: bool = False
+    #: Whether it ends a lease. A loop that ends cancels its tasks, but does not recall this, because the lease would
+    #: then be kept until it expires.
+    ends_lease: bool = False
     #: Its response, if it was already sent together with others.
     answer: Future[Any] | None = None
 

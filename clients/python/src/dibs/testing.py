@@ -36,6 +36,19 @@ _COME_BACK_MS = 10
 _LEASE_MS = 10_000
 
 
+@dataclass(frozen=True)
+class _Change:
+    """An invalidation by tags, or of everything, during a lease."""
+
+    #: None: everything.
+    tags: frozenset[str] | None
+    mark_stale: bool
+    at: float
+
+    def reaches(self, tags: frozenset[str]) -> bool:
+        return self.tags is None or not self.tags.isdisjoint(tags)
+
+
 @dataclass
 class _Record:
     """What is known about one key. Times are those of the memory's clock."""
@@ -46,8 +59,8 @@ class _Record:
     tags: frozenset[str] = frozenset()
     #: The token of the running lease; empty if there is none.
     token: str = ""
-    #: Tags that were invalidated during the lease.
-    dropped_tags: set[str] = field(default_factory=set)
+    #: What may reach the value that is published under the lease.
+    changes: list[_Change] = field(default_factory=list)
     #: Leases that an invalidation has voided.
     voided: set[str] = field(default_factory=set)
     failed: str = ""
@@ -120,7 +133,7 @@ class _Memory:
     def _lease(self, record: _Record, previous: pb.Hit | None, refresh: bool) -> pb.Lease:
         fence = next(self._fences)
         record.token = str(fence)
-        record.dropped_tags.clear()
+        record.changes.clear()
         return pb.Lease(
             token=record.token,
             fence=fence,
@@ -144,10 +157,10 @@ class _Memory:
         record.stale_until = record.fresh_until + request.stale_ms / 1_000
         record.tags = frozenset(request.tags)
         record.token, record.failed_until, record.reason = "", 0.0, pb.LEASE_REASON_EXPIRED
-        counts = record.dropped_tags.isdisjoint(request.tags)
-        if not counts:
-            self._void(record, mark_stale=False)
-        return pb.PublishResponse(outcome=pb.PUBLISH_OUTCOME_STORED, fence=fence, counts=counts)
+        reached = [change for change in record.changes if change.reaches(record.tags)]
+        for change in reached:
+            self._drop(record, change)
+        return pb.PublishResponse(outcome=pb.PUBLISH_OUTCOME_STORED, fence=fence, counts=not reached)
 
     def _release(self, request: pb.ReleaseRequest) -> pb.ReleaseResponse:
         record = self._record(request)
@@ -189,28 +202,40 @@ class _Memory:
         return response
 
     def _invalidate(self, request: pb.InvalidateRequest) -> pb.InvalidateResponse:
-        response, its = pb.InvalidateResponse(), request.namespace or "default"
+        response, its, now = pb.InvalidateResponse(), request.namespace or "default", self._now()
+        mark_stale = request.mode == pb.INVALIDATE_MODE_MARK_STALE
+        change = _Change(None if request.all else frozenset(request.tags), mark_stale, now)
         for (namespace, key), record in self._records.items():
-            if namespace == its:
-                record.dropped_tags.update(request.tags)
-            named = key in request.keys
-            if namespace != its or not (request.all or named or not record.tags.isdisjoint(request.tags)):
+            if namespace != its:
                 continue
+            named = key in request.keys
             if named or request.all:
                 record.failed_until = 0.0
-            response.keys_invalidated += named and record.hit is not None
-            response.leases_voided += named and record.token != ""
-            self._void(record, request.mode == pb.INVALIDATE_MODE_MARK_STALE)
+            if named:
+                response.keys_invalidated += record.hit is not None and now < record.stale_until
+                response.leases_voided += self._void(record)
+            elif record.token != "":
+                record.changes.append(change)
+            if named or change.reaches(record.tags):
+                self._drop(record, change)
         return response
 
-    def _void(self, record: _Record, mark_stale: bool) -> None:
-        record.reason = pb.LEASE_REASON_INVALIDATED
-        record.fresh_until = min(record.fresh_until, self._now())
-        if not mark_stale:
-            record.hit = None
-        if record.token != "":
+    def _void(self, record: _Record) -> bool:
+        """Ends the lease, if there is one. An invalidation by tags or of everything ends none."""
+        held = record.token != ""
+        if held:
             record.voided.add(record.token)
             record.token = ""
+        return held
+
+    def _drop(self, record: _Record, change: _Change) -> None:
+        record.reason = pb.LEASE_REASON_INVALIDATED
+        if change.mark_stale:
+            # The time between the two ends is the value's stale time, or the rest of it after an earlier mark.
+            record.stale_until = min(record.stale_until, change.at + record.stale_until - record.fresh_until)
+            record.fresh_until = min(record.fresh_until, change.at)
+        if not change.mark_stale or record.stale_until <= self._now():
+            record.hit = None
 
 
 def _as(hit: pb.Hit, freshness: pb.Freshness.ValueType) -> pb.Hit:

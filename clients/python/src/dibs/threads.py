@@ -47,11 +47,8 @@ class Crew:
         """Around every call of a user. Raises ServiceError if the client is closed."""
         if self.link.closed:
             raise ServiceError("CANCELLED", "this client is closed")
-        self._begin()
-        try:
+        with self._counted():
             yield
-        finally:
-            self._end()
 
     def start(self, work: Callable[[], None], context: Context | None = None) -> None:
         """Does it in a separate thread. A process that ends does not wait for it."""
@@ -60,41 +57,24 @@ class Crew:
 
     def start_at_work(self, work: Callable[[], None]) -> None:
         """The same, and `close` waits for it."""
-        self._begin()
-
-        def counted() -> None:
-            try:
-                work()
-            finally:
-                self._end()
-
-        self.start(counted)
+        self._start_counted(self._counted(), work)
 
     def behind(self, drive: Callable[[], None]) -> None:
         """Steps that continue without a caller. `flush` and `close` wait for them."""
-        behind = self.at_work_behind()
-        behind.__enter__()
-
-        def work() -> None:
-            with contextlib.ExitStack() as stack:
-                stack.push(behind)
-                drive()
-
         # No rebuild waits for it, so it is inside none.
-        self.start(work, outside())
+        self._start_counted(self.at_work_behind(), drive, outside())
 
     @contextlib.contextmanager
     def at_work_behind(self) -> Generator[None]:
         """Around work that continues without a caller, in an existing thread."""
-        self._begin()
-        with self._idle:
-            self._behind += 1
-        try:
-            yield
-        finally:
+        with self._counted():
             with self._idle:
-                self._behind -= 1
-            self._end()
+                self._behind += 1
+            try:
+                yield
+            finally:
+                with self._idle:
+                    self._behind -= 1
 
     def flush(self, within: float) -> bool:
         with self._idle:
@@ -106,14 +86,33 @@ class Crew:
             self._idle.wait_for(lambda: self._busy == 0, grace)
         self.link.close()
 
-    def _begin(self) -> None:
+    def _start_counted(
+        self, counted: contextlib.AbstractContextManager[None], work: Callable[[], None], context: Context | None = None
+    ) -> None:
+        counting = contextlib.ExitStack()
+        counting.enter_context(counted)
+
+        def run() -> None:
+            with counting:
+                work()
+
+        try:
+            self.start(run, context)
+        except BaseException:
+            # The process may be out of threads. What does not run holds up no flush and no close.
+            counting.close()
+            raise
+
+    @contextlib.contextmanager
+    def _counted(self) -> Generator[None]:
         with self._idle:
             self._busy += 1
-
-    def _end(self) -> None:
-        with self._idle:
-            self._busy -= 1
-            self._idle.notify_all()
+        try:
+            yield
+        finally:
+            with self._idle:
+                self._busy -= 1
+                self._idle.notify_all()
 
 
 class Course(Generic[T]):
