@@ -51,7 +51,7 @@ func New(where string, options ...Option) (*Client, error) {
 		held:     &heldLeases{},
 		close:    func() {},
 		local:    newLocalRebuilds(life),
-		presence: &presence{log: config.log, target: config.target},
+		presence: &presence{log: config.log, target: shown(config.target)},
 		metrics:  newMetrics(config.meters),
 	}
 	c.config.hooks = config.hooks.logged(c.presence.logger)
@@ -75,6 +75,9 @@ func New(where string, options ...Option) (*Client, error) {
 		c.link.conn = conn
 		c.close = func() { _ = conn.Close() }
 	}
+	// They were not read with a caller's own connection, and may be a key instead of its path. A print of the client has
+	// all its fields.
+	c.config.tlsCA, c.config.tlsCert, c.config.tlsKey = "", "", ""
 	c.unary = dibsv1.NewCoordinatorServiceClient(c.link)
 	c.calls = c.unary
 	if config.session {

@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net"
-	"os"
 	"sync/atomic"
 
 	"google.golang.org/grpc/credentials"
@@ -43,7 +42,7 @@ func (c config) security() (credentials.TransportCredentials, error) {
 func (c config) tls() (*tls.Config, error) {
 	its := &tls.Config{MinVersion: tls.VersionTLS12}
 	if c.tlsCA != "" {
-		text, err := os.ReadFile(c.tlsCA)
+		text, err := pemAt(c.tlsCA)
 		if err != nil {
 			return nil, fmt.Errorf("dibs: the authorities to trust, of WithTLSCA or DIBS_TLS_CA: %w", err)
 		}
@@ -53,13 +52,25 @@ func (c config) tls() (*tls.Config, error) {
 		}
 	}
 	if c.tlsCert != "" || c.tlsKey != "" {
-		certificate, err := tls.LoadX509KeyPair(c.tlsCert, c.tlsKey)
+		certificate, err := ownCertificate(c.tlsCert, c.tlsKey)
 		if err != nil {
 			return nil, fmt.Errorf("dibs: the certificate and its key, of WithTLSCertificate or DIBS_TLS_CERT and DIBS_TLS_KEY: %w", err)
 		}
 		its.Certificates = []tls.Certificate{certificate}
 	}
 	return its, nil
+}
+
+func ownCertificate(certPath, keyPath string) (tls.Certificate, error) {
+	cert, err := pemAt(certPath)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	key, err := pemAt(keyPath)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.X509KeyPair(cert, key)
 }
 
 // tlsFiles are read for each connection, so that a replaced certificate needs no new client.
@@ -97,6 +108,6 @@ func (c config) exposed(to target) error {
 	if c.token == nil || c.isSecure() || to.isLocal || c.isInsecureToken {
 		return nil
 	}
-	return invalid("token: would be sent in clear to " + to.text + ", where anyone on the way can read it; " +
+	return invalid("token: would be sent in clear to " + shown(to.text) + ", where anyone on the way can read it; " +
 		"turn TLS on by WithTLSCA or DIBS_TLS_CA, or allow it by WithInsecureToken")
 }

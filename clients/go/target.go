@@ -21,16 +21,23 @@ type target struct {
 	isLocal bool
 }
 
+const targetForms = "write HOST:PORT, a list of them, dns:///HOST:PORT or unix:///PATH"
+
 // listScheme is the scheme of a list's resolver.
 const listScheme = "dibs-list"
 
 // targetOf parses a target. An invalid one is an error now, and not "unreachable" forever.
 func targetOf(text string) (target, error) {
 	scheme, rest, hasScheme := strings.Cut(text, ":")
+	isPath := hasScheme && (scheme == "unix" || scheme == "unix-abstract")
+	isOther := hasScheme && scheme != "dns" && resolver.Get(scheme) != nil
 	switch {
+	case strings.Contains(text, "@") && !isPath && !isOther:
+		// A password, perhaps, so the target is not repeated.
+		return target{}, invalid("target: has a user or a password, or another @; " + targetForms)
 	case strings.Contains(text, ",") && !strings.Contains(text, "/"):
 		return listOf(text)
-	case hasScheme && (scheme == "unix" || scheme == "unix-abstract"):
+	case isPath:
 		if strings.Trim(rest, "/") == "" {
 			return target{}, noTarget(text, "names no path")
 		}
@@ -40,12 +47,11 @@ func targetOf(text string) (target, error) {
 			_, rest, _ = strings.Cut(authority, "/")
 		}
 		return oneAddress(text, rest)
-	case strings.Contains(text, "://") || (hasScheme && resolver.Get(scheme) != nil):
+	case isOther:
 		// A scheme that the application has registered.
-		if resolver.Get(scheme) == nil {
-			return target{}, noTarget(text, "gRPC knows no scheme "+scheme)
-		}
 		return target{text: text}, nil
+	case strings.Contains(text, "://"):
+		return target{}, noTarget(text, "gRPC knows no scheme "+scheme)
 	default:
 		return oneAddress(text, text)
 	}
@@ -88,8 +94,17 @@ func checkAddress(text, address string) (isLocal bool, err error) {
 }
 
 func noTarget(text, because string) error {
-	return invalid(fmt.Sprintf("target: %q cannot be read: %s; "+
-		"write HOST:PORT, a list of them, dns:///HOST:PORT or unix:///PATH", text, because))
+	return invalid(fmt.Sprintf("target: %q cannot be read: %s; %s", text, because, targetForms))
+}
+
+// shown returns a target for the log: without the user and the password that a resolver of the application may take.
+func shown(text string) string {
+	scheme, rest, hasAuthority := strings.Cut(text, "://")
+	at := strings.LastIndex(rest, "@")
+	if !hasAuthority || strings.HasPrefix(scheme, "unix") || at < 0 {
+		return text
+	}
+	return scheme + "://***" + rest[at:]
 }
 
 // resolver returns the resolver of a list; nil for all other targets.

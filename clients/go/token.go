@@ -3,7 +3,6 @@ package dibs
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -89,7 +88,7 @@ func (f *tokenFile) read(context.Context) (string, error) {
 
 func (f *tokenFile) readAgain() error {
 	f.readAt = time.Now()
-	text, err := os.ReadFile(f.path)
+	text, err := tokenAt(f.path)
 	if err != nil {
 		return err
 	}

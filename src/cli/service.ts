@@ -16,6 +16,7 @@ import {
   type InvalidateResponse,
 } from '../grpc/generated/dibs/v1/coordinator.js';
 import { Misuse, Refusal, type Surroundings } from './command.js';
+import { maybeContent, maybePassword } from './misplaced.js';
 import { proxyNamed, proxyOptions, staysHere } from './proxy.js';
 import { TOKEN_HELP, TOKEN_OPTIONS, tokenFor } from './token.js';
 
@@ -66,6 +67,9 @@ export class Service {
     if (namespace === '') throw empty('--namespace', 'the namespace default');
     if (target === '') throw empty('--target', 'DIBS_TARGET');
     const where = target ?? (env.DIBS_TARGET || DEFAULT_TARGET);
+    if (maybePassword(where)) {
+      throw new Misuse('--target (DIBS_TARGET): has a user or a password, or another @; set HOST:PORT');
+    }
     try {
       const security = securityOf(env.DIBS_TLS_CA ?? '');
       const isPrivate = security._isSecure() || staysHere(where);
@@ -113,6 +117,11 @@ function securityOf(tlsCa: string): ChannelCredentials {
   try {
     return credentials.createSsl(readFileSync(tlsCa));
   } catch (error) {
+    if (maybeContent(tlsCa)) {
+      throw new Misuse(
+        'DIBS_TLS_CA: cannot be read, and looks like the content of a file; set the path of the file',
+      );
+    }
     throw new Misuse(`DIBS_TLS_CA: '${tlsCa}' cannot be read: ${(error as Error).message}`);
   }
 }

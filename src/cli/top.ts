@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Command, Misuse, OK, parsed, REFUSED, Refusal } from './command.js';
 import { figuresOf, type Scrape } from './figures.js';
+import { maybePassword } from './misplaced.js';
 import { readPrometheusText } from './prometheus-text.js';
 import { staysHere } from './proxy.js';
 import { TOKEN_HELP, TOKEN_OPTIONS, tokenFor } from './token.js';
@@ -75,6 +76,11 @@ function isPrivate(url: string): boolean {
 
 /** Without a trailing slash or `/metrics`. */
 function baseUrlOf(text: string): string {
+  // fetch refuses it with an error that repeats it.
+  if (maybePassword(text))
+    throw new Misuse(
+      `--http: has a user or a password, or another @; set a URL like ${DEFAULT_HTTP}, and DIBS_TOKEN`,
+    );
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !/^https?:$/.test(url.protocol))
     throw new Misuse(`--http: '${text}' is not a URL like ${DEFAULT_HTTP}`);

@@ -167,8 +167,8 @@ class TestAToken:
         assert tokens == ["Bearer first", "Bearer second", "Bearer second"]
 
     def test_in_a_file_that_cannot_be_read_is_an_error_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("DIBS_TOKEN_FILE", "no such file")
-        with pytest.raises(OSError, match="no such file"):
+        monkeypatch.setenv("DIBS_TOKEN_FILE", "/no such file")
+        with pytest.raises(OSError, match="/no such file"):
             Client()
 
     @pytest.mark.parametrize("token", ["two words", "a\nline", "\u00fc"])

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { ChannelCredentials, credentials } from '@grpc/grpc-js';
 import { DibsError } from './errors.js';
+import { unreadablePem } from './unreadable-file.js';
 
 /** Paths of PEM files. An empty path means none. */
 export interface CertificateFiles {
@@ -66,15 +67,19 @@ export class CertificatesOfFiles extends ChannelCredentials {
 }
 
 function textsOf({ tlsCa, tlsKey, tlsCert }: CertificateFiles): (Buffer | null)[] {
-  return [read('tlsCa', tlsCa), read('tlsKey', tlsKey), read('tlsCert', tlsCert)];
+  return [
+    read('tlsCa', 'DIBS_TLS_CA', tlsCa),
+    read('tlsKey', 'DIBS_TLS_KEY', tlsKey),
+    read('tlsCert', 'DIBS_TLS_CERT', tlsCert),
+  ];
 }
 
-function read(option: string, path: string): Buffer | null {
+function read(option: string, variable: string, path: string): Buffer | null {
   if (path === '') return null;
   try {
     return readFileSync(path);
   } catch (cause) {
-    throw new DibsError('INVALID_ARGUMENT', `${option}: ${path} cannot be read`, undefined, { cause });
+    throw unreadablePem(option, variable, path, cause);
   }
 }
 

@@ -15,6 +15,10 @@ const FORMS =
  * looked up.
  */
 export function checkTarget(target: string): void {
+  if (target.includes('@') && !isPath(target)) {
+    // A password, perhaps, so the target is not repeated.
+    throw new DibsError('INVALID_ARGUMENT', `target: has a user or a password, or another @; set ${FORMS}`);
+  }
   const endpoints = endpointsOf(target);
   const isRight = endpoints !== undefined && endpoints.length > 0 && endpoints.every(isEndpoint);
   if (!isRight) throw new DibsError('INVALID_ARGUMENT', `target: "${target}" is none of ${FORMS}`);
@@ -22,7 +26,7 @@ export function checkTarget(target: string): void {
 
 /** Whether traffic to it stays on this machine. */
 export function staysHere(target: string): boolean {
-  if (target.startsWith('unix')) return true;
+  if (isPath(target)) return true;
   return (endpointsOf(target) ?? []).every(
     ({ host }) =>
       host === 'localhost' ||
@@ -30,6 +34,11 @@ export function staysHere(target: string): boolean {
       host === '::1' ||
       (isIPv4(host) && host.startsWith('127.')),
   );
+}
+
+/** Not a machine whose name begins with `unix`. */
+function isPath(target: string): boolean {
+  return schemeOf(target)[0].startsWith('unix');
 }
 
 /** An empty list for a path; undefined if it is invalid. */

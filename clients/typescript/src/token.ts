@@ -1,5 +1,6 @@
 import { readFileSync, statSync } from 'node:fs';
 import { DibsError } from './errors.js';
+import { unreadableToken } from './unreadable-file.js';
 
 /** Where a client's token comes from. */
 export interface TokenOptions {
@@ -43,7 +44,7 @@ function fromFile(path: string): () => string {
     } catch (error) {
       if (error instanceof DibsError) throw error;
       // The file may be missing during a replacement. The known token stays in use.
-      if (seen === '') throw new DibsError('INVALID_ARGUMENT', `tokenFile: ${path} cannot be read`);
+      if (seen === '') throw unreadableToken('tokenFile', 'DIBS_TOKEN_FILE', path, error);
     }
     return known;
   };

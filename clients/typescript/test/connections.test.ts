@@ -78,10 +78,12 @@ describe('a token', () => {
   const secret = 'a-secret-of-mine';
 
   it('is not sent in clear to another machine, unless the caller allows it', () => {
-    const target = '192.0.2.1:50051';
-    expect(() => new DibsClient({ target, token: secret })).toThrow(/^token: would travel in clear/);
-    expect(() => new DibsClient({ target, token: () => secret })).toThrow(/^token: would travel in clear/);
-    new DibsClient({ target, token: secret, allowInsecureToken: true }).close();
+    // Not every name that begins with `unix` is a socket.
+    for (const target of ['192.0.2.1:50051', 'unix-1.example.com:50051', 'unixes:50051']) {
+      expect(() => new DibsClient({ target, token: secret })).toThrow(/^token: would travel in clear/);
+      expect(() => new DibsClient({ target, token: () => secret })).toThrow(/^token: would travel in clear/);
+      new DibsClient({ target, token: secret, allowInsecureToken: true }).close();
+    }
     new DibsClient({ target: 'unix:///run/dibs.sock', token: secret }).close();
   });
 

@@ -14,6 +14,7 @@ from typing import TypeAlias
 from dibs.addresses import parts_of
 from dibs.errors import InvalidOptionError
 from dibs.options import Seconds, milliseconds
+from dibs.unreadable_file import check_pem, check_token
 
 #: Text, or a function that returns the current token and is called for each connection and call.
 Token: TypeAlias = str | Callable[[], str]
@@ -33,10 +34,11 @@ class Said:
 
     target: str | None = None
     token: Token | None = field(default=None, repr=False)
-    token_file: str | None = None
-    tls_ca: str | None = None
-    tls_cert: str | None = None
-    tls_key: str | None = None
+    #: These are paths, and each may be a secret by mistake.
+    token_file: str | None = field(default=None, repr=False)
+    tls_ca: str | None = field(default=None, repr=False)
+    tls_cert: str | None = field(default=None, repr=False)
+    tls_key: str | None = field(default=None, repr=False)
     connect: Seconds = DEFAULT_CONNECT_S
     allow_insecure_token: bool = False
     key_affinity: bool = False
@@ -59,6 +61,8 @@ class TlsFiles:
     def __init__(self, authorities: str, certificate: str, key: str) -> None:
         """Raises OSError if one cannot be read; InvalidOptionError if the certificate belongs to another key."""
         self._paths = (authorities, certificate, key)
+        for name, path in zip(("ca", "cert", "key"), self._paths, strict=True):
+            check_pem(f"tls_{name}", f"DIBS_TLS_{name.upper()}", path)
         self._seen: object = None
         self._tls = self._read()
 
@@ -127,8 +131,11 @@ def connection_of(said: Said, env: Mapping[str, str]) -> Connection:
 
 def hosts_of(target: str) -> list[str]:
     """The hosts that a target names; none for a Unix socket. Raises InvalidOptionError for a typo."""
-    wrong = InvalidOptionError(f"target: {target!r} cannot be read; {_WANTED}")
     scheme, addresses = parts_of(target)
+    if "@" in target and not scheme.startswith("unix"):
+        # A password, perhaps, so the target is not repeated.
+        raise InvalidOptionError(f"target: has a user or a password, or another @; {_WANTED}")
+    wrong = InvalidOptionError(f"target: {target!r} cannot be read; {_WANTED}")
     if scheme.startswith("unix"):
         rest = addresses[0]
         # With an authority, `unix://path`, the path would lose its first part.
@@ -147,6 +154,7 @@ class TokenFile:
 
     def __init__(self, path: str) -> None:
         """Raises OSError if it cannot be read."""
+        check_token("token_file", "DIBS_TOKEN_FILE", path)
         self._path = path
         self._seen: object = None
         self._token = self._read()
@@ -161,7 +169,8 @@ class TokenFile:
     def _read(self) -> str:
         seen = _looks(self._path)
         if seen != self._seen:
-            self._token, self._seen = Path(self._path).read_text().strip(), seen
+            # Other characters make it unsendable, and that error has no part of it.
+            self._token, self._seen = Path(self._path).read_bytes().decode("ascii", "replace").strip(), seen
         return self._token
 
 

@@ -51,7 +51,10 @@ final class Destination {
     if (token != null) return Token.of(token);
     Token known = Token.of(variable("DIBS_TOKEN", ""));
     String file = variable("DIBS_TOKEN_FILE", "");
-    return known != null || file.isEmpty() ? known : Token.in(Path.of(file));
+    if (known != null || file.isEmpty()) return known;
+    // Path's own error would repeat it, on systems that allow fewer characters.
+    Misplaced.checkToken("tokenFile or DIBS_TOKEN_FILE", file);
+    return Token.in(Path.of(file));
   }
 
   private String variable(String name, String otherwise) {

@@ -27,6 +27,9 @@ record Tls(String ca, String cert, String key) {
           "tlsCertificate (DIBS_TLS_CERT, DIBS_TLS_KEY): a certificate and its key are only of use together");
     }
     if (!isOn()) return InsecureChannelCredentials.create();
+    Misplaced.checkPem("tlsCa or DIBS_TLS_CA", ca);
+    Misplaced.checkPem("tlsCertificate (DIBS_TLS_CERT)", cert);
+    Misplaced.checkPem("tlsCertificate (DIBS_TLS_KEY)", key);
     TlsChannelCredentials.Builder credentials = TlsChannelCredentials.newBuilder();
     String reading = "the authorities of tlsCa or DIBS_TLS_CA cannot be read: " + ca;
     try {
@@ -40,5 +43,11 @@ record Tls(String ca, String cert, String key) {
       String message = "tlsCertificate (DIBS_TLS_CERT, DIBS_TLS_KEY) cannot be used: %s, %s: %s";
       throw new IllegalArgumentException(message.formatted(cert, key, error.getMessage()), error);
     }
+  }
+
+  /** Each may be a key instead of its path. */
+  @Override
+  public String toString() {
+    return "Tls";
   }
 }

@@ -39,6 +39,7 @@ final class Token extends CallCredentials {
 
   /** The file is read again when it changes. */
   static Token in(Path file) {
+    if (!Files.exists(file)) Misplaced.checkToken("tokenFile or DIBS_TOKEN_FILE", file.toString());
     FileToken token = new FileToken(file);
     token.get();
     return new Token(token);
