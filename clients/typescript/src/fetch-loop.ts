@@ -1,11 +1,11 @@
 import type { Availability } from './availability.js';
 import type { Background } from './background.js';
 import { Callers } from './callers.js';
-import { type Calls, isUnreachable, WAY_MS } from './calls.js';
+import { type Calls, WAY_MS } from './calls.js';
 import type { Chance } from './chance.js';
 import { countHit, countLocalRebuild, recordWait } from './client-metrics.js';
 import type { Clock } from './clock.js';
-import { DibsBusyError, DibsError, RebuildFailedError } from './errors.js';
+import { DibsBusyError, DibsError, isAnswer, isUnreachable, RebuildFailedError } from './errors.js';
 import type { Flight } from './flights.js';
 import type { HeldLeases } from './held-leases.js';
 import { type Hooks, tell } from './hooks.js';
@@ -107,7 +107,8 @@ export async function fetchLoop(steps: FetchLoop): Promise<Fetched> {
         if (error.code === 'UNAVAILABLE' && brokenOff < BROKEN_OFF_MAX) continue;
         return withoutService(steps, error);
       }
-      availability.answered();
+      // A failing token function, for example, says nothing about the service.
+      if (isAnswer(error)) availability.answered();
       const waitMsMax = longestWaitMs(error);
       if (waitMsMax !== undefined && !inPieces && untilMs - askedMs > waitMsMax) {
         parts.waitMsMax = waitMsMax;

@@ -1,9 +1,9 @@
 import type { Background } from './background.js';
-import { type Calls, isUnreachable } from './calls.js';
+import type { Calls } from './calls.js';
 import type { Chance } from './chance.js';
 import { countLeaseLost, countRebuild, rebuildOutcomeOf } from './client-metrics.js';
 import type { Clock } from './clock.js';
-import { DibsError, LeaseLostError } from './errors.js';
+import { DibsError, isUnreachable, LeaseLostError } from './errors.js';
 import { askedBackoffMs, failureMessage } from './failure-message.js';
 import type { HeldLeases } from './held-leases.js';
 import { type Hooks, tell } from './hooks.js';

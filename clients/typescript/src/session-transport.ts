@@ -4,7 +4,7 @@ import { closed, gone, late, refusalOf } from './call-ends.js';
 import type { Changes, Watch } from './changes.js';
 import type { Clock } from './clock.js';
 import { Deadlines } from './deadlines.js';
-import { callErrorOf, DibsError } from './errors.js';
+import { callErrorOf, DibsError, withCause } from './errors.js';
 import type * as wire from './generated/dibs/v1/coordinator.js';
 import type { ChannelLink } from './link.js';
 import type { NearCache } from './near-cache.js';
@@ -308,10 +308,10 @@ export class SessionTransport implements PooledSession {
     }
   }
 
-  #failed(call: OpenCall<Line>, { code, message, retryAfterMs }: DibsError): void {
-    const cause = code === 'UNAUTHENTICATED' ? new SessionRefused(message) : undefined;
-    if (cause !== undefined) this.#leave(call.line);
-    this.#end(call, new DibsError(code, message, retryAfterMs, { cause }));
+  #failed(call: OpenCall<Line>, error: DibsError): void {
+    const isRefused = error.code === 'UNAUTHENTICATED';
+    if (isRefused) this.#leave(call.line);
+    this.#end(call, isRefused ? withCause(error, new SessionRefused(error.message)) : error);
   }
 
   /** New calls go to another replica. The open ones are still answered on this stream. */
