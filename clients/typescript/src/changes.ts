@@ -7,8 +7,11 @@ export type Change = wire.Invalidated;
 /** A place that holds copies: the near cache, calls under way, values that were rebuilt without the service. */
 export interface CopyHolder {
   changed(change: Change): void;
-  /** Changes may have been missed, so any copy may be old. */
-  missed(): void;
+  /**
+   * Changes may have been missed, so any copy may be old. With `watch`, only those that its session would have reported:
+   * what came over other sessions is as good as before, because each session reports every change.
+   */
+  missed(watch?: Watch): void;
   /** A session has begun. It reports only changes from now on. */
   began?(): void;
 }
@@ -88,8 +91,8 @@ export class Changes {
     for (const holder of this.#holders) holder.changed(change);
   }
 
-  missed(): void {
-    for (const holder of this.#holders) holder.missed();
+  missed(watch?: Watch): void {
+    for (const holder of this.#holders) holder.missed(watch);
   }
 
   began(): void {

@@ -77,7 +77,8 @@ class TagChanges {
 /**
  * Fresh values in this process's memory, as long as the service reports changes. Every session watches the namespaces.
  * An answer fills the cache only if nothing was reported since its request was sent. An entry is served only while its
- * session is live. Everything is dropped when a session breaks.
+ * session is live. When a session ends, everything is dropped that came over it. What came over another session stays:
+ * that one reports every change, as if it were the only one.
  *
  * The time of an entry counts from when its request was sent: the answer may lie unread for seconds if this process
  * stands still. The price: a request that waits for a rebuild loses the time of its wait.
@@ -196,12 +197,14 @@ export class NearCache implements CopyHolder {
     for (const asking of this.#asking) if (ids.has(asking.id)) asking.overtaken = true;
   }
 
-  missed(): void {
-    for (const asking of this.#asking) asking.overtaken = true;
-    for (const [id, entry] of this.#left === undefined ? [] : this.#entries.entries()) {
-      if (this.#counts(entry)) this.#left?.set(id, entry);
+  missed(watch?: Watch): void {
+    const isOver = (of: { readonly watch: Watch }) => watch === undefined || of.watch === watch;
+    for (const asking of this.#asking) if (isOver(asking)) asking.overtaken = true;
+    for (const [id, entry] of this.#entries.entries()) {
+      if (!isOver(entry)) continue;
+      if (this.#left !== undefined && this.#counts(entry)) this.#left.set(id, entry);
+      this.#entries.delete(id);
     }
-    this.#entries.clear();
   }
 
   /** The service is reached, and says what is fresh. */
