@@ -1,7 +1,7 @@
 import { waitEnded } from './callers.js';
 import type { Changes } from './changes.js';
 import { countHit } from './client-metrics.js';
-import { DibsBusyError, RebuildFailedError } from './errors.js';
+import { DibsBusyError, DibsError, LeaseLostError, RebuildFailedError } from './errors.js';
 import { type Fetched, type FetchLoop, type FetchParts, fetchLoop, PAUSE_MS_MIN } from './fetch-loop.js';
 import { type Flight, Flights, type FlightTerms } from './flights.js';
 import { DEFAULT_WAIT_MS, type GetOptions, type RebuildOptions } from './options.js';
@@ -143,14 +143,23 @@ export class Fetcher {
   }
 
   /**
-   * The wait that has ended may be that of the caller that this one joined. How long to pause until it asks for itself,
-   * in milliseconds; undefined if its own wait is over too, or if this was no end of a wait.
+   * The wait that was too short may be that of the caller that this one joined. How long to pause until it asks for
+   * itself, in milliseconds; undefined if its own wait is too short as well, or if this error is for all callers.
    */
   #goesOnAfterMs(error: unknown, untilMs: number, flightUntilMs = untilMs): number | undefined {
-    if (!(error instanceof DibsBusyError)) return undefined;
-    const pauseMs = Math.max(PAUSE_MS_MIN, error.reason === 'wait_ended' ? 0 : error.retryAfterMs);
-    return untilMs - Math.max(flightUntilMs, this.parts.clock.nowMs()) > pauseMs ? pauseMs : undefined;
+    if (untilMs <= flightUntilMs) return undefined;
+    const afterMs = retriedAfterMs(error);
+    if (afterMs === undefined) return undefined;
+    const pauseMs = Math.max(PAUSE_MS_MIN, afterMs);
+    return untilMs - this.parts.clock.nowMs() > pauseMs ? pauseMs : undefined;
   }
+}
+
+/** When a caller with more time would ask again, in milliseconds; undefined if it would not. */
+function retriedAfterMs(error: unknown): number | undefined {
+  if (error instanceof DibsBusyError) return error.reason === 'wait_ended' ? 0 : error.retryAfterMs;
+  if (error instanceof LeaseLostError) return 0;
+  return error instanceof DibsError ? error.retryAfterMs : undefined;
 }
 
 /** The rebuild of a call without one. */
