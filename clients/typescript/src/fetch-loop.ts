@@ -11,6 +11,7 @@ import type { HeldLeases } from './held-leases.js';
 import { type Hooks, tell } from './hooks.js';
 import type { LocalRebuilds } from './local-rebuilds.js';
 import type { NearCache } from './near-cache.js';
+import { TTL_MS_MAX, wholeMs } from './numbers.js';
 import type { RebuildOptions } from './options.js';
 import type { Busy, GetOrLockOutcome, Hit, Lease } from './outcomes.js';
 import { pause } from './pause.js';
@@ -243,6 +244,15 @@ async function underLease(steps: FetchLoop, lease: Lease, sentMs: number) {
   });
 }
 
+/** A rebuild may set anything. With a TTL that no value can have, its value is not kept. */
+function keptMs(ttlMs: number): number {
+  try {
+    return wholeMs('ttlMs', ttlMs, 1, TTL_MS_MAX);
+  } catch {
+    return 0;
+  }
+}
+
 /**
  * The service cannot be reached: returns what is known here, or runs one rebuild at a time in this process, or throws.
  */
@@ -259,7 +269,7 @@ async function withoutService(steps: FetchLoop, cause: DibsError): Promise<Fetch
   }
   if (onUnavailable === 'fail') throw cause;
   const { ttlMs, absentTtlMs = ttlMs } = options;
-  const ttlMsOf = ({ bytes, how }: Made) => how.ttlMs ?? (bytes === null ? absentTtlMs : ttlMs);
+  const ttlMsOf = ({ bytes, how }: Made) => keptMs(how.ttlMs ?? (bytes === null ? absentTtlMs : ttlMs));
   const { signal } = flight.callers;
   const { bytes } = await local.get({ namespace, key, signal, untilMs, mayShare, ttlMsOf }, (all) => {
     flight.leased();

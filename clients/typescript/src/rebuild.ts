@@ -3,7 +3,7 @@ import type { Calls } from './calls.js';
 import type { Chance } from './chance.js';
 import { countLeaseLost, countRebuild, rebuildOutcomeOf } from './client-metrics.js';
 import type { Clock } from './clock.js';
-import { DibsError, isUnreachable, LeaseLostError } from './errors.js';
+import { DibsError, isAnswer, isUnreachable, LeaseLostError } from './errors.js';
 import { askedBackoffMs, failureMessage } from './failure-message.js';
 import type { HeldLeases } from './held-leases.js';
 import { type Hooks, tell } from './hooks.js';
@@ -244,12 +244,15 @@ function countsForAll({ outcome, counts }: Published): boolean {
 }
 
 async function publishAgain(
-  { clock, chance }: RebuildTerms,
+  { clock, chance, lease }: RebuildTerms,
   publish: () => Promise<unknown>,
   first: DibsError,
 ): Promise<void> {
+  const untilMs = clock.nowMs() + lease.expiresInMs;
   let error = first;
   for (let time = 0; time < PUBLISH_AGAIN; time += 1) {
+    // Another caller has the lease by then.
+    if (clock.nowMs() + (error.retryAfterMs ?? 0) > untilMs) throw error;
     const backOffMs = PUBLISH_PAUSE_MS * 2 ** time * (0.5 + chance.fraction());
     await pause(clock, error.retryAfterMs ?? backOffMs);
     try {
@@ -263,7 +266,8 @@ async function publishAgain(
   throw error;
 }
 
-/** Its result is unknown, or the service says when to retry. */
+/** Its result is unknown, the service says when to retry, or there was no token at that moment. */
 export function mayPublishAgain(error: DibsError): boolean {
-  return isUnreachable(error) || error.retryAfterMs !== undefined;
+  const hadNoToken = error.code === 'UNAUTHENTICATED' && !isAnswer(error);
+  return isUnreachable(error) || error.retryAfterMs !== undefined || hadNoToken;
 }
