@@ -69,8 +69,8 @@ export type Rebuilt =
   /** The lease was lost before the rebuild ended: another caller may have the value by now. */
   | { readonly kind: 'lease_lost'; readonly error: LeaseLostError };
 
-/** No longer than a rebuild that is worth a lease, because the caller already has its value. */
-const PUBLISH_MS = 2_000;
+/** No longer than a rebuild that is worth a lease, because the caller already has its value or its error. */
+const HAND_OVER_MS = 2_000;
 const PUBLISH_AGAIN = 3;
 const PUBLISH_PAUSE_MS = 100;
 
@@ -164,7 +164,8 @@ async function release(
   failure: { readonly message: string; readonly retryAfterMs: number | undefined } | undefined,
 ): Promise<ReleaseOutcome | undefined> {
   try {
-    return await calls.release({ namespace, key, token: lease.token, failure }, { traceparent });
+    const request = { namespace, key, token: lease.token, failure };
+    return await calls.release(request, { deadlineMs: HAND_OVER_MS, traceparent });
   } catch (error) {
     // The lease expires by itself. The error that counts is the rebuild's.
     tell(hooks.onBackgroundError, { namespace, key, error });
@@ -190,7 +191,7 @@ async function handOver(
   const publish = async () => {
     const published = await calls.publish(
       { namespace, key, token: terms.lease.token, value, ...storingOf(terms, bytes, how) },
-      { deadlineMs: PUBLISH_MS, traceparent: terms.traceparent },
+      { deadlineMs: HAND_OVER_MS, traceparent: terms.traceparent },
     );
     span.published(published.outcome);
     tell(hooks.onPublish, { namespace, key, ...published });
