@@ -3,12 +3,13 @@ import { DibsClient } from '../src/client.js';
 import { DibsError } from '../src/errors.js';
 import type { DibsClientOptions } from '../src/options.js';
 import type { Transport } from '../src/transport.js';
-import { lease, published, RELEASED } from './fake-service.js';
+import { lease, RELEASED } from './fake-service.js';
 
 // Rebuilds and publishes that something on this side of the network disturbs.
 
 const ttlMs = 60_000;
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+const STORED = { outcome: 1, fence: 4, counts: true, maybeStored: false };
 const unhandled = vi.fn();
 process.on('unhandledRejection', unhandled);
 afterEach(() => {
@@ -19,7 +20,7 @@ function clientOf(transport: Partial<Transport>, options: DibsClientOptions = {}
   const released = vi.fn();
   const all: Partial<Transport> = {
     getOrLock: async () => lease('t'),
-    publish: async () => published(1, true),
+    publish: async () => STORED,
     release: async ({ failure }) => {
       released(failure);
       return RELEASED;
@@ -56,7 +57,7 @@ describe('a publish that has no token', () => {
 
   it('is repeated, and the value does not count as one that cannot be stored', async () => {
     const [onNotStorable, onPublish] = [vi.fn(), vi.fn()];
-    const publish = vi.fn(async () => published(1, true)).mockRejectedValueOnce(noToken());
+    const publish = vi.fn(async () => STORED).mockRejectedValueOnce(noToken());
     const { client, released } = clientOf({ publish }, { hooks: { onNotStorable, onPublish } });
     expect(await client.getOrRebuild('k', () => 'v', { ttlMs })).toBe('v');
     expect(await client.flush()).toBe(true);
