@@ -12,19 +12,24 @@ export async function* answersAsTheyCome<T>(
   let arrived = () => {};
   let over = false;
   let isLastTaken = false;
+  let last: Promise<T | undefined> | undefined;
   const left = new AbortController();
   const more = (answer: T) => {
     if (left.signal.aborted) return unwanted(answer);
     come.push(answer);
     arrived();
   };
-  const last = ask(more, signal === undefined ? left.signal : AbortSignal.any([signal, left.signal]));
+  // Not AbortSignal.any, which keeps a trace of each call on a signal that lives longer.
+  const leave = () => left.abort(signal?.reason);
+  if (signal?.aborted) leave();
+  else signal?.addEventListener('abort', leave, { once: true });
   const ended = () => {
     over = true;
     arrived();
   };
-  last.then(ended, ended);
   try {
+    last = ask(more, left.signal);
+    last.then(ended, ended);
     for (;;) {
       while (come.length > 0) yield come.shift() as T;
       if (over && come.length === 0) break;
@@ -40,9 +45,10 @@ export async function* answersAsTheyCome<T>(
     if (answer !== undefined) yield answer;
   } finally {
     // A caller that stops listening before the end wants no more answers, and no lease.
+    signal?.removeEventListener('abort', leave);
     left.abort();
     for (const answer of come.splice(0)) unwanted(answer);
     const notTaken = (answer: T | undefined) => answer === undefined || isLastTaken || unwanted(answer);
-    last.then(notTaken, () => {});
+    last?.then(notTaken, () => {});
   }
 }

@@ -119,9 +119,9 @@ export class BytesClient {
     return this.#fetcher.fetch(call);
   }
 
-  /** Rebuilds, although there is a value. */
-  refetch(call: FetchCall): Promise<Taken> {
-    return this.#fetcher.refetch(call);
+  /** Rebuilds, although there is a value. `untilMs` is the end of a wait that began before. */
+  refetch(call: FetchCall, untilMs?: number): Promise<Taken> {
+    return this.#fetcher.refetch(call, untilMs);
   }
 
   fetchMany(call: ManyCall): ManyFetched {

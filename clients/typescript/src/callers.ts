@@ -15,10 +15,18 @@ export interface Bounds {
 /** When a caller whose wait has ended should retry, at least and at most. */
 const COME_BACK_MS = { min: 20, max: 1_000 };
 
+/** One caller, until it has the result or has left. */
+interface Waiter {
+  resolve(value: never): void;
+  reject(error: unknown): void;
+}
+
 /** The callers that wait for one piece of work. The work is aborted when all of them have left. */
 export class Callers {
   readonly #abort = new AbortController();
   #count = 0;
+  /** Of each result. A promise keeps all that ever waited for it, and a rebuild may take minutes. */
+  readonly #waiters = new WeakMap<Promise<unknown>, Set<Waiter>>();
 
   /** Calls `emptied` before the work is aborted, so that no caller joins work that is about to end. */
   constructor(
@@ -39,6 +47,7 @@ export class Callers {
     if (this.#count > 0) this.shared = true;
     this.#count += 1;
     if (signal === undefined && untilMs === undefined) return result;
+    const waiters = this.#waitersOf(result);
     return new Promise((resolve, reject) => {
       let cancel = () => {};
       let waits = true;
@@ -46,10 +55,20 @@ export class Callers {
         waits = false;
         cancel();
         signal?.removeEventListener('abort', aborted);
+        waiters.delete(waiter);
+      };
+      const waiter: Waiter = {
+        resolve: (value) => {
+          over();
+          resolve(value);
+        },
+        reject: (error) => {
+          over();
+          reject(error);
+        },
       };
       const leave = (reason: unknown) => {
-        over();
-        reject(reason);
+        waiter.reject(reason);
         this.#left(reason);
       };
       const aborted = () => leave(goneBy(signal));
@@ -58,11 +77,28 @@ export class Callers {
         const leftMs = Math.max(0, untilMs - this.clock.nowMs());
         cancel = this.clock.after(leftMs, () => leave(waitEnded(workedMs())));
       };
+      waiters.add(waiter);
       signal?.addEventListener('abort', aborted, { once: true });
       if (bound === undefined) begin();
       else bound(begin);
-      result.then(resolve, reject).finally(over);
     });
+  }
+
+  #waitersOf(result: Promise<unknown>): Set<Waiter> {
+    const known = this.#waiters.get(result);
+    if (known !== undefined) return known;
+    const waiters = new Set<Waiter>();
+    this.#waiters.set(result, waiters);
+    const end = (tell: (waiter: Waiter) => void) => {
+      // A later caller waits on its own.
+      this.#waiters.delete(result);
+      for (const waiter of waiters) tell(waiter);
+    };
+    result.then(
+      (value) => end((waiter) => waiter.resolve(value as never)),
+      (error) => end((waiter) => waiter.reject(error)),
+    );
+    return waiters;
   }
 
   #left(reason: unknown): void {

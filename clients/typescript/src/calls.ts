@@ -288,8 +288,3 @@ function wholeDeadlineMs(deadlineMs: number): number {
     `deadlineMs: ${String(deadlineMs)} is not a number of milliseconds`,
   );
 }
-
-/** No answer came: the service may be down, and it is unknown whether it did anything. */
-export function isUnreachable({ code, retryAfterMs }: DibsError): boolean {
-  return retryAfterMs === undefined && (code === 'UNAVAILABLE' || code === 'DEADLINE_EXCEEDED');
-}

@@ -215,16 +215,16 @@ export class DibsClient {
       return decoded(codec, taken.bytes, taken.isShared);
     } catch (error) {
       if (taken.isOwn || options.refresh === true) throw new UndecodableError(key, error);
-      return this.#refetch(asked, error);
+      return this.#refetch(asked, error, taken.untilMs);
     }
   }
 
   /** A value that the codec cannot read is a miss, so callers continue after a deploy that changes a type. One try. */
-  async #refetch<T, Given>(asked: Asked<T, Given>, error: unknown): Promise<T | null> {
+  async #refetch<T, Given>(asked: Asked<T, Given>, error: unknown, untilMs?: number): Promise<T | null> {
     const { namespace, key, codec } = asked;
     this.#client.undecodable({ namespace, key, error });
     const call = this.#callOf(asked);
-    const taken = await this.#client.refetch(call);
+    const taken = await this.#client.refetch(call, untilMs);
     try {
       return decoded(codec, taken.bytes, taken.isShared);
     } catch (still) {

@@ -26,10 +26,12 @@ export class Connecting {
       this.#late = false;
       return undefined;
     }
-    if (this.#late && state === State.CONNECTING) return Promise.reject(this.#unavailable());
-    this.#underWay ??= this.#connected().finally(() => {
-      this.#underWay = undefined;
-    });
+    if (this.#late && state === State.CONNECTING) return handled(Promise.reject(this.#unavailable()));
+    this.#underWay ??= handled(
+      this.#connected().finally(() => {
+        this.#underWay = undefined;
+      }),
+    );
     return this.#underWay;
   }
 
@@ -67,6 +69,12 @@ export class Connecting {
       `no connection to ${this.channel.getTarget()} within ${connectMs} ms`,
     );
   }
+}
+
+/** Its call may fail before it listens, for example without a token. A failure without a handler ends the process. */
+function handled<T>(connecting: Promise<T>): Promise<T> {
+  connecting.catch(() => {});
+  return connecting;
 }
 
 function isConnecting(state: State): boolean {

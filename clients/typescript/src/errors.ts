@@ -164,6 +164,34 @@ function errorCode(code: number): DibsErrorCode {
 /** gRPC's text if the connection ended and the service did not answer. */
 const CONNECTION_ENDED = /^Received RST_STREAM|^Bandwidth exhausted or memory limit exceeded$/;
 
+/** gRPC's text if it could not send the request. */
+const ENDED_HERE = /^Request message serialization failure/;
+
+/** No answer came: the service may be down, and it is unknown whether it did anything. */
+export function isUnreachable({ code, retryAfterMs }: DibsError): boolean {
+  return retryAfterMs === undefined && (code === 'UNAVAILABLE' || code === 'DEADLINE_EXCEEDED');
+}
+
+/** What gRPC and sessions have reported, and none of the errors that this package itself has made. */
+const answers = new WeakSet<DibsError>();
+
+/** Whether the service has answered with this error. */
+export function isAnswer(error: DibsError): boolean {
+  return answers.has(error) && !isUnreachable(error);
+}
+
+function asAnswer(error: DibsError): DibsError {
+  answers.add(error);
+  return error;
+}
+
+/** The same error with another cause, or without one. */
+export function withCause(error: DibsError, cause?: unknown): DibsError {
+  const { code, message, retryAfterMs } = error;
+  const again = new DibsError(code, message, retryAfterMs, cause === undefined ? {} : { cause });
+  return isAnswer(error) ? asAnswer(again) : again;
+}
+
 /** The error of a unary call. */
 export function dibsErrorOf(error: ServiceError): DibsError {
   // A server that closes a connection because of one caller ends the calls of others too. They may retry.
@@ -173,15 +201,16 @@ export function dibsErrorOf(error: ServiceError): DibsError {
   }
   const [pushback] = error.metadata?.get('grpc-retry-pushback-ms') ?? [];
   const ms = Number(pushback ?? Number.NaN);
-  return new DibsError(
+  const ended = new DibsError(
     errorCode(error.code),
     error.details,
     Number.isFinite(ms) && ms >= 0 ? ms : undefined,
     { cause: error },
   );
+  return ended.code === 'CANCELLED' || ENDED_HERE.test(error.details) ? ended : asAnswer(ended);
 }
 
 /** The error of a call within another one. */
 export function callErrorOf({ code, message, retryAfterMs }: CallError): DibsError {
-  return new DibsError(errorCode(code), message, retryAfterMs);
+  return asAnswer(new DibsError(errorCode(code), message, retryAfterMs));
 }

@@ -1,16 +1,17 @@
 import type { Availability } from './availability.js';
 import type { Background } from './background.js';
 import { Callers } from './callers.js';
-import { type Calls, isUnreachable, WAY_MS } from './calls.js';
+import { type Calls, WAY_MS } from './calls.js';
 import type { Chance } from './chance.js';
 import { countHit, countLocalRebuild, recordWait } from './client-metrics.js';
 import type { Clock } from './clock.js';
-import { DibsBusyError, DibsError, RebuildFailedError } from './errors.js';
+import { DibsBusyError, DibsError, isAnswer, isUnreachable, RebuildFailedError } from './errors.js';
 import type { Flight } from './flights.js';
 import type { HeldLeases } from './held-leases.js';
 import { type Hooks, tell } from './hooks.js';
 import type { LocalRebuilds } from './local-rebuilds.js';
 import type { NearCache } from './near-cache.js';
+import { TTL_MS_MAX, wholeMs } from './numbers.js';
 import type { RebuildOptions } from './options.js';
 import type { Busy, GetOrLockOutcome, Hit, Lease } from './outcomes.js';
 import { pause } from './pause.js';
@@ -107,7 +108,8 @@ export async function fetchLoop(steps: FetchLoop): Promise<Fetched> {
         if (error.code === 'UNAVAILABLE' && brokenOff < BROKEN_OFF_MAX) continue;
         return withoutService(steps, error);
       }
-      availability.answered();
+      // A failing token function, for example, says nothing about the service.
+      if (isAnswer(error)) availability.answered();
       const waitMsMax = longestWaitMs(error);
       if (waitMsMax !== undefined && !inPieces && untilMs - askedMs > waitMsMax) {
         parts.waitMsMax = waitMsMax;
@@ -242,6 +244,15 @@ async function underLease(steps: FetchLoop, lease: Lease, sentMs: number) {
   });
 }
 
+/** A rebuild may set anything. With a TTL that no value can have, its value is not kept. */
+function keptMs(ttlMs: number): number {
+  try {
+    return wholeMs('ttlMs', ttlMs, 1, TTL_MS_MAX);
+  } catch {
+    return 0;
+  }
+}
+
 /**
  * The service cannot be reached: returns what is known here, or runs one rebuild at a time in this process, or throws.
  */
@@ -258,7 +269,7 @@ async function withoutService(steps: FetchLoop, cause: DibsError): Promise<Fetch
   }
   if (onUnavailable === 'fail') throw cause;
   const { ttlMs, absentTtlMs = ttlMs } = options;
-  const ttlMsOf = ({ bytes, how }: Made) => how.ttlMs ?? (bytes === null ? absentTtlMs : ttlMs);
+  const ttlMsOf = ({ bytes, how }: Made) => keptMs(how.ttlMs ?? (bytes === null ? absentTtlMs : ttlMs));
   const { signal } = flight.callers;
   const { bytes } = await local.get({ namespace, key, signal, untilMs, mayShare, ttlMsOf }, (all) => {
     flight.leased();

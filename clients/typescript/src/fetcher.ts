@@ -1,7 +1,7 @@
 import { waitEnded } from './callers.js';
 import type { Changes } from './changes.js';
 import { countHit } from './client-metrics.js';
-import { DibsBusyError, RebuildFailedError } from './errors.js';
+import { DibsBusyError, DibsError, LeaseLostError, RebuildFailedError } from './errors.js';
 import { type Fetched, type FetchLoop, type FetchParts, fetchLoop, PAUSE_MS_MIN } from './fetch-loop.js';
 import { type Flight, Flights, type FlightTerms } from './flights.js';
 import { DEFAULT_WAIT_MS, type GetOptions, type RebuildOptions } from './options.js';
@@ -31,6 +31,8 @@ export interface FindCall {
 export interface Taken extends Fetched {
   /** Other callers have the same bytes. */
   readonly isShared: boolean;
+  /** The end of the caller's wait. */
+  readonly untilMs: number;
 }
 
 /** Asks the service, or joins callers of this process that already do. */
@@ -46,7 +48,7 @@ export class Fetcher {
   }
 
   fetch(call: FetchCall): Promise<Taken> {
-    return this.#fetch(call, this.parts.clock.nowMs() + (call.options.waitMs ?? DEFAULT_WAIT_MS), '');
+    return this.#fetch(call, this.#untilMs(call), '');
   }
 
   async #fetch(call: FetchCall, untilMs: number, name: string): Promise<Taken> {
@@ -62,18 +64,19 @@ export class Fetcher {
       const shared = await running.join(signal, untilMs);
       if (shared.kind === 'value') {
         countHit('joined', 'fresh', namespace);
-        return { bytes: shared.value, isOwn: false, freshness: 'fresh', isShared: true };
+        return { bytes: shared.value, isOwn: false, freshness: 'fresh', isShared: true, untilMs };
       }
       if (shared.kind === 'failure') throw shared.error;
       if (this.parts.clock.nowMs() >= untilMs) throw waitEnded(0);
     }
   }
 
-  /** Rebuilds, although there is a value. Callers of one turn of the event loop share it. */
-  refetch(call: FetchCall): Promise<Taken> {
-    const options = { ...call.options, refresh: true };
-    const untilMs = this.parts.clock.nowMs() + (options.waitMs ?? DEFAULT_WAIT_MS);
-    return this.#ask({ ...call, options }, untilMs, 'anew', true);
+  /**
+   * Rebuilds, although there is a value. Callers of one turn of the event loop share it. `untilMs` is the end of a wait
+   * that began before.
+   */
+  refetch(call: FetchCall, untilMs = this.#untilMs(call)): Promise<Taken> {
+    return this.#ask({ ...call, options: { ...call.options, refresh: true } }, untilMs, 'anew', true);
   }
 
   /** What is cached; undefined if nothing is. Never rebuilds. */
@@ -95,12 +98,17 @@ export class Fetcher {
   alone(call: FetchCall, how: Pick<FetchLoop, 'intent' | 'first' | 'onLease'>): Promise<Fetched> {
     const { namespace, key, options } = call;
     const { signal, ...rest } = options;
-    const untilMs = this.parts.clock.nowMs() + (rest.waitMs ?? DEFAULT_WAIT_MS);
+    const untilMs = this.#untilMs(call);
     return this.#flights.alone(
       { id: '', namespace, key, signal, untilMs },
       (flight) => fetchLoop({ ...call, ...how, parts: this.parts, options: rest, flight, untilMs }),
       () => {},
     );
+  }
+
+  /** The end of a wait that begins now. */
+  #untilMs({ options }: FetchCall): number {
+    return this.parts.clock.nowMs() + (options.waitMs ?? DEFAULT_WAIT_MS);
   }
 
   /** Asks as a call that others may join under `name`, or separately without a name. */
@@ -131,18 +139,27 @@ export class Fetcher {
       return this.#fetch(call, untilMs, AGAIN);
     }
     if (!isFirst) countHit('joined', fetched.freshness, namespace);
-    return { ...fetched, isShared: joined?.callers.shared === true };
+    return { ...fetched, isShared: joined?.callers.shared === true, untilMs };
   }
 
   /**
-   * The wait that has ended may be that of the caller that this one joined. How long to pause until it asks for itself,
-   * in milliseconds; undefined if its own wait is over too, or if this was no end of a wait.
+   * The wait that was too short may be that of the caller that this one joined. How long to pause until it asks for
+   * itself, in milliseconds; undefined if its own wait is too short as well, or if this error is for all callers.
    */
   #goesOnAfterMs(error: unknown, untilMs: number, flightUntilMs = untilMs): number | undefined {
-    if (!(error instanceof DibsBusyError)) return undefined;
-    const pauseMs = Math.max(PAUSE_MS_MIN, error.reason === 'wait_ended' ? 0 : error.retryAfterMs);
-    return untilMs - Math.max(flightUntilMs, this.parts.clock.nowMs()) > pauseMs ? pauseMs : undefined;
+    if (untilMs <= flightUntilMs) return undefined;
+    const afterMs = retriedAfterMs(error);
+    if (afterMs === undefined) return undefined;
+    const pauseMs = Math.max(PAUSE_MS_MIN, afterMs);
+    return untilMs - this.parts.clock.nowMs() > pauseMs ? pauseMs : undefined;
   }
+}
+
+/** When a caller with more time would ask again, in milliseconds; undefined if it would not. */
+function retriedAfterMs(error: unknown): number | undefined {
+  if (error instanceof DibsBusyError) return error.reason === 'wait_ended' ? 0 : error.retryAfterMs;
+  if (error instanceof LeaseLostError) return 0;
+  return error instanceof DibsError ? error.retryAfterMs : undefined;
 }
 
 /** The rebuild of a call without one. */

@@ -1,6 +1,6 @@
-import { type Calls, isUnreachable, KEYS_MAX, type KeyedOutcome, WAY_MS } from './calls.js';
+import { type Calls, KEYS_MAX, type KeyedOutcome, WAY_MS } from './calls.js';
 import type { Clock } from './clock.js';
-import { type BusyReason, DibsError } from './errors.js';
+import { type BusyReason, DibsError, isUnreachable } from './errors.js';
 import type { FirstAnswer } from './fetch-loop.js';
 import type { GetOrLockOutcome } from './outcomes.js';
 import { pause } from './pause.js';

@@ -54,5 +54,5 @@ export function fetchMany(parts: FetchParts, fetcher: Fetcher, call: ManyCall): 
     of.set(key, Promise.resolve({ bytes, isOwn: false, freshness: 'fresh' }));
   }
   void answers.ask(() => rebuilds.answered());
-  return { of, refetch: (key) => fetcher.refetch(callOf(key)) };
+  return { of, refetch: (key) => fetcher.refetch(callOf(key), untilMs) };
 }

@@ -13,6 +13,8 @@ export type RebuildManyBytes = (
 
 interface Waiting {
   readonly facts: RebuildFacts;
+  /** Its rebuild begins. */
+  begun(): void;
   resolve(made: Made): void;
   reject(error: unknown): void;
 }
@@ -38,10 +40,18 @@ export class ManyRebuilds {
     private readonly clock: Clock = SYSTEM_CLOCK,
   ) {}
 
-  /** Rebuilds one key, together with others. */
+  /** Rebuilds one key, together with others, unless its callers leave or its lease is lost before that begins. */
   made(key: string, facts: RebuildFacts): Promise<Made> {
+    const { signal } = facts;
     return new Promise((resolve, reject) => {
-      this.#waiting.set(key, { facts, resolve, reject });
+      const leave = () => {
+        if (this.#waiting.get(key) === waiting) this.#waiting.delete(key);
+        reject(signal.reason);
+      };
+      const begun = () => signal.removeEventListener('abort', leave);
+      const waiting: Waiting = { facts, begun, resolve, reject };
+      this.#waiting.set(key, waiting);
+      signal.addEventListener('abort', leave, { once: true });
       if (this.#hasAnswers) this.#gather();
     });
   }
@@ -67,6 +77,7 @@ export class ManyRebuilds {
       this.#isPlanned = false;
       const batch = this.#waiting;
       this.#waiting = new Map();
+      for (const { begun } of batch.values()) begun();
       if (batch.size > 0) void this.#run(batch);
     });
   }

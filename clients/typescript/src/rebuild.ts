@@ -1,9 +1,9 @@
 import type { Background } from './background.js';
-import { type Calls, isUnreachable } from './calls.js';
+import type { Calls } from './calls.js';
 import type { Chance } from './chance.js';
 import { countLeaseLost, countRebuild, rebuildOutcomeOf } from './client-metrics.js';
 import type { Clock } from './clock.js';
-import { DibsError, LeaseLostError } from './errors.js';
+import { DibsError, isAnswer, isUnreachable, LeaseLostError } from './errors.js';
 import { askedBackoffMs, failureMessage } from './failure-message.js';
 import type { HeldLeases } from './held-leases.js';
 import { type Hooks, tell } from './hooks.js';
@@ -69,8 +69,8 @@ export type Rebuilt =
   /** The lease was lost before the rebuild ended: another caller may have the value by now. */
   | { readonly kind: 'lease_lost'; readonly error: LeaseLostError };
 
-/** No longer than a rebuild that is worth a lease, because the caller already has its value. */
-const PUBLISH_MS = 2_000;
+/** No longer than a rebuild that is worth a lease, because the caller already has its value or its error. */
+const HAND_OVER_MS = 2_000;
 const PUBLISH_AGAIN = 3;
 const PUBLISH_PAUSE_MS = 100;
 
@@ -164,7 +164,8 @@ async function release(
   failure: { readonly message: string; readonly retryAfterMs: number | undefined } | undefined,
 ): Promise<ReleaseOutcome | undefined> {
   try {
-    return await calls.release({ namespace, key, token: lease.token, failure }, { traceparent });
+    const request = { namespace, key, token: lease.token, failure };
+    return await calls.release(request, { deadlineMs: HAND_OVER_MS, traceparent });
   } catch (error) {
     // The lease expires by itself. The error that counts is the rebuild's.
     tell(hooks.onBackgroundError, { namespace, key, error });
@@ -190,7 +191,7 @@ async function handOver(
   const publish = async () => {
     const published = await calls.publish(
       { namespace, key, token: terms.lease.token, value, ...storingOf(terms, bytes, how) },
-      { deadlineMs: PUBLISH_MS, traceparent: terms.traceparent },
+      { deadlineMs: HAND_OVER_MS, traceparent: terms.traceparent },
     );
     span.published(published.outcome);
     tell(hooks.onPublish, { namespace, key, ...published });
@@ -244,12 +245,15 @@ function countsForAll({ outcome, counts }: Published): boolean {
 }
 
 async function publishAgain(
-  { clock, chance }: RebuildTerms,
+  { clock, chance, lease }: RebuildTerms,
   publish: () => Promise<unknown>,
   first: DibsError,
 ): Promise<void> {
+  const untilMs = clock.nowMs() + lease.expiresInMs;
   let error = first;
   for (let time = 0; time < PUBLISH_AGAIN; time += 1) {
+    // Another caller has the lease by then.
+    if (clock.nowMs() + (error.retryAfterMs ?? 0) > untilMs) throw error;
     const backOffMs = PUBLISH_PAUSE_MS * 2 ** time * (0.5 + chance.fraction());
     await pause(clock, error.retryAfterMs ?? backOffMs);
     try {
@@ -263,7 +267,8 @@ async function publishAgain(
   throw error;
 }
 
-/** Its result is unknown, or the service says when to retry. */
+/** Its result is unknown, the service says when to retry, or there was no token at that moment. */
 export function mayPublishAgain(error: DibsError): boolean {
-  return isUnreachable(error) || error.retryAfterMs !== undefined;
+  const hadNoToken = error.code === 'UNAUTHENTICATED' && !isAnswer(error);
+  return isUnreachable(error) || error.retryAfterMs !== undefined || hadNoToken;
 }

@@ -86,5 +86,6 @@ const FOR_GOOD: ReadonlySet<string> = new Set([
 /** What the end of a stream means for the calls on it. */
 export function endOf(error: ServiceError): DibsError {
   const ended = dibsErrorOf(error);
-  return FOR_GOOD.has(ended.code) ? ended : new DibsError('UNAVAILABLE', ended.message, ended.retryAfterMs);
+  if (FOR_GOOD.has(ended.code)) return ended;
+  return new DibsError('UNAVAILABLE', ended.message, ended.retryAfterMs, { cause: error });
 }

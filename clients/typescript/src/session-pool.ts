@@ -1,6 +1,6 @@
 import { answersAsTheyCome } from './answers-as-they-come.js';
 import type { Clock } from './clock.js';
-import { DibsError } from './errors.js';
+import { DibsError, withCause } from './errors.js';
 import type * as wire from './generated/dibs/v1/coordinator.js';
 import { hashOf, rankOf } from './key-share.js';
 import type { AskingTransport, CallTerms, Transport } from './transport.js';
@@ -200,6 +200,5 @@ export class SessionPool implements AskingTransport {
 }
 
 function withoutCause(error: unknown): unknown {
-  if (!(error instanceof DibsError)) return error;
-  return new DibsError(error.code, error.message, error.retryAfterMs);
+  return error instanceof DibsError ? withCause(error) : error;
 }

@@ -1,10 +1,10 @@
-import type { ClientDuplexStream, ServiceError } from '@grpc/grpc-js';
+import type { ServiceError } from '@grpc/grpc-js';
 import { answersAsTheyCome } from './answers-as-they-come.js';
 import { closed, gone, late, refusalOf } from './call-ends.js';
-import type { Changes, Watch } from './changes.js';
+import type { Changes } from './changes.js';
 import type { Clock } from './clock.js';
 import { Deadlines } from './deadlines.js';
-import { callErrorOf, DibsError } from './errors.js';
+import { callErrorOf, DibsError, withCause } from './errors.js';
 import type * as wire from './generated/dibs/v1/coordinator.js';
 import type { ChannelLink } from './link.js';
 import type { NearCache } from './near-cache.js';
@@ -12,12 +12,12 @@ import { NoSession, SessionRefused } from './no-session.js';
 import { type Caller, type Of, OpenCall, type Response } from './open-call.js';
 import { OpenCalls } from './open-calls.js';
 import { afterRunning } from './running-time.js';
+import type { Line } from './session-line.js';
 import { bytesOf, encoded, endOf, oneMessage } from './session-messages.js';
 import type { PooledSession, SessionEvents } from './session-pool.js';
 import type { CallTerms } from './transport.js';
 import { releaseUnwanted } from './unwanted-leases.js';
 
-type Stream = ClientDuplexStream<Buffer, wire.SessionResponse>;
 type Request = NonNullable<wire.SessionCall['request']>;
 
 export interface SessionTransportOptions {
@@ -32,22 +32,6 @@ export interface SessionTransportOptions {
   /** Receives changes. */
   readonly changes?: Changes | undefined;
   readonly events?: SessionEvents | undefined;
-}
-
-/** One stream, with the calls that are open on it. */
-interface Line {
-  readonly stream: Stream;
-  readonly calls: OpenCalls<OpenCall<Line>>;
-  readonly watch: Watch | undefined;
-  /** Ends the wait for its confirmation; undefined once it came: proxies on the way carry sessions. */
-  confirm: (() => void) | undefined;
-  /** Called when it is confirmed or broken. */
-  readonly expected: ((error?: DibsError) => void)[];
-  calling: wire.SessionCall[];
-  cancelled: number[];
-  planned: boolean;
-  /** New calls go elsewhere. It ends with its last call. */
-  leaving: boolean;
 }
 
 /**
@@ -200,6 +184,7 @@ export class SessionTransport implements PooledSession {
       signal.addEventListener('abort', leave, { once: true });
       call.onEnd = () => signal.removeEventListener('abort', leave);
     }
+    line.used = true;
     line.calls.add(call);
     line.calling.push({ id, deadlineMs: Math.ceil(deadlineMs), traceparent, request });
     this.#plan(line);
@@ -269,7 +254,7 @@ export class SessionTransport implements PooledSession {
     const confirm = afterRunning(connectMs, () => give(tooLate), clock);
     const line: Line = {
       ...{ stream, confirm, watch: changes?.watch(), calls: new OpenCalls(), expected: [] },
-      ...{ calling: [], cancelled: [], planned: false, leaving: false },
+      ...{ calling: [], cancelled: [], planned: false, used: false, leaving: false, over: false },
     };
     this.#line = line;
     connecting?.catch(give);
@@ -283,6 +268,8 @@ export class SessionTransport implements PooledSession {
   }
 
   #heard(line: Line, { welcome, replies, events }: wire.SessionResponse): void {
+    // A message of a stream that was given up a moment ago.
+    if (line.over) return;
     if (welcome !== undefined) {
       line.confirm?.();
       line.confirm = undefined;
@@ -308,10 +295,10 @@ export class SessionTransport implements PooledSession {
     }
   }
 
-  #failed(call: OpenCall<Line>, { code, message, retryAfterMs }: DibsError): void {
-    const cause = code === 'UNAUTHENTICATED' ? new SessionRefused(message) : undefined;
-    if (cause !== undefined) this.#leave(call.line);
-    this.#end(call, new DibsError(code, message, retryAfterMs, { cause }));
+  #failed(call: OpenCall<Line>, error: DibsError): void {
+    const isRefused = error.code === 'UNAUTHENTICATED';
+    if (isRefused) this.#leave(call.line);
+    this.#end(call, isRefused ? withCause(error, new SessionRefused(error.message)) : error);
   }
 
   /** New calls go to another replica. The open ones are still answered on this stream. */
@@ -329,15 +316,21 @@ export class SessionTransport implements PooledSession {
     line.stream.end();
   }
 
-  /** It reports no more changes. */
+  /**
+   * It reports no more changes. Without a call, no copy depends on it. So a session that meets the replica of another
+   * one, again and again while an address is down, drops nothing.
+   */
   #unwatched(line: Line): void {
     line.watch?.end();
-    this.options.changes?.missed();
+    if (line.used) this.options.changes?.missed();
   }
 
   #broken(line: Line, error: DibsError): void {
+    // The end of a stream may be reported in several ways.
+    if (line.over) return;
+    line.over = true;
     if (this.#line === line) this.#line = undefined;
-    this.#unwatched(line);
+    if (!line.leaving) this.#unwatched(line);
     const confirmed = line.confirm === undefined;
     line.confirm?.();
     const cause = new NoSession(error.message, { cause: error });

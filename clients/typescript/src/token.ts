@@ -25,7 +25,7 @@ export function tokenSource({ token = '', tokenFile }: TokenOptions): () => stri
     } catch (cause) {
       throw new DibsError('UNAUTHENTICATED', 'token: the function failed', undefined, { cause });
     }
-    return sendable(given, 'token');
+    return sendable(text(given), 'token');
   };
 }
 
@@ -41,13 +41,20 @@ function fromFile(path: string): () => string {
         known = sendable(readFileSync(path, 'utf8').trim(), 'tokenFile');
         seen = looks;
       }
-    } catch (error) {
-      if (error instanceof DibsError) throw error;
+    } catch (cause) {
+      if (cause instanceof DibsError) throw cause;
       // The file may be missing during a replacement. The known token stays in use.
-      if (seen === '') throw unreadableToken('tokenFile', 'DIBS_TOKEN_FILE', path, error);
+      if (seen === '') throw unreadableToken('tokenFile', 'DIBS_TOKEN_FILE', path, cause);
     }
     return known;
   };
+}
+
+/** A function may be async in JavaScript. Nothing handles the failure of its promise, which would end the process. */
+function text(given: unknown): string {
+  if (typeof given === 'string') return given;
+  if (given instanceof Promise) given.catch(() => {});
+  throw new DibsError('INVALID_ARGUMENT', 'token: the function returned no text; it must not be async');
 }
 
 /** gRPC's own error would show the text that it refuses. */

@@ -65,7 +65,12 @@ export class UnaryTransport implements Transport {
     return new Promise((resolve, reject) =>
       this.link.stub.waitForReady(this.link.deadlineAfter(deadlineMs), (error) => {
         if (error === undefined) resolve();
-        else reject(new DibsError('UNAVAILABLE', `no connection within ${deadlineMs} ms`));
+        else
+          reject(
+            new DibsError('UNAVAILABLE', `no connection within ${deadlineMs} ms`, undefined, {
+              cause: error,
+            }),
+          );
       }),
     );
   }

@@ -23,6 +23,7 @@ export async function publishUnder(parts: FetchParts, call: SetCall, lease: Leas
   const { calls, hooks, clock, chance, background } = parts;
   const { namespace, key, bytes, options } = call;
   const { ttlMs, staleMs, tags, traceparent } = options;
+  const untilMs = clock.nowMs() + lease.expiresInMs;
   for (let time = 1; ; time += 1) {
     try {
       const request = { namespace, key, token: lease.token, value: bytes, ttlMs, staleMs, tags };
@@ -31,7 +32,9 @@ export async function publishUnder(parts: FetchParts, call: SetCall, lease: Leas
       return published;
     } catch (error) {
       // Safe to repeat: a publish that was already stored answers `duplicate`.
-      if (time < PUBLISH_TIMES_MAX && error instanceof DibsError && mayPublishAgain(error)) {
+      const isAgain = time < PUBLISH_TIMES_MAX && error instanceof DibsError && mayPublishAgain(error);
+      // Later, another caller has the lease.
+      if (isAgain && clock.nowMs() + (error.retryAfterMs ?? 0) <= untilMs) {
         const backOffMs = PUBLISH_PAUSE_MS * 2 ** (time - 1) * (0.5 + chance.fraction());
         await pause(clock, error.retryAfterMs ?? backOffMs);
         continue;

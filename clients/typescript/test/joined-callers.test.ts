@@ -1,5 +1,10 @@
-import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { Changes } from '../src/changes.js';
+import { DibsClient } from '../src/client.js';
+import { callErrorOf } from '../src/errors.js';
 import { SessionTransport } from '../src/session-transport.js';
+import type { Transport } from '../src/transport.js';
+import { hit, LOST, lease } from './fake-service.js';
 import { deferred, freshKey, Service } from './service.js';
 
 // A caller that joins a call of its own process keeps its own wait, and leaves by its own signal only.
@@ -49,4 +54,47 @@ it('waits on for another process when the caller that it joined waits no longer'
   await expect(first).rejects.toMatchObject({ reason: 'wait_ended' });
   gate.resolve();
   expect([await joined, await theirs]).toEqual(['theirs', 'theirs']);
+});
+
+describe('a caller whose wait is longer than that of the call that it joined', () => {
+  afterEach(() => void vi.restoreAllMocks());
+
+  it.each([
+    [
+      'when that one loses its lease without time for another one',
+      // Extended for the first time after 333 ms.
+      () => lease('t', 600),
+      { name: 'LeaseLostError' },
+    ],
+    [
+      'when the service names a time that is too late for that one',
+      () => Promise.reject(callErrorOf({ code: 8, message: 'too many', retryAfterMs: 120 })),
+      { code: 'RESOURCE_EXHAUSTED', retryAfterMs: 120 },
+    ],
+  ])('asks for itself %s', async (_when, answer, error) => {
+    vi.spyOn(Changes.prototype, 'isWatched').mockReturnValue(true);
+    const asked: number[] = [];
+    const transport: Partial<Transport> = {
+      getOrLock: async () => {
+        asked.push(performance.now());
+        if (asked.length > 1) return hit('"theirs"');
+        await pause(200);
+        return answer();
+      },
+      extend: async () => LOST,
+      close: () => {},
+    };
+    const client = new DibsClient({ transport: transport as Transport });
+    const untilAborted = ({ signal }: { signal: AbortSignal }) =>
+      new Promise<string>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+    const call = () => client.getOrRebuild('k', untilAborted, { ttlMs, waitMs: 300 });
+    const first = call();
+    first.catch(() => {});
+    await pause(150);
+    const joined = call();
+    joined.catch(() => {});
+    await expect(first).rejects.toMatchObject(error);
+    expect(await joined).toBe('theirs');
+    expect(asked).toHaveLength(2);
+  });
 });

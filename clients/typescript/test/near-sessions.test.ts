@@ -1,0 +1,125 @@
+import { EventEmitter } from 'node:events';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { Changes } from '../src/changes.js';
+import { DibsClient } from '../src/client.js';
+import { SYSTEM_CLOCK } from '../src/clock.js';
+import type { ChannelLink } from '../src/link.js';
+import type { SessionEvents } from '../src/session-pool.js';
+import { SessionTransport } from '../src/session-transport.js';
+import { bytes, freshKey, raw, Service } from './service.js';
+
+// What the end of a session means for near entries.
+
+const ttlMs = 60_000;
+const maxBytes = 100_000;
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+describe('a near cache of a client with two addresses', () => {
+  let service: Service;
+  let client: DibsClient;
+  const sources: string[] = [];
+  beforeEach(async () => {
+    service = await Service.start();
+    sources.length = 0;
+  });
+  afterEach(async () => {
+    client.close();
+    await service.stop();
+  });
+
+  /** Reads a key for a while. Resolves to how often the service was asked. */
+  async function asksWithin(ms: number): Promise<number> {
+    const key = freshKey();
+    await client.getOrRebuild(key, () => bytes('v'), { codec: raw, ttlMs });
+    await vi.waitFor(async () => {
+      await client.get(key, { codec: raw });
+      expect(sources.at(-1)).toBe('near');
+    });
+    sources.length = 0;
+    const untilMs = performance.now() + ms;
+    for (; performance.now() < untilMs; await pause(5)) await client.get(key, { codec: raw });
+    return sources.filter((source) => source !== 'near').length;
+  }
+
+  const clientOf = (other: string) =>
+    new DibsClient({
+      target: `ipv4:${service.target},${other}`,
+      nearCache: { maxBytes },
+      hooks: { onHit: ({ source }) => void sources.push(source) },
+    });
+
+  it('is not emptied again and again while nothing listens at one of them', async () => {
+    client = clientOf('127.0.0.1:1');
+    const leave = vi.spyOn(SessionTransport.prototype, 'leave');
+    expect(await asksWithin(1_000)).toBe(0);
+    // It looked for another replica, and found the same one.
+    expect(leave.mock.calls.length).toBeGreaterThan(3);
+    leave.mockRestore();
+  });
+});
+
+describe('the end of a session', () => {
+  /** A session over a stream that only this test writes to. */
+  function over(events?: SessionEvents) {
+    const stream = Object.assign(new EventEmitter(), {
+      write: () => true,
+      end: () => {},
+      getPeer: () => 'a',
+    });
+    const link = { connecting: { underWay: () => undefined }, session: () => stream };
+    const changes = new Changes(['default']);
+    const missed = vi.fn();
+    changes.tell({ changed: () => {}, missed });
+    const options = {
+      clock: SYSTEM_CLOCK,
+      connectMs: 1_000,
+      holder: '',
+      leaseLost: () => {},
+      changes,
+      events,
+    };
+    const session = new SessionTransport(link as unknown as ChannelLink, options);
+    session.open();
+    const welcome = () => stream.emit('data', { welcome: { resumeToken: '' }, replies: [], events: [] });
+    const end = () => {
+      stream.emit('error', Object.assign(new Error('gone'), { code: 14, details: 'gone' }));
+      stream.emit('end');
+    };
+    return { session, missed, welcome, end };
+  }
+  const call = (session: SessionTransport) =>
+    session.extend({ namespace: '', key: 'k', token: 't', leaseMs: undefined }, { deadlineMs: 1_000 });
+
+  it.each([
+    ['has not opened', false, false],
+    ['has had no call', true, false],
+    ['has had calls', true, true],
+  ])('that %s drops what may have come over it, once', async (_what, opens, isUsed) => {
+    const { session, missed, welcome, end } = over();
+    if (opens) welcome();
+    const called = isUsed ? call(session) : undefined;
+    end();
+    await called?.catch(() => {});
+    expect(missed).toHaveBeenCalledTimes(isUsed ? 1 : 0);
+  });
+
+  it('drops the same if it leaves first, and its stream ends later', async () => {
+    const { session, missed, welcome, end } = over();
+    welcome();
+    const called = call(session);
+    session.leave();
+    expect(missed).toHaveBeenCalledTimes(1);
+    end();
+    await called.catch(() => {});
+    expect(missed).toHaveBeenCalledTimes(1);
+  });
+
+  it('is reported once, and a welcome that lay unread does not open it again', () => {
+    const events = { opened: vi.fn(), broken: vi.fn() };
+    const { welcome, end } = over(events);
+    end();
+    welcome();
+    expect(events.broken).toHaveBeenCalledTimes(1);
+    expect(events.opened).not.toHaveBeenCalled();
+  });
+});
