@@ -9,6 +9,8 @@ use tokio::net::lookup_host;
 
 use crate::error::Error;
 
+const FORMS: &str = "HOST:PORT, a list of them, dns:///HOST:PORT, unix:///path";
+
 /// Where the service is.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Address {
@@ -30,6 +32,10 @@ impl Address {
         if let Some(path) = target.strip_prefix("unix:") {
             let path = path.strip_prefix("//").unwrap_or(path);
             return if path.is_empty() { Err(not_a_target(target)) } else { Ok(Self::Unix(path.into())) };
+        }
+        if target.contains('@') {
+            // A password, perhaps, so the target is not repeated.
+            return Err(Error::Options(format!("target: has a user or a password, or another @; set {FORMS}")));
         }
         let named = target.strip_prefix("dns:").map_or(target, |rest| rest.trim_start_matches('/'));
         let mut names: Vec<String> = Vec::new();
@@ -116,7 +122,7 @@ fn is_localhost(name: &str) -> bool {
 }
 
 fn not_a_target(target: &str) -> Error {
-    Error::Options(format!("target {target}: is none of HOST:PORT, a list of them, dns:///HOST:PORT, unix:///path"))
+    Error::Options(format!("target {target}: is none of {FORMS}"))
 }
 
 /// A name, an IPv4 address, or an IPv6 address in brackets.

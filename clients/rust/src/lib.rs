@@ -38,6 +38,7 @@ mod metrics;
 #[cfg(not(feature = "opentelemetry"))]
 #[path = "no_metrics.rs"]
 mod metrics;
+mod misplaced;
 mod near_cache;
 mod near_entry;
 mod open_calls;

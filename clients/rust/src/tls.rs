@@ -15,7 +15,7 @@ use tokio_rustls::{
     },
 };
 
-use crate::{error::Error, options::ConnectionOptions};
+use crate::{error::Error, misplaced, options::ConnectionOptions};
 
 /// The protocol that both sides must agree on.
 const HTTP_2: &[u8] = b"h2";
@@ -108,9 +108,11 @@ impl Files {
     fn read(&self) -> Result<Contents, Error> {
         let own = match &self.own {
             None => None,
-            Some(Own { cert, key }) => Some((read("tls_cert", cert)?, read("tls_key", key)?)),
+            Some(Own { cert, key }) => {
+                Some((read("tls_cert", "DIBS_TLS_CERT", cert)?, read("tls_key", "DIBS_TLS_KEY", key)?))
+            }
         };
-        Ok(Contents { ca: read("tls_ca", &self.ca)?, own })
+        Ok(Contents { ca: read("tls_ca", "DIBS_TLS_CA", &self.ca)?, own })
     }
 
     fn config_of(&self, contents: &Contents) -> Result<ClientConfig, Error> {
@@ -144,13 +146,13 @@ impl Files {
 }
 
 fn certificates(option: &str, path: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let found = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
-    let found = found.map_err(|error| unfit(option, path, error))?;
-    if found.is_empty() { Err(unfit(option, path, "it has no certificate in PEM")) } else { Ok(found) }
+    // The parser's error may repeat a line, which is a key if the file has that instead.
+    let found = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().unwrap_or_default();
+    if found.is_empty() { Err(unfit(option, path, "it has no certificate in PEM that can be read")) } else { Ok(found) }
 }
 
-fn read(option: &str, path: &str) -> Result<Vec<u8>, Error> {
-    fs::read(path).map_err(|error| unfit(option, path, error))
+fn read(option: &str, variable: &str, path: &str) -> Result<Vec<u8>, Error> {
+    fs::read(path).map_err(|error| misplaced::pem(option, variable, path).unwrap_or_else(|| unfit(option, path, error)))
 }
 
 fn unfit(option: &str, path: &str, why: impl std::fmt::Display) -> Error {

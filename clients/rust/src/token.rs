@@ -12,7 +12,7 @@ use tonic::{
     metadata::{Ascii, MetadataValue},
 };
 
-use crate::error::Error;
+use crate::{error::Error, misplaced};
 
 /// How often a file is read, so that a replaced token is used within a second.
 const FILE_EVERY: Duration = Duration::from_millis(500);
@@ -112,7 +112,9 @@ impl TokenFile {
 
 fn read(path: &Path) -> Result<Header, Error> {
     let unfit = |why: String| Error::Options(format!("token_file (DIBS_TOKEN_FILE) {}: {why}", path.display()));
-    let text = fs::read_to_string(path).map_err(|error| unfit(error.to_string()))?;
+    let text = fs::read_to_string(path).map_err(|error| {
+        misplaced::token("token_file", "DIBS_TOKEN_FILE", path).unwrap_or_else(|| unfit(error.to_string()))
+    })?;
     header(text.trim()).ok_or_else(|| unfit("it has no token of printable ASCII".to_owned()))
 }
 

@@ -18,6 +18,7 @@ mod near;
 mod options;
 mod rebuilding;
 mod runtimes;
+mod secrets;
 mod session;
 mod support;
 mod unreachable;
