@@ -70,8 +70,9 @@ final class Asking {
         options.onUnavailable() == null ? parts.onUnavailable() : options.onUnavailable();
     Duration wait = options.maxWait() == null ? WAIT : options.maxWait();
     CallTrace trace = parts.tracing().ofCaller(options.traceparent());
-    long untilNanos = System.nanoTime() + wait.toNanos();
-    return new Question(namespace(options), key, options, onUnavailable, body, trace, untilNanos);
+    long calledNanos = System.nanoTime();
+    long untilNanos = calledNanos + wait.toNanos();
+    return new Question(namespace(options), key, options, onUnavailable, body, trace, calledNanos, untilNanos);
   }
 
   /** A value that the codec cannot decode counts as a miss, once, for all callers of this process that found it. */

@@ -85,6 +85,11 @@ final class Flights<T> {
     if (!untilLanded) remove(flight);
   }
 
+  /** Runs the action if callers can still join the flight. No newer one for its subject begins meanwhile. */
+  synchronized void ifOpen(Flight<T> flight, Runnable action) {
+    if (open.get(flight.id()) == flight) action.run();
+  }
+
   /** Only this flight: another one may have begun under the same options since. */
   synchronized void remove(Flight<T> flight) {
     open.remove(flight.id(), flight);

@@ -35,6 +35,7 @@ final class LocalRebuilds {
             key,
             key,
             about.untilNanos(),
+            underWay -> isNewEnough(underWay, about),
             flight -> {
               isOwn[0] = true;
               rebuild(about, cause, flight);
@@ -61,6 +62,11 @@ final class LocalRebuilds {
     results.changed(isChanged);
   }
 
+  /** Whether it began after the call, if that needs something newer. */
+  private static boolean isNewEnough(Flight<Found> underWay, Question about) {
+    return about.options().mayJoin() || underWay.sinceNanos() - about.calledNanos() > 0;
+  }
+
   private void rebuild(Question about, DibsStatusException cause, Flight<Found> flight) {
     metrics.rebuiltLocally(about.namespace());
     hooks.tell(told -> told.onLocalRebuild(about.namespace(), about.key(), cause));
@@ -70,13 +76,13 @@ final class LocalRebuilds {
     run.start(about.trace().context().wrap(executor), about.leftNanos())
         .whenComplete(
             (value, error) -> {
-              if (error == null) keep(about, run.terms(), value, generation);
+              if (error == null) keep(about, run.terms(), value, generation, flight);
               flight.land(error == null ? new Found(value, true) : null, error);
             });
     flight.rebuilding();
   }
 
-  private void keep(Question about, ValueTerms terms, ByteString value, long generation) {
+  private void keep(Question about, ValueTerms terms, ByteString value, long generation, Flight<Found> flight) {
     if (terms.isUnstored()) return;
     try {
       terms.refuseBroken();
@@ -85,6 +91,8 @@ final class LocalRebuilds {
       return;
     }
     Duration ttl = terms.ttl(about.options(), value == null);
-    results.keep(about.fullKey(), value, ttl.compareTo(KEPT_MAX) < 0 ? ttl : KEPT_MAX, generation);
+    Duration kept = ttl.compareTo(KEPT_MAX) < 0 ? ttl : KEPT_MAX;
+    // One that is no longer open may have ended after a newer one, whose result it must not replace.
+    flights.ifOpen(flight, () -> results.keep(about.fullKey(), value, kept, generation));
   }
 }

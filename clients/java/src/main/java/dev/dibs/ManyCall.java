@@ -63,7 +63,14 @@ final class ManyCall<V> {
 
   private Question of(String key) {
     return new Question(
-        about.namespace(), key, options, about.onUnavailable(), rebuilds.of(key), about.trace(), about.untilNanos());
+        about.namespace(),
+        key,
+        options,
+        about.onUnavailable(),
+        rebuilds.of(key),
+        about.trace(),
+        about.calledNanos(),
+        about.untilNanos());
   }
 
   private CompletableFuture<Found> alone(Question one, How how) {

@@ -7,10 +7,15 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
+import com.google.protobuf.Message;
+import dev.dibs.v1.GetOrLockManyRequest;
 import dev.dibs.v1.GetOrLockRequest;
 import dev.dibs.v1.InvalidateRequest;
+import io.grpc.Status;
+import io.grpc.stub.StreamObserver;
 import java.time.Duration;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
@@ -128,6 +133,57 @@ final class LocalRebuildTest {
     assertEquals("old", joined.get());
     // The older one is not what is kept.
     assertEquals("v1", get(TEXT));
+  }
+
+  @Test
+  void isNotJoinedByACallThatNeedsAValueFromAfterIt() throws Exception {
+    fake.will(GetOrLockManyRequest.class, unavailable());
+    int number = 0;
+    for (Options<String> newest : List.of(TEXT.refresh(), TEXT.read(Options.Read.STORE))) {
+      for (boolean isMany : List.of(false, true)) {
+        String key = "k" + ++number;
+        Options<String> options = newest.maxWait(Duration.ofSeconds(5));
+        CountDownLatch running = new CountDownLatch(1);
+        CountDownLatch gate = new CountDownLatch(1);
+        CompletableFuture<String> old = client.getOrRebuildAsync(key, TEXT, () -> {
+          running.countDown();
+          gate.await();
+          return "old";
+        });
+        running.await();
+        String value =
+            isMany
+                ? client.getOrRebuildMany(List.of(key), options, keys -> Map.of(key, "new")).get(key)
+                : client.getOrRebuild(key, options, () -> "new");
+        assertEquals("new", value);
+        gate.countDown();
+        assertEquals("old", old.get());
+        // The older one is not what is kept.
+        assertEquals("new", client.getOrRebuild(key, TEXT, () -> "never"));
+      }
+    }
+  }
+
+  /** A refresh that finds the service away is often one of many. They share a rebuild that began after they came. */
+  @Test
+  void isJoinedByACallThatNeedsANewValueIfItBeganAfterIt() throws Exception {
+    CountDownLatch gate = new CountDownLatch(1);
+    CompletableFuture<StreamObserver<Message>> late = new CompletableFuture<>();
+    fake.will(GetOrLockRequest.class, (request, reply) -> late.complete(reply), unavailable());
+    var first = client.getOrRebuildAsync("k", TEXT.refresh(), () -> "never");
+    late.join();
+    CountDownLatch running = new CountDownLatch(1);
+    var second = client.getOrRebuildAsync("k", TEXT.refresh(), () -> {
+      running.countDown();
+      gate.await();
+      return "new";
+    });
+    running.await();
+    late.join().onError(Status.UNAVAILABLE.asRuntimeException());
+    Thread.sleep(100);
+    gate.countDown();
+    assertEquals("new", second.get());
+    assertEquals("new", first.get());
   }
 
   /** Calls of one key may have different codecs. */

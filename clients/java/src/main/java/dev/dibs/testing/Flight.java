@@ -1,12 +1,12 @@
 package dev.dibs.testing;
 
 import dev.dibs.Codec;
+import dev.dibs.Invalidation;
 import dev.dibs.Rebuild;
 import dev.dibs.RebuildReason;
 import java.time.Duration;
-import java.util.HashSet;
+import java.util.ArrayList;
 import java.util.List;
-import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 
 /** One rebuild in memory, and the callers that wait for it. */
@@ -21,8 +21,15 @@ final class Flight {
   private final CompletableFuture<byte[]> result = new CompletableFuture<>();
   private volatile boolean lost;
 
-  /** Tags that were invalidated while it ran. Guarded by the lock of the double. */
-  private final Set<String> invalidated = new HashSet<>();
+  /** An invalidation by tags, or of everything. */
+  private record Change(Invalidation what, Duration at) {
+    boolean reaches(List<String> tags) {
+      return what.all() || what.tags().stream().anyMatch(tags::contains);
+    }
+  }
+
+  /** The changes of its namespace while it ran. Guarded by the lock of the double. */
+  private final List<Change> changes = new ArrayList<>();
 
   Flight(long fence, RebuildReason reason, List<String> tags) {
     this.fence = fence;
@@ -57,17 +64,23 @@ final class Flight {
 
   /** Whether a caller may join: not if it began before an invalidation. */
   boolean isOpen() {
-    return !lost && invalidated.isEmpty();
+    return !lost && changes.isEmpty();
   }
 
   /** Which tags its value has is known when it ends. */
-  void invalidate(List<String> names) {
-    invalidated.addAll(names);
+  void invalidate(Invalidation what, Duration now) {
+    if (what.all() || !what.tags().isEmpty()) changes.add(new Change(what, now));
   }
 
   /** Whether its value is stored. */
   boolean counts() {
-    return !lost && !unstored && tags.stream().noneMatch(invalidated::contains);
+    return !lost && !unstored && changes.stream().noneMatch(one -> !one.what().markStale() && one.reaches(tags));
+  }
+
+  /** Its value, stale since the first mark while it ran. */
+  Entry marked(Entry made) {
+    for (Change one : changes) if (one.reaches(tags)) made = made.stale(one.at());
+    return made;
   }
 
   /** A newer value is on its way; {@code before} is null if nothing was running. */

@@ -198,8 +198,9 @@ public final class MemoryDibs implements Dibs {
     failures.keySet().removeIf(id -> isMeant(what, id, List.of()));
     flights.forEach(
         (id, flight) -> {
-          if (isMeant(what, id, flight.tags())) flight.lose();
-          else if (id.equals(new Id(what.namespace(), id.key()))) flight.invalidate(what.tags());
+          if (!id.equals(new Id(what.namespace(), id.key()))) return;
+          if (what.keys().contains(id.key())) flight.lose();
+          else flight.invalidate(what, now);
         });
     Predicate<Map.Entry<Id, Entry>> isMeant = one -> isMeant(what, one.getKey(), one.getValue().tags());
     if (what.markStale()) {
@@ -247,7 +248,7 @@ public final class MemoryDibs implements Dibs {
   private void put(Id id, Options<?> options, Flight flight, byte[] bytes) {
     Duration freshUntil = now.plus(flight.ttl(bytes == null ? options.absentTtl() : options.ttl()));
     Duration stale = flight.staleTtl(options.staleTtl() == null ? Duration.ZERO : options.staleTtl());
-    entries.put(id, new Entry(bytes, freshUntil, freshUntil.plus(stale), flight.tags()));
+    entries.put(id, flight.marked(new Entry(bytes, freshUntil, freshUntil.plus(stale), flight.tags())));
   }
 
   private Flight begun(Id id, Options<?> options, Entry known) {
