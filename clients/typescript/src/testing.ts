@@ -211,7 +211,7 @@ export class MemoryDibs implements Dibs {
       if (named.has(id)) keysInvalidated += 1;
       this.#voided.set(id, this.#epoch);
       if (mode === 'delete') this.#entries.delete(id);
-      else this.#entries.set(id, { ...entry, freshUntilMs: 0 });
+      else this.#entries.set(id, marked(entry, this.nowMs()));
     }
     return { keysInvalidated, leasesVoided: 0 };
   }
@@ -232,6 +232,17 @@ export class MemoryDibs implements Dibs {
     const freshUntilMs = this.nowMs() + (said.ttlMs ?? (bytes === null ? absentTtlMs : ttlMs) ?? 0);
     this.#entries.set(id, { bytes, freshUntilMs, servableUntilMs: freshUntilMs + staleMs, tags });
   }
+}
+
+/** Its stale time counts from the first mark. */
+function marked(entry: Entry, nowMs: number): Entry {
+  const { freshUntilMs, servableUntilMs } = entry;
+  const staleMs = servableUntilMs - freshUntilMs;
+  return {
+    ...entry,
+    freshUntilMs: Math.min(freshUntilMs, nowMs),
+    servableUntilMs: Math.min(servableUntilMs, nowMs + staleMs),
+  };
 }
 
 function idOf(namespace: string | undefined, key: string): string {

@@ -184,6 +184,21 @@ describe('the double', () => {
     expect(rebuild).toHaveBeenCalledTimes(2);
   });
 
+  it('serves a marked value for its stale time from the first mark', async () => {
+    let nowMs = 0;
+    const dibs = new MemoryDibs(() => nowMs);
+    const options = { codec: raw, ttlMs: 1_000, staleMs: 500 };
+    await dibs.getOrRebuild('k', () => bytes('v'), options);
+    const mark = () => dibs.invalidate({ keys: ['k'], mode: 'mark_stale' });
+    nowMs = 100;
+    await mark();
+    nowMs = 599;
+    await mark();
+    expect(await dibs.get('k', options)).toEqual(bytes('v'));
+    nowMs = 600;
+    expect(await dibs.get('k', options)).toBeUndefined();
+  });
+
   it('marks values stale, and still serves them', async () => {
     const dibs = new MemoryDibs();
     const read = (value: string, over = {}) =>

@@ -9,7 +9,7 @@ import java.util.List;
  * @param keys at most 1000, each of 1 to 1024 bytes
  * @param tags at most 16, each of 1 to 256 bytes
  * @param all the whole namespace; {@code keys} and {@code tags} must be empty then
- * @param markStale true to mark the values stale for the rest of their lifetime; false to drop them
+ * @param markStale true to mark the values stale, from now on for their stale time; false to drop them
  */
 public record Invalidation(String namespace, List<String> keys, List<String> tags, boolean all, boolean markStale) {
   /**
@@ -19,7 +19,7 @@ public record Invalidation(String namespace, List<String> keys, List<String> tag
    * @param keys at most 1000, each of 1 to 1024 bytes
    * @param tags at most 16, each of 1 to 256 bytes
    * @param all the whole namespace; {@code keys} and {@code tags} must be empty then
-   * @param markStale true to mark the values stale for the rest of their lifetime; false to drop them
+   * @param markStale true to mark the values stale, from now on for their stale time; false to drop them
    */
   public Invalidation {
     keys = List.copyOf(keys);
