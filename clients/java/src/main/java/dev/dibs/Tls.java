@@ -5,9 +5,13 @@ import io.grpc.InsecureChannelCredentials;
 import io.grpc.TlsChannelCredentials;
 import java.io.File;
 import java.io.IOException;
+import java.io.InputStream;
 import java.io.UncheckedIOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.GeneralSecurityException;
+import java.security.cert.CertificateException;
+import java.security.cert.CertificateFactory;
 
 /**
  * How the connection is encrypted.
@@ -33,7 +37,7 @@ record Tls(String ca, String cert, String key) {
     TlsChannelCredentials.Builder credentials = TlsChannelCredentials.newBuilder();
     String reading = "the authorities of tlsCa or DIBS_TLS_CA cannot be read: " + ca;
     try {
-      if (!ca.isEmpty()) credentials.trustManager(new File(ca));
+      if (!ca.isEmpty()) credentials.trustManager(authorities(ca));
       reading = "tlsCertificate (DIBS_TLS_CERT, DIBS_TLS_KEY) cannot be read: %s, %s".formatted(cert, key);
       if (!cert.isEmpty()) credentials.keyManager(new OwnCertificate(Path.of(cert), Path.of(key)));
       return credentials.build();
@@ -42,6 +46,16 @@ record Tls(String ca, String cert, String key) {
     } catch (GeneralSecurityException | IllegalArgumentException error) {
       String message = "tlsCertificate (DIBS_TLS_CERT, DIBS_TLS_KEY) cannot be used: %s, %s: %s";
       throw new IllegalArgumentException(message.formatted(cert, key, error.getMessage()), error);
+    }
+  }
+
+  /** The parser's error may repeat a line, which is a key if the file has that instead. */
+  private static File authorities(String ca) throws IOException {
+    try (InputStream text = Files.newInputStream(Path.of(ca))) {
+      CertificateFactory.getInstance("X.509").generateCertificates(text);
+      return new File(ca);
+    } catch (CertificateException error) {
+      throw new IOException("it has no certificate in PEM that can be read");
     }
   }
 
