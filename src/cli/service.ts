@@ -8,6 +8,7 @@ import {
   setLogVerbosity,
   status,
 } from '@grpc/grpc-js';
+import { maybeContent, maybePassword } from '../config/misplaced.js';
 import {
   CoordinatorServiceClient,
   type ExplainRequest,
@@ -16,7 +17,6 @@ import {
   type InvalidateResponse,
 } from '../grpc/generated/dibs/v1/coordinator.js';
 import { Misuse, Refusal, type Surroundings } from './command.js';
-import { maybeContent, maybePassword } from './misplaced.js';
 import { proxyNamed, proxyOptions, staysHere } from './proxy.js';
 import { TOKEN_HELP, TOKEN_OPTIONS, tokenFor } from './token.js';
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { maybePassword } from '../config/misplaced.js';
 import { type Command, Misuse, OK, parsed, REFUSED, Refusal } from './command.js';
 import { figuresOf, type Scrape } from './figures.js';
-import { maybePassword } from './misplaced.js';
 import { readPrometheusText } from './prometheus-text.js';
 import { staysHere } from './proxy.js';
 import { TOKEN_HELP, TOKEN_OPTIONS, tokenFor } from './token.js';

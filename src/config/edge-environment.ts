@@ -9,6 +9,8 @@ import { type ReadFile, readTlsFiles, type TlsMaterial, type TlsPaths } from './
 /** Linux has room for 108 with the closing zero. Node cuts off the rest, and binds to another path. */
 const SOCKET_PATH_BYTES_MAX = 107;
 
+/** The start of an entry with a zone, and its fault. */
+const ZONE = /^\[[^\]]*%/;
 const HAS_ZONE = 'has a zone (%NAME), which cannot be used; set an address without one, such as [::]:PORT';
 
 /** Where the process listens, and which callers it serves. */
@@ -65,7 +67,7 @@ function grpcListenOf(reader: EnvironmentReader, mayLeaveLoopback: boolean): rea
       continue;
     }
     const address = addressOf(entry);
-    if (/^\[[^\]]*%/.test(entry)) {
+    if (ZONE.test(entry)) {
       reader.faults.add('DIBS_LISTEN', `'${entry}' ${HAS_ZONE}`);
     } else if (address === undefined) {
       reader.faults.add(
@@ -111,9 +113,7 @@ function httpListenOf(reader: EnvironmentReader, grpcListen: readonly string[]):
     reader.faults.add('DIBS_HTTP_LISTEN', `'${entry}' is also in DIBS_LISTEN; set another port`);
   }
   if (address !== undefined) return Object.freeze(address);
-  const what = /^\[[^\]]*%/.test(entry)
-    ? HAS_ZONE
-    : 'is not HOST:PORT or [IPV6]:PORT with a port of 0 to 65535';
+  const what = ZONE.test(entry) ? HAS_ZONE : 'is not HOST:PORT or [IPV6]:PORT with a port of 0 to 65535';
   reader.faults.add('DIBS_HTTP_LISTEN', `'${entry}' ${what}`);
   return { host: '', port: 0 };
 }

@@ -34,9 +34,9 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   telemetry: { imports: ['coordination'], packages: ['node:', '@opentelemetry/', 'pino'] },
   // The listening process frees the path of its Unix socket as a server does.
   workers: { imports: ['grpc/unix-socket'], packages: ['node:'] },
-  // A client of the service and of its other versions: it knows the contract and no room.
+  // A client of the service and of its other versions: it knows the contract, and of a room what no error may repeat.
   cli: {
-    imports: ['doctor/finding', 'grpc/generated/dibs/v1/coordinator'],
+    imports: ['config/misplaced', 'doctor/finding', 'grpc/generated/dibs/v1/coordinator'],
     packages: ['node:', '@grpc/grpc-js'],
   },
   // It connects the same parts as `app.ts`, so it examines the code that serves.

@@ -28,7 +28,8 @@ describe('TLS', () => {
     const pem = readFileSync(key, 'utf8');
     const base64 = Buffer.from(pem).toString('base64');
     const der = pem.replace(/-----[A-Z ]+-----|\n/g, '');
-    for (const content of [pem, pem.replace(/\n/g, ' '), base64, der]) {
+    const inUrls = der.replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
+    for (const content of [pem, pem.replace(/\n/g, ' '), base64, der, ` ${der}`, inUrls]) {
       expect(faults({ ...env, DIBS_TLS_KEY: content })).toEqual([
         'DIBS_TLS_KEY: cannot be read, and looks like the content of a file; set the path of the file',
       ]);

@@ -1,6 +1,5 @@
 package dev.dibs;
 
-import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.net.Socket;
 import java.nio.charset.StandardCharsets;
@@ -12,8 +11,6 @@ import java.security.Principal;
 import java.security.PrivateKey;
 import java.security.PublicKey;
 import java.security.Signature;
-import java.security.cert.CertificateException;
-import java.security.cert.CertificateFactory;
 import java.security.cert.X509Certificate;
 import java.security.spec.PKCS8EncodedKeySpec;
 import java.util.Arrays;
@@ -96,23 +93,12 @@ final class OwnCertificate extends X509ExtendedKeyManager {
   }
 
   private static Pair read(String name, byte[] certText, byte[] keyText) throws GeneralSecurityException {
-    X509Certificate[] chain = chain(certText);
+    X509Certificate[] chain = Certificates.in(certText);
     if (chain.length == 0) throw new GeneralSecurityException("the file of the certificate has none");
     PublicKey its = chain[0].getPublicKey();
     PrivateKey key = KeyFactory.getInstance(its.getAlgorithm()).generatePrivate(new PKCS8EncodedKeySpec(der(keyText)));
     if (!belong(its, key)) throw new GeneralSecurityException("the certificate belongs to another key");
     return new Pair(name, certText, keyText, chain, key);
-  }
-
-  private static X509Certificate[] chain(byte[] text) throws GeneralSecurityException {
-    try {
-      return CertificateFactory.getInstance("X.509").generateCertificates(new ByteArrayInputStream(text)).stream()
-          .map(X509Certificate.class::cast)
-          .toArray(X509Certificate[]::new);
-    } catch (CertificateException error) {
-      // It may repeat a line, which is a key if the file has that instead.
-      throw new GeneralSecurityException("the file of the certificate has none that can be read");
-    }
   }
 
   private static byte[] der(byte[] pem) throws GeneralSecurityException {

@@ -3,15 +3,13 @@ package dev.dibs;
 import io.grpc.ChannelCredentials;
 import io.grpc.InsecureChannelCredentials;
 import io.grpc.TlsChannelCredentials;
-import java.io.File;
+import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.GeneralSecurityException;
-import java.security.cert.CertificateException;
-import java.security.cert.CertificateFactory;
 
 /**
  * How the connection is encrypted.
@@ -49,14 +47,14 @@ record Tls(String ca, String cert, String key) {
     }
   }
 
-  /** The parser's error may repeat a line, which is a key if the file has that instead. */
-  private static File authorities(String ca) throws IOException {
-    try (InputStream text = Files.newInputStream(Path.of(ca))) {
-      CertificateFactory.getInstance("X.509").generateCertificates(text);
-      return new File(ca);
-    } catch (CertificateException error) {
-      throw new IOException("it has no certificate in PEM that can be read");
+  private static InputStream authorities(String ca) throws IOException {
+    byte[] text = Files.readAllBytes(Path.of(ca));
+    try {
+      Certificates.in(text);
+    } catch (GeneralSecurityException error) {
+      throw new IOException(error.getMessage());
     }
+    return new ByteArrayInputStream(text);
   }
 
   /** Each may be a key instead of its path. */
