@@ -102,7 +102,7 @@ func eventually(t *testing.T, what string, isSo func() bool) {
 	t.Helper()
 	for end := time.Now().Add(60 * time.Second); !isSo(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("it never came about: %s", what)
+			t.Fatalf("it never happened: %s", what)
 		}
 	}
 }

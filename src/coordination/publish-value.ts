@@ -313,7 +313,7 @@ interface Given {
   readonly feeds: boolean;
 }
 
-/** The caller's answer, and what only the observer is told. */
+/** The caller's answer, and what only the observer needs. */
 interface Published {
   readonly answer: PublishAnswer;
   readonly notStored: NotStored | undefined;

@@ -120,7 +120,7 @@ export async function tryRights(connection: StoreConnection, trials: readonly Tr
       else if (/^(?:OOM|MISCONF|NOREPLICAS)/.test(reply.message)) cannotWrite ??= troubleOf(reply);
     }
   }
-  // Keys are tried by scripts, so a user without scripts says nothing about them.
+  // Keys are tried by scripts, so without scripts it is unknown which keys a user may use.
   const known = refused.includes('eval') ? refused.filter((right) => !right.startsWith(A_KEY)) : refused;
   return { refused: [...new Set(known)], unknown, cannotWrite };
 }

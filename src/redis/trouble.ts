@@ -114,7 +114,7 @@ function withoutArguments(text: string): string {
     .trim();
 }
 
-/** There is no connection, or no longer one; that says nothing of the reason. */
+/** The connection is missing or was lost. The error does not contain the reason. */
 export function isMereEnd({ message }: Error): boolean {
   return /isn't writeable|Connection is closed|Connection closed|max retries per request/.test(message);
 }

@@ -120,7 +120,7 @@ export class RedisWakeChannel implements WakeChannel {
     client.on('error', (error: Error) => this.#onError(error));
     client.on('end', () => this.#ended(client));
     client.on('messageBuffer', (_channel: Buffer, message: Buffer) => {
-      // What came late over a connection that was given up says nothing about now.
+      // A late message of a connection that was given up no longer counts.
       if (this.#client === client) this.#heard(message);
     });
     this.#subscribe(client).catch((error: Error) => this.#failed(client, error));

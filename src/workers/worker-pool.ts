@@ -69,7 +69,7 @@ export class WorkerPool {
   }
 
   /**
-   * Passes a connection to the worker with the fewest. A restarted worker thus gets most of the new connections. If no
+   * Passes a connection to the worker with the fewest. So a restarted worker gets most of the new connections. If no
    * worker serves, closes the connection, and the client tries again.
    */
   pass(socket: Socket, address: string): void {

@@ -28,7 +28,7 @@ export function undefinedIfUnavailable(error: unknown): undefined {
 
 /**
  * For a step that no caller waits for. Also ignores that the store refuses it because something else has the name of its
- * key: the store's connection has reported that, and the callers of the key are told.
+ * key: the store's connection has reported that, and the callers of the key get an error.
  */
 export function ignoreIfRefused(error: unknown): undefined {
   if (!(error instanceof CoordinationError)) rethrowUnlessUnavailable(error);

@@ -62,7 +62,7 @@ export class EarlyVotes {
     return this.votes;
   }
 
-  /** Gives them back, so that no other replica is told "held". */
+  /** Gives them back, so that other replicas do not find the key held. */
   giveUp(): void {
     if (this.#isOver) return;
     this.#isOver = true;

@@ -10,7 +10,7 @@ import type { NearCache } from './near-cache.js';
 import type { RecordReader } from './record-reader.js';
 import { copyOf, type Snapshot } from './snapshot.js';
 
-/** The callers of a key for whom its record is read. */
+/** The callers of a key that wait for its record. */
 export interface Readers {
   readonly key: Key;
   /** The trace of the oldest one that is traced. */
