@@ -10,6 +10,11 @@ export function staysHere(target: string): boolean {
   return target.startsWith('unix:') || LOOPBACK.test(target);
 }
 
+/** Whether an address may contain a password. Dibs takes none there. */
+export function maybePassword(address: string): boolean {
+  return address.includes('@') && !/^unix(?:-abstract)?:/.test(address);
+}
+
 /** A proxy cannot reach what listens on this machine only. */
 export function proxyOptions(target: string): ChannelOptions {
   return LOOPBACK.test(target) ? { 'grpc.enable_http_proxy': 0 } : {};

@@ -8,7 +8,7 @@ import {
   setLogVerbosity,
   status,
 } from '@grpc/grpc-js';
-import { maybeContent, maybePassword } from '../config/misplaced.js';
+import { maybeContent } from '../config/faults.js';
 import {
   CoordinatorServiceClient,
   type ExplainRequest,
@@ -17,7 +17,7 @@ import {
   type InvalidateResponse,
 } from '../grpc/generated/dibs/v1/coordinator.js';
 import { Misuse, Refusal, type Surroundings } from './command.js';
-import { proxyNamed, proxyOptions, staysHere } from './proxy.js';
+import { maybePassword, proxyNamed, proxyOptions, staysHere } from './proxy.js';
 import { TOKEN_HELP, TOKEN_OPTIONS, tokenFor } from './token.js';
 
 /** Options of every command that calls the service. */

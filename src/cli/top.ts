@@ -1,9 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { maybePassword } from '../config/misplaced.js';
 import { type Command, Misuse, OK, parsed, REFUSED, Refusal } from './command.js';
 import { figuresOf, type Scrape } from './figures.js';
 import { readPrometheusText } from './prometheus-text.js';
-import { staysHere } from './proxy.js';
+import { maybePassword, staysHere } from './proxy.js';
 import { TOKEN_HELP, TOKEN_OPTIONS, tokenFor } from './token.js';
 import { type Seen, topText } from './top-text.js';
 

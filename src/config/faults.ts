@@ -1,5 +1,4 @@
 import type { z } from 'zod';
-import { maybeContent } from './misplaced.js';
 
 /** All faults at once, so that ten faults do not need ten starts. */
 export class ConfigError extends Error {
@@ -10,6 +9,16 @@ export class ConfigError extends Error {
       `the configuration has ${faults.length} fault(s):\n${faults.map((fault) => `  ${fault}`).join('\n')}`,
     );
   }
+}
+
+/** Longer paths are rare, and most private keys are longer. */
+const SHOWN_PATH_MAX = 255;
+/** PEM, also in base64, or only what stands within its lines. */
+const PEM = /-----BEGIN|^\s*LS0tLS1CRUdJTi|^\s*M[A-Za-z0-9+/_-]{60,}={0,2}\s*$/;
+
+/** Whether this is perhaps a file's content, set where its path belongs. It may be secret then. */
+export function maybeContent(path: string): boolean {
+  return path.length > SHOWN_PATH_MAX || /[\r\n]/.test(path) || PEM.test(path);
 }
 
 /** Of one fault, and so many of one file: the rest of a file that is none is no help. */

@@ -36,7 +36,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   workers: { imports: ['grpc/unix-socket'], packages: ['node:'] },
   // A client of the service and of its other versions: it knows the contract, and of a room what no error may repeat.
   cli: {
-    imports: ['config/misplaced', 'doctor/finding', 'grpc/generated/dibs/v1/coordinator'],
+    imports: ['config/faults', 'doctor/finding', 'grpc/generated/dibs/v1/coordinator'],
     packages: ['node:', '@grpc/grpc-js'],
   },
   // It connects the same parts as `app.ts`, so it examines the code that serves.
