@@ -73,8 +73,8 @@ impl Connector {
         Ok(TokioIo::new(io))
     }
 
-    /// Tries the addresses of the target, from a different one each time, until one accepts the connection. Returns its
-    /// host too.
+    /// Tries the addresses of the target until one accepts the connection, beginning after the one that accepted the
+    /// last. Returns its host too.
     async fn tcp(&self, until: Instant) -> io::Result<(Box<dyn Io>, String)> {
         let mut places = match &self.only {
             Some(place) => vec![place.clone()],
@@ -90,6 +90,7 @@ impl Connector {
             match timeout_at(share, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => {
                     stream.set_nodelay(true)?;
+                    self.attempts.skip(at);
                     return Ok((Box::new(stream), host_of(name).to_owned()));
                 }
                 Ok(Err(refused)) => error = refused,
@@ -149,6 +150,11 @@ impl Attempts {
         let mut tried = self.tried();
         tried.count += 1;
         tried.count
+    }
+
+    /// That many addresses have failed before one accepted the connection.
+    fn skip(&self, failed: usize) {
+        self.tried().count += failed;
     }
 
     fn check(&self) -> io::Result<()> {
@@ -236,5 +242,31 @@ impl AsyncWrite for Greeted {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Otherwise a call whose replica drains meets the same one again, while that still accepts connections.
+    #[tokio::test]
+    async fn an_attempt_begins_after_the_address_that_accepted_the_last_one() {
+        // The first attempt begins at a random address.
+        for _ in 0..10 {
+            let one = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let port = one.local_addr().unwrap().port();
+            let _other = TcpListener::bind(("127.0.0.2", port)).await.unwrap();
+            drop(one);
+            let address = Address::parse(&format!("127.0.0.1:{port},127.0.0.2:{port}")).unwrap();
+            let connector = Connector::new(address, None, Duration::from_secs(5));
+            let until = Instant::now() + Duration::from_secs(5);
+            assert_eq!(connector.tcp(until).await.unwrap().1, "127.0.0.2");
+            let _one = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+            assert_eq!(connector.tcp(until).await.unwrap().1, "127.0.0.1");
+            assert_eq!(connector.tcp(until).await.unwrap().1, "127.0.0.2");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! One gRPC call for each call.
-use std::time::Duration;
+use std::{error::Error as StdError, time::Duration};
 
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tonic::Code;
 
 use crate::{
@@ -29,7 +29,7 @@ impl Unary {
     }
 
     pub async fn ask(&self, request: Request, terms: Terms) -> Result<Response, CallError> {
-        match timeout_at(terms.deadline, self.call(request, &terms)).await {
+        match timeout_at(terms.deadline, taken(|| self.call(request.clone(), &terms))).await {
             Ok(ended) => ended.map_err(|status| CallError::of_status(&status)),
             Err(_) => Err(late()),
         }
@@ -42,7 +42,10 @@ impl Unary {
         each: &mut Each<'_>,
     ) -> Result<(), CallError> {
         let calling = async {
-            let mut stream = self.connection.stub().get_or_lock_many(with(request, &terms)).await?.into_inner();
+            let mut stream =
+                taken(|| async { self.connection.stub().get_or_lock_many(with(request.clone(), &terms)).await })
+                    .await?
+                    .into_inner();
             while let Some(response) = stream.message().await? {
                 each(response);
             }
@@ -70,6 +73,37 @@ impl Unary {
 
 fn late() -> CallError {
     CallError::new(Code::DeadlineExceeded, "no answer within the deadline")
+}
+
+/// How often a call is repeated that no service took, and the pause before: the connection needs a moment to close.
+const NOT_TAKEN_MAX: u32 = 5;
+const NOT_TAKEN_PAUSE: Duration = Duration::from_millis(10);
+
+/// Repeats a call that no service took, because its connection was closing. gRPC calls this a transparent retry.
+async fn taken<T, Calling: Future<Output = Result<T, tonic::Status>>>(
+    call: impl Fn() -> Calling,
+) -> Result<T, tonic::Status> {
+    for _ in 0..NOT_TAKEN_MAX {
+        match call().await {
+            Err(status) if is_not_taken(&status) => sleep(NOT_TAKEN_PAUSE).await,
+            ended => return ended,
+        }
+    }
+    call().await
+}
+
+/// Whether the call never left this process, or the service closed the connection gracefully and did not begin it.
+fn is_not_taken(status: &tonic::Status) -> bool {
+    let mut cause = status.source();
+    while let Some(error) = cause {
+        let is_gone =
+            |error: &h2::Error| error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR);
+        if error.downcast_ref().is_some_and(hyper::Error::is_canceled) || error.downcast_ref().is_some_and(is_gone) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// What a new connection may take to answer.

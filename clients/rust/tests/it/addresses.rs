@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 use crate::support::{
     TTL,
-    answers::{hit, hit_reply},
+    answers::{hit, hit_reply, invalidated},
     fake::{Fake, Session},
     ms, soon, text, until, value,
 };
@@ -281,5 +281,35 @@ async fn ends_with_its_client() {
     drop(client);
     for replica in [one, two] {
         until(|| replica.ended.load(Ordering::SeqCst) == 1).await;
+    }
+}
+
+/// A connection may close before a call has left on it. Such a call is for the next replica.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_call_fails_when_a_replica_drains() {
+    for _ in 0..10 {
+        let replicas = [Fake::start().await, Fake::start().await];
+        for replica in &replicas {
+            replica.will("invalidate", [invalidated(1)]);
+        }
+        let target = format!("{},{}", replicas[0].target(), replicas[1].target());
+        let client = Client::builder().target(target).session(false).build().unwrap();
+        client.invalidate().keys(["k"]).now().await.unwrap();
+        let calls: Vec<_> = (0..8)
+            .map(|_| {
+                let client = client.clone();
+                tokio::spawn(async move {
+                    for _ in 0..100 {
+                        client.invalidate().keys(["k"]).now().await.unwrap();
+                    }
+                })
+            })
+            .collect();
+        let connected = replicas.iter().find(|replica| !replica.heard().is_empty()).unwrap();
+        tokio::time::sleep(ms(5)).await;
+        connected.drain();
+        for call in calls {
+            call.await.unwrap();
+        }
     }
 }

@@ -118,6 +118,7 @@ struct State {
 pub struct Fake {
     state: Arc<Mutex<State>>,
     address: SocketAddr,
+    drained: Arc<Notify>,
 }
 
 impl Fake {
@@ -139,10 +140,18 @@ impl Fake {
 
     async fn serve(mut server: Server) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let fake = Self { state: Arc::default(), address: listener.local_addr().expect("an address") };
+        let address = listener.local_addr().expect("an address");
+        let fake = Self { state: Arc::default(), address, drained: Arc::default() };
         let service = CoordinatorServiceServer::new(fake.clone());
-        tokio::spawn(server.add_service(service).serve_with_incoming(TcpListenerStream::new(listener)));
+        let (incoming, drained) = (TcpListenerStream::new(listener), fake.drained.clone());
+        let ended = async move { drained.notified().await };
+        tokio::spawn(server.add_service(service).serve_with_incoming_shutdown(incoming, ended));
         fake
+    }
+
+    /// Accepts no more connections and ends the open ones, after their calls.
+    pub fn drain(&self) {
+        self.drained.notify_one();
     }
 
     pub fn target(&self) -> String {
