@@ -129,7 +129,7 @@ async fn without_service(
             tell_hit(core, options, HitSource::Near, false);
             return Ok(value);
         }
-        let fly = |_| rebuild_locally(core.clone(), options.clone(), rebuild.clone(), cause.clone());
+        let fly = |flight| rebuild_locally(core.clone(), options.clone(), rebuild.clone(), cause.clone(), flight);
         let seat = core.local_results.running.board_local(options, fly);
         match landed(core, options, &rebuild, seat, until).await {
             Next::Return(outcome) => return outcome,
@@ -139,16 +139,21 @@ async fn without_service(
     }
 }
 
-async fn rebuild_locally(core: Arc<Core>, options: Arc<Options>, rebuild: RebuildBytes, cause: CallError) -> Landed {
+async fn rebuild_locally(
+    core: Arc<Core>,
+    options: Arc<Options>,
+    rebuild: RebuildBytes,
+    cause: CallError,
+    flight: Flight,
+) -> Landed {
     let Options { namespace, key, .. } = &*options;
     core.tell(&Event::LocalRebuild { namespace, key, cause: &cause });
-    let asked_at = core.local_results.mark();
     let told = Lease::new(0, LeaseReason::Local, Previous::Unknown, CancellationToken::new());
     let terms = told.terms.clone();
     let rebuilding = options.trace.within(rebuild.run(told));
     let outcome = reentry::inside(&core, &options, rebuilding).await.map_err(Error::Rebuild);
     if let Ok(value) = &outcome {
-        core.local_results.keep(&options, &terms.of_value(), value.clone(), asked_at);
+        core.local_results.keep(&options, &terms.of_value(), value.clone(), &flight);
     }
     Landed::Ended { outcome, for_latecomers: true }
 }

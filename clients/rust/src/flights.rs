@@ -196,14 +196,13 @@ impl Flights {
         }
     }
 
-    /// Like [`Self::close_key`], for rebuilds that began before the call. Returns whether there was one.
-    pub fn close_older(&self, options: &Options) -> bool {
+    /// Like [`Self::close_key`], for rebuilds that began before the call.
+    pub fn close_older(&self, options: &Options) {
         let mut running = self.running();
-        let entries = running.by_key.get_mut(&key_id(options)).into_iter().flatten();
-        let is_older = |entry: &&mut Entry| {
-            !entry.closed && matches!(entry.stage, Stage::Rebuilding { since, .. } if since < options.called_at)
-        };
-        entries.filter(is_older).map(|entry| entry.closed = true).count() > 0
+        for entry in running.by_key.get_mut(&key_id(options)).into_iter().flatten() {
+            let is_older = matches!(entry.stage, Stage::Rebuilding { since, .. } if since < options.called_at);
+            entry.closed |= is_older;
+        }
     }
 
     /// Like [`Self::close_key`], for a change of any of the namespace's keys.
@@ -262,6 +261,12 @@ impl Flight {
     /// From now on it accepts no callers.
     pub fn close(&self) {
         self.change(|entry| entry.closed = true);
+    }
+
+    pub fn is_closed(&self) -> bool {
+        let mut closed = true;
+        self.change(|entry| closed = entry.closed);
+        closed
     }
 
     /// It has a lease. Callers that came before it get its result, however long that takes.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::{
-    flights::{Flights, KeyId},
+    flights::{Flight, Flights, KeyId},
     options::{Options, Read, key_id, key_id_of},
     value_terms::ValueTerms,
 };
@@ -29,14 +29,7 @@ const BYTES_MAX: usize = 67_108_864;
 pub(crate) struct LocalResults {
     /// The running rebuilds of this process without the service, one at a time per namespace and key.
     pub running: Arc<Flights>,
-    kept: Mutex<Kept>,
-}
-
-#[derive(Default)]
-struct Kept {
-    by_key: HashMap<KeyId, Entry>,
-    /// How often something was dropped. A rebuild that began before the last drop is not kept.
-    drops: u64,
+    kept: Mutex<HashMap<KeyId, Entry>>,
 }
 
 struct Entry {
@@ -52,62 +45,51 @@ pub(crate) fn may_read(options: &Options) -> bool {
 impl LocalResults {
     pub fn get(&self, options: &Options) -> Option<Option<Bytes>> {
         let kept = self.kept();
-        let entry = kept.by_key.get(&key_id(options))?;
+        let entry = kept.get(&key_id(options))?;
         (Instant::now() < entry.until).then(|| entry.value.clone())
     }
 
-    /// Pass it to [`Self::keep`] after the rebuild that begins now.
-    pub fn mark(&self) -> u64 {
-        self.kept().drops
-    }
-
-    pub fn keep(&self, options: &Options, terms: &ValueTerms, value: Option<Bytes>, mark: u64) {
+    /// Not if the flight that rebuilt the value was closed: its key has changed since, or the service was back.
+    pub fn keep(&self, options: &Options, terms: &ValueTerms, value: Option<Bytes>, flight: &Flight) {
+        // A flight is closed before its key is dropped here, so one that is open now is dropped after this.
         let mut kept = self.kept();
-        if kept.drops != mark || terms.do_not_store {
+        if flight.is_closed() || terms.do_not_store {
             return;
         }
         let now = Instant::now();
         let key = key_id(options);
-        kept.by_key.retain(|other, entry| now < entry.until && *other != key);
+        kept.retain(|other, entry| now < entry.until && *other != key);
         let bytes = |value: &Option<Bytes>| value.as_ref().map_or(0, Bytes::len);
-        let sum: usize = kept.by_key.values().map(|entry| bytes(&entry.value)).sum();
-        if kept.by_key.len() < ENTRIES_MAX && sum + bytes(&value) <= BYTES_MAX {
+        let sum: usize = kept.values().map(|entry| bytes(&entry.value)).sum();
+        if kept.len() < ENTRIES_MAX && sum + bytes(&value) <= BYTES_MAX {
             let until = now + terms.ttl_of(options, value.is_some()).min(KEPT_MAX);
-            kept.by_key.insert(key, Entry { value, until });
+            kept.insert(key, Entry { value, until });
         }
     }
 
     /// For a call that needs something newer than itself: neither it nor a later one joins a rebuild that began before
     /// it, and the result of that rebuild does not replace its own.
     pub fn overtake(&self, options: &Options) {
-        if self.running.close_older(options) {
-            self.kept().drops += 1;
-        }
+        self.running.close_older(options);
     }
 
     pub fn drop_key(&self, namespace: &str, key: &str) {
         self.running.close_key(namespace, key);
-        let mut kept = self.kept();
-        kept.drops += 1;
-        kept.by_key.remove(&key_id_of(namespace, key));
+        self.kept().remove(&key_id_of(namespace, key));
     }
 
     pub fn drop_namespace(&self, namespace: &str) {
         self.running.close_namespace(namespace);
         let (namespace, _) = key_id_of(namespace, "");
-        let mut kept = self.kept();
-        kept.drops += 1;
-        kept.by_key.retain(|(of, _), _| *of != namespace);
+        self.kept().retain(|(of, _), _| *of != namespace);
     }
 
     pub fn drop_all(&self) {
         self.running.close_all();
-        let mut kept = self.kept();
-        kept.drops += 1;
-        kept.by_key.clear();
+        self.kept().clear();
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn kept(&self) -> MutexGuard<'_, HashMap<KeyId, Entry>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -128,7 +110,12 @@ mod tests {
         let of = |key: &str| Options::of(&core, key.to_owned(), KEPT_MAX);
         let keep = |key: &str| {
             let large = Some(Bytes::from(vec![0; LARGE]));
-            results.keep(&of(key), &ValueTerms::default(), large, results.mark());
+            let mut flight = None;
+            let _seat = results.running.board_local(&of(key), |its| {
+                flight = Some(its);
+                std::future::pending()
+            });
+            results.keep(&of(key), &ValueTerms::default(), large, &flight.unwrap());
         };
         keep("a");
         keep("b");
@@ -136,6 +123,6 @@ mod tests {
         advance(KEPT_MAX).await;
         keep("c");
         assert!(results.get(&of("c")).is_some());
-        assert_eq!(results.kept().by_key.len(), 1, "the others serve no one any more");
+        assert_eq!(results.kept().len(), 1, "the others serve no one any more");
     }
 }

@@ -123,6 +123,7 @@ describeWithRedis('starts and lock nodes', () => {
   it('a lock node that hangs', async () => {
     const nodes = [await redis(), await redis(), await redis()];
     const { replica, ask, metrics } = await start(urlsOf(nodes), (await redis()).url);
+    await expect.poll(metrics, PATIENCE).toMatch('dibs_quorum_nodes{state="voting"} 3\n');
     nodes[0]?.hang();
     // After DIBS_SILENCE_MS the replica connects again, and the state is `connecting`.
     const saidAfterAsking = async () => {

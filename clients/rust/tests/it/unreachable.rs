@@ -194,6 +194,27 @@ async fn a_call_after_the_own_invalidation_joins_no_rebuild_from_before_it_and_e
 }
 
 #[tokio::test]
+async fn a_change_of_another_key_leaves_what_is_being_rebuilt_without_it() {
+    let client = alone(&nowhere().await);
+    let (gate, began) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (opens, begins) = (gate.clone(), began.clone());
+    let asking = || client.get_or_rebuild("k").ttl(TTL);
+    let rebuilding = tokio::spawn(asking().with(move || {
+        let (opens, begins) = (opens.clone(), begins.clone());
+        async move {
+            begins.notify_one();
+            opens.notified().await;
+            value("one")
+        }
+    }));
+    soon(began.notified()).await;
+    client.invalidate().keys(["other"]).now().await.unwrap_err();
+    gate.notify_one();
+    assert_eq!(text(soon(rebuilding).await.unwrap().unwrap()), "one");
+    assert_eq!(text(asking().with(|| async { value("-") }).await.unwrap()), "one", "it is kept");
+}
+
+#[tokio::test]
 async fn a_call_for_the_newest_joins_no_rebuild_from_before_it() {
     for newest in [|asking: GetOrRebuild| asking.refresh(true), |asking: GetOrRebuild| asking.read(Read::Store)] {
         let client = alone(&nowhere().await);

@@ -70,19 +70,18 @@ final class LocalRebuilds {
   private void rebuild(Question about, DibsStatusException cause, Flight<Found> flight) {
     metrics.rebuiltLocally(about.namespace());
     hooks.tell(told -> told.onLocalRebuild(about.namespace(), about.key(), cause));
-    long generation = results.generation();
     Run run = new Run(about.body(), RebuildReason.LOCAL, 0, null);
     flight.audience().left().onRaise(run::stop);
     run.start(about.trace().context().wrap(executor), about.leftNanos())
         .whenComplete(
             (value, error) -> {
-              if (error == null) keep(about, run.terms(), value, generation, flight);
+              if (error == null) keep(about, run.terms(), value, flight);
               flight.land(error == null ? new Found(value, true) : null, error);
             });
     flight.rebuilding();
   }
 
-  private void keep(Question about, ValueTerms terms, ByteString value, long generation, Flight<Found> flight) {
+  private void keep(Question about, ValueTerms terms, ByteString value, Flight<Found> flight) {
     if (terms.isUnstored()) return;
     try {
       terms.refuseBroken();
@@ -92,7 +91,7 @@ final class LocalRebuilds {
     }
     Duration ttl = terms.ttl(about.options(), value == null);
     Duration kept = ttl.compareTo(KEPT_MAX) < 0 ? ttl : KEPT_MAX;
-    // One that is no longer open may have ended after a newer one, whose result it must not replace.
-    flights.ifOpen(flight, () -> results.keep(about.fullKey(), value, kept, generation));
+    // One that is no longer open began before a change of its key, or before a newer one.
+    flights.ifOpen(flight, () -> results.keep(about.fullKey(), value, kept));
   }
 }

@@ -24,7 +24,6 @@ final class LocalResults {
   private final Map<FullKey, Kept> kept = new LinkedHashMap<>();
 
   private long sizeBytes;
-  private long generation;
 
   /** Null if nothing is kept. */
   synchronized Found of(FullKey key) {
@@ -35,14 +34,9 @@ final class LocalResults {
     return null;
   }
 
-  /** The current generation: a result that was begun before the last change is not kept after it. */
-  synchronized long generation() {
-    return generation;
-  }
-
-  synchronized void keep(FullKey key, ByteString bytes, Duration time, long begunIn) {
+  synchronized void keep(FullKey key, ByteString bytes, Duration time) {
     Kept one = new Kept(bytes, System.nanoTime() + time.toNanos());
-    if (begunIn != generation || one.size() > BYTES_MAX) return;
+    if (one.size() > BYTES_MAX) return;
     drop(key);
     kept.put(key, one);
     sizeBytes += one.size();
@@ -50,14 +44,11 @@ final class LocalResults {
   }
 
   synchronized void clear() {
-    generation += 1;
     kept.clear();
     sizeBytes = 0;
   }
 
-  /** Some values have changed. Results begun before are not kept either, for any key. */
   synchronized void changed(Predicate<FullKey> isChanged) {
-    generation += 1;
     kept.keySet().stream().filter(isChanged).toList().forEach(this::drop);
   }
 

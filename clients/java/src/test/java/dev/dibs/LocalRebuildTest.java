@@ -136,6 +136,22 @@ final class LocalRebuildTest {
   }
 
   @Test
+  void isKeptWhenAnotherKeyChangesMeanwhile() throws Exception {
+    CountDownLatch running = new CountDownLatch(1);
+    CountDownLatch gate = new CountDownLatch(1);
+    CompletableFuture<String> one = client.getOrRebuildAsync("k", TEXT, () -> {
+      running.countDown();
+      gate.await();
+      return "one";
+    });
+    running.await();
+    assertThrows(DibsStatusException.class, () -> client.invalidate(Invalidation.ofKeys("other")));
+    gate.countDown();
+    assertEquals("one", one.get());
+    assertEquals("one", get(TEXT));
+  }
+
+  @Test
   void isNotJoinedByACallThatNeedsAValueFromAfterIt() throws Exception {
     fake.will(GetOrLockManyRequest.class, unavailable());
     int number = 0;
