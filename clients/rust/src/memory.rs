@@ -34,10 +34,8 @@ pub(crate) struct Memory {
 #[derive(Default)]
 struct Records {
     by_key: HashMap<KeyId, Record>,
-    /// Grows with each lease and each invalidation, which shows their order.
-    clock: i64,
-    /// When a tag, or the whole namespace (none), was last invalidated.
-    stamps: HashMap<(String, Option<String>), i64>,
+    /// The fence of the last lease, or more.
+    fence: i64,
 }
 
 impl Memory {
@@ -123,9 +121,9 @@ impl Memory {
 
     fn look(&self, request: &v1::GetOrLockRequest) -> Looked {
         let mut records = self.records();
-        records.clock += 1;
-        let clock = records.clock;
-        records.of(&request.namespace, &request.key).look(request, clock)
+        records.fence += 1;
+        let fence = records.fence;
+        records.of(&request.namespace, &request.key).look(request, fence)
     }
 
     fn publish(&self, request: v1::PublishRequest) -> Result<v1::PublishResponse, CallError> {
@@ -134,12 +132,10 @@ impl Memory {
             return Err(CallError::new(Code::InvalidArgument, message));
         }
         let mut records = self.records();
-        let stamp = records.stamp(&request.namespace, &request.tags);
         let record = records.of(&request.namespace, &request.key);
-        let outcome = record.publish(request, stamp);
-        // What is stored here counts, because an invalidation since the lease has another outcome.
+        let (outcome, counts) = record.publish(request);
         let stored = matches!(outcome, v1::PublishOutcome::Stored | v1::PublishOutcome::StoredLate);
-        let counts = stored.then_some(true);
+        let counts = stored.then_some(counts);
         Ok(v1::PublishResponse { outcome: outcome.into(), fence: record.value_fence(), counts, maybe_stored: false })
     }
 
@@ -164,23 +160,18 @@ impl Memory {
         let (namespace, _) = &key_id_of(&request.namespace, "");
         let stale = request.mode() == InvalidateMode::MarkStale;
         let mut records = self.records();
-        records.clock += 1;
-        let clock = records.clock;
-        let tags = tags.iter().cloned().map(Some);
-        for stamped in tags.chain(all.then_some(None)) {
-            records.stamps.insert((namespace.clone(), stamped), clock);
-        }
         let mut response = v1::InvalidateResponse::default();
         for key in keys {
             let (had, voided) = records.of(namespace, key).invalidate(stale);
             response.keys_invalidated += i64::from(had);
             response.leases_voided += i64::from(voided);
         }
-        for ((of, _), record) in &mut records.by_key {
-            if of == namespace && (*all || record.has_tag(&request.tags)) {
+        for (_, record) in records.by_key.iter_mut().filter(|((of, _), _)| of == namespace) {
+            record.invalidate_lease(tags, *all, stale);
+            if *all || record.has_tag(tags) {
                 record.invalidate_value(stale);
             }
-            if of == namespace && *all {
+            if *all {
                 record.end_backoff();
             }
         }
@@ -195,13 +186,6 @@ impl Memory {
 impl Records {
     fn of(&mut self, namespace: &str, key: &str) -> &mut Record {
         self.by_key.entry(key_id_of(namespace, key)).or_default()
-    }
-
-    /// When any of these was last invalidated; 0 for never.
-    fn stamp(&self, namespace: &str, tags: &[String]) -> i64 {
-        let (namespace, _) = key_id_of(namespace, "");
-        let tags = tags.iter().cloned().map(Some).chain([None]);
-        tags.filter_map(|tag| self.stamps.get(&(namespace.clone(), tag)).copied()).max().unwrap_or(0)
     }
 }
 

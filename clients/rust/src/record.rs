@@ -1,5 +1,5 @@
 //! One key of the double in memory.
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -52,11 +52,21 @@ struct Armed {
     ends_at: Instant,
     lease: Duration,
     fence: i64,
+    /// The invalidations since it was granted, by tag; none for the whole namespace.
+    changes: HashMap<Option<String>, Change>,
+}
+
+/// How one tag, or the whole namespace, was invalidated during a lease.
+#[derive(Default)]
+struct Change {
+    deleted: bool,
+    /// The first mark, from which the stale time counts.
+    marked_at: Option<Instant>,
 }
 
 impl Record {
-    /// `clock` becomes the fence of a granted lease.
-    pub fn look(&mut self, request: &v1::GetOrLockRequest, clock: i64) -> Looked {
+    /// `fence` is for the lease that may be granted.
+    pub fn look(&mut self, request: &v1::GetOrLockRequest, fence: i64) -> Looked {
         let now = Instant::now();
         self.value.take_if(|value| now >= value.stale_until);
         self.failure.take_if(|(_, until)| now >= *until);
@@ -72,12 +82,12 @@ impl Record {
             }
             (Some(hit), Some(_)) if !refresh => Looked::Answer(Outcome::Hit(hit)),
             (_, Some(armed)) => Looked::Held { ends_at: armed.ends_at },
-            (good, None) => Looked::Answer(self.without_lease(request, good, clock)),
+            (good, None) => Looked::Answer(self.without_lease(request, good, fence)),
         }
     }
 
     /// No caller rebuilds, and there is no fresh value.
-    fn without_lease(&mut self, request: &v1::GetOrLockRequest, good: Option<v1::Hit>, clock: i64) -> Outcome {
+    fn without_lease(&mut self, request: &v1::GetOrLockRequest, good: Option<v1::Hit>, fence: i64) -> Outcome {
         let now = Instant::now();
         // A refresh need not wait for the back-off.
         let failure = self.failure.as_ref().filter(|_| request.intent() != Intent::Refresh);
@@ -98,7 +108,8 @@ impl Record {
                     request_id: request.request_id.clone(),
                     ends_at: now + lease,
                     lease,
-                    fence: clock,
+                    fence,
+                    changes: HashMap::new(),
                 };
                 Outcome::Lease(self.armed.insert(armed).lease(now, previous, reason))
             }
@@ -116,24 +127,24 @@ impl Record {
         }
     }
 
-    /// `stamp` is when one of its tags, or the whole namespace, was last invalidated.
-    pub fn publish(&mut self, request: v1::PublishRequest, stamp: i64) -> PublishOutcome {
+    /// The outcome, and whether the value counts; it does not if one of its tags, or the namespace, was invalidated
+    /// during the lease.
+    pub fn publish(&mut self, request: v1::PublishRequest) -> (PublishOutcome, bool) {
         let v1::PublishRequest { token, payload, ttl_ms, stale_ms, tags, .. } = request;
         if self.published.as_ref() == Some(&token) {
-            return PublishOutcome::Duplicate;
+            return (PublishOutcome::Duplicate, true);
         }
         if self.voided.as_ref() == Some(&token) {
-            return PublishOutcome::Invalidated;
+            return (PublishOutcome::Invalidated, false);
         }
         let armed = match self.armed.take_if(|armed| armed.token == token) {
-            Some(armed) if armed.fence > stamp => armed,
-            Some(_) => return PublishOutcome::Invalidated,
-            None if self.armed.is_some() => return PublishOutcome::Superseded,
-            None => return PublishOutcome::UnknownLease,
+            Some(armed) => armed,
+            None if self.armed.is_some() => return (PublishOutcome::Superseded, false),
+            None => return (PublishOutcome::UnknownLease, false),
         };
         let now = Instant::now();
         let fresh_until = now + duration(ttl_ms);
-        self.value = Some(Value {
+        let mut value = Value {
             payload: match payload {
                 Some(publish_request::Payload::Value(bytes)) => hit::Payload::Value(bytes),
                 _ => hit::Payload::Absent(true),
@@ -142,11 +153,16 @@ impl Record {
             stale_until: fresh_until + duration(stale_ms.unwrap_or(0)),
             fence: armed.fence,
             tags,
-        });
+        };
+        let reached: Vec<_> = armed.changes_of(&value.tags).collect();
+        reached.iter().filter_map(|change| change.marked_at).for_each(|at| value.mark(at));
+        let counts = reached.is_empty();
+        self.reason = (!counts).then_some(LeaseReason::Invalidated);
+        self.value = Some(value).filter(|_| !reached.iter().any(|change| change.deleted));
         self.published = Some(token);
         self.failure = None;
-        self.reason = None;
-        if now < armed.ends_at { PublishOutcome::Stored } else { PublishOutcome::StoredLate }
+        let outcome = if now < armed.ends_at { PublishOutcome::Stored } else { PublishOutcome::StoredLate };
+        (outcome, counts)
     }
 
     pub fn release(&mut self, token: &str, failure: Option<v1::Failure>) -> ReleaseOutcome {
@@ -185,16 +201,23 @@ impl Record {
     }
 
     pub fn invalidate_value(&mut self, stale: bool) {
-        let now = Instant::now();
         match &mut self.value {
-            Some(value) if stale => {
-                let stale_for = value.stale_until.saturating_duration_since(value.fresh_until);
-                value.stale_until = value.stale_until.min(now + stale_for);
-                value.fresh_until = value.fresh_until.min(now);
-            }
+            Some(value) if stale => value.mark(Instant::now()),
             value => *value = None,
         }
         self.reason = Some(LeaseReason::Invalidated);
+    }
+
+    /// Remembers what may reach the value that is published under the lease. It ends no lease.
+    pub fn invalidate_lease(&mut self, tags: &[String], all: bool, stale: bool) {
+        let Some(armed) = &mut self.armed else { return };
+        for tag in tags.iter().cloned().map(Some).chain(all.then_some(None)) {
+            let change = armed.changes.entry(tag).or_default();
+            change.deleted |= !stale;
+            if stale {
+                change.marked_at.get_or_insert(Instant::now());
+            }
+        }
     }
 
     /// Of its key or its namespace; not of a tag, because a failure has none.
@@ -245,9 +268,14 @@ impl Value {
             tags: Some(v1::Tags { names: self.tags.clone() }),
         }
     }
-}
 
-impl Value {
+    /// It is stale since then. Its stale time counts from there, or continues if it was stale before.
+    fn mark(&mut self, since: Instant) {
+        let stale_for = self.stale_until.saturating_duration_since(self.fresh_until);
+        self.stale_until = self.stale_until.min(since + stale_for);
+        self.fresh_until = self.fresh_until.min(since);
+    }
+
     fn info(&self, now: Instant) -> v1::ValueInfo {
         let hit = self.hit(now, false);
         let (absent, size) = match &self.payload {
@@ -268,6 +296,11 @@ impl Value {
 }
 
 impl Armed {
+    fn changes_of(&self, tags: &[String]) -> impl Iterator<Item = &Change> {
+        let reached = tags.iter().cloned().map(Some).chain([None]);
+        reached.filter_map(|tag| self.changes.get(&tag))
+    }
+
     fn lease(&self, now: Instant, previous: Option<v1::Hit>, reason: LeaseReason) -> v1::Lease {
         v1::Lease {
             token: self.token.clone(),

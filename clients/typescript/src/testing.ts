@@ -24,6 +24,23 @@ interface Entry {
   readonly freshUntilMs: number;
   readonly servableUntilMs: number;
   readonly tags: readonly string[];
+  readonly fence: number;
+}
+
+/** A rebuild under way, and what was invalidated meanwhile. */
+interface Lease {
+  readonly id: string;
+  readonly fence: number;
+  readonly changes: Change[];
+  isVoided: boolean;
+}
+
+/** An invalidation by tags, or of everything. */
+interface Change {
+  readonly tags: readonly string[];
+  readonly all: boolean;
+  readonly isMark: boolean;
+  readonly atMs: number;
 }
 
 interface Running {
@@ -39,10 +56,8 @@ interface Running {
 export class MemoryDibs implements Dibs {
   readonly #entries = new Map<string, Entry>();
   readonly #running = new Map<string, Running>();
-  /** Raised by an invalidation. A result that was begun before it goes to its own caller only. */
-  readonly #voided = new Map<string, number>();
+  readonly #leases = new Set<Lease>();
   #fence = 0;
-  #epoch = 0;
 
   /** `nowMs` is the clock by which values expire, in milliseconds. */
   constructor(private readonly nowMs: () => number = () => performance.now()) {}
@@ -134,7 +149,7 @@ export class MemoryDibs implements Dibs {
       await running.callers.wait(ended, { signal, untilMs: performance.now() + waitMs });
     }
     this.#fence += 1;
-    this.#keep(id, bytes, terms, {});
+    this.#entries.set(id, this.#entry(this.#fence, bytes, terms, {}));
     return { outcome: 'stored', stored: true, fence: this.#fence, counts: true, maybeStored: false };
   };
 
@@ -153,13 +168,16 @@ export class MemoryDibs implements Dibs {
     const previous = isServable && asked.stale !== 'forbid' ? known : undefined;
     const reason = asked.refresh === true ? 'refresh' : known === undefined ? 'miss' : 'expired';
     const make = async (all: AbortSignal) => {
-      const begun = this.#epoch;
-      this.#fence += 1;
-      const facts = { signal: all, fence: this.#fence, reason, previous: previous?.bytes };
-      const { bytes, how } = await rebuild(facts);
-      const kept = bytes && Buffer.from(bytes);
-      if (how.store && (this.#voided.get(id) ?? 0) <= begun) this.#keep(id, kept, asked, checked(how));
-      return kept;
+      const lease = this.#lease(id);
+      try {
+        const facts = { signal: all, fence: lease.fence, reason, previous: previous?.bytes };
+        const { bytes, how } = await rebuild(facts);
+        const kept = bytes && Buffer.from(bytes);
+        if (how.store) this.#publish(lease, this.#entry(lease.fence, kept, asked, checked(how)));
+        return kept;
+      } finally {
+        this.#leases.delete(lease);
+      }
     };
     const rebuilding = this.#rebuilding(id, make, signal, performance.now() + waitMs);
     if (previous !== undefined && asked.refresh !== true && asked.revalidate !== 'await') {
@@ -194,26 +212,26 @@ export class MemoryDibs implements Dibs {
   async invalidate({ namespace, keys = [], tags = [], all = false, mode = 'delete' }: Invalidate) {
     checkInvalidate({ keys, tags, mode });
     const named = new Set(keys.map((key) => idOf(namespace, key)));
+    const isOfNamespace = (id: string) => id.startsWith(idOf(namespace, ''));
+    const change: Change = { tags, all, isMark: mode === 'mark_stale', atMs: this.nowMs() };
     let keysInvalidated = 0;
-    this.#epoch += 1;
-    for (const id of named) this.#voided.set(id, this.#epoch);
+    let leasesVoided = 0;
     // A caller that comes after this call must not join what began before it.
     for (const id of this.#running.keys()) {
-      const isOfNamespace = id.startsWith(idOf(namespace, ''));
-      if (!named.has(id) && !(isOfNamespace && (all || tags.length > 0))) continue;
-      this.#running.delete(id);
-      this.#voided.set(id, this.#epoch);
+      if (named.has(id) || (isOfNamespace(id) && (all || tags.length > 0))) this.#running.delete(id);
+    }
+    for (const lease of this.#leases) {
+      if (isOfNamespace(lease.id)) lease.changes.push(change);
+      if (!named.has(lease.id) || lease.isVoided) continue;
+      lease.isVoided = true;
+      leasesVoided += 1;
     }
     for (const [id, entry] of this.#entries) {
-      const isOfNamespace = id.startsWith(idOf(namespace, ''));
-      const isTagged = entry.tags.some((tag) => tags.includes(tag));
-      if (!named.has(id) && !(isOfNamespace && (all || isTagged))) continue;
+      if (!named.has(id) && !(isOfNamespace(id) && reaches(change, entry))) continue;
       if (named.has(id)) keysInvalidated += 1;
-      this.#voided.set(id, this.#epoch);
-      if (mode === 'delete') this.#entries.delete(id);
-      else this.#entries.set(id, marked(entry, this.nowMs()));
+      this.#change(id, entry, change);
     }
-    return { keysInvalidated, leasesVoided: 0 };
+    return { keysInvalidated, leasesVoided };
   }
 
   /** Forgets everything. */
@@ -226,12 +244,37 @@ export class MemoryDibs implements Dibs {
     this.close();
   }
 
-  #keep(id: string, bytes: Buffer | null, options: Storing, said: Omit<HowStored, 'store'>): void {
+  #lease(id: string): Lease {
+    this.#fence += 1;
+    const lease: Lease = { id, fence: this.#fence, changes: [], isVoided: false };
+    this.#leases.add(lease);
+    return lease;
+  }
+
+  #publish({ id, fence, changes, isVoided }: Lease, entry: Entry): void {
+    if (isVoided || (this.#entries.get(id)?.fence ?? 0) > fence) return;
+    this.#entries.set(id, entry);
+    for (const change of changes) {
+      const known = this.#entries.get(id);
+      if (known !== undefined && reaches(change, known)) this.#change(id, known, change);
+    }
+  }
+
+  #change(id: string, entry: Entry, { isMark, atMs }: Change): void {
+    if (isMark) this.#entries.set(id, marked(entry, atMs));
+    else this.#entries.delete(id);
+  }
+
+  #entry(fence: number, bytes: Buffer | null, options: Storing, said: Omit<HowStored, 'store'>): Entry {
     const { ttlMs, absentTtlMs = ttlMs } = options;
     const { staleMs = 0, tags = [] } = { ...options, ...said };
     const freshUntilMs = this.nowMs() + (said.ttlMs ?? (bytes === null ? absentTtlMs : ttlMs) ?? 0);
-    this.#entries.set(id, { bytes, freshUntilMs, servableUntilMs: freshUntilMs + staleMs, tags });
+    return { bytes, freshUntilMs, servableUntilMs: freshUntilMs + staleMs, tags, fence };
   }
+}
+
+function reaches({ all, tags }: Change, entry: Entry): boolean {
+  return all || entry.tags.some((tag) => tags.includes(tag));
 }
 
 /** Its stale time counts from the first mark. */

@@ -199,6 +199,41 @@ describe('the double', () => {
     expect(await dibs.get('k', options)).toBeUndefined();
   });
 
+  it('leaves a value stale that was marked by its tags, or with all, during its rebuild', async () => {
+    for (const what of [{ tags: ['a'] }, { all: true }]) {
+      let nowMs = 0;
+      const dibs = new MemoryDibs(() => nowMs);
+      const options = { codec: raw, ttlMs: 1_000, staleMs: 500, tags: ['a'] };
+      const rebuild = async () => {
+        await dibs.invalidate({ ...what, mode: 'mark_stale' });
+        nowMs = 400;
+        return bytes('v');
+      };
+      await dibs.getOrRebuild('k', rebuild, options);
+      expect(await dibs.get('k', options)).toEqual(bytes('v'));
+      expect(await dibs.get('k', { ...options, stale: 'forbid' })).toBeUndefined();
+      nowMs = 500;
+      expect(await dibs.get('k', options)).toBeUndefined();
+    }
+  });
+
+  it('stores what was rebuilt while other tags were invalidated, unless a newer value is there', async () => {
+    const dibs = new MemoryDibs();
+    const options = { codec: raw, ttlMs: 1_000, tags: ['a'] };
+    let open = () => {};
+    const gate = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    const old = dibs.getOrRebuild('k', () => gate.then(() => bytes('old')), options);
+    const late = dibs.getOrRebuild('l', () => gate.then(() => bytes('late')), options);
+    await dibs.invalidate({ tags: ['b'] });
+    expect(await dibs.getOrRebuild('k', () => bytes('new'), options)).toEqual(bytes('new'));
+    open();
+    expect([await old, await late]).toEqual([bytes('old'), bytes('late')]);
+    expect(await dibs.get('k', options)).toEqual(bytes('new'));
+    expect(await dibs.get('l', options)).toEqual(bytes('late'));
+  });
+
   it('marks values stale, and still serves them', async () => {
     const dibs = new MemoryDibs();
     const read = (value: string, over = {}) =>

@@ -110,16 +110,18 @@ async fn invalidates_keys_tags_and_all() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rebuild_from_before_an_invalidation_is_not_stored() {
+async fn a_rebuild_from_before_an_invalidation_is_not_served() {
     let client = testing::client();
-    for by_tag in [true, false] {
+    // An invalidation by tag ends no lease.
+    for (by_tag, outcome) in [(true, PublishOutcome::Stored), (false, PublishOutcome::Invalidated)] {
         let Leased::Lease(guard) = client.get_or_rebuild("k").ttl(TTL).tags(["t"]).lease().await.unwrap() else {
             panic!("a value")
         };
         let invalidate = client.invalidate();
         let invalidate = if by_tag { invalidate.tags(["t"]) } else { invalidate.keys(["k"]) };
         invalidate.now().await.unwrap();
-        assert_eq!(guard.publish(Some("old".into())).await.unwrap(), PublishOutcome::Invalidated);
+        assert_eq!(guard.publish(Some("old".into())).await.unwrap(), outcome);
+        assert_eq!(client.get("k").await.unwrap(), None);
     }
 }
 
@@ -193,7 +195,8 @@ async fn the_empty_namespace_is_the_default_one() {
     let guard = client.lease("k", TTL).await.unwrap();
     client.invalidate().namespace("default").all().now().await.unwrap();
     let Leased::Lease(guard) = guard else { panic!("a value") };
-    assert_eq!(guard.publish(Some("old".into())).await.unwrap(), PublishOutcome::Invalidated);
+    assert_eq!(guard.publish(Some("old".into())).await.unwrap(), PublishOutcome::Stored);
+    assert_eq!(client.get("k").await.unwrap(), None, "it does not count");
 }
 
 #[tokio::test(start_paused = true)]
@@ -209,5 +212,31 @@ async fn a_value_that_is_marked_has_its_stale_time_left_and_no_more() {
         advance(stale_ttl).await;
         assert!(!has().await);
         assert_eq!(mark().await, 0, "it is gone");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mark_by_tags_or_of_all_during_a_rebuild_leaves_its_value_stale_from_then_on() {
+    for all in [false, true] {
+        let client = testing::client();
+        let marks = client.clone();
+        let mark = async move || {
+            let marking = marks.invalidate().mark_stale();
+            let marking = if all { marking.all() } else { marking.tags(["a"]) };
+            marking.now().await.unwrap();
+            advance(ms(5)).await;
+        };
+        let during = mark.clone();
+        let rebuild = move || {
+            let mark = during.clone();
+            async move {
+                mark().await;
+                value("v")
+            }
+        };
+        client.get_or_rebuild("k").ttl(TTL).stale_ttl(ms(10)).tags(["a"]).with(rebuild).await.unwrap();
+        assert!(client.get("k").await.unwrap().is_some_and(|found| found.stale));
+        mark().await;
+        assert_eq!(client.get("k").await.unwrap(), None);
     }
 }
