@@ -130,7 +130,7 @@ func header(field, text string) error {
 }
 
 func invalid(message string) error {
-	return &Error{Code: codes.InvalidArgument, Message: message, retryAfter: noRetry}
+	return &Error{Code: codes.InvalidArgument, Message: message, retryAfter: noRetry, isOwn: true}
 }
 
 func firstOf(errs ...error) error {

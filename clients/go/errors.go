@@ -39,6 +39,8 @@ type Error struct {
 	Message string
 
 	retryAfter time.Duration
+	// isOwn: the client refused the call, so nothing was sent.
+	isOwn bool
 }
 
 func (e *Error) Error() string { return fmt.Sprintf("dibs: %s (%s)", e.Message, e.Code) }

@@ -161,7 +161,9 @@ func (l *fetchLoop) unanswered(ctx context.Context, its *flight, err *Error) (go
 		}
 		return l.withoutService(ctx, its, err), false
 	}
-	l.answers()
+	if !err.isOwn {
+		l.answers()
+	}
 	if err.Code == codes.InvalidArgument && strings.HasPrefix(err.Message, "wait_ms:") && !l.isInPieces {
 		l.isWaitRefused = true
 		return result{}, true

@@ -2,9 +2,11 @@ package dibs_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -86,4 +88,27 @@ func TestWhatWasMadeWithoutTheServiceIsDroppedWhenASessionBegins(t *testing.T) {
 	w.tell()
 	w.wantsRebuilt(2)
 	w.wantsRebuilt(2)
+}
+
+func TestATokenThatCannotBeHadIsNoAnswerOfTheService(t *testing.T) {
+	for _, session := range []bool{true, false} {
+		var fault atomic.Value
+		fault.Store("")
+		token := func(context.Context) (string, error) {
+			if text := fault.Load().(string); text != "" {
+				return "", errors.New(text)
+			}
+			return "t", nil
+		}
+		its := client(t, nowhere(t), dibs.WithSession(session), dibs.WithTokenFunc(token))
+		value, err := dibs.Fetch(t.Context(), its, "k", returning("kept"), dibs.WithTTL(time.Minute))
+		want(t, value, err, "kept")
+		fault.Store("no token today")
+		if _, err := dibs.Fetch(t.Context(), its, "k", returning("-"), dibs.WithTTL(time.Minute)); err == nil {
+			t.Error("a call without a token has a value")
+		}
+		fault.Store("")
+		value, err = dibs.Fetch(t.Context(), its, "k", returning("new"), dibs.WithTTL(time.Minute))
+		want(t, value, err, "kept")
+	}
 }

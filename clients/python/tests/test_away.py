@@ -61,6 +61,24 @@ class TestAResultThatWasMadeWithoutTheService:
         fake.will("GetOrLock", unavailable())
         assert await caller.get("k", rebuild) == b"v2"
 
+    async def test_is_kept_where_the_clients_own_token_cannot_be_had(self, fake: FakeService, make: MakeCaller) -> None:
+        fake.will("GetOrLock", unavailable())
+        faults: list[Exception] = []
+
+        def token() -> str:
+            if faults:
+                raise faults[0]
+            return "t"
+
+        caller = make(token=token, session=False)
+        rebuild = Counted()
+        await caller.get("k", rebuild)
+        faults.append(OSError("away"))
+        with pytest.raises(ServiceError, match="token: its function raised OSError"):
+            await caller.get("k", never_called)
+        faults.clear()
+        assert await caller.get("k", rebuild) == b"v1"
+
     async def test_is_not_joined_where_the_service_was_back_meanwhile(self, fake: FakeService, caller: Caller) -> None:
         fake.will("GetOrLock", unavailable())
         begun, gate = asyncio.Event(), asyncio.Event()

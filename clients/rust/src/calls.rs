@@ -37,7 +37,7 @@ impl Calls {
 
     async fn ask(&self, request: Request, terms: Terms) -> Result<Response, CallError> {
         let response = self.transport.ask(request, terms).await;
-        if response.as_ref().err().is_none_or(|error| !error.is_unreachable()) {
+        if response.as_ref().err().is_none_or(CallError::is_answer) {
             self.reachability.answered();
         }
         response
@@ -92,7 +92,7 @@ impl Calls {
             each(response);
         };
         let ended = self.transport.ask_many(request, terms, &mut answered).await;
-        if ended.as_ref().err().is_some_and(|error| !error.is_unreachable()) {
+        if ended.as_ref().err().is_some_and(CallError::is_answer) {
             self.reachability.answered();
         }
         ended

@@ -3,7 +3,7 @@ use std::{collections::HashMap, error::Error as StdError, fmt, sync::Arc, time::
 
 use tonic::Code;
 
-use crate::v1;
+use crate::{token, v1};
 
 /// A codec's error about bytes that it cannot read.
 pub(crate) type CodecError = Arc<dyn StdError + Send + Sync>;
@@ -177,6 +177,12 @@ impl CallError {
     /// No answer came: the service may be down, and it is unknown whether it did anything.
     pub(crate) fn is_unreachable(&self) -> bool {
         self.retry_after.is_none() && matches!(self.code, Code::Unavailable | Code::DeadlineExceeded)
+    }
+
+    /// The service has answered with this error. Otherwise no answer came, or the client had no token to send.
+    pub(crate) fn is_answer(&self) -> bool {
+        let has_no_token = self.code == Code::Unauthenticated && self.message.starts_with(token::OWN_FAULT);
+        !self.is_unreachable() && !has_no_token
     }
 }
 

@@ -17,6 +17,9 @@ use crate::{error::Error, misplaced};
 /// How often a file is read, so that a replaced token is used within a second.
 const FILE_EVERY: Duration = Duration::from_millis(500);
 
+/// How the message begins if the client's own token cannot be sent. tonic keeps nothing else of such an error.
+pub(crate) const OWN_FAULT: &str = "token: ";
+
 pub(crate) type TokenFn = Arc<dyn Fn() -> String + Send + Sync>;
 type Header = MetadataValue<Ascii>;
 
@@ -72,7 +75,7 @@ impl Bearing {
             Self::File(file) => Ok(Some(file.header())),
             Self::Function(function) => {
                 let text = catch_unwind(AssertUnwindSafe(|| function()));
-                let text = text.map_err(|_| Status::unauthenticated("the function that gives the token panicked"))?;
+                let text = text.map_err(|_| Status::unauthenticated(format!("{OWN_FAULT}its function panicked")))?;
                 header(text.trim()).map(Some).ok_or_else(|| Status::unauthenticated(unfit().to_string()))
             }
         }
@@ -125,5 +128,5 @@ fn header(token: &str) -> Option<Header> {
 }
 
 fn unfit() -> Error {
-    Error::Options("token: is no header value: use printable ASCII".to_owned())
+    Error::Options(format!("{OWN_FAULT}is no header value: use printable ASCII"))
 }

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 
 from dibs.connection import Connection, Tls, is_sendable
-from dibs.errors import ServiceError
+from dibs.errors import TokenError
 from dibs.tracing import Tracing
 from dibs.v1.coordinator_pb2_grpc import CoordinatorServiceStub
 from dibs.version import VERSION
@@ -64,10 +64,10 @@ def _bearer(token: Callable[[], str]) -> str:
         text = token()
     except Exception as error:
         # Its message may contain a secret. The cause is there for a debugger.
-        raise ServiceError("UNAUTHENTICATED", f"token: its function raised {type(error).__name__}") from error
+        raise TokenError(f"token: its function raised {type(error).__name__}") from error
     # gRPC's own error would show the text that it refuses.
     if not is_sendable(text):
-        raise ServiceError("UNAUTHENTICATED", "token: is empty, or has other characters than visible ASCII")
+        raise TokenError("token: is empty, or has other characters than visible ASCII")
     return f"Bearer {text}"
 
 

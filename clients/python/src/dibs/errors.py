@@ -31,6 +31,15 @@ class ServiceError(DibsError):
         return self.retry_after is None and self.code in ("UNAVAILABLE", "DEADLINE_EXCEEDED")
 
 
+class TokenError(ServiceError):
+    """The client's own token cannot be had. Nothing was sent, so this is no answer of the service."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("UNAUTHENTICATED", message)
+        # The argument for the constructor when it is unpickled.
+        self.args = (message,)
+
+
 class InvalidOptionError(ServiceError, ValueError):
     """An option is out of its bounds. Nothing was sent."""
 

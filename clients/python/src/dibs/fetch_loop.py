@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-from dibs.errors import BusyError, DibsError, RebuildFailedError, ServiceError
+from dibs.errors import BusyError, DibsError, RebuildFailedError, ServiceError, TokenError
 from dibs.hooks import tell
 from dibs.outcomes import freshness, payload, word
 from dibs.rebuild import LeaseGoneError, Task, give_back, rebuild_under_lease
@@ -168,7 +168,7 @@ def _no_outcome(task: Task, asking: _Asking, error: ServiceError) -> Steps[Answe
         asking.in_pieces = True
         return None
     if not error.unreachable:
-        if error.code != "CANCELLED":
+        if error.code != "CANCELLED" and not isinstance(error, TokenError):
             task.away.answered()
         yield from _come_back(error, error.retry_after, task.until)
         return None

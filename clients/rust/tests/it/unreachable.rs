@@ -2,7 +2,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -144,6 +144,22 @@ async fn what_was_rebuilt_without_it_serves_the_next_callers_for_a_short_while()
     assert_eq!(read(short(), "1").await, "1");
     tokio::time::sleep(ms(5)).await;
     assert_eq!(read(short(), "2").await, "2");
+}
+
+#[tokio::test]
+async fn what_was_rebuilt_without_it_is_kept_when_the_own_token_cannot_be_had() {
+    let works = Arc::new(AtomicBool::new(true));
+    let token = works.clone();
+    let token = move || if token.load(Ordering::SeqCst) { "t".to_owned() } else { panic!("no token") };
+    let client = Client::builder().target(nowhere().await).session(false).token_fn(token).build().unwrap();
+    let read = async |rebuilt: &'static str| {
+        client.get_or_rebuild("k").ttl(TTL).with(move || async move { value(rebuilt) }).await
+    };
+    assert_eq!(text(read("kept").await.unwrap()), "kept");
+    works.store(false, Ordering::SeqCst);
+    assert_eq!(call_error(read("-").await.unwrap_err()).code, Code::Unauthenticated);
+    works.store(true, Ordering::SeqCst);
+    assert_eq!(text(read("new").await.unwrap()), "kept");
 }
 
 #[tokio::test]

@@ -92,4 +92,9 @@ public class DibsStatusException extends DibsException {
   boolean isUnreachable() {
     return retryAfter().isEmpty() && (code == Status.Code.UNAVAILABLE || code == Status.Code.DEADLINE_EXCEEDED);
   }
+
+  /** The service sent this error. Otherwise no answer came, or the client had no token to send. */
+  boolean isAnswer() {
+    return !isUnreachable() && !(getCause() instanceof Token.Refusal);
+  }
 }

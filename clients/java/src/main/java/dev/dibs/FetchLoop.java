@@ -170,8 +170,8 @@ final class FetchLoop {
   }
 
   private void refused(DibsStatusException error) {
+    if (error.isAnswer()) parts.availability().answered();
     if (!error.isUnreachable()) {
-      parts.availability().answered();
       boolean isTooLong =
           error.code() == Status.Code.INVALID_ARGUMENT && error.getMessage().startsWith("wait_ms:") && !inPieces;
       if (isTooLong) {

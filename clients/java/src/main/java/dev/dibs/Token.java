@@ -52,11 +52,11 @@ final class Token extends CallCredentials {
       text = source.get();
     } catch (Throwable error) {
       // The message may contain the token.
-      applier.fail(Status.UNAUTHENTICATED.withDescription("token: cannot be had: " + error.getClass().getName()));
+      applier.fail(refusal("cannot be had: " + error.getClass().getName()));
       return;
     }
     if (text == null || !VISIBLE.matcher(text).matches()) {
-      applier.fail(Status.UNAUTHENTICATED.withDescription("token: is empty or has other characters than visible ASCII"));
+      applier.fail(refusal("is empty or has other characters than visible ASCII"));
       return;
     }
     Metadata headers = new Metadata();
@@ -67,6 +67,19 @@ final class Token extends CallCredentials {
   @Override
   public String toString() {
     return "Token";
+  }
+
+  private static Status refusal(String why) {
+    return Status.UNAUTHENTICATED.withDescription("token").withCause(new Refusal(why));
+  }
+
+  /** The token cannot be sent, so the call was not sent either. */
+  static final class Refusal extends Exception {
+    private static final long serialVersionUID = 1L;
+
+    Refusal(String why) {
+      super(why);
+    }
   }
 
   private static final class FileToken implements Supplier<String> {

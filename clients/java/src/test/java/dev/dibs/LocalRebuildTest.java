@@ -21,6 +21,7 @@ import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.logging.Handler;
 import java.util.logging.LogRecord;
 import java.util.logging.Logger;
@@ -97,6 +98,18 @@ final class LocalRebuildTest {
     fake.will(GetOrLockRequest.class, lease("t", 10_000), unavailable());
     assertEquals("other", client.getOrRebuild("other", TEXT, () -> "other"));
     assertEquals("v2", get(TEXT));
+  }
+
+  @Test
+  void isKeptWhenTheClientsOwnTokenCannotBeHad() throws Exception {
+    AtomicReference<String> token = new AtomicReference<>("t");
+    try (DibsClient own = fake.client().session(false).token(token::get).build()) {
+      assertEquals("v1", own.getOrRebuild("k", TEXT, () -> "v1"));
+      token.set(null);
+      assertThrows(DibsStatusException.class, () -> own.getOrRebuild("k", TEXT, () -> "never"));
+      token.set("t");
+      assertEquals("v1", own.getOrRebuild("k", TEXT, () -> "v2"));
+    }
   }
 
   @Test
