@@ -2,6 +2,7 @@ package dibs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -181,7 +182,15 @@ func TestNoErrorShowsATokenThatCannotBeSent(t *testing.T) {
 	_, file := New("127.0.0.1:1", WithTokenFile(path))
 	_, call := tokenSource(of).checked(t.Context())
 	_, clear := New("192.0.2.1:1", WithToken("secret"))
-	for name, err := range map[string]error{"text": text, "file": file, "call": call, "clear": clear} {
+	fault := errors.New("this is no token: secret")
+	_, fails := tokenSource(func(context.Context) (string, error) { return "", fault }).checked(t.Context())
+	_, panics := tokenSource(func(context.Context) (string, error) { panic("secret") }).checked(t.Context())
+	if !errors.Is(fails, fault) {
+		t.Errorf("%v does not wrap its cause", fails)
+	}
+	for name, err := range map[string]error{
+		"text": text, "file": file, "call": call, "clear": clear, "fails": fails, "panics": panics,
+	} {
 		if err == nil || strings.Contains(fmt.Sprintf("%v %+v %#v", err, err, err), "secret") {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -41,9 +41,13 @@ type Error struct {
 	retryAfter time.Duration
 	// isOwn: the client refused the call, so nothing was sent.
 	isOwn bool
+	cause error
 }
 
 func (e *Error) Error() string { return fmt.Sprintf("dibs: %s (%s)", e.Message, e.Code) }
+
+// Unwrap returns the error of your own token function, if that is the cause.
+func (e *Error) Unwrap() error { return e.cause }
 
 // RetryAfter returns how long to wait before a retry; below 0 if a retry makes no sense or the service did not answer.
 func (e *Error) RetryAfter() time.Duration { return e.retryAfter }

@@ -218,7 +218,8 @@ func TestATokenOrALogThatPanicsHarmsNobody(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, err = Fetch(t.Context(), client, "k", func(context.Context) (string, error) { return "v", nil })
-			if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "no token") {
+			own, isOwn := as[*Error](err)
+			if !isOwn || own.Code != codes.InvalidArgument || !strings.Contains(own.Unwrap().Error(), "no token") {
 				t.Errorf("got %v", err)
 			}
 			_ = client.Close()

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"google.golang.org/grpc/codes"
 )
 
 // tokenSource returns the caller's token for each call. It is a function, so that printing a client shows no secret.
@@ -39,7 +41,9 @@ func (s tokenSource) checked(ctx context.Context) (string, error) {
 	}
 	token, err := s.guarded(ctx)
 	if err != nil {
-		return "", invalid("token: cannot be had: " + textOf(err))
+		// Its text may contain the token.
+		const message = "token: its function failed; the error that this one wraps says why"
+		return "", &Error{Code: codes.InvalidArgument, Message: message, retryAfter: noRetry, isOwn: true, cause: err}
 	}
 	return token, header("token", token)
 }
@@ -49,7 +53,7 @@ func (s tokenSource) checked(ctx context.Context) (string, error) {
 func (s tokenSource) guarded(ctx context.Context) (token string, err error) {
 	defer func() {
 		if panicked := recover(); panicked != nil {
-			token, err = "", fmt.Errorf("its function panicked: %v", panicked)
+			token, err = "", fmt.Errorf("it panicked: %v", panicked)
 		}
 	}()
 	return s(ctx)
