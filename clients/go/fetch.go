@@ -235,7 +235,10 @@ func (c *Client) ask(ctx context.Context, steps *fetchLoop) result {
 	}
 	defer leave()
 	steps.calledAt = time.Now()
-	steps.until = steps.calledAt.Add(min(steps.wait.or(defaultWait), timeMax))
+	// A second look, for a value that could not be read, belongs to the same wait.
+	if steps.until.IsZero() {
+		steps.until = steps.calledAt.Add(min(steps.wait.or(defaultWait), timeMax))
+	}
 	id := steps.fetchID()
 	for {
 		got, asksAgain := c.fetchOnce(ctx, steps, id)

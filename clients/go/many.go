@@ -241,9 +241,7 @@ func (m *manyCall) readable(ctx context.Context, unreadables map[string]*Undecod
 	got := make(map[string]result, len(unreadables))
 	for key, because := range unreadables {
 		all.Go(func() {
-			steps := m.steps(key)
-			steps.wait = named(max(0, time.Until(m.until)))
-			its := m.fetchReadable(ctx, steps, because, results[key].fence)
+			its := m.fetchReadable(ctx, m.steps(key), because, results[key].fence)
 			mu.Lock()
 			defer mu.Unlock()
 			got[key] = its

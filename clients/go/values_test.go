@@ -314,3 +314,19 @@ func TestResultsOfLocalRebuildsAreKeptForAMoment(t *testing.T) {
 		t.Errorf("the service has %q", got)
 	}
 }
+
+func TestAValueThatCannotBeReadGivesItsCallerNoSecondWait(t *testing.T) {
+	fake := startFake(t)
+	late := func(ctx context.Context, in *dibsv1.GetOrLockRequest) (*dibsv1.GetOrLockResponse, error) {
+		time.Sleep(200 * time.Millisecond)
+		return hit("no JSON")(ctx, in)
+	}
+	fake.getOrLock.will(late, lease("token", 10_000))
+	fake.publish.will(published(stored))
+	its := client(t, fake.target, dibs.WithSession(false), ttl)
+	value, err := dibs.Fetch(t.Context(), its, "k", returning("v"), dibs.WithWait(10*time.Second))
+	want(t, value, err, "v")
+	if waits := fake.getOrLock.heard()[1].GetWaitMs(); waits > 9_800 {
+		t.Errorf("it waits for another %d ms", waits)
+	}
+}
