@@ -87,8 +87,7 @@ final class Asking {
   /** Callers that join have their own waits, and may outlast the first one's. */
   private void refresh(Question about, long sinceNanos, CompletableFuture<Found> result) {
     FullKey key = about.fullKey();
-    boolean[] isOwn = {false};
-    CompletableFuture<Found> seat =
+    Flights.Place<Found> place =
         parts
             .unreadable()
             .join(
@@ -97,15 +96,14 @@ final class Asking {
                 about.untilNanos(),
                 // A rebuild that began before this call may have read data older than the call.
                 underWay -> underWay.sinceNanos() - sinceNanos >= 0,
-                flight -> {
-                  isOwn[0] = true;
-                  new FetchLoop(parts, about, flight).start();
-                });
-    if (!isOwn[0]) Flight.bound(seat, about.untilNanos(), System.nanoTime());
+                flight -> new FetchLoop(parts, about, flight).start());
+    CompletableFuture<Found> seat = place.result();
+    if (!place.isFirst()) Flight.bound(seat, about.untilNanos(), System.nanoTime());
     seat.whenComplete(
         (found, error) -> {
           Throwable cause = Futures.cause(error);
-          if (!isOwn[0] && !result.isDone() && Caller.isOnlyAnothersWait(cause, about)) refresh(about, sinceNanos, result);
+          boolean hasMoreTime = !place.isFirst() && Caller.isOnlyAnothersWait(cause, about);
+          if (hasMoreTime && !result.isDone()) refresh(about, sinceNanos, result);
           else Futures.settle(result, found, error);
         });
     result.whenComplete((found, error) -> seat.cancel(false));

@@ -34,13 +34,16 @@ final class Flights<T> {
     return new Flights<>(() -> true, true);
   }
 
+  /** What a caller gets. {@code isFirst}: the flight began with it. */
+  record Place<T>(CompletableFuture<T> result, boolean isFirst) {}
+
   /**
-   * The future of one caller.
+   * A place in a flight that is under way, or in a new one.
    *
    * @param mayJoin whether one that is under way will do
    * @param start begins the work, which always ends in {@link Flight#land}
    */
-  CompletableFuture<T> join(
+  Place<T> join(
       Object id, FullKey key, long untilNanos, Predicate<Flight<T>> mayJoin, Consumer<Flight<T>> start) {
     Flight<T> flight;
     boolean isNew;
@@ -51,12 +54,12 @@ final class Flights<T> {
       flight = isNew ? new Flight<>(id, key, this) : underWay;
       if (isNew) open.put(id, flight);
     }
-    return isNew ? begin(flight, start) : flight.joined(untilNanos);
+    return new Place<>(isNew ? begin(flight, start) : flight.joined(untilNanos), isNew);
   }
 
   /** The future of a caller that others may join, whenever the flight began. */
   CompletableFuture<T> join(Object id, FullKey key, long untilNanos, Consumer<Flight<T>> start) {
-    return join(id, key, untilNanos, underWay -> true, start);
+    return join(id, key, untilNanos, underWay -> true, start).result();
   }
 
   /** A call that no other caller may join. */

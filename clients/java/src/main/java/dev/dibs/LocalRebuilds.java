@@ -29,22 +29,17 @@ final class LocalRebuilds {
     FullKey key = about.fullKey();
     Found kept = about.options().mayJoin() ? results.of(key) : null;
     if (kept != null) return CompletableFuture.completedFuture(kept);
-    boolean[] isOwn = {false};
-    CompletableFuture<Found> seat =
+    Flights.Place<Found> place =
         flights.join(
             key,
             key,
             about.untilNanos(),
             underWay -> isNewEnough(underWay, about),
-            flight -> {
-              isOwn[0] = true;
-              rebuild(about, cause, flight);
-            });
+            flight -> rebuild(about, cause, flight));
     // The codec of a caller that joined may be another one.
-    CompletableFuture<Found> result = new CompletableFuture<>();
-    seat.whenComplete(
-        (found, error) -> Futures.settle(result, error == null ? new Found(found.bytes(), isOwn[0]) : null, error));
-    result.whenComplete((found, error) -> seat.cancel(false));
+    CompletableFuture<Found> result =
+        place.isFirst() ? place.result() : place.result().thenApply(found -> new Found(found.bytes(), false));
+    result.whenComplete((found, error) -> place.result().cancel(false));
     return result;
   }
 
