@@ -152,7 +152,7 @@ class TestAServiceThatBreaksOff:
         assert [heard.method for heard in fake.heard] == ["GetOrLock", "GetOrLock"]
 
     async def test_is_done_without_by_one_at_a_time(self, fake: FakeService, caller: Caller) -> None:
-        fake.will("GetOrLock", unavailable())
+        fake.will("GetOrLock", fake.held(unavailable()))
         opened, rebuilds = asyncio.Event(), []
 
         async def rebuild(_: Context) -> bytes:
@@ -161,6 +161,9 @@ class TestAServiceThatBreaksOff:
             return b"mine"
 
         calls = [asyncio.create_task(caller.get("k", rebuild, refresh=True)) for _ in range(5)]
+        # Only a rebuild that begins after all of them is new enough for all.
+        await until(lambda: len(fake.heard) == 5)
+        fake.gate.set()
         await until(lambda: len(fake.heard) == 10)
         await asyncio.sleep(0.1)
         opened.set()
