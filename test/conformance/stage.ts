@@ -230,6 +230,9 @@ export class Stage {
       DIBS_CONFIG: this.#config,
       DIBS_LEASE_MAX_MS: '5000',
       DIBS_LEASE_MS: '3000',
+      // Longer than the moments between two steps of a scenario, also on a busy machine.
+      DIBS_NODE_TIMEOUT_MS: '300',
+      DIBS_LEASE_MIN_MS: '300',
       DIBS_WAITERS_PER_KEY: '20',
     };
   }
