@@ -330,7 +330,7 @@ export class SessionTransport implements PooledSession {
     if (line.over) return;
     line.over = true;
     if (this.#line === line) this.#line = undefined;
-    if (!line.leaving) this.#unwatched(line);
+    this.#unwatched(line);
     const confirmed = line.confirm === undefined;
     line.confirm?.();
     const cause = new NoSession(error.message, { cause: error });
