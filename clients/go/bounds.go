@@ -129,8 +129,11 @@ func header(field, text string) error {
 	return nil
 }
 
-func invalid(message string) error {
-	return &Error{Code: codes.InvalidArgument, Message: message, retryAfter: noRetry, isOwn: true}
+func invalid(message string) error { return invalidBy(nil, message) }
+
+// invalidBy wraps the cause, and does not repeat its text.
+func invalidBy(cause error, message string) error {
+	return &Error{Code: codes.InvalidArgument, Message: message, retryAfter: noRetry, isOwn: true, cause: cause}
 }
 
 func firstOf(errs ...error) error {

@@ -6,8 +6,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"google.golang.org/grpc/codes"
 )
 
 // tokenSource returns the caller's token for each call. It is a function, so that printing a client shows no secret.
@@ -42,8 +40,7 @@ func (s tokenSource) checked(ctx context.Context) (string, error) {
 	token, err := s.guarded(ctx)
 	if err != nil {
 		// Its text may contain the token.
-		const message = "token: its function failed; the error that this one wraps says why"
-		return "", &Error{Code: codes.InvalidArgument, Message: message, retryAfter: noRetry, isOwn: true, cause: err}
+		return "", invalidBy(err, "token: its function failed; the error that this one wraps says why")
 	}
 	return token, header("token", token)
 }
