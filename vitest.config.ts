@@ -8,8 +8,9 @@ const LONG = process.env.DIBS_TEST_LONG === '1' ? [] : ['test/**/*.long.test.ts'
 
 export default defineConfig({
   test: {
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
+    // A test takes seconds, and minutes if forty processes share two cores.
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
     // A hanging suite has to name itself instead of holding the run.
     teardownTimeout: 10_000,
     // Longer than a second: other work may have the processor.
@@ -36,7 +37,6 @@ export default defineConfig({
           include: WITH_REDIS,
           // Each file starts up to seven Redis processes; two files at a time is what a small machine carries.
           maxWorkers: 2,
-          testTimeout: 120_000,
           sequence: { groupOrder: 1 },
         },
       },
@@ -50,8 +50,6 @@ export default defineConfig({
           // Each suite brings up a whole fleet, and mostly waits for it: two at a time, after all others.
           maxWorkers: 2,
           sequence: { groupOrder: 2 },
-          // A test takes seconds, and minutes if forty processes share two cores.
-          testTimeout: 300_000,
         },
       },
     ],
