@@ -14,7 +14,7 @@ ${COMMANDS.map(({ name, summary }) => `  ${name.padEnd(12)}${summary}`).join('\n
 \`dibs COMMAND --help\` shows its options; \`dibs --version\` shows the version.
 
 environment
-  DIBS_TARGET   address of gRPC: HOST:PORT, unix:///path or dns:///HOST:PORT; default 127.0.0.1:50051
+  DIBS_TARGET   gRPC address: HOST:PORT, unix:///path or dns:///HOST:PORT; default 127.0.0.1:50051
   DIBS_TOKEN    your token, if the service requires one
   DIBS_TLS_CA   path of a PEM file with the authorities to trust; turns TLS on
 

@@ -27,7 +27,7 @@ export const SERVICE_OPTIONS = {
   ...TOKEN_OPTIONS,
 } as const;
 
-export const SERVICE_HELP = `  --target ADDRESS     address of gRPC: HOST:PORT, unix:///path or dns:///HOST:PORT;
+export const SERVICE_HELP = `  --target ADDRESS     gRPC address: HOST:PORT, unix:///path or dns:///HOST:PORT;
                        default DIBS_TARGET, else 127.0.0.1:50051
   -n, --namespace NAME default: default
 ${TOKEN_HELP}`;
@@ -109,7 +109,7 @@ export class Service {
 
 /** An unset variable of a script must not stand for the default: `invalidate --all` would drop other values. */
 function empty(option: string, without: string): Misuse {
-  return new Misuse(`${option}: is empty, as by an unset variable; leave it out for ${without}`);
+  return new Misuse(`${option}: is empty, perhaps because of an unset variable; leave it out for ${without}`);
 }
 
 function securityOf(tlsCa: string): ChannelCredentials {

@@ -81,7 +81,7 @@ function decoded(text: string, what: string): string {
     return decodeURIComponent(text);
   } catch {
     throw new Error(
-      `the ${what} has a % that begins no code; percent-encode it: % is %25, @ is %40, / is %2F`,
+      `the ${what} has a % without two hexadecimal digits; percent-encode it: % is %25, @ is %40, / is %2F`,
     );
   }
 }

@@ -57,7 +57,7 @@ function examineConfiguration(config: Config, findings: Findings): void {
     const todo = 'set DIBS_QUORUM_NODES and DIBS_STORE_URL, or listen on loopback';
     findings.warning(
       'mode',
-      `embedded, and reachable from other machines: a second replica would not know it; ${todo}`,
+      `embedded, and reachable from other machines: a second replica would not coordinate with it; ${todo}`,
     );
   }
   examineWorkers(config, availableParallelism(), findings);
@@ -97,7 +97,7 @@ async function examineFleet(run: Run): Promise<readonly Finding[]> {
     if (found.servers.some((server) => runs.includes(server.run))) {
       store.warning(
         'separate',
-        'it is also a lock node, so that one failure takes both; use a separate Redis',
+        'it is also a lock node, so one failure takes down both; use a separate Redis',
       );
     }
     await checkFormat(found, store);
@@ -132,7 +132,7 @@ async function examineNode(
     } else if (isFit) {
       findings.ok(
         'votes',
-        'not yet: no replica has started with it since it started, or the longest lease still runs',
+        'not yet: no replica has used this node since it started, or the longest lease is still running',
       );
     }
   } catch (error) {
@@ -151,7 +151,7 @@ function checkSeparate(
     const first = runs.indexOf(runs[at]);
     if (runs[at] === undefined || first === at) continue;
     const same = `${one.name} and ${nodes[first]?.name} are the same Redis`;
-    to.fault('separate', `${same}; the second does not vote: each needs a Redis of its own`);
+    to.fault('separate', `${same}; the second does not vote: each needs its own Redis`);
   }
 }
 

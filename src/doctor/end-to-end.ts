@@ -161,7 +161,7 @@ async function published({ coordinator }: Trial, key: Key, { token }: Lease): Pr
   const payload = { kind: 'value', bytes: Buffer.from('dibs doctor') } as const;
   const publish = { key, token, payload, ttlMs: TTL_MS, tags: [] };
   const { outcome } = await coordinator.publish(publish, new Call());
-  if (outcome !== 'stored') throw new Error(`the value was answered with ${outcome}; is the store full?`);
+  if (outcome !== 'stored') throw new Error(`the publish was answered with ${outcome}; is the store full?`);
   return 'the value was stored';
 }
 

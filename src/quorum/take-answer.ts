@@ -8,6 +8,6 @@ export type TakeAnswer = LockReply | Exclude<Outcome<never>, { readonly kind: 'd
 export function answerAt(outcome: Outcome<readonly TakeReply[]>, at: number): TakeAnswer {
   if (outcome.kind !== 'done') return outcome;
   const reply = outcome.value[at];
-  if (reply === undefined) return { kind: 'failed', why: 'the node left this step out' };
+  if (reply === undefined) return { kind: 'failed', why: 'the node did not answer this step' };
   return reply instanceof Error ? failureOf(reply) : reply;
 }

@@ -20,7 +20,7 @@ export interface StoreTrouble {
 }
 
 const FOREIGN_KEY =
-  'the value store has something else under the name of this key (WRONGTYPE); delete it there, or give Dibs its own store';
+  'the value store has other data under the name of this key (WRONGTYPE); delete it there, or give Dibs its own store';
 
 export interface StoreConnectionOptions {
   readonly clock: Clock;

@@ -95,7 +95,7 @@ export class RedisLockNode {
     this.#running.start();
     const info = await this.#client.info().catch(throwTold);
     const run = infoField(info, 'run_id');
-    if (run === undefined) throw new Error('the node does not tell its run_id');
+    if (run === undefined) throw new Error('the node does not report its run_id');
     const policy = infoField(info, 'maxmemory_policy') ?? 'unknown';
     return policy === 'noeviction' ? { run } : { run, evictionPolicy: policy };
   }

@@ -43,6 +43,6 @@ export async function readStoreFormat(connection: StoreConnection): Promise<stri
 function checkFormat(found: string | null): void {
   if (found === null || (/^\d+$/.test(found) && Number(found) <= FORMAT)) return;
   throw new NewerStore(
-    `the value store has the format '${found.slice(0, 20)}', and this version knows only ${FORMAT}: run the version that its other replicas have, or give this one another store (DIBS_STORE_URL)`,
+    `the value store has the format '${found.slice(0, 20)}', and this version knows only ${FORMAT}: run the same version as the other replicas, or give this replica another store (DIBS_STORE_URL)`,
   );
 }

@@ -23,11 +23,11 @@ const TROUBLES: readonly (readonly [pattern: RegExp, why: string])[] = [
   ],
   [
     /DENIED Redis is running in protected mode/,
-    'Redis is in protected mode; set a password there, or its bind',
+    'Redis is in protected mode; set a password there, or configure its bind',
   ],
   [/max number of clients/i, 'Redis has no connection left; raise its maxclients'],
   [/CERT_HAS_EXPIRED/, 'the certificate of Redis has expired; renew it'],
-  [/ALTNAME_INVALID|altnames/, 'the certificate of Redis is for another name; connect by a name that it has'],
+  [/ALTNAME_INVALID|altnames/, 'the certificate of Redis is for another name; use a name that it contains'],
   [
     /SELF_SIGNED|UNABLE_TO_(?:VERIFY|GET_ISSUER)|self[- ]signed|unable to (?:verify|get)/i,
     'the certificate of Redis is signed by an unknown authority; set DIBS_REDIS_CA',
@@ -50,14 +50,14 @@ const TROUBLES: readonly (readonly [pattern: RegExp, why: string])[] = [
   [/LOADING/, 'Redis is loading its data'],
   [/MASTERDOWN/, 'Redis is a replica without its master'],
   [/CLUSTERDOWN/, 'the Redis Cluster is down: slots have no master'],
-  [/BUSY /, 'Redis runs a script that takes long'],
+  [/BUSY /, 'Redis is running a long script'],
   [
     /NOPERM|can't run this command|no permissions/i,
-    'the rights of the Redis user are too few; see deploy/operations/redis-acl.md',
+    'the Redis user lacks rights; see deploy/operations/redis-acl.md',
   ],
   [
     /unknown (?:redis )?command/i,
-    'Redis does not know a command; is it renamed, or a server other than Redis?',
+    'Redis does not know a command; is the command renamed, or is this a server other than Redis?',
   ],
   [
     /DB index is out of range|SELECT is not allowed/i,

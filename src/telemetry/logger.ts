@@ -98,15 +98,15 @@ const NOT_STORED: Record<NotStored['cause'], string> = {
 };
 /** What happened at the last attempt, and what to check. */
 const UNDECIDED: Record<UndecidedBy, string> = {
-  votes: 'the votes of the lock nodes had no winner; is each lock node a Redis of its own?',
+  votes: 'the votes of the lock nodes had no winner; is each lock node a separate Redis?',
   unknown_lock:
     'the lock nodes hold a lock that the store has no lease for; do other replicas use these lock nodes with another store?',
   late_nodes: 'too few lock nodes answered in time; check their machines and the network',
-  late_store: 'the store owes its reply; check its machine and the network',
+  late_store: 'the store has not replied yet; check its machine and the network',
   other_lock_nodes:
     'the last lease was granted by other lock nodes, or without any, and may have been extended; do all replicas have the same DIBS_QUORUM_NODES?',
   lease_over:
-    'each lease had ended before it could be given; check the lock nodes, the store and the network',
+    'each lease had ended before its caller could get it; check the lock nodes, the store and the network',
 };
 const LOST: Partial<Record<LeaseEnd, string>> = {
   expired: LOG.leaseExpired,

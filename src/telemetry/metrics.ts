@@ -106,7 +106,7 @@ export class Metrics implements Omit<Observer, 'undecided' | 'publishUnanswered'
     this.#counted(METRICS.storeSteps, steps, this.#storeSteps, [step, ended]);
     const errors = 'Calls that ended with an error, by code';
     this.#counted(METRICS.callErrors, errors, this.#callErrors, [method, code]);
-    const refused = 'Connections that were refused or cut off, by the reason';
+    const refused = 'Connections that were refused or cut off, by reason';
     this.#counted(METRICS.connectionsRefused, refused, this.#refused, [protocol, why]);
     for (const [protocol, why] of REFUSALS) this.#refused.add(protocol, why, 0);
   }
@@ -170,14 +170,14 @@ export class Metrics implements Omit<Observer, 'undecided' | 'publishUnanswered'
   watch(gauges: Gauges): void {
     const gauge = (name: string, description: string) =>
       this.#meter.createObservableGauge(name, { description });
-    gauge(METRICS.waiters, 'Callers that wait on this replica now').addCallback((result) =>
+    gauge(METRICS.waiters, 'Callers that are waiting on this replica').addCallback((result) =>
       result.observe(gauges.waiters()),
     );
-    gauge(METRICS.longestWait, 'How long the caller has waited that has waited longest').addCallback(
-      (result) => result.observe(gauges.longestWaitMs() / 1000),
+    gauge(METRICS.longestWait, 'Age of the longest current wait, or 0').addCallback((result) =>
+      result.observe(gauges.longestWaitMs() / 1000),
     );
-    gauge(METRICS.leasesHeld, 'Leases that this replica has granted and that run now').addCallback((result) =>
-      result.observe(gauges.leasesHeld()),
+    gauge(METRICS.leasesHeld, 'Leases that this replica has granted and that are running').addCallback(
+      (result) => result.observe(gauges.leasesHeld()),
     );
     gauge(METRICS.nearCacheBytes, 'Size of the near cache: values and their index').addCallback((result) =>
       result.observe(gauges.nearCacheBytes()),
@@ -186,12 +186,12 @@ export class Metrics implements Omit<Observer, 'undecided' | 'publishUnanswered'
       (result) => result.observe(gauges.undecided() ? 1 : 0),
     );
     this.#watchNodes(gauges);
-    const spans = { description: 'Spans, by what became of them' };
+    const spans = { description: 'Spans, by outcome' };
     this.#meter.createObservableCounter(METRICS.spans, spans).addCallback(async (result) => {
       for (const [outcome, count] of await gauges.spans())
         result.observe(count, { [LABELS.outcome]: outcome });
     });
-    gauge(METRICS.storeLate, '1 while the store owes a reply for longer than its timeout').addCallback(
+    gauge(METRICS.storeLate, '1 while the store has owed a reply for longer than its timeout').addCallback(
       (result) => result.observe(this.#isStoreLate ? 1 : 0),
     );
     gauge(METRICS.degraded, '1 for the degradation of the last decision; none is healthy').addCallback(
@@ -209,7 +209,7 @@ export class Metrics implements Omit<Observer, 'undecided' | 'publishUnanswered'
       result.observe(workers.serving(), { [LABELS.state]: 'serving' });
       result.observe(workers.missing(), { [LABELS.state]: 'missing' });
     });
-    const restarts = { description: 'How often a worker was started again after it had ended' };
+    const restarts = { description: 'Times that a worker was started again after it had ended' };
     this.#meter.createObservableCounter(WORKER_METRICS.workerRestarts, restarts).addCallback((result) => {
       result.observe(workers.restarts());
     });
@@ -225,7 +225,7 @@ export class Metrics implements Omit<Observer, 'undecided' | 'publishUnanswered'
         }
       }
     });
-    const each = { description: '1 for the state that each lock node is in' };
+    const each = { description: '1 for the current state of each lock node' };
     this.#meter.createObservableGauge(METRICS.quorumNodeState, each).addCallback((result) => {
       for (const [node, is] of nodeStates()) {
         for (const state of statesOfNodes) {

@@ -18,7 +18,7 @@ const WITHOUT_DATA = [
   'Lock nodes that do not vote, by node',
   'Store steps that fail, by step',
   'Calls that end with an error',
-  'Spans, by what became of them',
+  'Spans, by outcome',
   'Votes missing, by node',
 ];
 

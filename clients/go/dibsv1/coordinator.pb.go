@@ -9,9 +9,9 @@
 //  - Sizes are bytes of UTF-8, unless a comment names another unit. All bounds are inclusive.
 //  - Bad input is INVALID_ARGUMENT. The message begins with the field's path and gives the bounds, for example
 //    `ttl_ms: 0 is outside 1 to 31536000000`.
-//  - A request has at most 4,000 tags and lengths on the wire, a message of a session at most 500,000. More are
-//    INVALID_ARGUMENT before the message is decoded.
-//  - FAILED_PRECONDITION: the store has something under the name of this key that Dibs did not write. Other keys are
+//  - On the wire, a request has at most 4,000 protobuf tags and lengths, and a message of a session at most 500,000.
+//    A longer one is INVALID_ARGUMENT before it is decoded.
+//  - FAILED_PRECONDITION: the store has data under the name of this key that Dibs did not write. Other keys are
 //    served.
 //  - RESOURCE_EXHAUSTED and UNAVAILABLE carry the trailing metadata `grpc-retry-pushback-ms`.
 //  - An unknown enum value is refused in a request. In a response, treat it as the UNSPECIFIED value.
@@ -47,12 +47,12 @@ const (
 	Intent_INTENT_UNSPECIFIED Intent = 0
 	// Rebuild if there is no fresh value. A miss gets a lease or waits.
 	Intent_INTENT_REBUILD Intent = 1
-	// Read only, never a lease. A miss waits for a running rebuild. Without one it is `busy` at once.
+	// Read only, never a lease. A miss waits for a running rebuild. Without one, the answer is `busy` at once.
 	Intent_INTENT_READ Intent = 2
 	// Rebuild now, even if the value is fresh (a write-through, or a manual refresh). Other callers get the old
-	// value meanwhile. If a rebuild is running, this call waits for it and then tries again; if that rebuild fails, it
-	// gets the failure. After a failure it need not wait for the back-off, but one refresh per second and key is tried
-	// in the whole fleet: until then it is `failed`, with the time to the next try.
+	// value meanwhile. If a rebuild is running, this call waits for it and then tries again. If that rebuild fails,
+	// this call gets its failure. A back-off does not stop this call. But during a back-off, the
+	// whole fleet tries a key at most once per second. Until the next try, the answer is `failed`, with the time to wait.
 	Intent_INTENT_REFRESH Intent = 3
 )
 
@@ -99,7 +99,7 @@ func (Intent) EnumDescriptor() ([]byte, []int) {
 	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{0}
 }
 
-// Stale is whether a stale value is acceptable.
+// Stale says whether a stale value is acceptable.
 type Stale int32
 
 const (
@@ -152,14 +152,15 @@ func (Stale) EnumDescriptor() ([]byte, []int) {
 	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{1}
 }
 
-// Read is which copies may answer a read.
+// Read says which copies may answer a read.
 type Read int32
 
 const (
-	// The namespace's policy applies. Without one, same as READ_NEAR.
+	// Same as READ_NEAR.
 	Read_READ_UNSPECIFIED Read = 0
-	// The replica's near cache may answer. It sees each change that has arrived at this replica before the call
-	// began, its own invalidations included. A change made through another replica arrives with the next wake.
+	// The replica's near cache may answer. It reflects each change that arrived at this replica before the call
+	// began, including invalidations that this replica ran. A change made through another replica arrives with the
+	// next wake.
 	Read_READ_NEAR Read = 1
 	// The value store answers. On any replica, it returns nothing that was invalidated before this call began. A
 	// value that was marked stale may be returned, but never as fresh.
@@ -207,7 +208,7 @@ func (Read) EnumDescriptor() ([]byte, []int) {
 	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{2}
 }
 
-// Degraded is which part of the fleet was unavailable when the answer was made.
+// Degraded says which part of the fleet was unavailable when the answer was made.
 type Degraded int32
 
 const (
@@ -217,7 +218,7 @@ const (
 	Degraded_DEGRADED_NONE Degraded = 1
 	// Fewer than a majority of the lock nodes answer. The store alone decides who rebuilds.
 	Degraded_DEGRADED_QUORUM_LOST Degraded = 2
-	// The store does not answer. Leases hold fleet-wide, values stay in one replica.
+	// The store does not answer. Leases are still valid in the whole fleet, but values stay in one replica.
 	Degraded_DEGRADED_STORE_LOST Degraded = 3
 	// Neither answers. Each replica runs one rebuild per key at a time.
 	Degraded_DEGRADED_LOCAL Degraded = 4
@@ -268,7 +269,7 @@ func (Degraded) EnumDescriptor() ([]byte, []int) {
 	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{3}
 }
 
-// Freshness is the age class of a value.
+// Freshness says whether a value is fresh or stale.
 type Freshness int32
 
 const (
@@ -321,7 +322,7 @@ func (Freshness) EnumDescriptor() ([]byte, []int) {
 	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{4}
 }
 
-// LeaseReason is why a lease was granted.
+// LeaseReason says why a lease was granted.
 type LeaseReason int32
 
 const (
@@ -390,7 +391,7 @@ func (LeaseReason) EnumDescriptor() ([]byte, []int) {
 	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{5}
 }
 
-// BusyReason is why there is no value and no lease.
+// BusyReason says why there is no value and no lease.
 type BusyReason int32
 
 const (
@@ -400,7 +401,7 @@ const (
 	BusyReason_BUSY_REASON_WAIT_ENDED BusyReason = 1
 	// The rebuild usually takes longer than this caller can wait. Answered immediately, with an estimate.
 	BusyReason_BUSY_REASON_DEADLINE_TOO_SHORT BusyReason = 2
-	// The lock nodes reached no decision within the wait, or the store was late for all of it.
+	// The lock nodes reached no decision within the wait, or the store was late throughout the wait.
 	BusyReason_BUSY_REASON_UNDECIDED BusyReason = 3
 	// The namespace's budget of concurrent rebuilds is used up.
 	BusyReason_BUSY_REASON_BUDGET BusyReason = 4
@@ -475,7 +476,7 @@ const (
 	PublishOutcome_PUBLISH_OUTCOME_SUPERSEDED PublishOutcome = 4
 	// Not stored: the key was invalidated during the rebuild.
 	PublishOutcome_PUBLISH_OUTCOME_INVALIDATED PublishOutcome = 5
-	// Not stored: the store does not know this token, or has lost its record. Also the answer to a garbage token.
+	// Not stored: the store does not know this token, or has lost its record. Also the answer to an invalid token.
 	PublishOutcome_PUBLISH_OUTCOME_UNKNOWN_LEASE PublishOutcome = 6
 	// The store did not confirm it. Either the lease was granted without the store, or the store did not reply to
 	// the publish. `maybe_stored` tells them apart. Waiters on this replica may have got the value.
@@ -640,7 +641,7 @@ func (ExtendOutcome) EnumDescriptor() ([]byte, []int) {
 	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{9}
 }
 
-// InvalidateMode is what happens to the values.
+// InvalidateMode says what happens to the values.
 type InvalidateMode int32
 
 const (
@@ -648,7 +649,7 @@ const (
 	InvalidateMode_INVALIDATE_MODE_UNSPECIFIED InvalidateMode = 0
 	// The values are deleted.
 	InvalidateMode_INVALIDATE_MODE_DELETE InvalidateMode = 1
-	// The values become stale now, and may be served so for the rest of their `stale_ms`.
+	// The values become stale now, and may be served as stale for the rest of their `stale_ms`.
 	InvalidateMode_INVALIDATE_MODE_MARK_STALE InvalidateMode = 2
 )
 
@@ -693,7 +694,7 @@ func (InvalidateMode) EnumDescriptor() ([]byte, []int) {
 	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{10}
 }
 
-// LeaseEnd is how a lease ended.
+// LeaseEnd says how a lease ended.
 type LeaseEnd int32
 
 const (
@@ -711,7 +712,7 @@ const (
 	LeaseEnd_LEASE_END_SESSION_LOST LeaseEnd = 5
 	// The key was invalidated.
 	LeaseEnd_LEASE_END_INVALIDATED LeaseEnd = 6
-	// The caller had left before it was granted.
+	// The caller had left before the lease was granted.
 	LeaseEnd_LEASE_END_CANCELLED LeaseEnd = 7
 )
 
@@ -777,14 +778,14 @@ type GetOrLockRequest struct {
 	// allows, at most DIBS_WAIT_MAX_MS.
 	WaitMs *int64 `protobuf:"varint,3,opt,name=wait_ms,json=waitMs,proto3,oneof" json:"wait_ms,omitempty"`
 	// How long a lease from this call lasts: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: learned from the
-	// rebuilds of this key or else its namespace, and DIBS_LEASE_MS before the first one.
+	// rebuilds of this key, or else of its namespace. DIBS_LEASE_MS before the first rebuild.
 	LeaseMs *int64 `protobuf:"varint,4,opt,name=lease_ms,json=leaseMs,proto3,oneof" json:"lease_ms,omitempty"`
 	// Whether a stale value is acceptable.
 	Stale Stale `protobuf:"varint,5,opt,name=stale,proto3,enum=dibs.v1.Stale" json:"stale,omitempty"`
 	// Which copies may answer.
 	Read Read `protobuf:"varint,6,opt,name=read,proto3,enum=dibs.v1.Read" json:"read,omitempty"`
 	// At most 128 bytes, usually a UUID. Use the same one for every attempt of one call, so that a retry gets the
-	// lease of a lost answer. It works only for the identity that sent it first. Empty: retries get no such lease.
+	// lease of a lost answer. It works only for the identity that sent it first. Empty: a retry does not get that lease.
 	RequestId string `protobuf:"bytes,7,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// At most 256 bytes, for people: a host, a pod, a job. Shown in Explain, logs and the console.
 	Holder string `protobuf:"bytes,8,opt,name=holder,proto3" json:"holder,omitempty"`
@@ -1618,7 +1619,7 @@ func (x *PublishResponse) GetMaybeStored() bool {
 	return false
 }
 
-// Failure is why a rebuild failed.
+// Failure says why a rebuild failed.
 type Failure struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most 4096 bytes. Every waiter gets it, so it must contain no secret.
@@ -3725,8 +3726,8 @@ func (x *Draining) GetClosesInMs() int64 {
 	return 0
 }
 
-// Invalidated names what a client's near cache must drop. After a new session, and after one that was not resumed,
-// drop everything.
+// Invalidated names what a client's near cache must drop. When a session is new or was not resumed, drop
+// everything.
 type Invalidated struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The namespace.

@@ -9,9 +9,9 @@
 //  - Sizes are bytes of UTF-8, unless a comment names another unit. All bounds are inclusive.
 //  - Bad input is INVALID_ARGUMENT. The message begins with the field's path and gives the bounds, for example
 //    `ttl_ms: 0 is outside 1 to 31536000000`.
-//  - A request has at most 4,000 tags and lengths on the wire, a message of a session at most 500,000. More are
-//    INVALID_ARGUMENT before the message is decoded.
-//  - FAILED_PRECONDITION: the store has something under the name of this key that Dibs did not write. Other keys are
+//  - On the wire, a request has at most 4,000 protobuf tags and lengths, and a message of a session at most 500,000.
+//    A longer one is INVALID_ARGUMENT before it is decoded.
+//  - FAILED_PRECONDITION: the store has data under the name of this key that Dibs did not write. Other keys are
 //    served.
 //  - RESOURCE_EXHAUSTED and UNAVAILABLE carry the trailing metadata `grpc-retry-pushback-ms`.
 //  - An unknown enum value is refused in a request. In a response, treat it as the UNSPECIFIED value.

@@ -146,7 +146,7 @@ export class LeaseLifecycle {
       if (owner !== undefined) return 'not_held';
       void quorum.release(key.id, token.nonce);
       throw unavailable(
-        'the value store does not answer, so the lease ends with its time; releasing again is safe',
+        'the value store does not answer, so the lease lasts until it expires; releasing again is safe',
       );
     }
     if (outcome === 'released' || owner === undefined) {
@@ -236,7 +236,7 @@ export class LeaseLifecycle {
   #unextended(key: Key, token: Token): ExtendAnswer {
     const held = this.held.get(token.nonce);
     if (held === undefined)
-      throw unavailable('the lock nodes came to no decision; the lease keeps its end, extend again');
+      throw unavailable('the lock nodes reached no decision, so the lease keeps its end; extend again');
     return this.#extended(key, token, held.untilMs);
   }
 

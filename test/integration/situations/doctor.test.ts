@@ -135,7 +135,7 @@ describeWithRedis('dibs doctor', () => {
     {
       title: 'doctor: the store refuses SELECT',
       env: async () => withStore(`${as('dibs:pw', await withUser('dibs on >pw ~* &* +@all -select'))}/1`),
-      says: /^fault of value store: connection: SELECT failed: the rights of the Redis user are too few/,
+      says: /^fault of value store: connection: SELECT failed: the Redis user lacks rights/,
     },
     {
       title: 'doctor: a lock node may evict',

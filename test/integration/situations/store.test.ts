@@ -97,7 +97,7 @@ describeWithRedis('a value store that does not serve', () => {
     {
       title: 'the certificate of the store is for another name',
       line: LOG.storeUnreachable,
-      why: /for another name; connect by a name that it has/,
+      why: /for another name; use a name that it contains/,
       url: async () => `rediss://localhost:${await tlsPort({ names: 'DNS:elsewhere' })}`,
       env: () => ({ DIBS_REDIS_CA: authority.ca }),
     },
@@ -160,7 +160,7 @@ describeWithRedis('a value store that does not serve', () => {
     {
       title: 'the store refuses SELECT',
       line: LOG.storeUnreachable,
-      why: /SELECT failed: the rights of the Redis user are too few/,
+      why: /SELECT failed: the Redis user lacks rights/,
       url: async () => `${await withUser('+@all -select')}/1`,
     },
     {
@@ -172,14 +172,14 @@ describeWithRedis('a value store that does not serve', () => {
     {
       title: 'the rights at the store are too few',
       line: LOG.storeRefuses,
-      why: /the rights of the Redis user are too few; see deploy\/operations\/redis-acl.md/,
+      why: /the Redis user lacks rights; see deploy\/operations\/redis-acl.md/,
       examination: /rights: the user may not use evalsha, eval; see deploy\/operations\/redis-acl.md/,
       url: () => withUser('+@all -evalsha -eval'),
     },
     {
       title: 'a command of the store is renamed',
       line: LOG.storeRefuses,
-      why: /Redis does not know a command; is it renamed/,
+      why: /Redis does not know a command; is the command renamed/,
       examination: /commands: Redis does not know evalsha; is it renamed/,
       url: async () => (await redis('--rename-command', 'EVALSHA', '')).url,
     },

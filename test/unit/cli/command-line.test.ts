@@ -81,8 +81,11 @@ describe('the command line', () => {
       'drops every value in the namespace prices: add --yes to confirm',
     ],
     [['invalidate', '--all', '--mark-stale'], 'marks every value stale in the namespace default'],
-    [['invalidate', '--namespace', '', '--all', '--yes'], '--namespace: is empty, as by an unset variable'],
-    [['explain', '--target', '', 'a'], '--target: is empty, as by an unset variable'],
+    [
+      ['invalidate', '--namespace', '', '--all', '--yes'],
+      '--namespace: is empty, perhaps because of an unset variable',
+    ],
+    [['explain', '--target', '', 'a'], '--target: is empty, perhaps because of an unset variable'],
     [['top', 'a'], "Unexpected argument 'a'"],
     [['top', '--http', 'localhost:9464'], "--http: 'localhost:9464' is not a URL like http://127.0.0.1:9464"],
   ])('refuses %j in one line, and sends nothing', async (args, line) => {

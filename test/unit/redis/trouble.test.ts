@@ -12,7 +12,7 @@ it.each([
     "OOM command not allowed when used memory > 'maxmemory'. script: 7d3f, on @user_script:12.",
     /full.*'maxmemory'\.\)$/,
   ],
-  ["-NOPERM this user has no permissions to run the 'evalsha' command", /^the rights of the Redis user/],
+  ["-NOPERM this user has no permissions to run the 'evalsha' command", /^the Redis user lacks rights/],
   ['ERR max number of clients reached', /raise its maxclients/],
   [
     "ERR unknown command 'AUTH', with args beginning with: 'secret' ",
@@ -34,7 +34,7 @@ it('a cluster is explained by the error of its last node, and a refused SELECT b
   });
   expect(troubleOf(failed)).toMatch(/^a password is needed/);
   const select = Object.assign(reply('NOPERM x'), { command: { name: 'select', args: ['3'] } });
-  expect(troubleOf(select)).toMatch(/^SELECT failed: the rights/);
+  expect(troubleOf(select)).toMatch(/^SELECT failed: the Redis user lacks rights/);
 });
 
 it.each([

@@ -13,7 +13,7 @@ pub struct GetOrLockRequest {
     #[prost(int64, optional, tag = "3")]
     pub wait_ms: ::core::option::Option<i64>,
     /// How long a lease from this call lasts: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: learned from the
-    /// rebuilds of this key or else its namespace, and DIBS_LEASE_MS before the first one.
+    /// rebuilds of this key, or else of its namespace. DIBS_LEASE_MS before the first rebuild.
     #[prost(int64, optional, tag = "4")]
     pub lease_ms: ::core::option::Option<i64>,
     /// Whether a stale value is acceptable.
@@ -23,7 +23,7 @@ pub struct GetOrLockRequest {
     #[prost(enumeration = "Read", tag = "6")]
     pub read: i32,
     /// At most 128 bytes, usually a UUID. Use the same one for every attempt of one call, so that a retry gets the
-    /// lease of a lost answer. It works only for the identity that sent it first. Empty: retries get no such lease.
+    /// lease of a lost answer. It works only for the identity that sent it first. Empty: a retry does not get that lease.
     #[prost(string, tag = "7")]
     pub request_id: ::prost::alloc::string::String,
     /// At most 256 bytes, for people: a host, a pod, a job. Shown in Explain, logs and the console.
@@ -208,7 +208,7 @@ pub struct PublishResponse {
     #[prost(bool, tag = "4")]
     pub maybe_stored: bool,
 }
-/// Failure is why a rebuild failed.
+/// Failure says why a rebuild failed.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Failure {
     /// At most 4096 bytes. Every waiter gets it, so it must contain no secret.
@@ -667,8 +667,8 @@ pub struct Draining {
     #[prost(int64, tag = "1")]
     pub closes_in_ms: i64,
 }
-/// Invalidated names what a client's near cache must drop. After a new session, and after one that was not resumed,
-/// drop everything.
+/// Invalidated names what a client's near cache must drop. When a session is new or was not resumed, drop
+/// everything.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Invalidated {
     /// The namespace.
@@ -692,12 +692,12 @@ pub enum Intent {
     Unspecified = 0,
     /// Rebuild if there is no fresh value. A miss gets a lease or waits.
     Rebuild = 1,
-    /// Read only, never a lease. A miss waits for a running rebuild. Without one it is `busy` at once.
+    /// Read only, never a lease. A miss waits for a running rebuild. Without one, the answer is `busy` at once.
     Read = 2,
     /// Rebuild now, even if the value is fresh (a write-through, or a manual refresh). Other callers get the old
-    /// value meanwhile. If a rebuild is running, this call waits for it and then tries again; if that rebuild fails, it
-    /// gets the failure. After a failure it need not wait for the back-off, but one refresh per second and key is tried
-    /// in the whole fleet: until then it is `failed`, with the time to the next try.
+    /// value meanwhile. If a rebuild is running, this call waits for it and then tries again. If that rebuild fails,
+    /// this call gets its failure. A back-off does not stop this call. But during a back-off, the
+    /// whole fleet tries a key at most once per second. Until the next try, the answer is `failed`, with the time to wait.
     Refresh = 3,
 }
 impl Intent {
@@ -724,7 +724,7 @@ impl Intent {
         }
     }
 }
-/// Stale is whether a stale value is acceptable.
+/// Stale says whether a stale value is acceptable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Stale {
@@ -757,14 +757,15 @@ impl Stale {
         }
     }
 }
-/// Read is which copies may answer a read.
+/// Read says which copies may answer a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Read {
-    /// The namespace's policy applies. Without one, same as READ_NEAR.
+    /// Same as READ_NEAR.
     Unspecified = 0,
-    /// The replica's near cache may answer. It sees each change that has arrived at this replica before the call
-    /// began, its own invalidations included. A change made through another replica arrives with the next wake.
+    /// The replica's near cache may answer. It reflects each change that arrived at this replica before the call
+    /// began, including invalidations that this replica ran. A change made through another replica arrives with the
+    /// next wake.
     Near = 1,
     /// The value store answers. On any replica, it returns nothing that was invalidated before this call began. A
     /// value that was marked stale may be returned, but never as fresh.
@@ -792,7 +793,7 @@ impl Read {
         }
     }
 }
-/// Degraded is which part of the fleet was unavailable when the answer was made.
+/// Degraded says which part of the fleet was unavailable when the answer was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Degraded {
@@ -802,7 +803,7 @@ pub enum Degraded {
     None = 1,
     /// Fewer than a majority of the lock nodes answer. The store alone decides who rebuilds.
     QuorumLost = 2,
-    /// The store does not answer. Leases hold fleet-wide, values stay in one replica.
+    /// The store does not answer. Leases are still valid in the whole fleet, but values stay in one replica.
     StoreLost = 3,
     /// Neither answers. Each replica runs one rebuild per key at a time.
     Local = 4,
@@ -833,7 +834,7 @@ impl Degraded {
         }
     }
 }
-/// Freshness is the age class of a value.
+/// Freshness says whether a value is fresh or stale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Freshness {
@@ -866,7 +867,7 @@ impl Freshness {
         }
     }
 }
-/// LeaseReason is why a lease was granted.
+/// LeaseReason says why a lease was granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum LeaseReason {
@@ -915,7 +916,7 @@ impl LeaseReason {
         }
     }
 }
-/// BusyReason is why there is no value and no lease.
+/// BusyReason says why there is no value and no lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum BusyReason {
@@ -925,7 +926,7 @@ pub enum BusyReason {
     WaitEnded = 1,
     /// The rebuild usually takes longer than this caller can wait. Answered immediately, with an estimate.
     DeadlineTooShort = 2,
-    /// The lock nodes reached no decision within the wait, or the store was late for all of it.
+    /// The lock nodes reached no decision within the wait, or the store was late throughout the wait.
     Undecided = 3,
     /// The namespace's budget of concurrent rebuilds is used up.
     Budget = 4,
@@ -980,7 +981,7 @@ pub enum PublishOutcome {
     Superseded = 4,
     /// Not stored: the key was invalidated during the rebuild.
     Invalidated = 5,
-    /// Not stored: the store does not know this token, or has lost its record. Also the answer to a garbage token.
+    /// Not stored: the store does not know this token, or has lost its record. Also the answer to an invalid token.
     UnknownLease = 6,
     /// The store did not confirm it. Either the lease was granted without the store, or the store did not reply to
     /// the publish. `maybe_stored` tells them apart. Waiters on this replica may have got the value.
@@ -1085,7 +1086,7 @@ impl ExtendOutcome {
         }
     }
 }
-/// InvalidateMode is what happens to the values.
+/// InvalidateMode says what happens to the values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum InvalidateMode {
@@ -1093,7 +1094,7 @@ pub enum InvalidateMode {
     Unspecified = 0,
     /// The values are deleted.
     Delete = 1,
-    /// The values become stale now, and may be served so for the rest of their `stale_ms`.
+    /// The values become stale now, and may be served as stale for the rest of their `stale_ms`.
     MarkStale = 2,
 }
 impl InvalidateMode {
@@ -1118,7 +1119,7 @@ impl InvalidateMode {
         }
     }
 }
-/// LeaseEnd is how a lease ended.
+/// LeaseEnd says how a lease ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum LeaseEnd {
@@ -1136,7 +1137,7 @@ pub enum LeaseEnd {
     SessionLost = 5,
     /// The key was invalidated.
     Invalidated = 6,
-    /// The caller had left before it was granted.
+    /// The caller had left before the lease was granted.
     Cancelled = 7,
 }
 impl LeaseEnd {

@@ -12,9 +12,9 @@ Conventions of this file:
  - Sizes are bytes of UTF-8, unless a comment names another unit. All bounds are inclusive.
  - Bad input is INVALID_ARGUMENT. The message begins with the field's path and gives the bounds, for example
    `ttl_ms: 0 is outside 1 to 31536000000`.
- - A request has at most 4,000 tags and lengths on the wire, a message of a session at most 500,000. More are
-   INVALID_ARGUMENT before the message is decoded.
- - FAILED_PRECONDITION: the store has something under the name of this key that Dibs did not write. Other keys are
+ - On the wire, a request has at most 4,000 protobuf tags and lengths, and a message of a session at most 500,000.
+   A longer one is INVALID_ARGUMENT before it is decoded.
+ - FAILED_PRECONDITION: the store has data under the name of this key that Dibs did not write. Other keys are
    served.
  - RESOURCE_EXHAUSTED and UNAVAILABLE carry the trailing metadata `grpc-retry-pushback-ms`.
  - An unknown enum value is refused in a request. In a response, treat it as the UNSPECIFIED value.
@@ -47,12 +47,12 @@ class _IntentEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Intent.ValueTy
     INTENT_REBUILD: _Intent.ValueType  # 1
     """Rebuild if there is no fresh value. A miss gets a lease or waits."""
     INTENT_READ: _Intent.ValueType  # 2
-    """Read only, never a lease. A miss waits for a running rebuild. Without one it is `busy` at once."""
+    """Read only, never a lease. A miss waits for a running rebuild. Without one, the answer is `busy` at once."""
     INTENT_REFRESH: _Intent.ValueType  # 3
     """Rebuild now, even if the value is fresh (a write-through, or a manual refresh). Other callers get the old
-    value meanwhile. If a rebuild is running, this call waits for it and then tries again; if that rebuild fails, it
-    gets the failure. After a failure it need not wait for the back-off, but one refresh per second and key is tried
-    in the whole fleet: until then it is `failed`, with the time to the next try.
+    value meanwhile. If a rebuild is running, this call waits for it and then tries again. If that rebuild fails,
+    this call gets its failure. A back-off does not stop this call. But during a back-off, the
+    whole fleet tries a key at most once per second. Until the next try, the answer is `failed`, with the time to wait.
     """
 
 class Intent(_Intent, metaclass=_IntentEnumTypeWrapper):
@@ -63,12 +63,12 @@ INTENT_UNSPECIFIED: Intent.ValueType  # 0
 INTENT_REBUILD: Intent.ValueType  # 1
 """Rebuild if there is no fresh value. A miss gets a lease or waits."""
 INTENT_READ: Intent.ValueType  # 2
-"""Read only, never a lease. A miss waits for a running rebuild. Without one it is `busy` at once."""
+"""Read only, never a lease. A miss waits for a running rebuild. Without one, the answer is `busy` at once."""
 INTENT_REFRESH: Intent.ValueType  # 3
 """Rebuild now, even if the value is fresh (a write-through, or a manual refresh). Other callers get the old
-value meanwhile. If a rebuild is running, this call waits for it and then tries again; if that rebuild fails, it
-gets the failure. After a failure it need not wait for the back-off, but one refresh per second and key is tried
-in the whole fleet: until then it is `failed`, with the time to the next try.
+value meanwhile. If a rebuild is running, this call waits for it and then tries again. If that rebuild fails,
+this call gets its failure. A back-off does not stop this call. But during a back-off, the
+whole fleet tries a key at most once per second. Until the next try, the answer is `failed`, with the time to wait.
 """
 Global___Intent: _TypeAlias = Intent  # noqa: Y015
 
@@ -86,7 +86,7 @@ class _StaleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Stale.ValueType
     """Only a fresh value is acceptable. Wait for the rebuild."""
 
 class Stale(_Stale, metaclass=_StaleEnumTypeWrapper):
-    """Stale is whether a stale value is acceptable."""
+    """Stale says whether a stale value is acceptable."""
 
 STALE_UNSPECIFIED: Stale.ValueType  # 0
 """The namespace's policy applies. Without one, same as STALE_ALLOW."""
@@ -103,10 +103,11 @@ class _Read:
 class _ReadEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Read.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     READ_UNSPECIFIED: _Read.ValueType  # 0
-    """The namespace's policy applies. Without one, same as READ_NEAR."""
+    """Same as READ_NEAR."""
     READ_NEAR: _Read.ValueType  # 1
-    """The replica's near cache may answer. It sees each change that has arrived at this replica before the call
-    began, its own invalidations included. A change made through another replica arrives with the next wake.
+    """The replica's near cache may answer. It reflects each change that arrived at this replica before the call
+    began, including invalidations that this replica ran. A change made through another replica arrives with the
+    next wake.
     """
     READ_STORE: _Read.ValueType  # 2
     """The value store answers. On any replica, it returns nothing that was invalidated before this call began. A
@@ -114,13 +115,14 @@ class _ReadEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Read.ValueType],
     """
 
 class Read(_Read, metaclass=_ReadEnumTypeWrapper):
-    """Read is which copies may answer a read."""
+    """Read says which copies may answer a read."""
 
 READ_UNSPECIFIED: Read.ValueType  # 0
-"""The namespace's policy applies. Without one, same as READ_NEAR."""
+"""Same as READ_NEAR."""
 READ_NEAR: Read.ValueType  # 1
-"""The replica's near cache may answer. It sees each change that has arrived at this replica before the call
-began, its own invalidations included. A change made through another replica arrives with the next wake.
+"""The replica's near cache may answer. It reflects each change that arrived at this replica before the call
+began, including invalidations that this replica ran. A change made through another replica arrives with the
+next wake.
 """
 READ_STORE: Read.ValueType  # 2
 """The value store answers. On any replica, it returns nothing that was invalidated before this call began. A
@@ -141,12 +143,12 @@ class _DegradedEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Degraded.Val
     DEGRADED_QUORUM_LOST: _Degraded.ValueType  # 2
     """Fewer than a majority of the lock nodes answer. The store alone decides who rebuilds."""
     DEGRADED_STORE_LOST: _Degraded.ValueType  # 3
-    """The store does not answer. Leases hold fleet-wide, values stay in one replica."""
+    """The store does not answer. Leases are still valid in the whole fleet, but values stay in one replica."""
     DEGRADED_LOCAL: _Degraded.ValueType  # 4
     """Neither answers. Each replica runs one rebuild per key at a time."""
 
 class Degraded(_Degraded, metaclass=_DegradedEnumTypeWrapper):
-    """Degraded is which part of the fleet was unavailable when the answer was made."""
+    """Degraded says which part of the fleet was unavailable when the answer was made."""
 
 DEGRADED_UNSPECIFIED: Degraded.ValueType  # 0
 """Never sent."""
@@ -155,7 +157,7 @@ DEGRADED_NONE: Degraded.ValueType  # 1
 DEGRADED_QUORUM_LOST: Degraded.ValueType  # 2
 """Fewer than a majority of the lock nodes answer. The store alone decides who rebuilds."""
 DEGRADED_STORE_LOST: Degraded.ValueType  # 3
-"""The store does not answer. Leases hold fleet-wide, values stay in one replica."""
+"""The store does not answer. Leases are still valid in the whole fleet, but values stay in one replica."""
 DEGRADED_LOCAL: Degraded.ValueType  # 4
 """Neither answers. Each replica runs one rebuild per key at a time."""
 Global___Degraded: _TypeAlias = Degraded  # noqa: Y015
@@ -174,7 +176,7 @@ class _FreshnessEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Freshness.V
     """Past its `ttl_ms` or marked stale, within its `stale_ms`."""
 
 class Freshness(_Freshness, metaclass=_FreshnessEnumTypeWrapper):
-    """Freshness is the age class of a value."""
+    """Freshness says whether a value is fresh or stale."""
 
 FRESHNESS_UNSPECIFIED: Freshness.ValueType  # 0
 """Never sent."""
@@ -206,7 +208,7 @@ class _LeaseReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LeaseReas
     """The caller sent INTENT_REFRESH."""
 
 class LeaseReason(_LeaseReason, metaclass=_LeaseReasonEnumTypeWrapper):
-    """LeaseReason is why a lease was granted."""
+    """LeaseReason says why a lease was granted."""
 
 LEASE_REASON_UNSPECIFIED: LeaseReason.ValueType  # 0
 """Never sent."""
@@ -237,7 +239,7 @@ class _BusyReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BusyReason
     BUSY_REASON_DEADLINE_TOO_SHORT: _BusyReason.ValueType  # 2
     """The rebuild usually takes longer than this caller can wait. Answered immediately, with an estimate."""
     BUSY_REASON_UNDECIDED: _BusyReason.ValueType  # 3
-    """The lock nodes reached no decision within the wait, or the store was late for all of it."""
+    """The lock nodes reached no decision within the wait, or the store was late throughout the wait."""
     BUSY_REASON_BUDGET: _BusyReason.ValueType  # 4
     """The namespace's budget of concurrent rebuilds is used up."""
     BUSY_REASON_DRAINING: _BusyReason.ValueType  # 5
@@ -246,7 +248,7 @@ class _BusyReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BusyReason
     """INTENT_READ found no value and no rebuild to wait for."""
 
 class BusyReason(_BusyReason, metaclass=_BusyReasonEnumTypeWrapper):
-    """BusyReason is why there is no value and no lease."""
+    """BusyReason says why there is no value and no lease."""
 
 BUSY_REASON_UNSPECIFIED: BusyReason.ValueType  # 0
 """Never sent."""
@@ -255,7 +257,7 @@ BUSY_REASON_WAIT_ENDED: BusyReason.ValueType  # 1
 BUSY_REASON_DEADLINE_TOO_SHORT: BusyReason.ValueType  # 2
 """The rebuild usually takes longer than this caller can wait. Answered immediately, with an estimate."""
 BUSY_REASON_UNDECIDED: BusyReason.ValueType  # 3
-"""The lock nodes reached no decision within the wait, or the store was late for all of it."""
+"""The lock nodes reached no decision within the wait, or the store was late throughout the wait."""
 BUSY_REASON_BUDGET: BusyReason.ValueType  # 4
 """The namespace's budget of concurrent rebuilds is used up."""
 BUSY_REASON_DRAINING: BusyReason.ValueType  # 5
@@ -283,7 +285,7 @@ class _PublishOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Publis
     PUBLISH_OUTCOME_INVALIDATED: _PublishOutcome.ValueType  # 5
     """Not stored: the key was invalidated during the rebuild."""
     PUBLISH_OUTCOME_UNKNOWN_LEASE: _PublishOutcome.ValueType  # 6
-    """Not stored: the store does not know this token, or has lost its record. Also the answer to a garbage token."""
+    """Not stored: the store does not know this token, or has lost its record. Also the answer to an invalid token."""
     PUBLISH_OUTCOME_NOT_STORED: _PublishOutcome.ValueType  # 7
     """The store did not confirm it. Either the lease was granted without the store, or the store did not reply to
     the publish. `maybe_stored` tells them apart. Waiters on this replica may have got the value.
@@ -305,7 +307,7 @@ PUBLISH_OUTCOME_SUPERSEDED: PublishOutcome.ValueType  # 4
 PUBLISH_OUTCOME_INVALIDATED: PublishOutcome.ValueType  # 5
 """Not stored: the key was invalidated during the rebuild."""
 PUBLISH_OUTCOME_UNKNOWN_LEASE: PublishOutcome.ValueType  # 6
-"""Not stored: the store does not know this token, or has lost its record. Also the answer to a garbage token."""
+"""Not stored: the store does not know this token, or has lost its record. Also the answer to an invalid token."""
 PUBLISH_OUTCOME_NOT_STORED: PublishOutcome.ValueType  # 7
 """The store did not confirm it. Either the lease was granted without the store, or the store did not reply to
 the publish. `maybe_stored` tells them apart. Waiters on this replica may have got the value.
@@ -375,17 +377,17 @@ class _InvalidateModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Invali
     INVALIDATE_MODE_DELETE: _InvalidateMode.ValueType  # 1
     """The values are deleted."""
     INVALIDATE_MODE_MARK_STALE: _InvalidateMode.ValueType  # 2
-    """The values become stale now, and may be served so for the rest of their `stale_ms`."""
+    """The values become stale now, and may be served as stale for the rest of their `stale_ms`."""
 
 class InvalidateMode(_InvalidateMode, metaclass=_InvalidateModeEnumTypeWrapper):
-    """InvalidateMode is what happens to the values."""
+    """InvalidateMode says what happens to the values."""
 
 INVALIDATE_MODE_UNSPECIFIED: InvalidateMode.ValueType  # 0
 """Same as INVALIDATE_MODE_DELETE."""
 INVALIDATE_MODE_DELETE: InvalidateMode.ValueType  # 1
 """The values are deleted."""
 INVALIDATE_MODE_MARK_STALE: InvalidateMode.ValueType  # 2
-"""The values become stale now, and may be served so for the rest of their `stale_ms`."""
+"""The values become stale now, and may be served as stale for the rest of their `stale_ms`."""
 Global___InvalidateMode: _TypeAlias = InvalidateMode  # noqa: Y015
 
 class _LeaseEnd:
@@ -409,10 +411,10 @@ class _LeaseEndEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LeaseEnd.Val
     LEASE_END_INVALIDATED: _LeaseEnd.ValueType  # 6
     """The key was invalidated."""
     LEASE_END_CANCELLED: _LeaseEnd.ValueType  # 7
-    """The caller had left before it was granted."""
+    """The caller had left before the lease was granted."""
 
 class LeaseEnd(_LeaseEnd, metaclass=_LeaseEndEnumTypeWrapper):
-    """LeaseEnd is how a lease ended."""
+    """LeaseEnd says how a lease ended."""
 
 LEASE_END_UNSPECIFIED: LeaseEnd.ValueType  # 0
 """Never sent."""
@@ -429,7 +431,7 @@ LEASE_END_SESSION_LOST: LeaseEnd.ValueType  # 5
 LEASE_END_INVALIDATED: LeaseEnd.ValueType  # 6
 """The key was invalidated."""
 LEASE_END_CANCELLED: LeaseEnd.ValueType  # 7
-"""The caller had left before it was granted."""
+"""The caller had left before the lease was granted."""
 Global___LeaseEnd: _TypeAlias = LeaseEnd  # noqa: Y015
 
 @_typing.final
@@ -457,7 +459,7 @@ class GetOrLockRequest(_message.Message):
     """
     lease_ms: _builtins.int
     """How long a lease from this call lasts: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: learned from the
-    rebuilds of this key or else its namespace, and DIBS_LEASE_MS before the first one.
+    rebuilds of this key, or else of its namespace. DIBS_LEASE_MS before the first rebuild.
     """
     stale: Global___Stale.ValueType
     """Whether a stale value is acceptable."""
@@ -465,7 +467,7 @@ class GetOrLockRequest(_message.Message):
     """Which copies may answer."""
     request_id: _builtins.str
     """At most 128 bytes, usually a UUID. Use the same one for every attempt of one call, so that a retry gets the
-    lease of a lost answer. It works only for the identity that sent it first. Empty: retries get no such lease.
+    lease of a lost answer. It works only for the identity that sent it first. Empty: a retry does not get that lease.
     """
     holder: _builtins.str
     """At most 256 bytes, for people: a host, a pod, a job. Shown in Explain, logs and the console."""
@@ -834,7 +836,7 @@ Global___PublishResponse: _TypeAlias = PublishResponse  # noqa: Y015
 
 @_typing.final
 class Failure(_message.Message):
-    """Failure is why a rebuild failed."""
+    """Failure says why a rebuild failed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1830,8 +1832,8 @@ Global___Draining: _TypeAlias = Draining  # noqa: Y015
 
 @_typing.final
 class Invalidated(_message.Message):
-    """Invalidated names what a client's near cache must drop. After a new session, and after one that was not resumed,
-    drop everything.
+    """Invalidated names what a client's near cache must drop. When a session is new or was not resumed, drop
+    everything.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

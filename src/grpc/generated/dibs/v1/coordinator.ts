@@ -39,9 +39,9 @@ export const protobufFileName = "dibs/v1/coordinator.proto";
  *  - Sizes are bytes of UTF-8, unless a comment names another unit. All bounds are inclusive.
  *  - Bad input is INVALID_ARGUMENT. The message begins with the field's path and gives the bounds, for example
  *    `ttl_ms: 0 is outside 1 to 31536000000`.
- *  - A request has at most 4,000 tags and lengths on the wire, a message of a session at most 500,000. More are
- *    INVALID_ARGUMENT before the message is decoded.
- *  - FAILED_PRECONDITION: the store has something under the name of this key that Dibs did not write. Other keys are
+ *  - On the wire, a request has at most 4,000 protobuf tags and lengths, and a message of a session at most 500,000.
+ *    A longer one is INVALID_ARGUMENT before it is decoded.
+ *  - FAILED_PRECONDITION: the store has data under the name of this key that Dibs did not write. Other keys are
  *    served.
  *  - RESOURCE_EXHAUSTED and UNAVAILABLE carry the trailing metadata `grpc-retry-pushback-ms`.
  *  - An unknown enum value is refused in a request. In a response, treat it as the UNSPECIFIED value.
@@ -53,13 +53,13 @@ export enum Intent {
   INTENT_UNSPECIFIED = 0,
   /** INTENT_REBUILD - Rebuild if there is no fresh value. A miss gets a lease or waits. */
   INTENT_REBUILD = 1,
-  /** INTENT_READ - Read only, never a lease. A miss waits for a running rebuild. Without one it is `busy` at once. */
+  /** INTENT_READ - Read only, never a lease. A miss waits for a running rebuild. Without one, the answer is `busy` at once. */
   INTENT_READ = 2,
   /**
    * INTENT_REFRESH - Rebuild now, even if the value is fresh (a write-through, or a manual refresh). Other callers get the old
-   * value meanwhile. If a rebuild is running, this call waits for it and then tries again; if that rebuild fails, it
-   * gets the failure. After a failure it need not wait for the back-off, but one refresh per second and key is tried
-   * in the whole fleet: until then it is `failed`, with the time to the next try.
+   * value meanwhile. If a rebuild is running, this call waits for it and then tries again. If that rebuild fails,
+   * this call gets its failure. A back-off does not stop this call. But during a back-off, the
+   * whole fleet tries a key at most once per second. Until the next try, the answer is `failed`, with the time to wait.
    */
   INTENT_REFRESH = 3,
   UNRECOGNIZED = -1,
@@ -102,7 +102,7 @@ export function intentToJSON(object: Intent): string {
   }
 }
 
-/** Stale is whether a stale value is acceptable. */
+/** Stale says whether a stale value is acceptable. */
 export enum Stale {
   /** STALE_UNSPECIFIED - The namespace's policy applies. Without one, same as STALE_ALLOW. */
   STALE_UNSPECIFIED = 0,
@@ -145,13 +145,14 @@ export function staleToJSON(object: Stale): string {
   }
 }
 
-/** Read is which copies may answer a read. */
+/** Read says which copies may answer a read. */
 export enum Read {
-  /** READ_UNSPECIFIED - The namespace's policy applies. Without one, same as READ_NEAR. */
+  /** READ_UNSPECIFIED - Same as READ_NEAR. */
   READ_UNSPECIFIED = 0,
   /**
-   * READ_NEAR - The replica's near cache may answer. It sees each change that has arrived at this replica before the call
-   * began, its own invalidations included. A change made through another replica arrives with the next wake.
+   * READ_NEAR - The replica's near cache may answer. It reflects each change that arrived at this replica before the call
+   * began, including invalidations that this replica ran. A change made through another replica arrives with the
+   * next wake.
    */
   READ_NEAR = 1,
   /**
@@ -194,7 +195,7 @@ export function readToJSON(object: Read): string {
   }
 }
 
-/** Degraded is which part of the fleet was unavailable when the answer was made. */
+/** Degraded says which part of the fleet was unavailable when the answer was made. */
 export enum Degraded {
   /** DEGRADED_UNSPECIFIED - Never sent. */
   DEGRADED_UNSPECIFIED = 0,
@@ -202,7 +203,7 @@ export enum Degraded {
   DEGRADED_NONE = 1,
   /** DEGRADED_QUORUM_LOST - Fewer than a majority of the lock nodes answer. The store alone decides who rebuilds. */
   DEGRADED_QUORUM_LOST = 2,
-  /** DEGRADED_STORE_LOST - The store does not answer. Leases hold fleet-wide, values stay in one replica. */
+  /** DEGRADED_STORE_LOST - The store does not answer. Leases are still valid in the whole fleet, but values stay in one replica. */
   DEGRADED_STORE_LOST = 3,
   /** DEGRADED_LOCAL - Neither answers. Each replica runs one rebuild per key at a time. */
   DEGRADED_LOCAL = 4,
@@ -251,7 +252,7 @@ export function degradedToJSON(object: Degraded): string {
   }
 }
 
-/** Freshness is the age class of a value. */
+/** Freshness says whether a value is fresh or stale. */
 export enum Freshness {
   /** FRESHNESS_UNSPECIFIED - Never sent. */
   FRESHNESS_UNSPECIFIED = 0,
@@ -294,7 +295,7 @@ export function freshnessToJSON(object: Freshness): string {
   }
 }
 
-/** LeaseReason is why a lease was granted. */
+/** LeaseReason says why a lease was granted. */
 export enum LeaseReason {
   /** LEASE_REASON_UNSPECIFIED - Never sent. */
   LEASE_REASON_UNSPECIFIED = 0,
@@ -365,7 +366,7 @@ export function leaseReasonToJSON(object: LeaseReason): string {
   }
 }
 
-/** BusyReason is why there is no value and no lease. */
+/** BusyReason says why there is no value and no lease. */
 export enum BusyReason {
   /** BUSY_REASON_UNSPECIFIED - Never sent. */
   BUSY_REASON_UNSPECIFIED = 0,
@@ -373,7 +374,7 @@ export enum BusyReason {
   BUSY_REASON_WAIT_ENDED = 1,
   /** BUSY_REASON_DEADLINE_TOO_SHORT - The rebuild usually takes longer than this caller can wait. Answered immediately, with an estimate. */
   BUSY_REASON_DEADLINE_TOO_SHORT = 2,
-  /** BUSY_REASON_UNDECIDED - The lock nodes reached no decision within the wait, or the store was late for all of it. */
+  /** BUSY_REASON_UNDECIDED - The lock nodes reached no decision within the wait, or the store was late throughout the wait. */
   BUSY_REASON_UNDECIDED = 3,
   /** BUSY_REASON_BUDGET - The namespace's budget of concurrent rebuilds is used up. */
   BUSY_REASON_BUDGET = 4,
@@ -450,7 +451,7 @@ export enum PublishOutcome {
   PUBLISH_OUTCOME_SUPERSEDED = 4,
   /** PUBLISH_OUTCOME_INVALIDATED - Not stored: the key was invalidated during the rebuild. */
   PUBLISH_OUTCOME_INVALIDATED = 5,
-  /** PUBLISH_OUTCOME_UNKNOWN_LEASE - Not stored: the store does not know this token, or has lost its record. Also the answer to a garbage token. */
+  /** PUBLISH_OUTCOME_UNKNOWN_LEASE - Not stored: the store does not know this token, or has lost its record. Also the answer to an invalid token. */
   PUBLISH_OUTCOME_UNKNOWN_LEASE = 6,
   /**
    * PUBLISH_OUTCOME_NOT_STORED - The store did not confirm it. Either the lease was granted without the store, or the store did not reply to
@@ -606,13 +607,13 @@ export function extendOutcomeToJSON(object: ExtendOutcome): string {
   }
 }
 
-/** InvalidateMode is what happens to the values. */
+/** InvalidateMode says what happens to the values. */
 export enum InvalidateMode {
   /** INVALIDATE_MODE_UNSPECIFIED - Same as INVALIDATE_MODE_DELETE. */
   INVALIDATE_MODE_UNSPECIFIED = 0,
   /** INVALIDATE_MODE_DELETE - The values are deleted. */
   INVALIDATE_MODE_DELETE = 1,
-  /** INVALIDATE_MODE_MARK_STALE - The values become stale now, and may be served so for the rest of their `stale_ms`. */
+  /** INVALIDATE_MODE_MARK_STALE - The values become stale now, and may be served as stale for the rest of their `stale_ms`. */
   INVALIDATE_MODE_MARK_STALE = 2,
   UNRECOGNIZED = -1,
 }
@@ -649,7 +650,7 @@ export function invalidateModeToJSON(object: InvalidateMode): string {
   }
 }
 
-/** LeaseEnd is how a lease ended. */
+/** LeaseEnd says how a lease ended. */
 export enum LeaseEnd {
   /** LEASE_END_UNSPECIFIED - Never sent. */
   LEASE_END_UNSPECIFIED = 0,
@@ -665,7 +666,7 @@ export enum LeaseEnd {
   LEASE_END_SESSION_LOST = 5,
   /** LEASE_END_INVALIDATED - The key was invalidated. */
   LEASE_END_INVALIDATED = 6,
-  /** LEASE_END_CANCELLED - The caller had left before it was granted. */
+  /** LEASE_END_CANCELLED - The caller had left before the lease was granted. */
   LEASE_END_CANCELLED = 7,
   UNRECOGNIZED = -1,
 }
@@ -742,7 +743,7 @@ export interface GetOrLockRequest {
     | undefined;
   /**
    * How long a lease from this call lasts: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: learned from the
-   * rebuilds of this key or else its namespace, and DIBS_LEASE_MS before the first one.
+   * rebuilds of this key, or else of its namespace. DIBS_LEASE_MS before the first rebuild.
    */
   leaseMs?:
     | number
@@ -753,7 +754,7 @@ export interface GetOrLockRequest {
   read: Read;
   /**
    * At most 128 bytes, usually a UUID. Use the same one for every attempt of one call, so that a retry gets the
-   * lease of a lost answer. It works only for the identity that sent it first. Empty: retries get no such lease.
+   * lease of a lost answer. It works only for the identity that sent it first. Empty: a retry does not get that lease.
    */
   requestId: string;
   /** At most 256 bytes, for people: a host, a pod, a job. Shown in Explain, logs and the console. */
@@ -905,7 +906,7 @@ export interface PublishResponse {
   maybeStored: boolean;
 }
 
-/** Failure is why a rebuild failed. */
+/** Failure says why a rebuild failed. */
 export interface Failure {
   /** At most 4096 bytes. Every waiter gets it, so it must contain no secret. */
   message: string;
@@ -1280,8 +1281,8 @@ export interface Draining {
 }
 
 /**
- * Invalidated names what a client's near cache must drop. After a new session, and after one that was not resumed,
- * drop everything.
+ * Invalidated names what a client's near cache must drop. When a session is new or was not resumed, drop
+ * everything.
  */
 export interface Invalidated {
   /** The namespace. */

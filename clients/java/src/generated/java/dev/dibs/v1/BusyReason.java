@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * BusyReason is why there is no value and no lease.
+ * BusyReason says why there is no value and no lease.
  * </pre>
  *
  * Protobuf enum {@code dibs.v1.BusyReason}
@@ -39,7 +39,7 @@ public enum BusyReason
   BUSY_REASON_DEADLINE_TOO_SHORT(2),
   /**
    * <pre>
-   * The lock nodes reached no decision within the wait, or the store was late for all of it.
+   * The lock nodes reached no decision within the wait, or the store was late throughout the wait.
    * </pre>
    *
    * <code>BUSY_REASON_UNDECIDED = 3;</code>
@@ -98,7 +98,7 @@ public enum BusyReason
   public static final int BUSY_REASON_DEADLINE_TOO_SHORT_VALUE = 2;
   /**
    * <pre>
-   * The lock nodes reached no decision within the wait, or the store was late for all of it.
+   * The lock nodes reached no decision within the wait, or the store was late throughout the wait.
    * </pre>
    *
    * <code>BUSY_REASON_UNDECIDED = 3;</code>

@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * Degraded is which part of the fleet was unavailable when the answer was made.
+ * Degraded says which part of the fleet was unavailable when the answer was made.
  * </pre>
  *
  * Protobuf enum {@code dibs.v1.Degraded}
@@ -39,7 +39,7 @@ public enum Degraded
   DEGRADED_QUORUM_LOST(2),
   /**
    * <pre>
-   * The store does not answer. Leases hold fleet-wide, values stay in one replica.
+   * The store does not answer. Leases are still valid in the whole fleet, but values stay in one replica.
    * </pre>
    *
    * <code>DEGRADED_STORE_LOST = 3;</code>
@@ -82,7 +82,7 @@ public enum Degraded
   public static final int DEGRADED_QUORUM_LOST_VALUE = 2;
   /**
    * <pre>
-   * The store does not answer. Leases hold fleet-wide, values stay in one replica.
+   * The store does not answer. Leases are still valid in the whole fleet, but values stay in one replica.
    * </pre>
    *
    * <code>DEGRADED_STORE_LOST = 3;</code>

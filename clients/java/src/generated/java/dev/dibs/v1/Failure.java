@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * Failure is why a rebuild failed.
+ * Failure says why a rebuild failed.
  * </pre>
  *
  * Protobuf type {@code dibs.v1.Failure}
@@ -296,7 +296,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Failure is why a rebuild failed.
+   * Failure says why a rebuild failed.
    * </pre>
    *
    * Protobuf type {@code dibs.v1.Failure}

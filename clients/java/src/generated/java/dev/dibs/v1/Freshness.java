@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * Freshness is the age class of a value.
+ * Freshness says whether a value is fresh or stale.
  * </pre>
  *
  * Protobuf enum {@code dibs.v1.Freshness}

@@ -179,7 +179,7 @@ private static final long serialVersionUID = 0L;
   /**
    * <pre>
    * How long a lease from this call lasts: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: learned from the
-   * rebuilds of this key or else its namespace, and DIBS_LEASE_MS before the first one.
+   * rebuilds of this key, or else of its namespace. DIBS_LEASE_MS before the first rebuild.
    * </pre>
    *
    * <code>optional int64 lease_ms = 4;</code>
@@ -192,7 +192,7 @@ private static final long serialVersionUID = 0L;
   /**
    * <pre>
    * How long a lease from this call lasts: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: learned from the
-   * rebuilds of this key or else its namespace, and DIBS_LEASE_MS before the first one.
+   * rebuilds of this key, or else of its namespace. DIBS_LEASE_MS before the first rebuild.
    * </pre>
    *
    * <code>optional int64 lease_ms = 4;</code>
@@ -261,7 +261,7 @@ private static final long serialVersionUID = 0L;
   /**
    * <pre>
    * At most 128 bytes, usually a UUID. Use the same one for every attempt of one call, so that a retry gets the
-   * lease of a lost answer. It works only for the identity that sent it first. Empty: retries get no such lease.
+   * lease of a lost answer. It works only for the identity that sent it first. Empty: a retry does not get that lease.
    * </pre>
    *
    * <code>string request_id = 7;</code>
@@ -283,7 +283,7 @@ private static final long serialVersionUID = 0L;
   /**
    * <pre>
    * At most 128 bytes, usually a UUID. Use the same one for every attempt of one call, so that a retry gets the
-   * lease of a lost answer. It works only for the identity that sent it first. Empty: retries get no such lease.
+   * lease of a lost answer. It works only for the identity that sent it first. Empty: a retry does not get that lease.
    * </pre>
    *
    * <code>string request_id = 7;</code>
@@ -1155,7 +1155,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * How long a lease from this call lasts: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: learned from the
-     * rebuilds of this key or else its namespace, and DIBS_LEASE_MS before the first one.
+     * rebuilds of this key, or else of its namespace. DIBS_LEASE_MS before the first rebuild.
      * </pre>
      *
      * <code>optional int64 lease_ms = 4;</code>
@@ -1168,7 +1168,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * How long a lease from this call lasts: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: learned from the
-     * rebuilds of this key or else its namespace, and DIBS_LEASE_MS before the first one.
+     * rebuilds of this key, or else of its namespace. DIBS_LEASE_MS before the first rebuild.
      * </pre>
      *
      * <code>optional int64 lease_ms = 4;</code>
@@ -1181,7 +1181,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * How long a lease from this call lasts: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: learned from the
-     * rebuilds of this key or else its namespace, and DIBS_LEASE_MS before the first one.
+     * rebuilds of this key, or else of its namespace. DIBS_LEASE_MS before the first rebuild.
      * </pre>
      *
      * <code>optional int64 lease_ms = 4;</code>
@@ -1198,7 +1198,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * How long a lease from this call lasts: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: learned from the
-     * rebuilds of this key or else its namespace, and DIBS_LEASE_MS before the first one.
+     * rebuilds of this key, or else of its namespace. DIBS_LEASE_MS before the first rebuild.
      * </pre>
      *
      * <code>optional int64 lease_ms = 4;</code>
@@ -1361,7 +1361,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * At most 128 bytes, usually a UUID. Use the same one for every attempt of one call, so that a retry gets the
-     * lease of a lost answer. It works only for the identity that sent it first. Empty: retries get no such lease.
+     * lease of a lost answer. It works only for the identity that sent it first. Empty: a retry does not get that lease.
      * </pre>
      *
      * <code>string request_id = 7;</code>
@@ -1382,7 +1382,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * At most 128 bytes, usually a UUID. Use the same one for every attempt of one call, so that a retry gets the
-     * lease of a lost answer. It works only for the identity that sent it first. Empty: retries get no such lease.
+     * lease of a lost answer. It works only for the identity that sent it first. Empty: a retry does not get that lease.
      * </pre>
      *
      * <code>string request_id = 7;</code>
@@ -1404,7 +1404,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * At most 128 bytes, usually a UUID. Use the same one for every attempt of one call, so that a retry gets the
-     * lease of a lost answer. It works only for the identity that sent it first. Empty: retries get no such lease.
+     * lease of a lost answer. It works only for the identity that sent it first. Empty: a retry does not get that lease.
      * </pre>
      *
      * <code>string request_id = 7;</code>
@@ -1422,7 +1422,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * At most 128 bytes, usually a UUID. Use the same one for every attempt of one call, so that a retry gets the
-     * lease of a lost answer. It works only for the identity that sent it first. Empty: retries get no such lease.
+     * lease of a lost answer. It works only for the identity that sent it first. Empty: a retry does not get that lease.
      * </pre>
      *
      * <code>string request_id = 7;</code>
@@ -1437,7 +1437,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * At most 128 bytes, usually a UUID. Use the same one for every attempt of one call, so that a retry gets the
-     * lease of a lost answer. It works only for the identity that sent it first. Empty: retries get no such lease.
+     * lease of a lost answer. It works only for the identity that sent it first. Empty: a retry does not get that lease.
      * </pre>
      *
      * <code>string request_id = 7;</code>

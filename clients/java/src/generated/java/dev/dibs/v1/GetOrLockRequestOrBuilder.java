@@ -72,7 +72,7 @@ public interface GetOrLockRequestOrBuilder extends
   /**
    * <pre>
    * How long a lease from this call lasts: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: learned from the
-   * rebuilds of this key or else its namespace, and DIBS_LEASE_MS before the first one.
+   * rebuilds of this key, or else of its namespace. DIBS_LEASE_MS before the first rebuild.
    * </pre>
    *
    * <code>optional int64 lease_ms = 4;</code>
@@ -82,7 +82,7 @@ public interface GetOrLockRequestOrBuilder extends
   /**
    * <pre>
    * How long a lease from this call lasts: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: learned from the
-   * rebuilds of this key or else its namespace, and DIBS_LEASE_MS before the first one.
+   * rebuilds of this key, or else of its namespace. DIBS_LEASE_MS before the first rebuild.
    * </pre>
    *
    * <code>optional int64 lease_ms = 4;</code>
@@ -131,7 +131,7 @@ public interface GetOrLockRequestOrBuilder extends
   /**
    * <pre>
    * At most 128 bytes, usually a UUID. Use the same one for every attempt of one call, so that a retry gets the
-   * lease of a lost answer. It works only for the identity that sent it first. Empty: retries get no such lease.
+   * lease of a lost answer. It works only for the identity that sent it first. Empty: a retry does not get that lease.
    * </pre>
    *
    * <code>string request_id = 7;</code>
@@ -141,7 +141,7 @@ public interface GetOrLockRequestOrBuilder extends
   /**
    * <pre>
    * At most 128 bytes, usually a UUID. Use the same one for every attempt of one call, so that a retry gets the
-   * lease of a lost answer. It works only for the identity that sent it first. Empty: retries get no such lease.
+   * lease of a lost answer. It works only for the identity that sent it first. Empty: a retry does not get that lease.
    * </pre>
    *
    * <code>string request_id = 7;</code>

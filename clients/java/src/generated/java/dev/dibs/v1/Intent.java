@@ -31,7 +31,7 @@ public enum Intent
   INTENT_REBUILD(1),
   /**
    * <pre>
-   * Read only, never a lease. A miss waits for a running rebuild. Without one it is `busy` at once.
+   * Read only, never a lease. A miss waits for a running rebuild. Without one, the answer is `busy` at once.
    * </pre>
    *
    * <code>INTENT_READ = 2;</code>
@@ -40,9 +40,9 @@ public enum Intent
   /**
    * <pre>
    * Rebuild now, even if the value is fresh (a write-through, or a manual refresh). Other callers get the old
-   * value meanwhile. If a rebuild is running, this call waits for it and then tries again; if that rebuild fails, it
-   * gets the failure. After a failure it need not wait for the back-off, but one refresh per second and key is tried
-   * in the whole fleet: until then it is `failed`, with the time to the next try.
+   * value meanwhile. If a rebuild is running, this call waits for it and then tries again. If that rebuild fails,
+   * this call gets its failure. A back-off does not stop this call. But during a back-off, the
+   * whole fleet tries a key at most once per second. Until the next try, the answer is `failed`, with the time to wait.
    * </pre>
    *
    * <code>INTENT_REFRESH = 3;</code>
@@ -69,7 +69,7 @@ public enum Intent
   public static final int INTENT_REBUILD_VALUE = 1;
   /**
    * <pre>
-   * Read only, never a lease. A miss waits for a running rebuild. Without one it is `busy` at once.
+   * Read only, never a lease. A miss waits for a running rebuild. Without one, the answer is `busy` at once.
    * </pre>
    *
    * <code>INTENT_READ = 2;</code>
@@ -78,9 +78,9 @@ public enum Intent
   /**
    * <pre>
    * Rebuild now, even if the value is fresh (a write-through, or a manual refresh). Other callers get the old
-   * value meanwhile. If a rebuild is running, this call waits for it and then tries again; if that rebuild fails, it
-   * gets the failure. After a failure it need not wait for the back-off, but one refresh per second and key is tried
-   * in the whole fleet: until then it is `failed`, with the time to the next try.
+   * value meanwhile. If a rebuild is running, this call waits for it and then tries again. If that rebuild fails,
+   * this call gets its failure. A back-off does not stop this call. But during a back-off, the
+   * whole fleet tries a key at most once per second. Until the next try, the answer is `failed`, with the time to wait.
    * </pre>
    *
    * <code>INTENT_REFRESH = 3;</code>

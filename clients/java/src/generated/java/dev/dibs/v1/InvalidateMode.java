@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * InvalidateMode is what happens to the values.
+ * InvalidateMode says what happens to the values.
  * </pre>
  *
  * Protobuf enum {@code dibs.v1.InvalidateMode}
@@ -31,7 +31,7 @@ public enum InvalidateMode
   INVALIDATE_MODE_DELETE(1),
   /**
    * <pre>
-   * The values become stale now, and may be served so for the rest of their `stale_ms`.
+   * The values become stale now, and may be served as stale for the rest of their `stale_ms`.
    * </pre>
    *
    * <code>INVALIDATE_MODE_MARK_STALE = 2;</code>
@@ -58,7 +58,7 @@ public enum InvalidateMode
   public static final int INVALIDATE_MODE_DELETE_VALUE = 1;
   /**
    * <pre>
-   * The values become stale now, and may be served so for the rest of their `stale_ms`.
+   * The values become stale now, and may be served as stale for the rest of their `stale_ms`.
    * </pre>
    *
    * <code>INVALIDATE_MODE_MARK_STALE = 2;</code>

@@ -6,8 +6,8 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * Invalidated names what a client's near cache must drop. After a new session, and after one that was not resumed,
- * drop everything.
+ * Invalidated names what a client's near cache must drop. When a session is new or was not resumed, drop
+ * everything.
  * </pre>
  *
  * Protobuf type {@code dibs.v1.Invalidated}
@@ -421,8 +421,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Invalidated names what a client's near cache must drop. After a new session, and after one that was not resumed,
-   * drop everything.
+   * Invalidated names what a client's near cache must drop. When a session is new or was not resumed, drop
+   * everything.
    * </pre>
    *
    * Protobuf type {@code dibs.v1.Invalidated}

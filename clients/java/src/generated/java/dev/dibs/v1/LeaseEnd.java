@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * LeaseEnd is how a lease ended.
+ * LeaseEnd says how a lease ended.
  * </pre>
  *
  * Protobuf enum {@code dibs.v1.LeaseEnd}
@@ -71,7 +71,7 @@ public enum LeaseEnd
   LEASE_END_INVALIDATED(6),
   /**
    * <pre>
-   * The caller had left before it was granted.
+   * The caller had left before the lease was granted.
    * </pre>
    *
    * <code>LEASE_END_CANCELLED = 7;</code>
@@ -138,7 +138,7 @@ public enum LeaseEnd
   public static final int LEASE_END_INVALIDATED_VALUE = 6;
   /**
    * <pre>
-   * The caller had left before it was granted.
+   * The caller had left before the lease was granted.
    * </pre>
    *
    * <code>LEASE_END_CANCELLED = 7;</code>

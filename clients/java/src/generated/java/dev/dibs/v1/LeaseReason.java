@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * LeaseReason is why a lease was granted.
+ * LeaseReason says why a lease was granted.
  * </pre>
  *
  * Protobuf enum {@code dibs.v1.LeaseReason}

@@ -63,7 +63,7 @@ public enum PublishOutcome
   PUBLISH_OUTCOME_INVALIDATED(5),
   /**
    * <pre>
-   * Not stored: the store does not know this token, or has lost its record. Also the answer to a garbage token.
+   * Not stored: the store does not know this token, or has lost its record. Also the answer to an invalid token.
    * </pre>
    *
    * <code>PUBLISH_OUTCOME_UNKNOWN_LEASE = 6;</code>
@@ -131,7 +131,7 @@ public enum PublishOutcome
   public static final int PUBLISH_OUTCOME_INVALIDATED_VALUE = 5;
   /**
    * <pre>
-   * Not stored: the store does not know this token, or has lost its record. Also the answer to a garbage token.
+   * Not stored: the store does not know this token, or has lost its record. Also the answer to an invalid token.
    * </pre>
    *
    * <code>PUBLISH_OUTCOME_UNKNOWN_LEASE = 6;</code>

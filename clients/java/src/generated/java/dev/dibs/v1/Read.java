@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * Read is which copies may answer a read.
+ * Read says which copies may answer a read.
  * </pre>
  *
  * Protobuf enum {@code dibs.v1.Read}
@@ -15,7 +15,7 @@ public enum Read
     implements com.google.protobuf.ProtocolMessageEnum {
   /**
    * <pre>
-   * The namespace's policy applies. Without one, same as READ_NEAR.
+   * Same as READ_NEAR.
    * </pre>
    *
    * <code>READ_UNSPECIFIED = 0;</code>
@@ -23,8 +23,9 @@ public enum Read
   READ_UNSPECIFIED(0),
   /**
    * <pre>
-   * The replica's near cache may answer. It sees each change that has arrived at this replica before the call
-   * began, its own invalidations included. A change made through another replica arrives with the next wake.
+   * The replica's near cache may answer. It reflects each change that arrived at this replica before the call
+   * began, including invalidations that this replica ran. A change made through another replica arrives with the
+   * next wake.
    * </pre>
    *
    * <code>READ_NEAR = 1;</code>
@@ -44,7 +45,7 @@ public enum Read
 
   /**
    * <pre>
-   * The namespace's policy applies. Without one, same as READ_NEAR.
+   * Same as READ_NEAR.
    * </pre>
    *
    * <code>READ_UNSPECIFIED = 0;</code>
@@ -52,8 +53,9 @@ public enum Read
   public static final int READ_UNSPECIFIED_VALUE = 0;
   /**
    * <pre>
-   * The replica's near cache may answer. It sees each change that has arrived at this replica before the call
-   * began, its own invalidations included. A change made through another replica arrives with the next wake.
+   * The replica's near cache may answer. It reflects each change that arrived at this replica before the call
+   * began, including invalidations that this replica ran. A change made through another replica arrives with the
+   * next wake.
    * </pre>
    *
    * <code>READ_NEAR = 1;</code>

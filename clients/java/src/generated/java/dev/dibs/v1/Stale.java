@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * Stale is whether a stale value is acceptable.
+ * Stale says whether a stale value is acceptable.
  * </pre>
  *
  * Protobuf enum {@code dibs.v1.Stale}
