@@ -121,10 +121,10 @@ func (l *line) mayHaveMissed(at time.Duration) bool { return !l.isFirst || at-l.
 
 // leavesOff sends new calls to another replica. It must have the session's lock.
 func (l *line) leavesOff() {
+	// A later line has a token of its own.
 	if l.session.line == l {
-		l.session.line = nil
+		l.session.line, l.session.resumeToken = nil, ""
 	}
-	l.session.resumeToken = ""
 	if !l.isOver() {
 		l.endsCalls()
 		l.unwatched()
