@@ -109,6 +109,10 @@ func (l *line) welcomed(of context.Context) {
 	if len(l.session.watched) > 0 {
 		l.session.listener.sessionOpened(&l.heart)
 	}
+	// Another session may have left it meanwhile.
+	if l.isOver() {
+		l.session.listener.sessionOver(&l.heart)
+	}
 }
 
 // mayHaveMissed reports whether changes may be unread if the welcome comes at this time: an earlier session may have
@@ -117,13 +121,25 @@ func (l *line) mayHaveMissed(at time.Duration) bool { return !l.isFirst || at-l.
 
 // leavesOff sends new calls to another replica. It must have the session's lock.
 func (l *line) leavesOff() {
+	// A later line has a token of its own.
 	if l.session.line == l {
-		l.session.line = nil
+		l.session.line, l.session.resumeToken = nil, ""
 	}
-	l.session.resumeToken = ""
-	l.endsCalls()
+	if !l.isOver() {
+		l.endsCalls()
+		l.unwatched()
+	}
 	l.leaving = true
 	l.wakeUp()
+}
+
+// unwatched: it reports no more changes. A replica that drains may have stopped to, and so may one that knows the token
+// no more, even while it sends beats.
+func (l *line) unwatched() {
+	if l.isAccepted.Load() {
+		l.session.listener.sessionOver(&l.heart)
+		l.session.listener.sessionChanged()
+	}
 }
 
 // endsCalls is called when new calls go elsewhere. It must have the session's lock.
@@ -158,10 +174,8 @@ func (l *line) await(ctx context.Context) error {
 
 // broken ends the line, and its calls with the error.
 func (l *line) broken(err *Error) {
-	if l.isAccepted.Load() {
-		l.session.listener.sessionOver(&l.heart)
-		l.session.listener.sessionChanged()
-	}
+	// Also if it was left: copies may have come since.
+	l.unwatched()
 	l.session.mu.Lock()
 	defer l.session.mu.Unlock()
 	l.endsCalls()

@@ -118,8 +118,11 @@ func (l *localRebuilds) end(id valueID, ended *localRebuild, with result, keep t
 		return
 	}
 	delete(l.running, id)
-	if keep = min(keep, keptFor); keep > 0 && len(l.kept) < keptMax {
-		l.keep(id, with, keep)
+	if keep = min(keep, keptFor); keep > 0 {
+		delete(l.kept, id)
+		if len(l.kept) < keptMax {
+			l.keep(id, with, keep)
+		}
 	}
 }
 

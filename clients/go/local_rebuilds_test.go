@@ -2,6 +2,7 @@ package dibs
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -83,4 +84,26 @@ func TestACallThatNeedsANewerValueSharesALocalRebuildThatBeganAfterIt(t *testing
 		t.Errorf("got %q", got.value)
 	}
 	<-first
+}
+
+// However many others are kept. Otherwise later callers would get the older one.
+func TestTheResultOfALaterLocalRebuildReplacesTheEarlierOne(t *testing.T) {
+	its := newLocalRebuilds(newLifetime())
+	rebuild := func(key, value string, newerThan time.Time) {
+		id := valueID{"default", key}
+		its.join(t.Context(), localCallOf(id, newerThan, func(context.Context) (result, time.Duration) {
+			return result{value: []byte(value)}, time.Minute
+		}))
+	}
+	for at := range keptMax {
+		rebuild(fmt.Sprint(at), "old", time.Time{})
+	}
+	rebuild("one too many", "old", time.Time{})
+	if _, isKept := its.recent(valueID{"default", "one too many"}); isKept {
+		t.Error("there is no bound")
+	}
+	rebuild("7", "new", time.Now())
+	if got, _ := its.recent(valueID{"default", "7"}); string(got.value) != "new" {
+		t.Errorf("got %q", got.value)
+	}
 }

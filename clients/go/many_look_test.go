@@ -65,3 +65,48 @@ func TestKeysWithALeaseDoNotWaitForAnAnswerThatHangs(t *testing.T) {
 }
 
 func noneOfMany(context.Context, []string) (map[string][]byte, error) { return nil, nil }
+
+func TestNoKeyIsRebuiltWhoseCallerLeftBeforeThat(t *testing.T) {
+	played(t, someNear, func(p *playedStage) {
+		ctx, leave := context.WithCancel(p.t.Context())
+		ended := make(chan error, 1)
+		go func() {
+			_, err := FetchMany(ctx, p.Client, []string{"a", "b"}, func(_ context.Context, keys []string) (map[string][]byte, error) {
+				t.Errorf("%v were rebuilt", keys)
+				return nil, nil
+			})
+			ended <- err
+		}()
+		p.replyOf(p.call(), "a", leasedFor(60_000), true)
+		leave()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+		time.Sleep(time.Minute)
+	})
+}
+
+func TestAKeyWhoseLeaseWasLostBeforeItsRebuildIsRebuiltOnce(t *testing.T) {
+	played(t, someNear, func(p *playedStage) {
+		rebuilt := make(chan []string, 10)
+		go func() {
+			_, _ = FetchMany(p.t.Context(), p.Client, []string{"a", "b"}, func(_ context.Context, keys []string) (map[string][]byte, error) {
+				rebuilt <- keys
+				return nil, nil
+			})
+		}()
+		many := p.call()
+		p.replyOf(many, "a", leasedFor(60_000), true)
+		lost := &dibsv1.SessionEvent{Event: &dibsv1.SessionEvent_LeaseLost{LeaseLost: &dibsv1.LeaseLost{Token: "token"}}}
+		p.tell(&dibsv1.SessionResponse{Events: []*dibsv1.SessionEvent{lost}})
+		again := p.call()
+		p.replyOf(many, "b", leasedFor(60_000), false)
+		if keys := <-rebuilt; !slices.Equal(keys, []string{"b"}) {
+			t.Errorf("%v were rebuilt", keys)
+		}
+		p.reply(again, leasedFor(60_000))
+		if keys := <-rebuilt; !slices.Equal(keys, []string{"a"}) {
+			t.Errorf("%v were rebuilt", keys)
+		}
+	})
+}

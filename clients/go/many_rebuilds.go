@@ -113,8 +113,10 @@ func (m *manyKeys) beginPlanned() {
 
 // begin must have the lock.
 func (m *manyKeys) begin() {
-	if batch := m.waiting; len(batch) > 0 {
-		m.waiting = nil
+	// Not for callers that have left, nor under leases that are lost.
+	batch := slices.DeleteFunc(m.waiting, func(its *waitingKey) bool { return its.ctx.Err() != nil })
+	m.waiting = nil
+	if len(batch) > 0 {
 		// The user's code. No caller waits for it whose lease is lost.
 		go m.run(batch)
 	}

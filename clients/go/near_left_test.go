@@ -4,6 +4,10 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/dibs-cache/dibs/clients/go/dibsv1"
 )
 
 // After a break, the service may have reported changes that this process missed.
@@ -36,4 +40,33 @@ func TestWhatOutlivedABreakIsServedUntilASessionBegins(t *testing.T) {
 		synctest.Wait()
 		wantsLast(false)
 	})
+}
+
+// A replica that drains, or that knows the token of a session no more, reports no changes on it. It may go on with its
+// beats. A call that is still open keeps the stream.
+func TestASessionThatIsLeftServesNothingFromThisProcess(t *testing.T) {
+	refusal := &dibsv1.SessionReply_Error{Error: &dibsv1.CallError{Code: int32(codes.Unauthenticated)}}
+	for name, leaves := range map[string]func(*playedStage){
+		"it drains": func(p *playedStage) { p.tell(draining) },
+		"it is refused": func(p *playedStage) {
+			p.fetch("refused")
+			p.tell(&dibsv1.SessionResponse{Replies: []*dibsv1.SessionReply{{Id: p.call().GetId(), Response: refusal}}})
+		},
+		"the pool leaves it": func(p *playedStage) { p.Client.sessions.(*sessionPool).first.leave() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			played(t, someNear, func(p *playedStage) {
+				p.fetch("k")
+				p.reply(p.call(), freshFor(60_000))
+				p.fetch("open")
+				open := p.call()
+				p.wantsNear("k", true, true)
+				leaves(p)
+				p.beat()
+				p.wantsNear("k", false, false)
+				p.reply(open, freshFor(60_000))
+				p.wantsNear("open", false, false)
+			})
+		})
+	}
 }

@@ -140,4 +140,5 @@ func pauseBefore(attempt int, err *Error) time.Duration {
 	return usual/2 + mathrand.N(usual)
 }
 
-func mayPublishAgain(err *Error) bool { return err.isUnreachable() || err.retryAfter >= 0 }
+// mayPublishAgain: its result is unknown, the service says when to retry, or there was no token at that moment.
+func mayPublishAgain(err *Error) bool { return err.isUnreachable() || err.retryAfter >= 0 || err.isOwn }

@@ -49,7 +49,7 @@ type session struct {
 	resumeToken string
 }
 
-// listener receives what the service sends without a request, outside of the session's lock.
+// listener receives what the service sends without a request. It must not use the session, whose lock may be held.
 type listener interface {
 	// leaseLost: the lease of the token is over.
 	leaseLost(token string)

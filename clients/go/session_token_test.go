@@ -61,3 +61,38 @@ func TestACallThatIsRefusedForTheTokenOfItsSessionGoesWithTheOneOfNow(t *testing
 	got = receive(t, "the open one's value", open)
 	want(t, got.value, got.err, "x")
 }
+
+// Its leases would end with the time of the broken session.
+func TestALateRefusalOfAnEarlierSessionLeavesTheLaterOneItsLeases(t *testing.T) {
+	fake := startFake(t)
+	fake.getOrLock.will(hit("v"))
+	sessions := sessionsOf(fake)
+	its := client(t, fake.target, dibs.WithCodec(raw{}))
+	one, late := inSession(t, its, "one"), inSession(t, its, "late")
+	first := receive(t, "a session", sessions)
+	ids := map[string]int64{}
+	for len(ids) < 2 {
+		for _, each := range receive(t, "a message", first.came).GetCalls() {
+			ids[each.GetGetOrLock().GetKey()] = each.GetId()
+		}
+	}
+	refuse := func(key string, call <-chan fetched[string]) {
+		refusal := &dibsv1.CallError{Code: int32(codes.Unauthenticated), Message: "the token is known no more"}
+		first.reply(&dibsv1.SessionReply{Id: ids[key], Response: &dibsv1.SessionReply_Error{Error: refusal}})
+		got := receive(t, "the value", call)
+		want(t, got.value, got.err, "v")
+	}
+	refuse("one", one)
+	open := inSession(t, its, "open")
+	second := receive(t, "another session", sessions)
+	second.call(t)
+	refuse("late", late)
+	second.over <- status.Error(codes.Unavailable, "gone")
+	third := receive(t, "a third session", sessions)
+	if third.hello.GetResumeToken() != "resume" {
+		t.Errorf("it resumes %q", third.hello.GetResumeToken())
+	}
+	third.reply(hitReply(third.call(t).GetId(), "w"))
+	got := receive(t, "the open one's value", open)
+	want(t, got.value, got.err, "w")
+}

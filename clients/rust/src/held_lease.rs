@@ -341,8 +341,9 @@ pub(crate) fn tell_background(core: &Core, options: &Options, error: &Error) {
     core.tell(&Event::BackgroundError { namespace, key, error });
 }
 
+/// Its result is unknown, the service says when to retry, or there was no token at that moment.
 fn may_publish_again(error: &CallError) -> bool {
-    error.is_unreachable() || error.retry_after.is_some()
+    !error.is_answer() || error.retry_after.is_some()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Repeats GetOrLockMany until there are answers.
 use std::{
     collections::{HashMap, HashSet},
+    future::pending,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -26,7 +27,7 @@ use crate::{
 
 /// The contract's bound of one call.
 const KEYS_MAX: usize = 1_000;
-/// How long keys with an immediate lease wait for keys that the service has not decided.
+/// How long keys with an immediate lease wait for keys that the service has not decided, or not answered.
 const LOOK: Duration = Duration::from_secs(1);
 const LOOK_PAUSE: Duration = Duration::from_millis(20);
 
@@ -74,6 +75,20 @@ impl ManyAnswers {
     }
 
     async fn ask_piece(&self, keys: Vec<String>) {
+        tokio::select! {
+            () = self.go_without(&keys) => {}
+            () = self.answer_piece(keys.clone()) => {}
+        }
+    }
+
+    /// An answer that hangs must not keep the leases that have come waiting. Never ends.
+    async fn go_without(&self, keys: &[String]) {
+        sleep(LOOK).await;
+        keys.iter().for_each(|key| self.gathering.goes_without(key));
+        pending().await
+    }
+
+    async fn answer_piece(&self, keys: Vec<String>) {
         if self.options.wait == Some(Duration::ZERO) {
             self.pass(keys, false).await;
             return;
@@ -186,3 +201,6 @@ impl ManyAnswers {
         let _ = answer.send(given);
     }
 }
+
+#[cfg(test)]
+mod hanging;

@@ -166,3 +166,6 @@ pub(crate) fn serve_and_rebuild(
     });
     served(core, options, hit)
 }
+
+#[cfg(test)]
+mod without_token;

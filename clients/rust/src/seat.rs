@@ -1,7 +1,7 @@
 //! One caller's place in a flight, with its own wait.
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::{
     error::Error,
@@ -68,12 +68,12 @@ impl Seat {
                 // later than its own.
                 if its_until > until {
                     match timeout_at(until, landing.clone()).await {
-                        Ok(landed) => return of_joined(landed),
+                        Ok(landed) => return of_joined(landed, until).await,
                         Err(_) if !flight.is_rebuilding() => return Next::Return(Err(busy(Duration::ZERO))),
                         Err(_) => {}
                     }
                 }
-                of_joined(landing.await)
+                of_joined(landing.await, until).await
             }
             Came::Late { since } => match timeout_at(until, landing).await {
                 Ok(Landed::Ended { outcome, for_latecomers: true }) => Next::Return(outcome),
@@ -92,13 +92,25 @@ fn of_member(landed: Landed) -> Next {
     }
 }
 
-/// The wait of the request has ended. A caller that came later may have time left.
-fn of_joined(landed: Landed) -> Next {
-    match landed {
-        Landed::Ended { outcome: Err(error @ Error::Busy { reason: BusyReason::WaitEnded, .. }), .. } => {
-            Next::AskAgain(error)
-        }
-        landed => of_member(landed),
+/// The first caller's time was too short. One that came later may have time left, and pauses as the service asked.
+async fn of_joined(landed: Landed, until: Instant) -> Next {
+    let Landed::Ended { outcome: Err(error), .. } = landed else { return of_member(landed) };
+    let Some(pause) = pause_after(&error) else { return Next::Return(Err(error)) };
+    if pause >= until.saturating_duration_since(Instant::now()) {
+        return Next::Return(Err(error));
+    }
+    sleep(pause).await;
+    Next::AskAgain(error)
+}
+
+/// None: the error is for all callers.
+fn pause_after(error: &Error) -> Option<Duration> {
+    match error {
+        Error::Busy { reason: BusyReason::DeadlineTooShort | BusyReason::NoValue, .. } => None,
+        Error::Busy { reason: BusyReason::WaitEnded, .. } => Some(Duration::ZERO),
+        Error::Busy { retry_after, .. } => Some(*retry_after),
+        Error::Call(error) => error.retry_after,
+        _ => None,
     }
 }
 
@@ -112,3 +124,6 @@ pub(crate) fn busy(holder_age: Duration) -> Error {
     let retry_after = COME_BACK.mul_f64(0.5 + fastrand::f64());
     Error::Busy { reason: BusyReason::WaitEnded, retry_after, holder_age }
 }
+
+#[cfg(test)]
+mod joined_waits;

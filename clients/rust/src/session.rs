@@ -34,8 +34,10 @@ pub(crate) struct Hears {
 }
 
 impl Hears {
-    /// The service was there, and the session reports only changes from now on.
+    /// The service was there, and the session reports only changes from now on. Answers to earlier requests over another
+    /// session may be older than a change that was not reported.
     fn began(&self) {
+        self.flights.close_all();
         self.local_results.drop_all();
         if let Some(near) = &self.near {
             near.drop_broken();
@@ -187,7 +189,7 @@ impl Session {
             Some(Ok((_, None))) => closed(),
             Some(Ok((mut incoming, Some(first)))) => {
                 open.confirm();
-                open.watching.begin(|| session.upgrade().iter().for_each(|session| session.hears.missed()));
+                Self::begin(&session, &open);
                 let mut message = first;
                 loop {
                     Self::heard(&session, &open, message);
@@ -213,10 +215,16 @@ impl Session {
         open.end(&error);
     }
 
+    /// It has begun. It counts as live last of all, because other tasks may look at any time.
+    fn begin(session: &Weak<Self>, open: &OpenCalls) {
+        let session = session.upgrade();
+        session.iter().for_each(|session| session.hears.began());
+        open.watching.begin(|| session.iter().for_each(|session| session.hears.missed()));
+    }
+
     fn heard(session: &Weak<Self>, open: &Arc<OpenCalls>, message: v1::SessionResponse) {
         let session = session.upgrade();
         if let (Some(welcome), Some(session)) = (message.welcome, &session) {
-            session.hears.began();
             session.state().resume_token = welcome.resume_token;
         }
         for reply in message.replies {

@@ -136,3 +136,29 @@ async fn a_late_beat_of_a_session_that_was_left_revives_nothing() {
     watched.answered(asked);
     assert!(!watched.has());
 }
+
+/// The one over which it was sent may have missed a change, and the new one reports only later ones.
+#[tokio::test(start_paused = true)]
+async fn a_new_session_closes_what_was_sent_over_another() {
+    let watched = Watched::begin(false);
+    let flights = &watched.session.hears.flights;
+    let mut flight = None;
+    let fly = |its| {
+        flight = Some(its);
+        std::future::pending()
+    };
+    let _seat = flights.board(&watched.options, true, Instant::now() + 2 * LATE, fly);
+    flight.unwrap().sent(true);
+    assert!(watched.joins());
+    advance(LATE).await;
+
+    let Watched { session: silent, .. } = &watched;
+    let other = Session::new(silent.link.clone(), String::new(), silent.hears.clone(), Arc::default());
+    let (line, _) = Line::new(v1::SessionHello::default());
+    let open = line.open_calls();
+    other.state().line = Some(line);
+    Session::begin(&Arc::downgrade(&other), &open);
+    assert!(other.watches() && !silent.watches());
+    let fly = |_| std::future::ready(Landed::LeaseLost(None));
+    assert!(!flights.board(&watched.options, other.watches(), Instant::now() + LATE, fly).is_joined());
+}

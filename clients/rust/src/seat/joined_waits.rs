@@ -1,0 +1,92 @@
+//! Callers that joined a call whose time was shorter than theirs.
+use std::sync::Arc;
+
+use futures_util::{FutureExt, future::BoxFuture};
+use tokio::time::{Instant, sleep};
+
+use super::*;
+use crate::{
+    client::{Client, ClientBuilder},
+    error::CallError,
+    session::Hears,
+    transport::{Each, Request, Response, Terms, Transport},
+    v1::{self, get_or_lock_response::Outcome as Answer},
+};
+
+const TTL: Duration = Duration::from_secs(60);
+const WAIT: Duration = Duration::from_secs(2);
+/// When the second caller comes, and when the service has a value: within the wait of the second only.
+const SECOND: Duration = Duration::from_secs(1);
+const HAS_VALUE: Duration = Duration::from_millis(2_500);
+
+/// How the service says that it has no value yet.
+type Refuses = fn() -> Result<Response, CallError>;
+
+struct Undecided {
+    began: Instant,
+    refuses: Refuses,
+}
+
+impl Transport for Undecided {
+    fn ask(&self, _: Request, _: Terms) -> BoxFuture<'_, Result<Response, CallError>> {
+        async move {
+            // The request is under way for a while, so that others join it.
+            sleep(Duration::from_millis(300)).await;
+            if self.began.elapsed() < HAS_VALUE {
+                (self.refuses)()
+            } else {
+                Ok(answer(Answer::Hit(v1::Hit::default())))
+            }
+        }
+        .boxed()
+    }
+
+    fn ask_many<'a>(
+        &'a self,
+        _: v1::GetOrLockManyRequest,
+        _: Terms,
+        _: &'a mut Each<'_>,
+    ) -> BoxFuture<'a, Result<(), CallError>> {
+        std::future::pending().boxed()
+    }
+
+    fn watches(&self, _: &str) -> bool {
+        true
+    }
+}
+
+fn answer(outcome: Answer) -> Response {
+    Response::GetOrLock(v1::GetOrLockResponse { outcome: Some(outcome), ..Default::default() })
+}
+
+fn busy_because(reason: BusyReason) -> Result<Response, CallError> {
+    Ok(answer(Answer::Busy(v1::Busy { reason: reason.into(), retry_after_ms: 100, holder_age_ms: 0 })))
+}
+
+/// Whether the first and the second caller have an answer in the end.
+async fn have_answers(refuses: Refuses) -> (bool, bool) {
+    let service = Undecided { began: Instant::now(), refuses };
+    let client: Arc<Client> = Arc::new(ClientBuilder::default().over(Box::new(service), Hears::default(), None));
+    let call = || {
+        let call = client.get_or_rebuild("k").ttl(TTL).wait(WAIT);
+        tokio::spawn(async move { call.with(|| async { panic!("there is no lease") }).await.is_ok() })
+    };
+    let first = call();
+    sleep(SECOND).await;
+    let second = call();
+    (first.await.unwrap(), second.await.unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn ask_for_themselves_in_the_time_that_they_have_left() {
+    let overloaded = || {
+        let retry_after = Some(Duration::from_millis(100));
+        Err(CallError { retry_after, ..CallError::new(tonic::Code::ResourceExhausted, "too many calls") })
+    };
+    let refusals: [Refuses; 3] =
+        [|| busy_because(BusyReason::Undecided), || busy_because(BusyReason::WaitEnded), overloaded];
+    for refuses in refusals {
+        assert_eq!(have_answers(refuses).await, (false, true));
+    }
+    assert_eq!(have_answers(|| busy_because(BusyReason::DeadlineTooShort)).await, (false, false));
+}
