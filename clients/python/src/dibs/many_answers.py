@@ -62,15 +62,31 @@ class ManyAnswers:
             sending.future.cancel()
 
     async def ask(self, first: Callable[[], None]) -> None:
-        """Asks for all keys. Calls `first` when it is known which of them are available at once."""
+        """Asks for all keys. Calls `first` when it is known which of them are available at once, at least once.
+
+        Calls it also when a replica takes too long to say so, because the leases of the others are held meanwhile.
+        """
         pieces, waits = self._pieces(self._open), self._terms.wait_ms != 0
+        too_long = asyncio.get_running_loop().call_later(_LOOK_S_MAX + WAY_S, first)
+        looks = len(pieces)
+
+        async def look_and_wait(keys: list[str]) -> None:
+            nonlocal looks
+            held = await self._look(keys)
+            looks -= 1
+            if looks == 0:
+                too_long.cancel()
+                first()
+            # Not after all looks, because one at a replica that hangs would use up the wait of these.
+            await asyncio.gather(*(self._pass(its, look=False) for its in self._pieces(held)))
+
         try:
             if waits:
-                held = await asyncio.gather(*(self._look(keys) for keys in pieces))
-                first()
-                pieces = self._pieces(key for keys in held for key in keys)
-            await asyncio.gather(*(self._pass(keys, look=False) for keys in pieces))
+                await asyncio.gather(*(look_and_wait(keys) for keys in pieces))
+            else:
+                await asyncio.gather(*(self._pass(keys, look=False) for keys in pieces))
         finally:
+            too_long.cancel()
             # If this was cancelled, no caller waits for an answer that does not come.
             self._fail(list(self._open), ServiceError("CANCELLED", "the caller has left"))
             if not waits:
