@@ -130,7 +130,8 @@ final class Publication {
     return result;
   }
 
+  /** Its result is unknown, the service says when to retry, or there was no token at that moment. */
   static boolean mayPublishAgain(DibsStatusException error) {
-    return error.isUnreachable() || error.retryAfter().isPresent();
+    return !error.isAnswer() || error.retryAfter().isPresent();
   }
 }
