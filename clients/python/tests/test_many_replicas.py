@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from callers import Caller, MakeCaller, Source, until
 from fake_service import EXTENDED, RELEASED, STORED, FakeService, busy, each, hit, leases
 from replicas import listing, until_answer
+
+from dibs.v1 import coordinator_pb2 as pb
 
 
 class TestAReplicaThatHangs:
@@ -56,3 +58,27 @@ class TestAReplicaThatHangs:
         assert one.requests("GetOrLockMany")[1].wait_ms > 0
         two.gate.set()
         assert await calling == {keys[0]: b"theirs", keys[1]: b"at last"}
+
+
+async def test_a_lease_that_comes_again_from_another_replica_is_not_given_back(
+    start: Callable[..., FakeService], make_on_session: MakeCaller
+) -> None:
+    one, two = start("one"), start("two")
+    for service in (one, two):
+        service.will("Publish", STORED)
+        service.will("Release", RELEASED)
+    caller = make_on_session(target=listing(one, two), session=False, on_unavailable="fail")
+    by_key = await until_answer(caller, "one", "two")
+    keys = [key for key, who in by_key.items() if who == "one"][:2]
+
+    def breaks_off(_: object) -> Iterator[pb.GetOrLockManyResponse]:
+        yield pb.GetOrLockManyResponse(key=keys[0], response=leases(keys[0]))
+        one._server.stop(None)
+        one.gate.wait(30)
+
+    one.will("GetOrLockMany", breaks_off)
+    two.will("GetOrLockMany", each(leases))
+    source = Source()
+    assert await caller.many(keys, source) == {key: f"value of {key}".encode() for key in keys}
+    assert source.asked == [sorted(keys)]
+    assert two.requests("Release") == []
