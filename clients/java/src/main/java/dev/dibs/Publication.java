@@ -90,10 +90,11 @@ final class Publication {
     return parts
         .transport()
         .call(Method.PUBLISH, request, Terms.within(DEADLINE, span.traceparent()))
+        // Also if it failed, because the value may be stored.
+        .whenComplete((response, error) -> parts.changes().published(about.namespace(), about.key()))
         .thenApply(
             response -> {
               Published published = of(response);
-              parts.changes().published(about.namespace(), about.key());
               span.published(published.outcome());
               parts.hooks().tell(hooks -> hooks.onPublish(about.namespace(), about.key(), published));
               return published;
