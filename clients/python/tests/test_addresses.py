@@ -197,6 +197,24 @@ class TestAName:
         assert client.get_or_rebuild("k", lambda: b"mine", ttl=1, codec=BYTES, timeout=5) == b"mine"
         client.close()
 
+    def test_is_looked_up_by_a_later_call_if_there_was_no_thread_for_it(
+        self, known: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begin = threading.Thread.start
+        refused: list[threading.Thread] = []
+
+        def start_one(thread: threading.Thread) -> None:
+            if thread.name == "dibs-endpoints" and not refused:
+                refused.append(thread)
+                raise RuntimeError("can't start new thread")
+            begin(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", start_one)
+        client = Client("dibs.test:1", connect=0.2)
+        for _ in range(2):
+            assert client.get_or_rebuild("k", lambda: b"mine", ttl=1, codec=BYTES, timeout=20) == b"mine"
+        client.close()
+
     async def test_shows_the_certificate_of_the_name(
         self, start: Callable[..., FakeService], make_on_session: MakeCaller, known: list[str], tmp_path: Path
     ) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 import grpc
 import pytest
-from callers import MakeCaller, caller_of, gives
-from fake_service import FakeService, Refusal, hit
+from callers import MakeCaller, Recorder, caller_of, gives, until
+from fake_service import FakeService, Refusal, hit, lease
 
 from dibs import AsyncClient, Client, InvalidOptionError, ServiceError
 from dibs.connection import Said, Tls, TlsFiles, connection_of, hosts_of
@@ -150,6 +150,30 @@ class TestAToken:
 
         with pytest.raises(ServiceError, match=r"^UNAUTHENTICATED: token: its function raised RuntimeError$"):
             await make(token=broken).get("k", gives(b"v"))
+
+    async def test_that_cannot_be_had_for_a_moment_does_not_make_a_value_unstorable(
+        self, fake: FakeService, make: MakeCaller
+    ) -> None:
+        broken, hooks = [False], Recorder()
+
+        def token() -> str:
+            if broken[0]:
+                broken[0] = False
+                raise RuntimeError("secret")
+            return "token"
+
+        async def rebuild(_: Any) -> bytes:
+            broken[0] = True
+            return b"v"
+
+        fake.will("GetOrLock", lease())
+        caller = make(token=token, session=False, hooks=hooks)
+        assert await caller.get("k", rebuild) == b"v"
+        await until(lambda: fake.requests("Publish"))
+        await caller.put("k", b"v")
+        broken[0] = True
+        assert hooks.of("not_storable") == []
+        assert fake.requests("Release") == []
 
     async def test_may_be_in_a_file_that_changes(self, fake: FakeService, make: MakeCaller, tmp_path: Path) -> None:
         fake.will("GetOrLock", hit(b"v"))

@@ -231,6 +231,18 @@ class TestWithoutTheService:
             near.began()
             assert near.left("default", "c") is None
 
+    def test_what_is_left_of_an_open_session_is_stale_too_after_another_one_broke(self) -> None:
+        near, another = Near(keeps=True), live()
+        near.fill(near.ask(), another, "", "k", answer())
+        assert near.of("k") == b"v"
+        near.watch.ended = True
+        near.missed()
+        assert near.of("k") == "nothing"
+        assert near.left("default", "k") is not None
+        # What is asked for after that is fresh.
+        near.fill(near.ask(), another, "", "k", answer(b"new"))
+        assert near.of("k") == b"new"
+
     def test_no_longer_than_it_would_have_been_fresh(self, monkeypatch: pytest.MonkeyPatch) -> None:
         near = Near(keeps=True)
         near.filled("k", answer(fresh_for_ms=500))

@@ -95,8 +95,10 @@ class Endpoints:
     def keep(self) -> None:
         """From the first call on, there is a session with each."""
         if self._keeper is None and not self._over and (self.are_several or self._name is not None):
-            self._keeper = threading.Thread(target=self._keep, name="dibs-endpoints", daemon=True)
-            self._keeper.start()
+            keeper = threading.Thread(target=self._keep, name="dibs-endpoints", daemon=True)
+            keeper.start()
+            # Only now: the process may be out of threads, and then the next call tries again.
+            self._keeper = keeper
 
     def look(self) -> None:
         """Something has changed. May be called without the gate."""

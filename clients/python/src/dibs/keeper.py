@@ -25,16 +25,16 @@ def keep_lease(
     hold_until: float,
     traceparent: str,
     on_over: Callable[[], None],
-) -> Steps[None]:
+) -> Steps[bool]:
     """Extends a lease every third of the remaining time, so two extensions in a row may be lost.
 
     The lease counts from `sent_at`, when its request was sent, because its answer may have waited for this process to
     read it. But the service may also have granted it after a wait. So if less than a third is left by this count, it is
     extended at once, and that answer decides.
 
-    Ends when the lease is void: the service says so, or it was held until `hold_until`. Calls `on_over` if no extension
-    came in time. The service may still store the result then, so this continues to ask. The times are those of
-    `time.monotonic()`.
+    Ends when the lease is void: the service says so, or it was held until `hold_until`, and the service does not know.
+    Returns whether it was held so long. Calls `on_over` if no extension came in time. The service may still store the
+    result then, so this continues to ask. The times are those of `time.monotonic()`.
     """
     over, answered = False, True
     came_at, ends_at = monotonic(), sent_at + expires_in
@@ -51,7 +51,7 @@ def keep_lease(
         yield Sleep(min(hold_until, monotonic() + pause))
         asked_at = monotonic()
         if asked_at >= hold_until:
-            return
+            return True
         if asked_at >= ends_at:
             over = True
             on_over()
@@ -64,10 +64,10 @@ def keep_lease(
         except ServiceError as error:
             # No answer is not a loss: the lease keeps its end, and the next third brings another attempt.
             if error.code == "INVALID_ARGUMENT":
-                return
+                return False
             continue
         if response.outcome == pb.EXTEND_OUTCOME_LOST:
-            return
+            return False
         if response.outcome == pb.EXTEND_OUTCOME_EXTENDED:
             answered = True
             ends_at = asked_at + response.expires_in_ms / 1_000

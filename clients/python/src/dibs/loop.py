@@ -24,8 +24,6 @@ T = TypeVar("T")
 _AT_ONCE_S = 1.0
 #: What a cancelled call may take to put everything in order.
 _ORDER_S = 5.0
-
-
 #: Whether the running code continues without a caller.
 IS_BEHIND: ContextVar[bool] = ContextVar("dibs_behind", default=False)
 
@@ -226,6 +224,8 @@ class Course(Generic[T]):
         loss = Loss(run, lost.set)
         # May be called by any thread.
         run.running.void = partial(self._soon, void.set)
+        if loss.came_with_its_lease():
+            return Ran(None, None, lost=True, void=True)
         run.running.deserted = partial(self._soon, self._deserted)
         with run.around():
             rebuilding = self._crew.start(self._rebuilt(run, lost))

@@ -45,8 +45,8 @@ class ManyAnswers:
         self._traceparent = traceparent
         self._request_id = str(uuid.uuid4())
         self._open: dict[str, Sending] = {}
-        #: Keys that will be rebuilt here, because a lease has come. Grows in a thread of the link.
-        self.granted: set[str] = set()
+        #: Keys that will be rebuilt here, because a lease has come, and its token. Grows in a thread of the link.
+        self.granted: dict[str, str] = {}
         #: Keys that may be rebuilt here without the service.
         self.unanswered: set[str] = set()
 
@@ -62,15 +62,31 @@ class ManyAnswers:
             sending.future.cancel()
 
     async def ask(self, first: Callable[[], None]) -> None:
-        """Asks for all keys. Calls `first` when it is known which of them are available at once."""
+        """Asks for all keys. Calls `first` when it is known which of them are available at once, at least once.
+
+        Calls it also when a replica takes too long to say so, because the leases of the others are held meanwhile.
+        """
         pieces, waits = self._pieces(self._open), self._terms.wait_ms != 0
+        too_long = asyncio.get_running_loop().call_later(_LOOK_S_MAX + WAY_S, first)
+        looks = len(pieces)
+
+        async def look_and_wait(keys: list[str]) -> None:
+            nonlocal looks
+            held = await self._look(keys)
+            looks -= 1
+            if looks == 0:
+                too_long.cancel()
+                first()
+            # Not after all looks, because one at a replica that hangs would use up the wait of these.
+            await asyncio.gather(*(self._pass(its, look=False) for its in self._pieces(held)))
+
         try:
             if waits:
-                held = await asyncio.gather(*(self._look(keys) for keys in pieces))
-                first()
-                pieces = self._pieces(key for keys in held for key in keys)
-            await asyncio.gather(*(self._pass(keys, look=False) for keys in pieces))
+                await asyncio.gather(*(look_and_wait(keys) for keys in pieces))
+            else:
+                await asyncio.gather(*(self._pass(keys, look=False) for keys in pieces))
         finally:
+            too_long.cancel()
             # If this was cancelled, no caller waits for an answer that does not come.
             self._fail(list(self._open), ServiceError("CANCELLED", "the caller has left"))
             if not waits:
@@ -144,15 +160,16 @@ class ManyAnswers:
         sending = self._open.pop(answer.key, None)
         is_lease = answer.WhichOneof("result") == "response" and answer.response.HasField("lease")
         if sending is None:
-            # Its caller left while the answer was on its way through a thread. Each key has only one answer.
-            if is_lease:
+            # Its caller left while the answer was on its way through a thread. Or the call broke off after this answer,
+            # and was sent elsewhere as a whole: then the lease that is used here comes once more.
+            if is_lease and self.granted.get(answer.key) != answer.response.lease.token:
                 self._crew.link.give_back(self._terms.namespace, answer.key, answer.response.lease.token)
             return
         if answer.WhichOneof("result") == "error":
             sending.fail(error_of(answer.error))
             return
         if is_lease:
-            self.granted.add(answer.key)
+            self.granted[answer.key] = answer.response.lease.token
         # Its caller may have just left.
         if not sending.succeed(answer.response) and is_lease:
             request = sending.call.request

@@ -74,7 +74,12 @@ class ManyRebuilds:
             raise
 
     def answered(self, wanted: set[str], hoped: set[str]) -> None:
-        """The first answers have come. Waits for `wanted`, whose leases they brought, and for `hoped` unless `over`."""
+        """The first answers have come. Waits for `wanted`, whose leases they brought, and for `hoped` unless `over`.
+
+        Only the first time counts.
+        """
+        if self._has_answers:
+            return
         self._has_answers = True
         here = self._next.granted.keys()
         self._wanted, self._hoped = wanted - here, hoped - here

@@ -64,6 +64,11 @@ class Watch:
         self.ended = False
 
 
+#: For values that may be old.
+_ENDED = Watch()
+_ENDED.ended = True
+
+
 class _Changes:
     """The changes by tag of one namespace, with their positions in the order of all. Written under the lock."""
 
@@ -98,9 +103,9 @@ class _Changes:
         return all(by_tag.get(tag, 0) <= since for tag in tags)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Entry:
-    """A value that was fresh when its request was sent."""
+    """A value that was fresh when its request was sent. Only its watch is ever replaced."""
 
     #: None if the source has nothing.
     data: bytes | None
@@ -241,6 +246,9 @@ class NearValues:
             self._changed.clear()
             if not self._keeps:
                 self._clear()
+            # Only as stale, from now on. That holds for those of sessions that are still open, too.
+            for entry in self._entries.values():
+                entry.watch = _ENDED
 
     def began(self) -> None:
         """There is a session, and the service says what is fresh. Answers to earlier requests are kept."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from time import monotonic
 from typing import Any
 
 from dibs.away import Away
-from dibs.errors import LeaseLostError, ServiceError
+from dibs.errors import LeaseLostError, ServiceError, TokenError
 from dibs.failure import failure_of
 from dibs.hooks import Hooks, tell
 from dibs.keeper import keep_lease
@@ -117,6 +118,11 @@ def give_back(task: Task, lease: pb.Lease, span: RebuildSpan | None, failure: pb
     return response.outcome == pb.RELEASE_OUTCOME_RELEASED
 
 
+def released(task: Task, lease: pb.Lease) -> Steps[None]:
+    """The same in the background: others need not wait until it expires."""
+    yield from give_back(task, lease, None, None)
+
+
 def _rebuild_and_hand_over(held: _Held) -> Steps[Answer]:
     task, lease, running, span = held.task, held.lease, held.running, held.span
     try:
@@ -152,8 +158,6 @@ def _rebuild_and_hand_over(held: _Held) -> Steps[Answer]:
 
 def _run(held: _Held) -> Run:
     task, lease, terms = held.task, held.lease, held.task.terms
-    hold_until, expires_in = monotonic() + terms.lease_hold_max_s, lease.expires_in_ms / 1_000
-    extend = pb.ExtendRequest(namespace=terms.namespace, key=terms.key, token=lease.token, lease_ms=terms.lease_ms)
     return Run(
         task.rebuild,
         Grant(
@@ -163,10 +167,18 @@ def _run(held: _Held) -> Run:
             previous=payload(lease.previous),
         ),
         held.running,
-        keep=lambda on_over: keep_lease(extend, held.asked_at, expires_in, hold_until, held.span.traceparent, on_over),
+        keep=functools.partial(_kept, held, monotonic() + terms.lease_hold_max_s),
         on_lost=lambda: _lost(task),
         around=held.span.current,
     )
+
+
+def _kept(held: _Held, hold_until: float, on_over: Callable[[], None]) -> Steps[None]:
+    terms, lease = held.task.terms, held.lease
+    extend = pb.ExtendRequest(namespace=terms.namespace, key=terms.key, token=lease.token, lease_ms=terms.lease_ms)
+    expires_in, traceparent = lease.expires_in_ms / 1_000, held.span.traceparent
+    if (yield from keep_lease(extend, held.asked_at, expires_in, hold_until, traceparent, on_over)):
+        yield Behind(released(held.task, lease))
 
 
 def _lost(task: Task) -> None:
@@ -270,4 +282,5 @@ def _publish_again(held: _Held, request: pb.PublishRequest, error: ServiceError)
 
 
 def may_publish_again(error: ServiceError) -> bool:
-    return error.unreachable or error.retry_after is not None
+    """Its result is unknown, the service says when to retry, or there was no token at that moment."""
+    return error.unreachable or error.retry_after is not None or isinstance(error, TokenError)

@@ -14,6 +14,8 @@ from dibs.v1 import coordinator_pb2 as pb
 
 #: A refresh and an early refresh run while the service still serves a value.
 _BESIDE_A_VALUE = (pb.LEASE_REASON_REFRESH, pb.LEASE_REASON_EARLY_REFRESH)
+#: How many losses are remembered whose rebuild has not begun here.
+LOST_KEPT_MAX = 1_000
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,9 @@ class Rebuilding:
         self.ended: Future[Ended] = Future()
         self.local = lease is None
         self.token = "" if lease is None else lease.token
-        #: Tells the rebuild that the lease is gone. Set by its driver.
+        #: The service has said that the lease is gone.
+        self.lost = False
+        #: Tells the rebuild so. Set by its driver, who then reads `lost`.
         self.void: Callable[[], None] = lambda: None
         #: Called when the last caller that had joined late has left before the end.
         self.deserted: Callable[[], None] = lambda: None
@@ -69,6 +73,11 @@ class Rebuilding:
     def new_enough_for(self, terms: Terms) -> bool:
         """Whether it began after the call, if that needs something newer. The request for a lease may be older."""
         return terms.shares or (self.local and self.began_at > terms.began_at)
+
+    def lose(self) -> None:
+        """The service says that the lease is gone."""
+        self.lost = True
+        self.void()
 
     def close(self) -> None:
         """New callers ask the service. Those that have joined continue to wait."""
@@ -111,6 +120,8 @@ class Rebuilds:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._running: dict[tuple[str, str], Rebuilding] = {}
+        #: Tokens, the oldest first. A lease and its loss may come at once, before its caller's thread or loop goes on.
+        self._lost_before: dict[str, None] = {}
 
     def joinable(self, terms: Terms) -> Rebuilding | None:
         """The rebuild under a lease that a caller may join before it asks the service."""
@@ -123,7 +134,9 @@ class Rebuilds:
     def begin(self, terms: Terms, lease: pb.Lease) -> Rebuilding:
         """A lease has come, so an earlier rebuild of the key here accepts no more callers."""
         with self._lock:
-            return self._begin(terms, lease)
+            running = self._begin(terms, lease)
+            running.lost = self._lost_before.pop(lease.token, self) is None
+            return running
 
     def begin_local(self, terms: Terms) -> tuple[Rebuilding, bool]:
         """Without the service: the running rebuild, or a new one, and whether it is new."""
@@ -145,8 +158,12 @@ class Rebuilds:
         """The service says that a lease is over."""
         with self._lock:
             running = self._running.get((lost.namespace or "default", lost.key))
-        if running is not None and running.token == lost.token:
-            running.void()
+            if running is None or running.token != lost.token:
+                self._lost_before[lost.token] = None
+                if len(self._lost_before) > LOST_KEPT_MAX:
+                    del self._lost_before[next(iter(self._lost_before))]
+                return
+        running.lose()
 
     def invalidated(self, invalidation: Invalidation) -> None:
         """The client's own invalidation has returned or failed. What it may have reached accepts no more callers."""

@@ -70,7 +70,7 @@ class SessionEvents:
 
 
 class Session:
-    """One stream. Any thread may use it. It has two threads, one that reads and one for deadlines."""
+    """One stream, from `start` on. Any thread may use it. It has two threads, one to read and one for deadlines."""
 
     def __init__(
         self, stub: Any, hello: pb.SessionHello, connect_s: float, events: SessionEvents, near: NearValues | None = None
@@ -98,8 +98,16 @@ class Session:
             threading.Thread(target=self._read, name="dibs-session", daemon=True),
             threading.Thread(target=self._keep_deadlines, args=(connect_s,), name="dibs-deadlines", daemon=True),
         ]
+
+    def start(self) -> None:
+        """From here on it reports events, perhaps its end at once. So its owner must know it by then."""
         for thread in self._threads:
             thread.start()
+
+    @property
+    def is_open(self) -> bool:
+        """The service has welcomed it, and it accepts calls."""
+        return self._confirmed and not self._leaving and not self._over
 
     def send(self, sending: Sending) -> bool:
         """False if this session accepts no more calls."""
@@ -212,10 +220,11 @@ class Session:
         self._watch.heard_at = now
 
     def _unwatch(self) -> None:
-        """It reports no more changes."""
+        """It reports no more changes. Before its welcome no copy depends on it, so a failed attempt drops none."""
         if self._near is not None and not self._watch.ended:
             self._watch.ended = True
-            self._near.missed()
+            if self._confirmed:
+                self._near.missed()
 
     def _replied(self, reply: pb.SessionReply) -> None:
         with self._changed:

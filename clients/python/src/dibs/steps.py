@@ -112,6 +112,13 @@ class Loss:
             self._tell()
             self._run.on_lost()
 
+    def came_with_its_lease(self) -> bool:
+        """Whether it came before the rebuild. Call it when `running.void` is set."""
+        lost = self._run.running.lost
+        if lost:
+            self.voided()
+        return lost
+
     def voided(self) -> None:
         """The service says that it is over. Callers ask again, without waiting for the rebuild to stop."""
         self.void = True

@@ -234,6 +234,8 @@ class Course(Generic[T]):
 
         self.void = False
         run.running.void = void
+        if loss.came_with_its_lease():
+            return Ran(None, None, lost=True, void=True)
         keeper = None if run.keep is None else Course(run.keep(loss.over), self._crew)
         result, failed = None, None
         try:

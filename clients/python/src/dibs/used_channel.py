@@ -71,17 +71,25 @@ class UsedChannel:
         self._interrupted: list[Sending] = []
 
     def send(self, sending: Sending, by_itself: bool) -> None:
-        if self._sessions is None or by_itself or _is_large(sending.call) or monotonic() < self._by_itself_until:
-            self._send_by_itself(sending)
-            return
-        while not (self._session or self._open_session(self._sessions)).send(sending):
-            self._keep_token()
-            self._session = None
+        by_itself = by_itself or _is_large(sending.call)
+        # Asked each time, because a session may fail before it takes the call.
+        while self._sessions is not None and not by_itself and monotonic() >= self._by_itself_until:
+            session = self._session or self._open_session(self._sessions)
+            if session.send(sending):
+                return
+            self._forget(session)
+        self._send_by_itself(sending)
 
     def open(self) -> None:
         """Opens the session without a call, if there is none."""
-        if self._sessions is not None and self._session is None:
+        session = self._session
+        if self._sessions is None:
+            return
+        if session is None:
             self._open_session(self._sessions)
+        elif session.is_open:
+            # A call by itself has failed here meanwhile.
+            self._at.answers()
 
     def is_idle(self) -> bool:
         return self._session is None and not self._sent and not self._left
@@ -137,8 +145,14 @@ class UsedChannel:
             refused=self._session_refused,
             give_back=self._at.link.give_back,
         )
-        self._session = Session(self._stub, hello, self._connect_s, events, sessions.near)
-        return self._session
+        session = self._session = Session(self._stub, hello, self._connect_s, events, sessions.near)
+        try:
+            session.start()
+        except BaseException:
+            # The process may be out of threads. The next call tries again.
+            self._session = None
+            raise
+        return session
 
     def _session_confirmed(self, session: Session) -> None:
         if self._sessions is not None:
@@ -183,6 +197,12 @@ class UsedChannel:
             else:
                 self._at.link.send_elsewhere(pending, self._at)
         self._close_if_over()
+
+    def _forget(self, session: Session) -> None:
+        """It accepts no more calls, which it may not have reported yet."""
+        if self._session is session:
+            self._keep_token()
+            self._session = None
 
     def _keep_token(self) -> None:
         if self._session is not None and self._session.resume_token != "":

@@ -16,10 +16,10 @@ from dibs.rebuild import (
     PUBLISH_PAUSE_S,
     STORED,
     Task,
-    give_back,
     may_publish_again,
     publication,
     publish,
+    released,
 )
 from dibs.steps import Abandoned, Behind, Sleep, Steps
 from dibs.tracing import RebuildSpan
@@ -44,8 +44,7 @@ def write_through(task: Task, data: bytes | None, changed: Callable[[str, Collec
         try:
             return (yield from _under_lease(task, lease, data))
         except (ServiceError, Abandoned):
-            # Others need not wait until it expires.
-            yield Behind(_released(task, lease))
+            yield Behind(released(task, lease))
             raise
         finally:
             changed(task.terms.namespace, (task.terms.key,))
@@ -76,7 +75,3 @@ def _under_lease(task: Task, lease: pb.Lease, data: bytes | None) -> Steps[Store
         # Safe to repeat: a publish that was already stored answers `duplicate`.
         yield Sleep(again_at)
         time += 1
-
-
-def _released(task: Task, lease: pb.Lease) -> Steps[None]:
-    yield from give_back(task, lease, None, None)

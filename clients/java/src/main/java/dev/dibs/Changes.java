@@ -45,9 +45,13 @@ final class Changes {
     local.changed(isChanged);
   }
 
-  /** A value of this process is stored: copies kept before are older. */
+  /**
+   * A value of this process is stored, or may be: copies kept before, and requests sent before, are older. The session's
+   * event may come later, or not at all if the session breaks, and a process reads its own writes.
+   */
   void published(String namespace, String key) {
     if (near != null) near.changed(namespace, List.of(key), List.of(), false);
+    arrived(meant(namespace, List.of(key), List.of(), false));
   }
 
   /** A session reports a change. */

@@ -19,6 +19,8 @@ import java.util.Set;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.Future;
+import java.util.concurrent.atomic.AtomicInteger;
 
 /**
  * The first answer for each of many keys. Keys are first requested without a wait, so that all available leases come at
@@ -56,20 +58,35 @@ final class ManyAnswers {
     return How.withFirst(requestId, answer);
   }
 
-  /** Asks for all keys. {@code onFirst} runs once it is known which keys are available at once. */
+  /**
+   * Asks for all keys. {@code onFirst} runs when it is known which keys are available at once, or when a replica takes
+   * too long to answer: the leases of the others are held meanwhile. It may run twice.
+   */
   void ask(List<String> keys, Runnable onFirst) {
     boolean isWaiting = about.options().maxWait() == null || !about.options().maxWait().isZero();
     if (!isWaiting) {
-      all(keys, piece -> pass(piece, false)).thenRun(onFirst);
+      all(pieces(keys), piece -> pass(piece, false)).thenRun(onFirst);
       return;
     }
-    long lookUntilNanos = System.nanoTime() + LOOK_MAX.toNanos();
-    all(keys, piece -> look(piece, lookUntilNanos))
-        .thenCompose(
-            held -> {
-              onFirst.run();
-              return all(held, piece -> pass(piece, false));
-            });
+    List<List<String>> pieces = pieces(keys);
+    AtomicInteger looks = new AtomicInteger(pieces.size());
+    Future<?> tooLong = Threads.after(LOOK_MAX.plus(FetchLoop.WAY), onFirst);
+    Runnable looked =
+        () -> {
+          tooLong.cancel(false);
+          onFirst.run();
+        };
+    if (pieces.isEmpty()) looked.run();
+    long lookUntilNanos = System.nanoTime() + Math.min(LOOK_MAX.toNanos(), about.leftNanos());
+    for (List<String> piece : pieces) {
+      // Each by itself: a look at a replica that hangs would use up the wait of the others' keys.
+      look(piece, lookUntilNanos)
+          .thenCompose(
+              held -> {
+                if (looks.decrementAndGet() == 0) looked.run();
+                return all(pieces(held), one -> pass(one, false));
+              });
+    }
   }
 
   private interface Asking {
@@ -77,16 +94,20 @@ final class ManyAnswers {
     CompletableFuture<List<String>> ask(List<String> keys);
   }
 
-  /** All at once, in as many requests as there are replicas to ask and as the contract's bound requires. */
-  private CompletableFuture<List<String>> all(List<String> keys, Asking asking) {
-    List<CompletableFuture<List<String>>> pieces = new ArrayList<>();
+  /** As many as there are replicas to ask and as the contract's bound requires. */
+  private List<List<String>> pieces(List<String> keys) {
+    List<List<String>> pieces = new ArrayList<>();
     for (List<String> group : parts.transport().groups(keys)) {
       for (int at = 0; at < group.size(); at += KEYS_MAX) {
-        pieces.add(asking.ask(group.subList(at, Math.min(group.size(), at + KEYS_MAX))));
+        pieces.add(group.subList(at, Math.min(group.size(), at + KEYS_MAX)));
       }
     }
-    return CompletableFuture.allOf(pieces.toArray(CompletableFuture[]::new))
-        .thenApply(done -> pieces.stream().flatMap(piece -> piece.join().stream()).toList());
+    return pieces;
+  }
+
+  /** All at once. */
+  private static CompletableFuture<Void> all(List<List<String>> pieces, Asking asking) {
+    return CompletableFuture.allOf(pieces.stream().map(asking::ask).toArray(CompletableFuture[]::new));
   }
 
   /**

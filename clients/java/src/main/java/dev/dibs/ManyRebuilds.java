@@ -65,9 +65,10 @@ final class ManyRebuilds<V> {
     };
   }
 
-  /** The first answers of all keys have come and been processed. */
+  /** The first answers of all keys have come and been processed. Only the first time counts. */
   void answered() {
     synchronized (this) {
+      if (hasAnswers) return;
       hasAnswers = true;
       isPlanned = true;
     }

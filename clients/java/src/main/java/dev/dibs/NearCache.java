@@ -146,7 +146,8 @@ final class NearCache {
 
   /** A request leaves over a session; null if its answer is not kept. */
   synchronized Asking sending(FullKey key, Watch watch) {
-    if (!isWatched(key)) return null;
+    // The session may be left at this moment: then nothing will report changes of this answer after its end.
+    if (!isWatched(key) || !watches.contains(watch)) return null;
     Asking one = new Asking(key, watch, nanoTime.getAsLong(), session, changes);
     asking.add(one);
     return one;

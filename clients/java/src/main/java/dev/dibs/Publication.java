@@ -90,10 +90,11 @@ final class Publication {
     return parts
         .transport()
         .call(Method.PUBLISH, request, Terms.within(DEADLINE, span.traceparent()))
+        // Also if it failed, because the value may be stored.
+        .whenComplete((response, error) -> parts.changes().published(about.namespace(), about.key()))
         .thenApply(
             response -> {
               Published published = of(response);
-              parts.changes().published(about.namespace(), about.key());
               span.published(published.outcome());
               parts.hooks().tell(hooks -> hooks.onPublish(about.namespace(), about.key(), published));
               return published;
@@ -130,7 +131,8 @@ final class Publication {
     return result;
   }
 
+  /** Its result is unknown, the service says when to retry, or there was no token at that moment. */
   static boolean mayPublishAgain(DibsStatusException error) {
-    return error.isUnreachable() || error.retryAfter().isPresent();
+    return !error.isAnswer() || error.retryAfter().isPresent();
   }
 }

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.dibs.v1.GetOrLockRequest;
+import dev.dibs.v1.ReleaseRequest;
 import io.grpc.Metadata;
 import io.grpc.Status;
 import java.io.UncheckedIOException;
@@ -15,8 +16,11 @@ import java.nio.file.attribute.FileTime;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.Supplier;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -109,6 +113,25 @@ final class IdentityTest {
     try (DibsClient client = unary().token(() -> { throw new IllegalStateException("secret"); }).build()) {
       DibsStatusException error = assertThrows(DibsStatusException.class, () -> shown(client));
       assertFalse(error.getMessage().contains("secret"), error.getMessage());
+    }
+  }
+
+  @Test
+  void aTokenThatCannotBeHadForAMomentDoesNotMakeAValueUnstorable() throws Exception {
+    AtomicBoolean isBroken = new AtomicBoolean();
+    Recorded hooks = new Recorded();
+    Supplier<String> token = () -> {
+      if (isBroken.getAndSet(false)) throw new IllegalStateException("secret");
+      return "token";
+    };
+    try (DibsClient client = unary().token(token).hooks(hooks).build()) {
+      fake.will(GetOrLockRequest.class, FakeService.lease("t", 10_000));
+      assertEquals("mine", client.getOrRebuild("k", TEXT, () -> {
+        isBroken.set(true);
+        return "mine";
+      }));
+      Until.isTrue(() -> hooks.events.equals(List.of("publish STORED")));
+      assertTrue(fake.requests(ReleaseRequest.class).isEmpty());
     }
   }
 
