@@ -9,6 +9,7 @@ import {
 import type { Clock } from '../ports/clock.js';
 import type { LeaseQuorum } from '../ports/lease-quorum.js';
 import type { ValueStore } from '../ports/value-store.js';
+import { CoordinationError } from '../words/errors.js';
 import type { Key } from '../words/key.js';
 import type { ExtendAnswer, Lease, LeaseEnd, ReleaseOutcome } from '../words/outcome.js';
 import type { Limits, Policy } from '../words/policy.js';
@@ -141,6 +142,8 @@ export class LeaseLifecycle {
         keepMs: limits.leaseMsMax,
       });
     } catch (error) {
+      // Something else has the name of the key, so that no lease of it is armed.
+      if (error instanceof CoordinationError) this.#over(key, token, end);
       rethrowUnlessUnavailable(error);
       // Only the store knows whether it was handed out again. With an owner to compare, the lock has to expire.
       if (owner !== undefined) return 'not_held';
@@ -149,12 +152,14 @@ export class LeaseLifecycle {
         'the value store does not answer, so the lease lasts until it expires; releasing again is safe',
       );
     }
-    if (outcome === 'released' || owner === undefined) {
-      this.held.end(token.nonce, end);
-      void quorum.release(key.id, token.nonce);
-      void this.slots.leave(key.namespace, token.nonce);
-    }
+    if (outcome === 'released' || owner === undefined) this.#over(key, token, end);
     return outcome;
+  }
+
+  #over({ id, namespace }: Key, { nonce }: Token, end: LeaseEnd): void {
+    this.held.end(nonce, end);
+    void this.parts.quorum.release(id, nonce);
+    void this.slots.leave(namespace, nonce);
   }
 
   /** The lock nodes first, then the store; without a majority of nodes, the store alone. */

@@ -10,6 +10,7 @@ import { encodeLeaseEnd } from '../encode.js';
 import {
   CoordinatorServiceService as contract,
   type SessionCall,
+  type SessionEvent,
   type SessionReply,
 } from '../generated/dibs/v1/coordinator.js';
 import { callErrorOf, codeName } from '../status.js';
@@ -22,6 +23,7 @@ const CALLS_MAX = 100_000;
 const SESSION_SPAN = contract.session.path.slice(1);
 
 type Response = NonNullable<SessionReply['response']>;
+type Event = NonNullable<SessionEvent['event']>;
 type Case = NonNullable<SessionCall['request']>['$case'];
 
 /** A lease of a session, with its call if that call gets at most one. */
@@ -38,6 +40,8 @@ export class Session {
   /** Their nonces by call, for calls with at most one lease, until their id is used again. */
   readonly #nonces = new Map<number, string>();
   #outbox: Outbox | undefined;
+  /** Events that had no stream: its leases that were lost meanwhile. */
+  #unsent: Event[] = [];
   #onIdle: (() => void) | undefined;
   #visitor: Visitor | undefined;
 
@@ -69,6 +73,7 @@ export class Session {
     this.#outbox = outbox;
     this.#visitor = visitor;
     this.edge.pace = pace ?? this.#paceOfAll;
+    if (outbox !== undefined) for (const event of this.#unsent.splice(0)) outbox.event(event);
   }
 
   /**
@@ -193,15 +198,23 @@ export class Session {
   #hold(held: HeldLease): void {
     const { key, lease, callId } = held;
     const { token } = lease;
-    this.#leases.set(token.nonce, held);
-    if (callId !== ANY_CALL) this.#nonces.set(callId, token.nonce);
+    // A retry got it again: a late cancellation of the call before must not end it.
+    this.#forget(token.nonce);
+    // The earlier watch ends here, also one of this session.
     this.edge.coordinator.watchLease(lease, (end) => {
-      // Ended by its holder, perhaps in a call outside this session.
+      // Ended by its holder, perhaps in a call outside this session, or another session has it.
       if (!this.#forget(token.nonce) || end === undefined) return;
       const { namespace } = key;
       const lost = { namespace, key: key.key, token: encodeToken(key, token), end: encodeLeaseEnd(end) };
-      this.#outbox?.event({ $case: 'leaseLost', value: lost });
+      this.#tell({ $case: 'leaseLost', value: lost });
     });
+    this.#leases.set(token.nonce, held);
+    if (callId !== ANY_CALL) this.#nonces.set(callId, token.nonce);
+  }
+
+  #tell(event: Event): void {
+    if (this.#outbox === undefined) this.#unsent.push(event);
+    else this.#outbox.event(event);
   }
 
   async #giveBack({ key, lease }: GivenLease, end?: 'session_lost'): Promise<void> {

@@ -173,6 +173,23 @@ describe('a session', () => {
     expect(givenBack).toHaveLength(1);
   });
 
+  it('keeps a lease that a retry got again when the call before is cancelled late', async () => {
+    const again: Lease = { ...lease, owner: lease.owner + 1 };
+    const leases = [lease, again];
+    const { session, ask, givenBack } = trial(async () => leases.shift());
+    ask(1);
+    await sleep(5);
+    ask(2);
+    await sleep(5);
+    session.cancel(1);
+    await sleep(5);
+    expect(givenBack).toEqual([]);
+    expect(session.leases).toBe(1);
+    session.cancel(2);
+    await sleep(5);
+    expect(givenBack).toEqual([['k', 'cancelled']]);
+  });
+
   it('reports a lost lease, and forgets it', async () => {
     const { session, ask, end, messages, givenBack } = trial();
     ask(1);
@@ -184,6 +201,22 @@ describe('a session', () => {
     ]);
     await session.end();
     expect(givenBack).toEqual([]);
+  });
+
+  it('reports a lease that was lost while its stream was broken, once it is resumed', async () => {
+    const { session, ask, messages, outbox, end } = trial();
+    ask(1);
+    await sleep(5);
+    session.attach(undefined);
+    end()('invalidated');
+    session.attach(outbox);
+    await sleep(5);
+    const events = messages.flatMap((message) => message.events);
+    expect(events).toMatchObject([{ event: { $case: 'leaseLost', value: { key: 'k', token } } }]);
+    session.attach(undefined);
+    session.attach(outbox);
+    await sleep(5);
+    expect(messages.flatMap((message) => message.events)).toHaveLength(1);
   });
 
   it('is idle once every call has been answered', async () => {
