@@ -25,6 +25,7 @@ import { LOG } from './telemetry/log-texts.js';
 import type { Logger } from './telemetry/logger.js';
 import type { Reasons } from './telemetry/reasons.js';
 import { TroubleLog } from './telemetry/trouble-log.js';
+import { WakeLog } from './telemetry/wake-log.js';
 
 /** If the fleet does not answer by then, it may be down for long. Start degraded. */
 const FIRST_CONTACT_MS_MAX = 10_000;
@@ -82,14 +83,21 @@ function embedded({ clock, chance }: AuthorityTools): Authorities {
 function fleet(config: Config, addresses: NonNullable<Config['fleet']>, tools: AuthorityTools): Authorities {
   const { clock, chance, log, reasons, quorumObserver } = tools;
   const trouble = new TroubleLog(log, clock, reasons);
-  const onTrouble = (one: StoreTrouble) => trouble.heard(one);
+  const wakeLog = new WakeLog(log, clock);
+  const onTrouble = (one: StoreTrouble) => {
+    trouble.heard(one);
+    if (one.kind === 'unreachable') wakeLog.storeUnreachable();
+  };
   const { store, redisCa: ca } = addresses;
   const { silenceMs, leaseMsMax } = config.limits;
   const connection = new StoreConnection(store, {
     clock,
     silenceMs,
     onTrouble,
-    onReady: () => trouble.over(),
+    onReady: () => {
+      trouble.over();
+      wakeLog.storeConnected();
+    },
     onRun: (run) => runs.storeIs(run),
     awaitsFormat: true,
     ca,
@@ -97,7 +105,12 @@ function fleet(config: Config, addresses: NonNullable<Config['fleet']>, tools: A
   const wakes = new RedisWakeChannel(store, {
     clock,
     silenceMs,
-    onError: (error) => log.debug({ err: error, why: troubleOf(error) }, 'wake channel unreachable'),
+    onError: (error) => {
+      const why = troubleOf(error);
+      log.debug({ err: error, why }, 'wake channel unreachable');
+      wakeLog.failed(why);
+    },
+    onLive: () => wakeLog.heard(),
     onHeard: () => connection.heard(),
     ca,
   });

@@ -12,7 +12,7 @@ import type { Logger } from './telemetry/logger.js';
 import { createLogger } from './telemetry/logger.js';
 import { Metrics } from './telemetry/metrics.js';
 import { NamespaceSeries } from './telemetry/namespace-series.js';
-import { otlpMetricReader } from './telemetry/open-telemetry.js';
+import { otlpMetricReader, tellProblems } from './telemetry/open-telemetry.js';
 import { WholeMetrics } from './telemetry/whole-metrics.js';
 import { Listeners } from './workers/listeners.js';
 import { WorkerPool } from './workers/worker-pool.js';
@@ -36,6 +36,7 @@ export async function startWorkers(
   const access = accessOf(config, clock, log);
   const series = new NamespaceSeries(clock);
   const { metrics: sent } = config.otel;
+  if (sent !== undefined) tellProblems(log);
   const metrics = new Metrics(series, sent && [await otlpMetricReader(sent, series)]);
   const pool = new WorkerPool({ workers: config.workers, observer: observerOf(log) });
   metrics.watchWorkers({

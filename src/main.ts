@@ -33,6 +33,9 @@ process.on('SIGHUP', () => reloads.ask());
 
 failByFaults();
 
+// A full disk, or a reader that has ended, is no reason to end too.
+process.stdout.on('error', () => {});
+
 /** This process is the replica, or with workers it starts replicas. It loads the code of one of the two. */
 async function start(config: Config): Promise<Started> {
   if (config.workers > 1) return (await import('./main-process.js')).startWorkers(config);

@@ -11,7 +11,7 @@ import { LOG } from './telemetry/log-texts.js';
 import { createLogger, decisionLog, type Logger, observeWith } from './telemetry/logger.js';
 import { Metrics } from './telemetry/metrics.js';
 import { NamespaceSeries } from './telemetry/namespace-series.js';
-import { otlpMetricReader, startOpenTelemetry } from './telemetry/open-telemetry.js';
+import { otlpMetricReader, startOpenTelemetry, tellProblems } from './telemetry/open-telemetry.js';
 import { Reasons } from './telemetry/reasons.js';
 import { Recent } from './telemetry/recent.js';
 import { samplerOf } from './telemetry/sampler.js';
@@ -43,6 +43,7 @@ export async function startObservation(
   const log = rateLimited(createLogger(config.logLevel, undefined, config.worker), clock);
   const endLibraryOutput = logLibraryOutput(log);
   const { traces, metrics: sent } = config.otel;
+  if (traces !== undefined || sent !== undefined) tellProblems(log);
   const series = new NamespaceSeries(clock);
   const metrics = new Metrics(series, sent && [await otlpMetricReader(sent, series)]);
   const recent = new Recent(clock);

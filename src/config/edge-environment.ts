@@ -52,11 +52,16 @@ export function readEdge(reader: EnvironmentReader, read: ReadFile, nowMs: numbe
 /** A page of the tracing UI, with the ids of a trace and a span to fill in. */
 function traceUrlOf(reader: EnvironmentReader): string {
   const text = reader.get('DIBS_TRACE_URL') ?? '';
-  if (text === '' || (/^https?:\/\/[^/]/i.test(text) && URL.canParse(text) && text.includes('{trace_id}')))
-    return text;
-  // It may contain a password.
-  reader.faults.add('DIBS_TRACE_URL', 'is not http://… or https://… with {trace_id} in it');
-  return '';
+  if (text === '') return '';
+  const url = /^https?:\/\/[^/]/i.test(text) && URL.canParse(text) ? new URL(text) : undefined;
+  // A fault does not repeat it, because it may contain a password.
+  if (url === undefined || !text.includes('{trace_id}')) {
+    reader.faults.add('DIBS_TRACE_URL', 'is not http://… or https://… with {trace_id} in it');
+  } else if (url.username !== '' || url.password !== '') {
+    const why = 'has a user or a password, which everyone who opens the console would see; remove it';
+    reader.faults.add('DIBS_TRACE_URL', why);
+  }
+  return text;
 }
 
 function grpcListenOf(reader: EnvironmentReader, mayLeaveLoopback: boolean): readonly string[] {

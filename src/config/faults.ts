@@ -30,6 +30,11 @@ function shortened(text: string): string {
   return more > 0 ? `${text.slice(0, FAULT_CHARS_MAX)}… and ${more} more characters` : text;
 }
 
+/** A URL of Redis may have got into another variable, whose fault repeats its value. */
+function withoutPasswords(text: string): string {
+  return text.replaceAll(/:\/\/\S*@/g, '://…@');
+}
+
 /** Collects faults. Each begins with its place: a variable, and a path in the variable's file. */
 export class Faults {
   readonly #all: string[];
@@ -55,7 +60,8 @@ export class Faults {
 
   /** An empty path is the whole file. */
   add(path: string, what: string): void {
-    this.#all.push(`${this.prefix}${shortened(path === '' ? what : `${path}: ${what}`)}`);
+    const fault = withoutPasswords(path === '' ? what : `${path}: ${what}`);
+    this.#all.push(`${this.prefix}${shortened(fault)}`);
   }
 
   /** Collects the faults within a file into this one. */

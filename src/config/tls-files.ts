@@ -39,7 +39,10 @@ export function readTlsFiles(
   const ca = paths.ca === undefined ? undefined : textOf('DIBS_TLS_CA', paths.ca);
   if (cert !== undefined) checkCertificate(cert, key, paths, nowMs, faults);
   else if (key !== undefined) privateKeyOf(key, paths, faults);
-  if (ca !== undefined) checkAuthorities('DIBS_TLS_CA', paths.ca ?? '', ca, faults);
+  if (ca !== undefined) {
+    const authorities = checkAuthorities('DIBS_TLS_CA', paths.ca ?? '', ca, faults);
+    checkOneIsValid(authorities, paths.ca ?? '', nowMs, faults);
+  }
   if (cert === undefined || key === undefined || faults.all.length > before) return undefined;
   const material = { cert, key, ca };
   // The remaining faults: a chain that is broken after its first certificate, or a key that is too short.
@@ -71,14 +74,37 @@ function privateKeyOf(key: string, paths: TlsPaths, faults: Faults): KeyObject |
   return faults.attempt('DIBS_TLS_KEY', broken, () => createPrivateKey(key));
 }
 
-/** Node stops at the first certificate that it cannot read, and does not say so. */
-export function checkAuthorities(variable: string, path: string, text: string, faults: Faults): void {
+/** Node stops at the first certificate that it cannot read, and does not say so. Undefined if there is a fault. */
+export function checkAuthorities(
+  variable: string,
+  path: string,
+  text: string,
+  faults: Faults,
+): readonly X509Certificate[] | undefined {
   const certificates = text.match(CERTIFICATE) ?? [];
-  if (certificates.length === 0) faults.add(variable, `'${path}' has no PEM certificate`);
-  faults.attempt(variable, `'${path}' has a broken PEM certificate`, () => {
-    for (const each of certificates) new X509Certificate(each);
+  if (certificates.length === 0) {
+    faults.add(variable, `'${path}' has no PEM certificate`);
+    return undefined;
+  }
+  return faults.attempt(variable, `'${path}' has a broken PEM certificate`, () => {
     if ((text.match(BEGIN)?.length ?? 0) > certificates.length) throw new Error('one has no end');
+    return certificates.map((each) => new X509Certificate(each));
   });
+}
+
+/** A bundle may have old ones. With none that is valid, every client would be refused, and only clients would know. */
+function checkOneIsValid(
+  authorities: readonly X509Certificate[] | undefined,
+  path: string,
+  nowMs: number,
+  faults: Faults,
+): void {
+  const isValid = ({ validFrom, validTo }: X509Certificate) =>
+    Date.parse(validFrom) <= nowMs && nowMs <= Date.parse(validTo);
+  const [first] = authorities ?? [];
+  if (first === undefined || authorities?.some(isValid) === true) return;
+  const dates = `the first is valid from ${isoOf(first.validFrom)} to ${isoOf(first.validTo)}`;
+  faults.add('DIBS_TLS_CA', `'${path}' has no certificate that is valid now; ${dates}`);
 }
 
 function isoOf(date: string): string {

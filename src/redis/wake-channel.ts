@@ -30,6 +30,8 @@ export interface RedisWakeChannelOptions {
   readonly ca?: string | undefined;
   /** Called with the reason when the subscription fails or breaks; again at each failed try. */
   readonly onError?: (error: Error) => void;
+  /** Called when wakes are heard from now on: at each subscription, and on a cluster after each gap. */
+  readonly onLive?: () => void;
   /** Anything came from the store: it is not silent. */
   readonly onHeard?: () => void;
 }
@@ -210,6 +212,7 @@ export class RedisWakeChannel implements WakeChannel {
   #setLive(live: boolean): void {
     if (this.#live === live) return;
     this.#live = live;
+    if (live) this.#options.onLive?.();
     for (const listener of this.#listeners) {
       if (live) listener.resubscribed();
       else listener.disconnected();
@@ -218,7 +221,9 @@ export class RedisWakeChannel implements WakeChannel {
 
   /** Wakes may be lost although the subscription is there: the same as a new one. */
   #missed(): void {
-    if (this.#live) for (const listener of this.#listeners) listener.resubscribed();
+    if (!this.#live) return;
+    this.#options.onLive?.();
+    for (const listener of this.#listeners) listener.resubscribed();
   }
 
   #heard(bytes: Buffer): void {

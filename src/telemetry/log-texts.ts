@@ -32,6 +32,9 @@ export const LOG = {
   storeRefuses: 'value store refuses: it answers, but cannot serve',
   storeForeignKey:
     'value store has a foreign key: another program wrote under a key name that belongs to Dibs; delete that key',
+  wakesUnheard:
+    'wakes not heard: the value store serves, but the subscription to it fails; waiters poll, and near caches serve nothing as fresh; see why',
+  wakesHeard: 'recovered: wakes are heard again',
   storeTooNew: 'value store refused: a later version has written to it; upgrade this replica',
   unknownVariable: 'unknown variable: it has no effect; correct its name, or remove it',
   embeddedBeyondLoopback:
@@ -46,6 +49,8 @@ export const LOG = {
     'worker ended: it is started again after a pause, and the other workers continue; see its own last lines',
   workerServes: 'recovered: the worker serves again',
   workerSilent: 'worker silent: its event loop was blocked for too long, so it is killed and started again',
+  linesLost: 'log lines lost: their disk was full, or their reader slow; give the log more room',
+  otelProblem: 'OpenTelemetry reports a problem: traces or metrics may be lost; see message',
   libraryWarned: 'a library printed a warning; its text is left out unless it is known to be safe',
   connectionRefused:
     'connection refused: its address has too many connections, or too many refused calls; see why',

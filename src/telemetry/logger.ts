@@ -1,6 +1,7 @@
-import { type DestinationStream, destination, pino } from 'pino';
+import { type DestinationStream, pino } from 'pino';
 import type { NotStored, Observer } from '../coordination/ports/observer.js';
 import type { Degraded, LeaseEnd, PublishOutcome, UndecidedBy } from '../coordination/words/outcome.js';
+import { standardError } from './log-output.js';
 import { LOG } from './log-texts.js';
 import type { Reasons } from './reasons.js';
 import { shownError } from './shown-error.js';
@@ -18,18 +19,18 @@ export interface Logger {
 }
 
 /**
- * Writes JSON lines to standard error synchronously, so the last lines before an exit are not lost. Each line of a worker
- * says which one it is.
+ * Writes JSON lines to standard error, the last ones as the process ends. Each line of a worker says which one it is.
  */
-export function createLogger(
-  level: LogLevel,
-  stream: DestinationStream = destination({ dest: 2 }),
-  worker?: number,
-): Logger {
+export function createLogger(level: LogLevel, stream?: DestinationStream, worker?: number): Logger {
   const timestamp = () => `,"time":"${new Date().toISOString()}"`;
   const formatters = { level: (label: string) => ({ level: label }) };
   const base = worker === undefined ? null : { worker };
-  return pino({ level, base, timestamp, formatters, serializers: { err: shownError } }, stream);
+  const lostLine = (lost: number) => {
+    const time = new Date().toISOString();
+    return `${JSON.stringify({ level: 'warn', time, ...base, lost, msg: LOG.linesLost })}\n`;
+  };
+  const options = { level, base, timestamp, formatters, serializers: { err: shownError } };
+  return pino(options, stream ?? standardError(lostLine));
 }
 
 /**

@@ -11,6 +11,7 @@ import {
 import { defaultResource, resourceFromAttributes } from '@opentelemetry/resources';
 import { type MetricReader, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics';
 import type { OtelConfig } from '../config/otel-environment.js';
+import { LOG } from './log-texts.js';
 import type { Logger } from './logger.js';
 import type { NamespaceSeries } from './namespace-series.js';
 import { SpanCounts } from './span-counts.js';
@@ -32,20 +33,22 @@ export interface OpenTelemetry {
 export async function startOpenTelemetry(version: string, log: Logger): Promise<OpenTelemetry> {
   const { NodeSDK } = await import('@opentelemetry/sdk-node');
   const { AlwaysOnSampler } = await import('@opentelemetry/sdk-trace-base');
-  if (process.env.OTEL_LOG_LEVEL === undefined) tellProblems(log);
   const counts = new SpanCounts();
-  const sdk = new NodeSDK({
-    // OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES override this.
-    resource: defaultResource().merge(
-      resourceFromAttributes({ 'service.name': SERVICE_NAME, 'service.version': version }),
-    ),
-    // sampler.ts decides before a span is created.
-    sampler: new AlwaysOnSampler(),
-    contextManager: new NoAmbientContext(),
-    textMapPropagator: null,
-    metricReaders: [counts],
-    logRecordProcessors: [],
-  });
+  const sdk = withoutConsole(
+    () =>
+      new NodeSDK({
+        // OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES override this.
+        resource: defaultResource().merge(
+          resourceFromAttributes({ 'service.name': SERVICE_NAME, 'service.version': version }),
+        ),
+        // sampler.ts decides before a span is created.
+        sampler: new AlwaysOnSampler(),
+        contextManager: new NoAmbientContext(),
+        textMapPropagator: null,
+        metricReaders: [counts],
+        logRecordProcessors: [],
+      }),
+  );
   // It counts its spans only if this is set, and reads it now.
   process.env[SDK_METRICS] = 'true';
   sdk.start();
@@ -84,15 +87,47 @@ export async function otlpMetricReader(
   });
 }
 
-/** Logs what the SDK cannot do, for example reach its collector. */
-function tellProblems(log: Logger): void {
+/**
+ * Logs what the SDK cannot do, for example reach its collector. Call it before anything is sent. OTEL_LOG_LEVEL can ask
+ * for less.
+ */
+export function tellProblems(log: Pick<Logger, 'warn'>): void {
   const tell = (message: string, ...details: unknown[]) =>
-    log.warn({ message, details: details.map(String) }, 'tracing: OpenTelemetry reports a problem');
+    log.warn({ message: saidIn(message), details: details.map(String) }, LOG.otelProblem);
   const silent = () => {};
   diag.setLogger(
     { error: tell, warn: tell, info: silent, debug: silent, verbose: silent },
-    { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true },
+    { logLevel: levelOfProblems(process.env.OTEL_LOG_LEVEL), suppressOverrideMessage: true },
   );
+}
+
+function levelOfProblems(name = ''): DiagLogLevel {
+  const levels: Readonly<Record<string, DiagLogLevel>> = {
+    none: DiagLogLevel.NONE,
+    error: DiagLogLevel.ERROR,
+  };
+  return levels[name.trim().toLowerCase()] ?? DiagLogLevel.WARN;
+}
+
+/** The SDK tells an error as JSON, with the collector's answer. That may repeat a header, and be of any size. */
+function saidIn(message: string): string {
+  if (!message.startsWith('{')) return message;
+  const { message: text, code } = JSON.parse(message) as { message?: string; code?: string };
+  return `${text ?? 'an error without a text'}${code === undefined ? '' : ` (${code})`}`;
+}
+
+/**
+ * With OTEL_LOG_LEVEL, the SDK writes to the console: lines that are no JSON, past the log, with what a collector has
+ * answered.
+ */
+function withoutConsole<Made>(make: () => Made): Made {
+  const { OTEL_LOG_LEVEL: level } = process.env;
+  delete process.env.OTEL_LOG_LEVEL;
+  try {
+    return make();
+  } finally {
+    if (level !== undefined) process.env.OTEL_LOG_LEVEL = level;
+  }
 }
 
 /** The default follows every promise of the process. Dibs passes traces explicitly. */

@@ -119,6 +119,14 @@ describe('the URL of a trace', () => {
       );
     }
   });
+
+  it('has no password, because the console shows it', () => {
+    for (const user of ['me:secret', ':secret', 'secret']) {
+      expect(fault({ DIBS_TRACE_URL: `https://${user}@jaeger.example.com/trace/{trace_id}` })).toBe(
+        'DIBS_TRACE_URL: has a user or a password, which everyone who opens the console would see; remove it',
+      );
+    }
+  });
 });
 
 describe('the addresses', () => {

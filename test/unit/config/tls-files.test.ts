@@ -76,6 +76,18 @@ describe('the files of TLS', () => {
     expect(faultsOf(good, nowMs - DAY_MS)[0]).toMatch('DIBS_TLS_CERT: is not valid before');
   });
 
+  it('have an authority that is valid', () => {
+    // The certificate of the server outlives its authority here, by the clock of the test.
+    const longer = { ...authority.issue({ days: 400 }), ca: authority.ca };
+    expect(faultsOf(longer)).toEqual([]);
+    const beyond = Date.now() + 200 * DAY_MS;
+    expect(faultsOf(longer, beyond)).toEqual([
+      expect.stringMatching(
+        /^DIBS_TLS_CA: '.*' has no certificate that is valid now; the first is valid from/,
+      ),
+    ]);
+  });
+
   it('have all their faults reported at once, without any part of the key', () => {
     const faults = faultsOf({ cert: good.key, key: 'words', ca: 'empty' });
     expect(faults.map((fault) => fault.split(':')[0])).toEqual([
