@@ -112,8 +112,12 @@ function levelOfProblems(name = ''): DiagLogLevel {
 /** The SDK tells an error as JSON, with the collector's answer. That may repeat a header, and be of any size. */
 function saidIn(message: string): string {
   if (!message.startsWith('{')) return message;
-  const { message: text, code } = JSON.parse(message) as { message?: string; code?: string };
-  return `${text ?? 'an error without a text'}${code === undefined ? '' : ` (${code})`}`;
+  try {
+    const { message: text, code } = JSON.parse(message) as { message?: string; code?: string };
+    return `${text ?? 'an error without a text'}${code === undefined ? '' : ` (${code})`}`;
+  } catch {
+    return 'an error whose text cannot be read';
+  }
 }
 
 /**
