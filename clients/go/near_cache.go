@@ -32,7 +32,7 @@ type NearCache struct {
 	// Namespaces are those whose values are kept, at most 64. Default: the client's own.
 	Namespaces []string
 	// ServeWhenUnavailable: while the service cannot be reached, values that were fresh before are served as stale, if a
-	// stale value is acceptable.
+	// stale value is acceptable, even with [OnUnavailableFail].
 	ServeWhenUnavailable bool
 }
 

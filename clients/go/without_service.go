@@ -8,20 +8,18 @@ import (
 // withoutService: the service cannot be reached. It runs one rebuild at a time in this process, or returns the error.
 func (l *fetchLoop) withoutService(ctx context.Context, its *flight, cause *Error) result {
 	l.presence.lost(cause)
-	if l.onUnavailable == OnUnavailableFail && !l.isGet {
-		return result{err: cause}
-	}
+	rebuilds := !l.isGet && l.onUnavailable != OnUnavailableFail
 	newerThan := l.calledAt
 	if !l.refresh && l.read != ReadStore {
 		newerThan = time.Time{}
-		if recent, ok := l.local.recent(l.id); ok && !l.isGet {
+		if recent, ok := l.local.recent(l.id); ok && rebuilds {
 			return recent
 		}
 		if last, ok := l.nearLast(); ok {
 			return last
 		}
 	}
-	if l.isGet {
+	if !rebuilds {
 		return result{err: cause}
 	}
 	l.flights.rebuildsHere(its)

@@ -112,3 +112,17 @@ func TestATokenThatCannotBeHadIsNoAnswerOfTheService(t *testing.T) {
 		want(t, value, err, "kept")
 	}
 }
+
+func TestWhatWasFreshIsServedEvenToACallThatWouldFail(t *testing.T) {
+	n := newNearStage(t, dibs.WithNearCache(dibs.NearCache{MaxBytes: 1 << 20, ServeWhenUnavailable: true}))
+	n.wants("k", "v1")
+	n.fake.server.Stop()
+	eventually(t, "it has noticed", func() bool { return n.fetch(freshKey()) == "rebuilt" })
+	fails := dibs.WithOnUnavailable(dibs.OnUnavailableFail)
+	n.wants("k", "v1", fails)
+	for _, options := range [][]dibs.FetchOption{{fails, dibs.WithStale(dibs.StaleForbid)}, {fails, dibs.WithRefresh()}} {
+		if value, err := dibs.Fetch(t.Context(), n.Client, "k", returning("rebuilt"), options...); status.Code(err) != codes.Unavailable {
+			t.Errorf("got %s, %v", value, err)
+		}
+	}
+}
