@@ -14,6 +14,9 @@ final class Bounds {
   private static final int TAGS_MAX = 16;
   private static final int TAG_BYTES_MAX = 256;
 
+  /** Far longer than one is. What no message of a session can carry would end it, with all calls and leases on it. */
+  static final int TRACEPARENT_BYTES_MAX = 1_024;
+
   private Bounds() {}
 
   static void options(Options<?> options) {
@@ -25,8 +28,16 @@ final class Bounds {
     if (options.lease() != null) within("lease_ms", options.lease(), 1);
     if (options.leaseHoldMax() != null) leaseHoldMax(options.leaseHoldMax());
     if (options.namespace() != null) text("namespace", options.namespace());
-    text("traceparent", options.traceparent());
+    traceparent(options.traceparent());
     tags(options.tags());
+  }
+
+  private static void traceparent(String header) {
+    text("traceparent", header);
+    int bytes = header.getBytes(StandardCharsets.UTF_8).length;
+    if (bytes > TRACEPARENT_BYTES_MAX) {
+      throw invalid("traceparent: %d bytes is outside 0 to %d".formatted(bytes, TRACEPARENT_BYTES_MAX));
+    }
   }
 
   static void ttl(Duration duration) {

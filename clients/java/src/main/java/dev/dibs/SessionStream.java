@@ -34,11 +34,11 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
   /** No message of the contract is larger. */
   private static final int MESSAGE_BYTES_MAX = 1 << 20;
 
-  /** The size of a call without its request: tags, lengths, ID, deadline and traceparent. */
+  /** The size of a call without its request and its traceparent: tags, lengths, ID and deadline. */
   private static final int CALL_BYTES = 256;
 
   /** The largest request that fits into one message. */
-  static final int REQUEST_BYTES_MAX = MESSAGE_BYTES_MAX - CALL_BYTES;
+  static final int REQUEST_BYTES_MAX = MESSAGE_BYTES_MAX - CALL_BYTES - Bounds.TRACEPARENT_BYTES_MAX;
 
   /** The work after an answer is short and needs no thread of its own. */
   private static final CallOptions OPTIONS = CallOptions.DEFAULT.withExecutor(Runnable::run);

@@ -58,6 +58,17 @@ final class BadInputTest {
     assertTrue(error.getMessage().startsWith("traceparent:"), error.getMessage());
   }
 
+  /** It would end the session, with all calls and leases on it. */
+  @Test
+  void aTraceparentThatNoMessageCanCarryIsRefused() {
+    fake.will(GetOrLockRequest.class, FakeService.hit("v"));
+    assertEquals("v", client.getOrRebuild("k", TEXT.traceparent("x".repeat(1_024)), () -> "never"));
+    Options<String> longer = TEXT.traceparent("x".repeat(1_023) + "\u00e9");
+    DibsStatusException error =
+        assertThrows(DibsStatusException.class, () -> client.getOrRebuild("k", longer, () -> "never"));
+    assertEquals("traceparent: 1025 bytes is outside 0 to 1024", error.getMessage());
+  }
+
   @Test
   void aConnectTimeoutHasBounds() {
     for (Duration wrong : new Duration[] {Duration.ZERO, Duration.ofMillis(-1), FOREVER, Duration.ofDays(366)}) {
