@@ -197,11 +197,11 @@ async function extend(
   request: Extend,
   call: Call,
 ): Promise<{ readonly answer: ExtendAnswer; readonly taken: Lease | undefined }> {
-  const answer = await coordinator.extend(request, call);
   const { token } = request;
-  if (answer.outcome !== 'extended' || token === undefined || session?.holds(token) !== false) {
-    return { answer, taken: undefined };
-  }
+  // Asked now: its own holder may end it during the extension.
+  const isOfAnother = token !== undefined && session?.holds(token) === false;
+  const answer = await coordinator.extend(request, call);
+  if (answer.outcome !== 'extended' || !isOfAnother) return { answer, taken: undefined };
   return { answer, taken: await coordinator.takeOver(request, answer.expiresInMs) };
 }
 

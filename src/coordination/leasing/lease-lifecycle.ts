@@ -175,12 +175,12 @@ export class LeaseLifecycle {
     if (quorumLost && ballot.late === true && policy.onLoss === 'fail') return this.#unextended(key, token);
     if (quorumLost) throwIfOnLossFails(policy, 'the lock nodes');
     const validUntilMs = quorumLost ? askedMs + leaseMs - driftMs(leaseMs) : ballot.validUntilMs;
-    const storing = this.#extendStored({ key, token, leaseMs, validUntilMs, quorumLost });
+    const storing = this.#extendStored({ key, token, validUntilMs, quorumLost });
     // The store alone decides, so wait for its answer.
     return quorumLost ? storing : this.#unlessLate(key, token, validUntilMs, storing);
   }
 
-  async #extendStored({ key, token, leaseMs, validUntilMs, quorumLost }: Extension): Promise<ExtendAnswer> {
+  async #extendStored({ key, token, validUntilMs, quorumLost }: Extension): Promise<ExtendAnswer> {
     const { store, quorum, clock, limits } = this.parts;
     const policy = this.parts.policyOf(key.namespace);
     try {
@@ -199,7 +199,8 @@ export class LeaseLifecycle {
         }),
       );
       if (!reply.extended) return this.#extended(key, token, 0);
-      void this.slots.keep(key.namespace, token.nonce, token.nonce, leaseMs);
+      // As long as the lease: an extension never shortens it.
+      void this.slots.keep(key.namespace, token.nonce, token.nonce, reply.expiresInMs);
       // The store counts from when it took the step, which may be long before its reply.
       const untilMs = Math.min(validUntilMs, sentMs + reply.expiresInMs);
       const held = this.held.get(token.nonce);
@@ -280,7 +281,6 @@ export class LeaseLifecycle {
 interface Extension {
   readonly key: Key;
   readonly token: Token;
-  readonly leaseMs: number;
   readonly validUntilMs: number;
   readonly quorumLost: boolean;
 }

@@ -42,6 +42,7 @@ export class Session {
   #outbox: Outbox | undefined;
   /** Events that had no stream: its leases that were lost meanwhile. */
   #unsent: Event[] = [];
+  #ended = false;
   #onIdle: (() => void) | undefined;
   #visitor: Visitor | undefined;
 
@@ -130,9 +131,10 @@ export class Session {
     void this.#giveBack(given);
   }
 
-  /** Cancels all of its calls. */
+  /** Cancels all of its calls. Their ids are free again: the stream that resumes the session may count anew. */
   cancelAll(): void {
     for (const call of this.#calls.values()) call.cancel();
+    this.#calls.clear();
   }
 
   /** Resolves when no call is open. */
@@ -145,6 +147,7 @@ export class Session {
 
   /** Its client is gone for good. Its leases go to the next waiters at once. */
   async end(): Promise<void> {
+    this.#ended = true;
     this.cancelAll();
     const leases = [...this.#leases.values()];
     this.#leases.clear();
@@ -154,7 +157,7 @@ export class Session {
 
   #close(id: number, call: Call, response: Response | undefined, valueBytes = 0): void {
     if (this.#receiving === id) this.#receiving = 0;
-    else this.#calls.delete(id);
+    else if (this.#calls.get(id) === call) this.#calls.delete(id);
     call.trace?.end(call.cancelled ? status.CANCELLED : codeOf(response));
     if (response !== undefined && !call.cancelled)
       this.#outbox?.reply({ id, more: false, response }, valueBytes);
@@ -174,9 +177,10 @@ export class Session {
     }
     const { given, valueBytes, more } = it;
     if (given !== undefined) {
-      if (call.cancelled || this.#outbox === undefined) {
-        // Its caller has left meanwhile. The call stays open until the lease is released.
-        void this.#giveBack(given).then(() => more || this.#close(id, call, undefined));
+      const unwanted = this.#whyUnwanted(given, call);
+      if (unwanted !== undefined) {
+        // The call stays open until the lease is released.
+        void this.#giveBack(given, unwanted).then(() => more || this.#close(id, call, undefined));
         return;
       }
       this.#hold({ ...given, callId: given.isTakenOver || CALLS[$case].streams ? ANY_CALL : id });
@@ -185,6 +189,12 @@ export class Session {
     const response = { $case, value: it.response } as Response;
     if (!more) this.#close(id, call, response, valueBytes);
     else if (!call.cancelled) this.#outbox?.reply({ id, more, response }, valueBytes);
+  }
+
+  /** How a lease ends whose caller has left meanwhile. The holder of one that is taken over only left the extension. */
+  #whyUnwanted({ isTakenOver }: GivenLease, { cancelled }: Call): 'cancelled' | 'session_lost' | undefined {
+    if (isTakenOver) return this.#ended ? 'session_lost' : undefined;
+    return cancelled || this.#outbox === undefined ? 'cancelled' : undefined;
   }
 
   /** False if the session did not hold it. */
@@ -217,7 +227,7 @@ export class Session {
     else this.#outbox.event(event);
   }
 
-  async #giveBack({ key, lease }: GivenLease, end?: 'session_lost'): Promise<void> {
+  async #giveBack({ key, lease }: GivenLease, end?: 'cancelled' | 'session_lost'): Promise<void> {
     try {
       await this.edge.coordinator.giveBack(key, lease, end);
     } catch (error) {

@@ -113,6 +113,14 @@ describe('max_rebuilds', () => {
     expect(isWaiting(waiter)).toBe(true);
   });
 
+  it('keeps a slot taken as long as its lease, also one that is extended by less', async () => {
+    const { trial, ask } = trialOf(1);
+    const { token } = leaseOf(await ask(0, { leaseMs: 10_000 }));
+    await trial.coordinator.extend({ key: keys[0] as (typeof keys)[0], token, leaseMs: 200 }, new Call());
+    await trial.pass(500);
+    busyOf(await ask(1, { waitMs: 0 }));
+  });
+
   it('frees the slot of an attempt without a lease', async () => {
     const { trial, ask } = trialOf(1);
     trial.quorum.undecided = 1;
