@@ -22,7 +22,7 @@ const (
 // The source is not asked for a value that could not be stored.
 func (f *fetchOptions) refused(key string) error {
 	if !f.ttl.isNamed {
-		return invalid("ttl_ms: say how long the value is fresh, with dibs.WithTTL")
+		return invalid("ttl_ms: set how long the value is fresh, with dibs.WithTTL")
 	}
 	return firstOf(
 		f.refusedRead(key),
@@ -113,7 +113,7 @@ func isNamespace(text string) bool {
 func text(field string, texts ...string) error {
 	for _, text := range texts {
 		if !utf8.ValidString(text) {
-			return invalid(field + ": is no UTF-8")
+			return invalid(field + ": is not UTF-8")
 		}
 	}
 	return nil

@@ -57,9 +57,9 @@ func TestATokenIsSentInClearOnlyToThisMachine(t *testing.T) {
 		options []Option
 		refused string
 	}{
-		{"192.0.2.1:1", []Option{WithToken("secret")}, "token: would be sent in clear"},
-		{"127.0.0.1:1,192.0.2.1:1", []Option{WithTokenFile(file)}, "token: would be sent in clear"},
-		{"192.0.2.1:1", []Option{WithTokenFunc(fixedToken("secret"))}, "token: would be sent in clear"},
+		{"192.0.2.1:1", []Option{WithToken("secret")}, "token: would be sent unencrypted"},
+		{"127.0.0.1:1,192.0.2.1:1", []Option{WithTokenFile(file)}, "token: would be sent unencrypted"},
+		{"192.0.2.1:1", []Option{WithTokenFunc(fixedToken("secret"))}, "token: would be sent unencrypted"},
 		{"192.0.2.1:1", []Option{WithToken("secret"), WithInsecureToken()}, ""},
 		{"127.0.0.1:1", []Option{WithToken("secret")}, ""},
 		{"unix:///dibs.sock", []Option{WithToken("secret")}, ""},

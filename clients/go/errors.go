@@ -23,7 +23,7 @@ var (
 	ErrLeaseLost = errors.New("dibs: the lease was lost: it ran out, or the key was invalidated")
 
 	// ErrNoPrevious is the error of [Lease.Previous] if no previous value is known.
-	ErrNoPrevious = errors.New("dibs: no value before is known")
+	ErrNoPrevious = errors.New("dibs: no previous value is known")
 
 	errClosed = &Error{Code: codes.Canceled, Message: "this client is closed", retryAfter: noRetry}
 	errGone   = &Error{Code: codes.Canceled, Message: "the caller has gone", retryAfter: noRetry}

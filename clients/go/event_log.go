@@ -25,7 +25,7 @@ func (h Hooks) logged(logger func() *slog.Logger) Hooks {
 		log("dibs: the value is beyond a bound, and is not stored", e.Event, "error", textOf(e.Err))
 	})
 	h.BackgroundError = both(h.BackgroundError, func(e BackgroundErrorEvent) {
-		log("dibs: an error that no caller was told", e.Event, "error", textOf(e.Err))
+		log("dibs: an error that no caller got", e.Event, "error", textOf(e.Err))
 	})
 	return h
 }

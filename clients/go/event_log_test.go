@@ -42,7 +42,7 @@ func TestAtDebugTheLogSaysWhatTheHooksHear(t *testing.T) {
 		if err := its.Flush(context.Background()); err != nil {
 			t.Fatal(err)
 		}
-		line := `level=DEBUG msg="dibs: an error that no caller was told" namespace=default key=user:42 error=down`
+		line := `level=DEBUG msg="dibs: an error that no caller got" namespace=default key=user:42 error=down`
 		if got := strings.Count(book.text(), line); got != wanted {
 			t.Errorf("at %v %d lines: %s", level, got, book.text())
 		}

@@ -45,7 +45,7 @@ func withStoring(ctx context.Context, slot *storingSlot) context.Context {
 }
 
 // errNotStored: the rebuild asks not to store its value.
-var errNotStored = errors.New("dibs: the rebuild says that its value is not to be stored")
+var errNotStored = errors.New("dibs: the rebuild does not want its value to be stored")
 
 // ForValue sets, within a rebuild, how the returned value is stored: its TTL, its stale time and its tags, instead of
 // the options of the [Fetch]. ctx is the rebuild's context. ForValue fails outside of a rebuild, and for an option out

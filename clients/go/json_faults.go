@@ -31,7 +31,7 @@ func (e *UnencodableError) Error() string {
 	return fmt.Sprintf("dibs: the value cannot be JSON at %s: %v", e.Place, e.Err)
 }
 
-var errNoUTF8 = errors.New("this text is no UTF-8")
+var errNoUTF8 = errors.New("this string is not UTF-8")
 
 // replaced is what the encoder writes for bytes that are not UTF-8. Readers would get another text.
 var replaced = []byte(`\ufffd`)

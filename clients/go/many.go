@@ -88,9 +88,9 @@ type ManyError struct {
 func (e *ManyError) Error() string {
 	first := slices.Min(slices.Collect(maps.Keys(e.Errors)))
 	if len(e.Errors) == 1 {
-		return fmt.Sprintf("dibs: %q cannot be had: %s", first, textOf(e.Errors[first]))
+		return fmt.Sprintf("dibs: %q failed: %s", first, textOf(e.Errors[first]))
 	}
-	return fmt.Sprintf("dibs: %d keys cannot be had; %q is the first: %s", len(e.Errors), first, textOf(e.Errors[first]))
+	return fmt.Sprintf("dibs: %d keys failed; %q is the first: %s", len(e.Errors), first, textOf(e.Errors[first]))
 }
 
 // Unwrap returns the errors, in the order of their keys.

@@ -73,7 +73,7 @@ func newMetrics(provider metric.MeterProvider) *metrics {
 	return &metrics{
 		hits: hitCountsOf(provider, meter),
 		rebuilds: counter("dibs.client.rebuilds", "{rebuild}",
-			"Rebuilds under a lease, by what became of their results"),
+			"Rebuilds under a lease, by outcome"),
 		localRebuilds: counter("dibs.client.local_rebuilds", "{rebuild}",
 			"Rebuilds without the service, because it could not be reached"),
 		leasesLost:  counter("dibs.client.leases_lost", "{lease}", "Leases that were lost while their rebuild ran"),
@@ -131,7 +131,7 @@ func hitCountsOf(provider metric.MeterProvider, meter metric.Meter) *hitCounts {
 
 func (h *hitCounts) observedBy(meter metric.Meter) {
 	_, _ = meter.Int64ObservableCounter("dibs.client.hits", metric.WithUnit("{hit}"),
-		metric.WithDescription("Values that were there, without a rebuild of this call"),
+		metric.WithDescription("Values that this call did not rebuild"),
 		metric.WithInt64Callback(func(_ context.Context, observer metric.Int64Observer) error {
 			h.observe(observer)
 			return nil

@@ -44,17 +44,17 @@ func (c config) tls() (*tls.Config, error) {
 	if c.tlsCA != "" {
 		text, err := pemAt(c.tlsCA)
 		if err != nil {
-			return nil, fmt.Errorf("dibs: the authorities to trust, of WithTLSCA or DIBS_TLS_CA: %w", err)
+			return nil, fmt.Errorf("dibs: the authorities to trust, from WithTLSCA or DIBS_TLS_CA: %w", err)
 		}
 		its.RootCAs = x509.NewCertPool()
 		if !its.RootCAs.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("dibs: the authorities to trust, of WithTLSCA or DIBS_TLS_CA: %s has no certificate", c.tlsCA)
+			return nil, fmt.Errorf("dibs: the authorities to trust, from WithTLSCA or DIBS_TLS_CA: %s has no certificate", c.tlsCA)
 		}
 	}
 	if c.tlsCert != "" || c.tlsKey != "" {
 		certificate, err := ownCertificate(c.tlsCert, c.tlsKey)
 		if err != nil {
-			return nil, fmt.Errorf("dibs: the certificate and its key, of WithTLSCertificate or DIBS_TLS_CERT and DIBS_TLS_KEY: %w", err)
+			return nil, fmt.Errorf("dibs: the certificate and its key, from WithTLSCertificate or DIBS_TLS_CERT and DIBS_TLS_KEY: %w", err)
 		}
 		its.Certificates = []tls.Certificate{certificate}
 	}
@@ -108,6 +108,6 @@ func (c config) exposed(to target) error {
 	if c.token == nil || c.isSecure() || to.isLocal || c.isInsecureToken {
 		return nil
 	}
-	return invalid("token: would be sent in clear to " + shown(to.text) + ", where anyone on the way can read it; " +
-		"turn TLS on by WithTLSCA or DIBS_TLS_CA, or allow it by WithInsecureToken")
+	return invalid("token: would be sent unencrypted to " + shown(to.text) + ", where anyone on the network can read it; " +
+		"turn TLS on with WithTLSCA or DIBS_TLS_CA, or allow it with WithInsecureToken")
 }

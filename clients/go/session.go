@@ -210,7 +210,7 @@ func (a answer) read(into any) error {
 			return nil
 		}
 	}
-	message := fmt.Sprintf("an answer of another kind: %T to %T", a.reply.GetResponse(), into)
+	message := fmt.Sprintf("an unexpected kind of answer: %T to %T", a.reply.GetResponse(), into)
 	return &Error{Code: codes.Internal, Message: message, retryAfter: noRetry}
 }
 

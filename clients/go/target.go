@@ -51,7 +51,7 @@ func targetOf(text string) (target, error) {
 		// A scheme that the application has registered.
 		return target{text: text}, nil
 	case strings.Contains(text, "://"):
-		return target{}, noTarget(text, "gRPC knows no scheme "+scheme)
+		return target{}, noTarget(text, "gRPC does not know the scheme "+scheme)
 	default:
 		return oneAddress(text, text)
 	}
@@ -82,10 +82,10 @@ func checkAddress(text, address string) (isLocal bool, err error) {
 		return false, noTarget(text, err.Error())
 	}
 	if number, err := strconv.ParseUint(port, 10, 16); err != nil || number == 0 {
-		return false, noTarget(text, fmt.Sprintf("the port %q is no number of 1 to 65535", port))
+		return false, noTarget(text, fmt.Sprintf("the port %q is not a number from 1 to 65535", port))
 	}
 	if host == "" || strings.ContainsAny(host, " \t\r\n/@?#%[]") {
-		return false, noTarget(text, fmt.Sprintf("%q is no host", host))
+		return false, noTarget(text, fmt.Sprintf("%q is not a host", host))
 	}
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return ip.IsLoopback(), nil

@@ -98,7 +98,7 @@ func (f *tokenFile) readAgain() error {
 		return fmt.Errorf("%s is empty", f.path)
 	}
 	if header("token", token) != nil {
-		return fmt.Errorf("%s is no header value: use printable ASCII", f.path)
+		return fmt.Errorf("%s is not a header value: use printable ASCII", f.path)
 	}
 	f.token = token
 	return nil

@@ -187,7 +187,7 @@ func TestAFailureOfManyIsThatOfEachKey(t *testing.T) {
 		if !errors.As(err, &many) || len(many.Errors) != 2 || !errors.Is(many.Errors["b"], down) || !errors.Is(err, down) {
 			t.Errorf("got %v", err)
 		}
-		if err.Error() != `dibs: 2 keys cannot be had; "a" is the first: down` {
+		if err.Error() != `dibs: 2 keys failed; "a" is the first: down` {
 			t.Errorf("it says %v", err)
 		}
 		if !maps.Equal(values, map[string]string{"known": "cached"}) {

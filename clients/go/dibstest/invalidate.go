@@ -22,7 +22,7 @@ func (s *service) invalidate(request *dibsv1.InvalidateRequest) (*dibsv1.Invalid
 		return nil, invalid("keys: name keys, tags, or all")
 	}
 	if len(request.GetKeys())+len(request.GetTags()) > 0 && request.GetAll() {
-		return nil, invalid("all: keys and tags must be empty where it is true")
+		return nil, invalid("all: if true, keys and tags must be empty")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -62,12 +62,12 @@ class TestWhatJsonCannotCarry:
         [
             (float("nan"), "value: JSON has no nan"),
             ({"a": [1, float("inf")]}, r"value\.a\[1\]: JSON has no inf"),
-            ({"a": {"b": {1, 2}}}, r"value\.a\.b: JSON has no set: give a list"),
-            ({"a": b"x"}, r"value\.a: JSON has no bytes: give a text, such as base64, or codec=dibs\.BYTES"),
-            ({"a": {1: "x"}}, r"value\.a: JSON has no key 1: give texts"),
+            ({"a": {"b": {1, 2}}}, r"value\.a\.b: JSON has no set: use a list"),
+            ({"a": b"x"}, r"value\.a: JSON has no bytes: use a string, such as base64, or codec=dibs\.BYTES"),
+            ({"a": {1: "x"}}, r"value\.a: JSON has no key 1: use strings"),
             ([datetime(2026, 1, 1)], r"value\[0\]: JSON has no datetime: give codec=dibs\.json_of\(its type\)"),
             (Item("a"), r"value: JSON has no Item: give codec=dibs\.json_of\(its type\)"),
-            ({"a": "\ud800"}, r"value\.a: half a surrogate pair is no text"),
+            ({"a": "\ud800"}, r"value\.a: an unpaired surrogate is not text"),
             ({"\ud800": 1}, r"value: JSON has no key '\\ud800'"),
             (CYCLE, r"value: contains itself, or is nested too deeply"),
         ],
@@ -134,18 +134,18 @@ class TestJsonOf:
     @pytest.mark.parametrize(
         ("kind", "data", "message"),
         [
-            (Item, b"[]", r"value: \[\] is no Item"),
-            (Item, b"{}", r"value: {} is no Item"),
-            (list[Item], b'[{"name":7}]', r"value\[0\]\.name: 7 is no str"),
-            (Item, b'{"name":"a","added":"never"}', r"value\.added: 'never' is no datetime"),
-            (int, b"true", "value: True is no int"),
-            (int, b"1.5", "value: 1.5 is no int"),
-            (Color, b'"blue"', "value: 'blue' is no Color"),
-            (Typed, b"{}", "value: {} is no Typed"),
-            (tuple[int, str], b"[1]", r"value: \[1\] is no tuple"),
+            (Item, b"[]", r"value: \[\] is not of type Item"),
+            (Item, b"{}", r"value: {} is not of type Item"),
+            (list[Item], b'[{"name":7}]', r"value\[0\]\.name: 7 is not of type str"),
+            (Item, b'{"name":"a","added":"never"}', r"value\.added: 'never' is not of type datetime"),
+            (int, b"true", "value: True is not of type int"),
+            (int, b"1.5", "value: 1.5 is not of type int"),
+            (Color, b'"blue"', "value: 'blue' is not of type Color"),
+            (Typed, b"{}", "value: {} is not of type Typed"),
+            (tuple[int, str], b"[1]", r"value: \[1\] is not of type tuple"),
             (Literal["a"], b'"b"', "value: 'b' is no"),
-            (Model, b'{"id":"x"}', "value: .* is no Model"),
-            (Decimal, b'"x"', "value: 'x' is no Decimal"),
+            (Model, b'{"id":"x"}', "value: .* is not of type Model"),
+            (Decimal, b'"x"', "value: 'x' is not of type Decimal"),
         ],
     )
     def test_data_of_another_type_are_refused_with_the_place(self, kind: Any, data: bytes, message: str) -> None:
@@ -156,7 +156,7 @@ class TestJsonOf:
         ("kind", "value", "message"),
         [
             (Item, Item("a", float("nan")), r"value\.price: JSON has no nan"),
-            (list[Item], [Item(7)], r"value\[0\]\.name: 7 is no str"),  # type: ignore[arg-type]
+            (list[Item], [Item(7)], r"value\[0\]\.name: 7 is not of type str"),  # type: ignore[arg-type]
             (Any, {"a": {1}}, r"value\.a: JSON has no set"),
         ],
     )
@@ -166,7 +166,7 @@ class TestJsonOf:
 
     @pytest.mark.parametrize("kind", [set[int], bytes, Item | Tree, object(), dict[int, str], complex])
     def test_types_that_it_does_not_know_are_refused(self, kind: Any) -> None:
-        with pytest.raises(TypeError, match=r"json_of: .*give a codec of your own"):
+        with pytest.raises(TypeError, match=r"json_of: .*set your own codec"):
             json_of(kind)
 
 

@@ -129,7 +129,7 @@ class TestManyKeys:
             assert monotonic() - started < 5
             assert caught.value.values == {"a": b"value of a"}
             assert isinstance(caught.value.errors["b"], BusyError)
-            assert str(caught.value).startswith('1 of 2 keys could not be had; "b": no answer within the wait')
+            assert str(caught.value).startswith('1 of 2 keys failed; "b": no answer within the wait')
 
     async def test_that_are_near_are_not_asked_for(self, fake: FakeService, make_on_session: MakeCaller) -> None:
         fresh = pb.GetOrLockResponse(hit=pb.Hit(value=b"v", freshness=pb.FRESHNESS_FRESH, fresh_for_ms=60_000))
@@ -176,6 +176,6 @@ class TestManyKeys:
             await caller.many(["a"], Source(), ttl=0)
         with pytest.raises(TypeError, match="keys: give a list"):
             await caller.many("abc", Source())
-        with pytest.raises(TypeError, match=r"keys\[1\]: 7 is no text"):
+        with pytest.raises(TypeError, match=r"keys\[1\]: 7 is not a string"):
             await caller.many(["a", 7], Source())
         assert fake.heard == []

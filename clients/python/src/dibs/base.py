@@ -138,7 +138,7 @@ class BaseClient:
         self._defaults = Defaults(namespace, holder_of(holder), on_unavailable, hold_max_ms / 1_000)
         self._metrics = metrics_by(meter_provider)
         if near_cache is not None and not session:
-            raise InvalidOptionError("near_cache: needs sessions, which tell what has changed; leave session=True")
+            raise InvalidOptionError("near_cache: needs sessions, which report changes; leave session=True")
         self._near = (
             None
             if near_cache is None

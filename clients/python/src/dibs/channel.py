@@ -67,7 +67,7 @@ def _bearer(token: Callable[[], str]) -> str:
         raise TokenError(f"token: its function raised {type(error).__name__}") from error
     # gRPC's own error would show the text that it refuses.
     if not is_sendable(text):
-        raise TokenError("token: is empty, or has other characters than visible ASCII")
+        raise TokenError("token: is empty, or has characters other than visible ASCII")
     return f"Bearer {text}"
 
 

@@ -73,7 +73,7 @@ class Client(BaseClient):
         with `on_unavailable="fail"` if the service cannot be reached.
         """
         if inspect.iscoroutinefunction(fn):
-            raise TypeError(f"{fn.__qualname__} is async: give it to an AsyncClient")
+            raise TypeError(f"{fn.__qualname__} is async: use an AsyncClient")
         entry = self._near_entry(key, options)
         if entry is not None:
             try:
@@ -102,7 +102,7 @@ class Client(BaseClient):
                 returned = fn(Rebuild(*told(grant, codec), lost)) if wants_context(fn) else fn()
             if inspect.iscoroutine(returned):
                 returned.close()
-                raise TypeError("the rebuild returned a coroutine: give it to an AsyncClient")
+                raise TypeError("the rebuild returned a coroutine: use an AsyncClient")
             return result_of(returned, codec)
 
         task = self._task(terms, rebuild, codec)
@@ -127,7 +127,7 @@ class Client(BaseClient):
 
         def decorate(fn: Callable[P, R]) -> Cached[P, R]:
             if inspect.iscoroutinefunction(fn):
-                raise TypeError(f"{fn.__qualname__} is async: give it to an AsyncClient")
+                raise TypeError(f"{fn.__qualname__} is async: use an AsyncClient")
             return Cached(
                 fn, key_maker(key, fn), _Asks(self, json_returned_by(fn) if codec is None else codec, options)
             )
@@ -154,7 +154,7 @@ class Client(BaseClient):
         Raises ManyError if some keys failed, with their errors and all other values; otherwise like `get_or_rebuild`.
         """
         if inspect.iscoroutinefunction(fn):
-            raise TypeError(f"{fn.__qualname__} is async: give it to an AsyncClient")
+            raise TypeError(f"{fn.__qualname__} is async: use an AsyncClient")
         desk = Desk()
 
         async def rebuild(granted: Mapping[str, Granted]) -> Any:

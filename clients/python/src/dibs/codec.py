@@ -39,7 +39,7 @@ class _Bytes:
         if isinstance(value, (bytes, bytearray, memoryview)):
             return bytes(value)
         kind = type(value).__name__
-        raise TypeError(f"the rebuild returned {kind}: return bytes, or None for nothing, or give another codec")
+        raise TypeError(f"the rebuild returned {kind}: return bytes, or None for nothing, or set another codec")
 
     def decode(self, data: bytes, /) -> bytes:
         return data

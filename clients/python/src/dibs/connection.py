@@ -83,7 +83,9 @@ class TlsFiles:
                     # An empty password, because a prompt would wait for input at a terminal.
                     ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(its, its_key, "")
                 except ssl.SSLError as error:
-                    message = f"tls_cert, tls_key: {its} and {its_key} are no certificate with its key: {error.reason}"
+                    message = (
+                        f"tls_cert, tls_key: {its} and {its_key} are not a certificate and its key: {error.reason}"
+                    )
                     raise InvalidOptionError(message) from error
             self._tls, self._seen = Tls(authorities, certificate, key), seen
         return self._tls
@@ -122,7 +124,7 @@ def connection_of(said: Said, env: Mapping[str, str]) -> Connection:
     token = _token_of(said, env)
     if token is not None and tls is None and not said.allow_insecure_token and not all(map(_is_loopback, hosts)):
         raise InvalidOptionError(
-            f"token: it would travel to {target} in clear; set tls_ca (DIBS_TLS_CA), or allow_insecure_token=True"
+            f"token: it would be sent unencrypted to {target}; set tls_ca (DIBS_TLS_CA), or allow_insecure_token=True"
         )
     return Connection(
         target, milliseconds("connect", said.connect, 1, _CONNECT_MS_MAX), tls, token, key_affinity=said.key_affinity
@@ -184,7 +186,7 @@ def _token_of(said: Said, env: Mapping[str, str]) -> Callable[[], str] | None:
     if token:
         text = token
         if not is_sendable(text):
-            raise InvalidOptionError("token: has other characters than visible ASCII (DIBS_TOKEN)")
+            raise InvalidOptionError("token: has characters other than visible ASCII (DIBS_TOKEN)")
         return lambda: text
     return TokenFile(path) if path else None
 

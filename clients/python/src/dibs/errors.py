@@ -109,7 +109,7 @@ class ManyError(DibsError):
     def __str__(self) -> str:
         key, error = next(iter(self.errors.items()))
         count = len(self.errors) + len(self.values)
-        return f'{len(self.errors)} of {count} keys could not be had; "{key}": {message_of(error)}'
+        return f'{len(self.errors)} of {count} keys failed; "{key}": {message_of(error)}'
 
 
 def message_of(error: BaseException) -> str:

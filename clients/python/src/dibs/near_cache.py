@@ -131,7 +131,7 @@ class NearValues:
         """Raises InvalidOptionError or TypeError for options that cannot work."""
         size = options.max_bytes
         if isinstance(size, bool) or not isinstance(size, int):
-            raise TypeError(f"near_cache.max_bytes: {size!r} is no whole number of bytes")
+            raise TypeError(f"near_cache.max_bytes: {size!r} is not a whole number of bytes")
         if not 1 <= size <= 2**53 - 1:
             raise InvalidOptionError(f"near_cache.max_bytes: {size} is outside 1 to {2**53 - 1}")
         its = (own_namespace,) if options.namespaces is None else names("near_cache.namespaces", options.namespaces)

@@ -279,7 +279,7 @@ def seconds_of(time: Seconds) -> float:
 def names(what: str, given: Iterable[str], bytes_min: int = 0, bytes_max: int | None = None) -> tuple[str, ...]:
     """Raises TypeError for a single text, which would be taken for its letters; otherwise like `text`."""
     if isinstance(given, str):
-        raise TypeError(f"{what}: give a list of names, not the text {given!r}")
+        raise TypeError(f"{what}: give a list of names, not the string {given!r}")
     return tuple(text(f"{what}[{at}]", name, bytes_min, bytes_max) for at, name in enumerate(given))
 
 
@@ -289,11 +289,11 @@ def text(what: str, given: str, bytes_min: int = 0, bytes_max: int | None = None
     What is too long for the service would end the session, with all calls and leases on it.
     """
     if not isinstance(given, str):
-        raise TypeError(f"{what}: {given!r} is no text")
+        raise TypeError(f"{what}: {given!r} is not a string")
     try:
         size = len(given.encode())
     except UnicodeEncodeError:
-        raise InvalidOptionError(f"{what}: half a surrogate pair is no text") from None
+        raise InvalidOptionError(f"{what}: an unpaired surrogate is not text") from None
     if size < bytes_min or (bytes_max is not None and size > bytes_max):
         raise InvalidOptionError(f"{what}: {size} bytes is outside {bytes_min} to {bytes_max}")
     return given
@@ -332,7 +332,7 @@ def flag(what: str, given: bool | None) -> bool:
 def one_of(what: str, word: str | None, known: Mapping[str | None, T]) -> T:
     """Raises ValueError, with the allowed words, for any other."""
     if word not in known:
-        raise ValueError(f"{what}: {word!r} is none of {', '.join(w for w in known if w is not None)}")
+        raise ValueError(f"{what}: {word!r} is not one of {', '.join(w for w in known if w is not None)}")
     return known[word]
 
 

@@ -17,10 +17,10 @@ Convert = Callable[[Any, str], Any]
 
 #: What to use instead, for common cases.
 _INSTEAD: Mapping[type, str] = {
-    set: "give a list",
-    frozenset: "give a list",
-    bytes: "give a text, such as base64, or codec=dibs.BYTES for the whole value",
-    bytearray: "give a text, such as base64, or codec=dibs.BYTES for the whole value",
+    set: "use a list",
+    frozenset: "use a list",
+    bytes: "use a string, such as base64, or codec=dibs.BYTES for the whole value",
+    bytearray: "use a string, such as base64, or codec=dibs.BYTES for the whole value",
 }
 
 
@@ -45,7 +45,7 @@ def _plain(value: Any, place: str, convert: Convert) -> Any:
         return value
     if isinstance(value, str):
         if not _is_text(value):
-            raise ValueError(f"{place}: half a surrogate pair is no text")
+            raise ValueError(f"{place}: an unpaired surrogate is not text")
         return value
     if isinstance(value, float):
         if not math.isfinite(value):
@@ -54,7 +54,7 @@ def _plain(value: Any, place: str, convert: Convert) -> Any:
     if isinstance(value, dict):
         for key in value:
             if not isinstance(key, str) or not _is_text(key):
-                raise TypeError(f"{place}: JSON has no key {key!r}: give texts")
+                raise TypeError(f"{place}: JSON has no key {key!r}: use strings")
         return {key: _plain(its, f"{place}.{key}", convert) for key, its in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(its, f"{place}[{at}]", convert) for at, its in enumerate(value)]

@@ -247,7 +247,7 @@ class Session:
         response = None if kind is None else getattr(reply, kind)
         if its is not None and sending is not None:
             if kind != _FIELDS[sending.call.method]:
-                sending.fail(ServiceError("INTERNAL", "the reply is none to the call"))
+                sending.fail(ServiceError("INTERNAL", "the reply is of another kind than the call"))
                 return
             # Here, between the events that came before and those to come.
             self._fill(its, response)

@@ -107,7 +107,7 @@ def _reader(kind: Any, known: dict[Any, Reader]) -> Reader:
         return _tuple(args or (Any, ...), known)
     if isinstance(kind, type):
         return _class(kind, known)
-    raise TypeError(f"json_of: {kind!r} cannot be read from JSON: give a codec of your own")
+    raise TypeError(f"json_of: {kind!r} cannot be read from JSON: set your own codec")
 
 
 def _class(kind: Any, known: dict[Any, Reader]) -> Reader:
@@ -126,7 +126,7 @@ def _class(kind: Any, known: dict[Any, Reader]) -> Reader:
             wanted = hints if is_typeddict(kind) else [f.name for f in dataclasses.fields(kind) if f.init]
             readers.update((name, _reader(hints[name], known)) for name in wanted)
         return known[kind]
-    raise TypeError(f"json_of: {kind.__name__} cannot be read from JSON: give a codec of your own")
+    raise TypeError(f"json_of: {kind.__name__} cannot be read from JSON: set your own codec")
 
 
 #: The form of each in JSON, and how it is made from that.
@@ -143,7 +143,7 @@ _SIMPLE: Mapping[Any, tuple[Any, Callable[[Any], Any]]] = {
 
 def _wrong(value: Any, kind: Any, place: str) -> ValueError:
     shown = repr(value)
-    return ValueError(f"{place}: {shown[:60]} is no {getattr(kind, '__name__', kind)}")
+    return ValueError(f"{place}: {shown[:60]} is not of type {getattr(kind, '__name__', kind)}")
 
 
 def _by(kind: Any, its: Any, make: Callable[[Any], Any]) -> Reader:
@@ -184,7 +184,7 @@ def _union(kind: Any, args: tuple[Any, ...], known: dict[Any, Reader]) -> Reader
         return _scalar(args)
     others = [arg for arg in args if arg is not type(None)]
     if len(others) > 1:
-        raise TypeError(f"json_of: which of {kind} a value is, its JSON does not say: give a codec of your own")
+        raise TypeError(f"json_of: the JSON of a value does not say which of {kind} it is: set your own codec")
     read = _reader(others[0], known)
     return lambda value, place: None if value is None else read(value, place)
 

@@ -56,7 +56,7 @@ def write_through(task: Task, data: bytes | None, changed: Callable[[str, Collec
         changed(task.terms.namespace, (task.terms.key,))
         raise
     if not isinstance(stored, Stored):
-        raise ServiceError("INTERNAL", "the answer to a refresh is no lease")
+        raise ServiceError("INTERNAL", "the answer to a refresh is not a lease")
     return stored
 
 
