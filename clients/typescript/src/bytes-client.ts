@@ -10,6 +10,7 @@ import { type Clock, SYSTEM_CLOCK } from './clock.js';
 import { DibsError } from './errors.js';
 import { type Fetched, type FetchParts, WAIT_MS_ASKED_MAX } from './fetch-loop.js';
 import { type FetchCall, Fetcher, type FindCall, mayJoin, never, type Taken } from './fetcher.js';
+import { Flights } from './flights.js';
 import { HeldLeases } from './held-leases.js';
 import { bound, type Hooks, tell } from './hooks.js';
 import { type ChannelLink, Link, type LinkOptions } from './link.js';
@@ -87,6 +88,7 @@ export class BytesClient {
     this.#parts = {
       ...{ calls: this.calls, hooks: this.hooks, held, local, near: this.#near, clock, chance },
       ...{ running: new RunningRebuilds(clock), background: this.background },
+      flights: new Flights((namespace) => this.#changes.isWatched(namespace), clock),
       availability: new Availability(connection.target, () => local.forget(), machine.warn),
       leaseHoldMaxMs: leaseHoldMaxMsOf(options),
       waitMsMax: WAIT_MS_ASKED_MAX,

@@ -6,7 +6,7 @@ import type { Chance } from './chance.js';
 import { countHit, countLocalRebuild, recordWait } from './client-metrics.js';
 import type { Clock } from './clock.js';
 import { DibsBusyError, DibsError, isAnswer, isUnreachable, RebuildFailedError } from './errors.js';
-import type { Flight } from './flights.js';
+import type { Flight, Flights } from './flights.js';
 import type { HeldLeases } from './held-leases.js';
 import { type Hooks, tell } from './hooks.js';
 import type { LocalRebuilds } from './local-rebuilds.js';
@@ -33,6 +33,7 @@ export interface FetchParts {
   readonly hooks: Hooks;
   readonly held: HeldLeases;
   readonly running: RunningRebuilds;
+  readonly flights: Flights<Fetched>;
   readonly local: LocalRebuilds;
   readonly background: Background;
   readonly availability: Availability;
@@ -230,6 +231,7 @@ async function underLease(steps: FetchLoop, lease: Lease, sentMs: number) {
     ...{ namespace, key, lease, sentMs, rebuild, leaseMs, ttlMs, absentTtlMs, staleMs, tags, traceparent },
     ...{ hooks, held, background, running, leaseHoldMaxMs, clock, chance },
     signal: goesOn ? undefined : callers.signal,
+    published: () => published(steps),
   });
   const failedBehind = (error: unknown) => tell(hooks.onBackgroundError, { namespace, key, error });
   if (goesOn) {
@@ -242,6 +244,18 @@ async function underLease(steps: FetchLoop, lease: Lease, sentMs: number) {
     failedBehind(error);
     return { kind: 'served' as const, fetched: served(steps, previous) };
   });
+}
+
+/**
+ * A value of this process may be stored, and a process reads its own writes. The event of a session may come later, or
+ * not at all if that breaks.
+ */
+function published({ parts: { near, flights }, namespace, key }: FetchLoop): void {
+  // Without a near cache, there is no copy, and no request is joined after it was sent.
+  if (near === undefined) return;
+  const change = { namespace, keys: [key], tags: [], all: false };
+  near.changed(change);
+  flights.changed(change);
 }
 
 /** A rebuild may set anything. With a TTL that no value can have, its value is not kept. */

@@ -3,7 +3,7 @@ import type { Changes } from './changes.js';
 import { countHit } from './client-metrics.js';
 import { DibsBusyError, DibsError, LeaseLostError, RebuildFailedError } from './errors.js';
 import { type Fetched, type FetchLoop, type FetchParts, fetchLoop, PAUSE_MS_MIN } from './fetch-loop.js';
-import { type Flight, Flights, type FlightTerms } from './flights.js';
+import type { Flight, FlightTerms } from './flights.js';
 import { DEFAULT_WAIT_MS, type GetOptions, type RebuildOptions } from './options.js';
 import { pause } from './pause.js';
 import type { RebuildBytes } from './rebuild.js';
@@ -37,14 +37,11 @@ export interface Taken extends Fetched {
 
 /** Asks the service, or joins callers of this process that already do. */
 export class Fetcher {
-  readonly #flights: Flights<Fetched>;
-
   constructor(
     private readonly parts: FetchParts,
     changes: Changes,
   ) {
-    this.#flights = new Flights((namespace) => changes.isWatched(namespace), parts.clock);
-    for (const holder of [this.#flights, parts.running, parts.local]) changes.tell(holder);
+    for (const holder of [parts.flights, parts.running, parts.local]) changes.tell(holder);
   }
 
   fetch(call: FetchCall): Promise<Taken> {
@@ -99,7 +96,7 @@ export class Fetcher {
     const { namespace, key, options } = call;
     const { signal, ...rest } = options;
     const untilMs = this.#untilMs(call);
-    return this.#flights.alone(
+    return this.parts.flights.alone(
       { id: '', namespace, key, signal, untilMs },
       (flight) => fetchLoop({ ...call, ...how, parts: this.parts, options: rest, flight, untilMs }),
       () => {},
@@ -130,8 +127,8 @@ export class Fetcher {
     let fetched: Fetched;
     try {
       fetched = await (name === undefined
-        ? this.#flights.alone(terms, start, seen)
-        : this.#flights.join(terms, start, seen, isShort));
+        ? this.parts.flights.alone(terms, start, seen)
+        : this.parts.flights.join(terms, start, seen, isShort));
     } catch (error) {
       const pauseMs = isFirst ? undefined : this.#goesOnAfterMs(error, untilMs, joined?.terms.untilMs);
       if (pauseMs === undefined) throw error;

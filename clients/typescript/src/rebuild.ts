@@ -60,6 +60,8 @@ export interface RebuildTerms {
   readonly background: Background;
   readonly clock: Clock;
   readonly chance: Chance;
+  /** Called when a publish has ended, in any way. */
+  readonly published: () => void;
   /** For the callers that join it. */
   readonly running: RunningRebuild;
 }
@@ -189,10 +191,12 @@ async function handOver(
   }
   let value = bytes;
   const publish = async () => {
-    const published = await calls.publish(
-      { namespace, key, token: terms.lease.token, value, ...storingOf(terms, bytes, how) },
-      { deadlineMs: HAND_OVER_MS, traceparent: terms.traceparent },
-    );
+    const published = await calls
+      .publish(
+        { namespace, key, token: terms.lease.token, value, ...storingOf(terms, bytes, how) },
+        { deadlineMs: HAND_OVER_MS, traceparent: terms.traceparent },
+      )
+      .finally(terms.published);
     span.published(published.outcome);
     tell(hooks.onPublish, { namespace, key, ...published });
     countRebuild(rebuildOutcomeOf(published.outcome), namespace);

@@ -49,16 +49,18 @@ export class SessionOrUnary implements AskingTransport {
     request: wire.GetOrLockManyRequest,
     terms: CallTerms,
   ): AsyncGenerator<wire.GetOrLockManyResponse> {
+    let noSession: DibsError | undefined;
     if (!this.#isUnary) {
       try {
         yield* this.session.getOrLockMany(request, terms);
         return;
       } catch (error) {
         if (!isNoSession(error)) throw error;
+        noSession = error;
       }
     }
     for await (const response of this.unary.getOrLockMany(request, terms)) {
-      this.#unaryWorks();
+      this.#unaryWorks(noSession);
       yield response;
     }
   }
@@ -90,13 +92,14 @@ export class SessionOrUnary implements AskingTransport {
   /** There was no session for this call. */
   async #byUnary<R>(noSession: DibsError, ask: (by: Transport) => Promise<R>): Promise<R> {
     const reply = await ask(this.unary);
-    // Another session can be had.
-    if (!(noSession.cause instanceof SessionRefused)) this.#unaryWorks();
+    this.#unaryWorks(noSession);
     return reply;
   }
 
-  #unaryWorks(): void {
+  #unaryWorks(noSession: DibsError | undefined): void {
     if (this.#isUnary || this.#closed) return;
+    // Another session can be had.
+    if (noSession?.cause instanceof SessionRefused) return;
     this.#isUnary = true;
     this.#tryAgain(AGAIN_MS.min);
   }

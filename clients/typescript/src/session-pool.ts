@@ -3,6 +3,7 @@ import type { Clock } from './clock.js';
 import { DibsError, withCause } from './errors.js';
 import type * as wire from './generated/dibs/v1/coordinator.js';
 import { hashOf, rankOf } from './key-share.js';
+import { SessionRefused } from './no-session.js';
 import type { AskingTransport, CallTerms, Transport } from './transport.js';
 import { releaseUnwanted } from './unwanted-leases.js';
 
@@ -90,8 +91,19 @@ export class SessionPool implements AskingTransport {
     type More = (answer: wire.GetOrLockManyResponse) => void;
     const ask = async (more: More, signal: AbortSignal) => {
       const askOne = async ([session, keys]: [PooledSession, string[]]) => {
-        const answers = session.getOrLockMany({ ...request, keys }, { ...terms, signal });
-        for await (const answer of answers) more(answer);
+        const left = new Set(keys);
+        const askFor = async (asked: string[]) => {
+          const answers = session.getOrLockMany({ ...request, keys: asked }, { ...terms, signal });
+          for await (const answer of answers) {
+            left.delete(answer.key);
+            more(answer);
+          }
+        };
+        await askFor(keys).catch((error) => {
+          // The next session sends the current token.
+          if (isRefused(error) && left.size > 0) return askFor([...left]);
+          throw error;
+        });
       };
       // Some keys may already have their answers. So the others are retried, and the whole call is not sent another
       // way.
@@ -197,6 +209,10 @@ export class SessionPool implements AskingTransport {
       if (!this.#closed && !member.ready) member.session.open();
     });
   }
+}
+
+function isRefused(error: unknown): boolean {
+  return error instanceof DibsError && error.cause instanceof SessionRefused;
 }
 
 function withoutCause(error: unknown): unknown {

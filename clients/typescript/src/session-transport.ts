@@ -303,6 +303,8 @@ export class SessionTransport implements PooledSession {
 
   /** New calls go to another replica. The open ones are still answered on this stream. */
   #leave(line: Line): void {
+    // Each refused call says so. A later line has a token and copies of its own.
+    if (line.leaving) return;
     if (this.#line === line) this.#line = undefined;
     this.#unwatched(line);
     this.#resumeToken = '';
