@@ -33,8 +33,14 @@ export function many(
       // After `callOf`, so that the call is notified first.
       stream.on('cancelled', () => writer.flush());
       const answered = (it: Answered<unknown> | Error) => {
-        if (it instanceof Error) fail(it);
-        else writer.add(it);
+        if (!(it instanceof Error)) {
+          writer.add(it);
+          return;
+        }
+        fail(it);
+        // Nothing more is sent, so the leases that wait for a slow reader go back.
+        own.cancel();
+        writer.flush();
       };
       const paced = { ...edge, pace: (rest: Pieces) => writer.pace(rest, edge.pace) };
       answer(row, messageOf(stream.request), own, paced, answered, visitorOf(stream, row.path, edge));

@@ -51,6 +51,13 @@ export class TagStamps {
   }
 
   read(tags: readonly string[], nowMs: number): Stamp[] {
+    // What was marked before the clock was set back does not return when the clock reaches that time.
+    if (hasFuture(this.#all, nowMs)) this.#all = withoutFuture(this.#all, nowMs);
+    for (const tag of tags) {
+      const stamp = this.#tags.get(tag);
+      // The map keeps the order of the tags.
+      if (stamp !== undefined && hasFuture(stamp, nowMs)) this.#tags.set(tag, withoutFuture(stamp, nowMs));
+    }
     return [this.#all, ...tags.map((tag) => this.#stampOf(tag))].map((stamp) => seen(stamp, nowMs));
   }
 
@@ -105,11 +112,18 @@ function lastOf({ deletedAt, marks }: MemoryStamp): number {
   return Math.max(deletedAt, marks.at(-1)?.at ?? 0);
 }
 
-function seen({ deletedAt, marks }: MemoryStamp, nowMs: number): Stamp {
-  // Marked before the clock was set back. How long ago is unknown, so what it marked has expired.
+function hasFuture({ marks }: MemoryStamp, nowMs: number): boolean {
+  return marks.some(({ atMs }) => atMs > nowMs);
+}
+
+/** Marked before the clock was set back. How long ago is unknown, so what it marked has expired. */
+function withoutFuture({ deletedAt, marks }: MemoryStamp, nowMs: number): MemoryStamp {
   const overAt = Math.max(deletedAt, ...marks.filter(({ atMs }) => atMs > nowMs).map(({ at }) => at));
-  return {
-    deletedAt: overAt,
-    marks: marks.filter(({ at }) => at > overAt).map(({ at, atMs }) => ({ at, agoMs: nowMs - atMs })),
-  };
+  return { deletedAt: overAt, marks: marks.filter(({ at }) => at > overAt) };
+}
+
+/** Marks before the deletion do not count: a forgotten stamp may have been the deletion. */
+function seen({ deletedAt, marks }: MemoryStamp, nowMs: number): Stamp {
+  const after = marks.filter(({ at }) => at > deletedAt);
+  return { deletedAt, marks: after.map(({ at, atMs }) => ({ at, agoMs: nowMs - atMs })) };
 }

@@ -20,6 +20,8 @@ function inMemory(stampsMax?: number) {
 }
 
 const STAMPS = 1_000;
+/** So many that the fields of a tag count for more than those of the floor. */
+const MANY = 20_000;
 const deletion = (...tags: string[]) => ({ tags, all: false, mode: 'delete' }) as const;
 
 /** Stamps more tags than the store keeps, and checks what it forgets. */
@@ -64,10 +66,27 @@ async function expectForgetting({ namespaces }: { readonly namespaces: Namespace
   expect(none.map(({ deletedAt }) => deletedAt)).toEqual([wholeAt, 0, 0]);
 }
 
+/** As many tags as the store keeps, each deleted once and marked stale twice. */
+async function expectKeptTogether({ namespaces }: { readonly namespaces: NamespaceStore }, tags: number) {
+  const names = Array.from({ length: tags }, (_, tag) => `tag ${tag}`);
+  await namespaces.begin('space', 60_000);
+  for (const mode of ['delete', 'mark_stale', 'mark_stale'] as const) {
+    for (let at = 0; at < tags; at += 1_000) {
+      await namespaces.invalidate('space', { tags: names.slice(at, at + 1_000), all: false, mode });
+    }
+  }
+  const { stamps } = await namespaces.read('space', ['tag 0', `tag ${tags - 1}`, 'another tag']);
+  const [all, first, last, other] = stamps;
+  expect(all?.deletedAt).toBe(0);
+  expect([first?.marks.length, last?.marks.length]).toEqual([2, 2]);
+  expect(other?.deletedAt).toBe(0);
+}
+
 describe('namespaces in memory', () => {
   namespaceStoreContract(async () => inMemory());
   it('forget the oldest stamps beyond their bound, and revive no value', () =>
     expectForgetting(inMemory(STAMPS)));
+  it('keep as many tags as their bound, deleted and marked', () => expectKeptTogether(inMemory(MANY), MANY));
 });
 
 describeWithRedis('namespaces on Redis', () => {
@@ -75,6 +94,11 @@ describeWithRedis('namespaces on Redis', () => {
   it('forget the oldest stamps beyond their bound, and revive no value', async () => {
     const under = await startRedisStore({ stampsMax: STAMPS });
     await expectForgetting(under);
+    await under.close();
+  });
+  it('keep as many tags as their bound, deleted and marked', async () => {
+    const under = await startRedisStore({ stampsMax: MANY });
+    await expectKeptTogether(under, MANY);
     await under.close();
   });
 });

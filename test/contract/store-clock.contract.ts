@@ -138,5 +138,19 @@ export function storeClockContract(start: () => Promise<StoreWithClock>): void {
       const { stamps } = await namespaces.read('space', ['t']);
       expect(stamps[1]?.deletedAt).toBeGreaterThan(at);
     });
+
+    test('a tag that was marked stale still counts as deleted when the clock has reached that time', async () => {
+      const { namespaces } = under;
+      const { at } = await namespaces.begin('space', 3 * HOUR_S * 1_000);
+      under.jumpTo(HOUR_S);
+      await namespaces.invalidate('space', { tags: ['t'], all: false, mode: 'mark_stale' });
+      await namespaces.invalidate('space', { tags: [], all: true, mode: 'mark_stale' });
+      under.jumpTo(0);
+      await namespaces.read('space', ['t']);
+      under.jumpTo(HOUR_S + 1);
+      const { stamps } = await namespaces.read('space', ['t']);
+      expect(stamps.map(({ marks }) => marks)).toEqual([[], []]);
+      for (const { deletedAt } of stamps) expect(deletedAt).toBeGreaterThan(at);
+    });
   });
 }

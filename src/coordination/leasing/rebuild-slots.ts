@@ -22,6 +22,8 @@ export type Slot = string;
  */
 export class RebuildSlots {
   readonly #lines = new Map<string, Set<string>>();
+  /** The slots of attempts under way: they may become leases, which the store then does not count. By namespace. */
+  readonly #trying = new Map<string, Set<Slot>>();
 
   /** `wake` wakes the loop of a key. */
   constructor(
@@ -55,6 +57,7 @@ export class RebuildSlots {
 
   /** The slot belongs to the granted lease from now on: the end of the lease gives it back. */
   keep(namespace: string, slot: Slot, nonce: string, ttlMs: number): Promise<unknown> | undefined {
+    this.#tried(namespace, slot);
     if (slot === '' || this.parts.policyOf(namespace).maxRebuilds === 0) return undefined;
     // Without the store it expires.
     return this.parts.namespaces.keep(namespace, slot, nonce, ttlMs).catch(ignoreIfRefused);
@@ -62,6 +65,7 @@ export class RebuildSlots {
 
   /** Gives back the slot of a lease (by its nonce), or of an attempt without a lease. */
   leave(namespace: string, slot: Slot): Promise<unknown> | undefined {
+    this.#tried(namespace, slot);
     if (slot === '' || this.parts.policyOf(namespace).maxRebuilds === 0) return undefined;
     return this.parts.namespaces.leave(namespace, slot).catch(ignoreIfRefused);
   }
@@ -86,15 +90,37 @@ export class RebuildSlots {
     const request = { slot, max, ttlMs, ttlMsMax: this.parts.limits.leaseMsMax };
     const entering = this.parts.namespaces.enter(namespace, request);
     try {
-      return await inPatience(this.parts, namespace, entering);
+      const isFree = await inPatience(this.parts, namespace, entering);
+      if (isFree) this.#tries(namespace, slot);
+      return isFree;
     } catch (error) {
       rethrowUnlessUnavailable(error);
       const isAlone = isLost(error, this.parts.policyOf(namespace));
-      if (isAlone && this.held.countOf(namespace) < max) return true;
+      if (isAlone && this.#countOf(namespace) < max) {
+        // At once: other keys may miss at the same time.
+        this.#tries(namespace, slot);
+        return true;
+      }
       // Its reply may still come, and no attempt is left that would give the slot back.
       void entering.then((taken) => taken && this.leave(namespace, slot), ignoreIfRefused);
       return false;
     }
+  }
+
+  /** The rebuilds of this replica, and the attempts that may become one. */
+  #countOf(namespace: string): number {
+    return this.held.countOf(namespace) + (this.#trying.get(namespace)?.size ?? 0);
+  }
+
+  #tries(namespace: string, slot: Slot): void {
+    const trying = this.#trying.get(namespace) ?? new Set();
+    this.#trying.set(namespace, trying.add(slot));
+  }
+
+  /** The attempt has ended. If it has given a lease, that is held by now. */
+  #tried(namespace: string, slot: Slot): void {
+    const trying = this.#trying.get(namespace);
+    if (trying?.delete(slot) === true && trying.size === 0) this.#trying.delete(namespace);
   }
 
   #lineOf(namespace: string): Set<string> {

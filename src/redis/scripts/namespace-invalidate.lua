@@ -98,8 +98,9 @@ local over = redis.call('ZCARD', KEYS[2]) - stamps_max
 -- Refused if the Redis user has only the rights of the previous release.
 local oldest = over > 0 and redis.pcall('ZPOPMIN', KEYS[2], over + math.floor(stamps_max / 256)) or {}
 -- Tags that are missing in the order, because it was lost or a replica of the previous release stamped them, are never
--- forgotten one by one: if there are too many, the namespace forgets all, and counts as deleted.
-local disordered = oldest.err or redis.call('HLEN', KEYS[1]) > 2 * stamps_max + 20000
+-- forgotten one by one: if there are too many, the namespace forgets all, and counts as deleted. A tag has up to three
+-- fields, and the floor 16,384.
+local disordered = oldest.err or redis.call('HLEN', KEYS[1]) > 3 * stamps_max + 20000
 if disordered then
   redis.call('UNLINK', KEYS[1], KEYS[2])
   redis.call('HSET', KEYS[1], 'id', id, 'clock', clock, 'deleted', clock)

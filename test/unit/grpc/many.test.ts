@@ -67,8 +67,13 @@ function trial(answers: Record<string, GetOrLockAnswer | Error | Promise<GetOrLo
       explain: notAsked,
     },
   };
+  let isKnown = true;
+  const readmit = () => {
+    if (!isKnown)
+      throw new CoordinationError('unauthenticated', 'authorization: the credentials were removed');
+  };
   const guard: Guard = {
-    ...{ admit: () => ({ identity: 'me', isKnown: true }), readmit: () => {} },
+    ...{ admit: () => ({ identity: 'me', isKnown: true }), readmit },
     ...{ allow: () => {}, refused: () => {}, may: () => true, invalidated: () => {} },
   };
   const traces: ToldTrace[] = [];
@@ -82,8 +87,10 @@ function trial(answers: Record<string, GetOrLockAnswer | Error | Promise<GetOrLo
   const metadata = new Metadata();
   metadata.set('traceparent', TRACEPARENT);
   const gone: (() => void)[] = [];
+  const failures: unknown[] = [];
   const stream = {
     full: false,
+    emit: (_event: 'error', failure: unknown) => failures.push(failure),
     request: { ok: true, message: {} },
     cancelled: false,
     metadata,
@@ -121,6 +128,10 @@ function trial(answers: Record<string, GetOrLockAnswer | Error | Promise<GetOrLo
     written,
     givenBack,
     traces,
+    failures,
+    revoke: () => {
+      isKnown = false;
+    },
     drain: () => drained?.(),
     ended: () => ended,
   };
@@ -186,6 +197,27 @@ describe('the answers to many keys', () => {
     expect(givenBack).toEqual(['b']);
     expect(calls.every(({ cancelled }) => cancelled)).toBe(true);
     expect(ended()).toBe(true);
+  });
+
+  it('that were not sent before the reader lost its rights are given back', async () => {
+    let publish = (_answer: GetOrLockAnswer) => {};
+    const late = new Promise<GetOrLockAnswer>((resolve) => {
+      publish = resolve;
+    });
+    const leased: GetOrLockAnswer = { outcome: lease, degraded: 'none' };
+    const { run, stream, written, revoke, drain, failures, givenBack } = trial({
+      ...{ a: hit, b: leased, c: late, d: leased },
+    });
+    stream.full = true;
+    run('a', 'b', 'c', 'd');
+    revoke();
+    publish(leased);
+    await sleep(1);
+    expect(failures).toMatchObject([{ code: status.UNAUTHENTICATED }]);
+    expect([...givenBack].sort()).toEqual(['b', 'c', 'd']);
+    stream.full = false;
+    drain();
+    expect(written).toHaveLength(1);
   });
 
   it('are each traced as a call, below the call for all of them', async () => {

@@ -197,6 +197,23 @@ describe('max_rebuilds', () => {
     expect(leased(all)).toBe(2);
   });
 
+  it('without the store applies to keys that miss at the same time', async () => {
+    const { trial, leased } = trialOf(2);
+    trial.store.down = true;
+    const all = keys.slice(0, 6).map((key) => trial.send({ key, waitMs: 0 }));
+    await trial.settle();
+    expect(leased(all)).toBe(2);
+    expect(all.filter(({ answer }) => answer?.outcome.kind === 'busy')).toHaveLength(4);
+  });
+
+  it('without the store frees the slot of an attempt without a lease', async () => {
+    const { trial, ask } = trialOf(1);
+    trial.store.down = true;
+    await trial.quorum.acquire(keys[0]?.id ?? '', 'of another replica', 10_000);
+    busyOf(await ask(0, { waitMs: 0 }));
+    leaseOf(await ask(1, { waitMs: 0 }));
+  });
+
   it('of 0 asks for no slots', async () => {
     const { trial, ask, publish } = trialOf(0);
     await publish(await ask(0), 0);
