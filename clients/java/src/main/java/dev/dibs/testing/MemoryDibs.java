@@ -64,9 +64,9 @@ public final class MemoryDibs implements Dibs {
       boolean isMine;
       Entry known;
       synchronized (this) {
-        refuse(id);
         known = readable(id, options);
-        if (isFresh(known) && !options.isRefresh()) return decoded(options, known.bytes());
+        boolean isServed = backsOff(id, options, known) || (isFresh(known) && !options.isRefresh());
+        if (isServed) return decoded(options, known.bytes());
         flight = running(id);
         isMine = flight == null;
         if (isMine) flight = begun(id, options, known);
@@ -121,7 +121,6 @@ public final class MemoryDibs implements Dibs {
           lastFence += 1;
           Flight.supersede(flights.remove(id));
           put(id, options, new Flight(lastFence, RebuildReason.REFRESH, options.tags()), bytes);
-          failures.remove(id);
           return new Published(PublishOutcome.STORED, lastFence, Optional.of(true), false);
         }
       }
@@ -248,6 +247,7 @@ public final class MemoryDibs implements Dibs {
   private void put(Id id, Options<?> options, Flight flight, byte[] bytes) {
     Duration freshUntil = now.plus(flight.ttl(bytes == null ? options.absentTtl() : options.ttl()));
     Duration stale = flight.staleTtl(options.staleTtl() == null ? Duration.ZERO : options.staleTtl());
+    failures.remove(id);
     entries.put(id, flight.marked(new Entry(bytes, freshUntil, freshUntil.plus(stale), flight.tags())));
   }
 
@@ -267,15 +267,15 @@ public final class MemoryDibs implements Dibs {
     flight.result().completeExceptionally(error);
   }
 
-  private void refuse(Id id) {
+  /** Whether a value is served without a rebuild, because a back-off runs; throws if it runs and there is none. */
+  private boolean backsOff(Id id, Options<?> options, Entry known) {
     if (closed) throw isClosed();
     Failure failure = failures.get(id);
-    boolean isServed = known(id) != null;
-    if (failure == null || isServed) return;
-    if (failure.until().compareTo(now) > 0) {
-      throw new RebuildFailedException(failure.message(), failure.until().minus(now));
-    }
-    failures.remove(id);
+    // It is ended by a refresh, also by that of a value that cannot be read.
+    boolean isEnded = failure == null || options.isRefresh() || (known == null && known(id) != null);
+    if (isEnded || failure.until().compareTo(now) <= 0) return false;
+    if (known != null && (isFresh(known) || options.stale() != Options.Stale.FORBID)) return true;
+    throw new RebuildFailedException(failure.message(), failure.until().minus(now));
   }
 
   /** The value if it is fresh or may be served stale; null otherwise. */

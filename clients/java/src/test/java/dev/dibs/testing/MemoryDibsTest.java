@@ -120,6 +120,21 @@ final class MemoryDibsTest {
   }
 
   @Test
+  void servesAStaleValueWithoutARebuildWhileTheBackOffRunsAndARefreshEndsIt() throws Exception {
+    Options<String> forbids = STALE.stale(Options.Stale.FORBID);
+    dibs.set("k", "old", STALE);
+    dibs.advance(Duration.ofMinutes(1));
+    assertEquals("old", dibs.getOrRebuild("k", STALE, () -> { throw new IllegalStateException("away"); }));
+    for (Options<String> allows : List.of(STALE, STALE.revalidate(Options.Revalidate.AWAIT))) {
+      assertEquals("old", dibs.getOrRebuild("k", allows, next));
+    }
+    assertThrows(RebuildFailedException.class, () -> dibs.getOrRebuild("k", forbids, next));
+    assertEquals(0, rebuilds.get());
+    assertEquals("v1", dibs.getOrRebuild("k", forbids.refresh(), next));
+    assertEquals("v1", dibs.getOrRebuild("k", forbids, next));
+  }
+
+  @Test
   void isOverWhenItIsClosed() {
     dibs.close();
     assertThrows(DibsStatusException.class, () -> dibs.getOrRebuild("k", TEXT, next));
