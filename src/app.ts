@@ -175,7 +175,15 @@ function serve(
   config: Config,
   parts: Pick<
     GrpcServerOptions,
-    'services' | 'accepted' | 'tls' | 'clock' | 'guard' | 'failed' | 'connectionsMax' | 'connectionRefused'
+    | 'services'
+    | 'accepted'
+    | 'tls'
+    | 'clock'
+    | 'guard'
+    | 'failed'
+    | 'connectionsMax'
+    | 'connectionRefused'
+    | 'handshakeFailed'
   >,
 ): Promise<GrpcServer> {
   const { grpcListen: listen, connectionAgeMs, unsentBytesMax, compressedRequests } = config;

@@ -42,7 +42,11 @@ export function sharesOf({ connectionsMax }: Config, log: Logger, metrics: Metri
     };
   };
   return {
-    grpc: { connectionsMax: grpc, connectionRefused: refused('grpc') },
+    grpc: {
+      connectionsMax: grpc,
+      connectionRefused: refused('grpc'),
+      handshakeFailed: (address: string, why: string) => log.warn({ address, why }, LOG.handshakeFailed),
+    },
     http: { connectionsMax: http, connectionRefused: refused('http') },
   };
 }

@@ -56,6 +56,8 @@ export interface GrpcServerOptions {
   readonly failed: DoorParts['failed'];
   /** Receives each connection that is refused or cut off. */
   readonly connectionRefused: DoorParts['connectionRefused'];
+  /** Receives each client whose TLS handshake fails. */
+  readonly handshakeFailed?: DoorParts['handshakeFailed'];
 }
 
 /**
@@ -154,6 +156,7 @@ function doorOf(options: GrpcServerOptions): Door {
     compressedRequests,
     failed,
     connectionRefused,
+    handshakeFailed,
     connectionsMax,
     unsentBytesMax,
     waitersMax,
@@ -166,7 +169,11 @@ function doorOf(options: GrpcServerOptions): Door {
     unsentBytesMax,
     arrivingBytesMax: Math.max(ARRIVING_BYTES_MAX, 4 * messageBytesMaxOf(options)),
   };
-  return new Door({ clock, guard, compressedRequests, bounds, failed, connectionRefused });
+  return new Door({
+    ...{ clock, guard, compressedRequests, bounds, failed },
+    connectionRefused,
+    ...(handshakeFailed && { handshakeFailed }),
+  });
 }
 
 /** Listens at each address, or takes the connections that another process accepts there. Returns the addresses. */

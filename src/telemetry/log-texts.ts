@@ -54,6 +54,7 @@ export const LOG = {
   libraryWarned: 'a library printed a warning; its text is left out unless it is known to be safe',
   connectionRefused:
     'connection refused: its address has too many connections, or too many refused calls; see why',
+  handshakeFailed: 'handshake failed: a client with TLS settings that do not fit was not let in; see why',
   auditInvalidated: 'audit: invalidated',
   auditDenied: 'audit: permission denied',
   auditUnauthenticated: 'audit: authentication failed',

@@ -1,7 +1,7 @@
 import type { Http2Server, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { Server as TlsServer } from 'node:tls';
+import { type TLSSocket, Server as TlsServer } from 'node:tls';
 import type { ServerInterceptor } from '@grpc/grpc-js';
 import type { Guard } from '../../access/guard.js';
 import { peerOf } from '../../access/peer.js';
@@ -13,6 +13,7 @@ import { CallTurns } from './call-turns.js';
 import { Connection } from './connection.js';
 import { Deaf } from './deaf.js';
 import { DoorCall } from './door-call.js';
+import { handshakeFault } from './handshake.js';
 import { InPieces, PieceTurns } from './in-pieces.js';
 import { shortenDeadline } from './long-deadline.js';
 import { Refusals } from './refusals.js';
@@ -43,6 +44,8 @@ export interface DoorParts {
   readonly failed: Edge['failed'];
   /** Receives each connection that is refused or cut off, with the name of its address. */
   connectionRefused(peer: string, why: Refused): void;
+  /** Receives each client whose TLS handshake fails, and why. */
+  handshakeFailed?(peer: string, why: string): void;
 }
 
 /**
@@ -130,6 +133,10 @@ export class Door {
       if (!this.#mayCome(socket)) return;
       if (isTls) for (const listener of connect) listener.call(server, socket);
       else this.#enter(socket, server, connect);
+    });
+    server.on('tlsClientError', (error: NodeJS.ErrnoException, socket: TLSSocket) => {
+      const why = handshakeFault(error, socket);
+      if (why !== undefined) this.parts.handshakeFailed?.(peerOf(addressBelow(socket)), why);
     });
     const secure = take<(socket: Socket) => void>(server, 'secureConnection');
     server.on('secureConnection', (socket: Socket) => this.#enter(socket, server, secure));
@@ -261,4 +268,10 @@ function take<Listener>(server: Http2Server, event: string): readonly Listener[]
 /** Without a listener, an error before its call has begun would end the process. */
 function ignoreErrorsOf(stream: ServerHttp2Stream): void {
   stream.on('error', () => {});
+}
+
+/** A TLS socket that has ended knows no address. The socket below still does; if a later Node hides it, none is told. */
+function addressBelow(socket: TLSSocket): string {
+  const { _parent } = socket as { _parent?: Socket | null };
+  return (_parent ?? socket).remoteAddress ?? 'unknown';
 }
