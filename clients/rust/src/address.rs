@@ -122,7 +122,7 @@ fn is_localhost(name: &str) -> bool {
 }
 
 fn not_a_target(target: &str) -> Error {
-    Error::Options(format!("target {target}: is none of {FORMS}"))
+    Error::Options(format!("target {target}: is not one of {FORMS}"))
 }
 
 /// A name, an IPv4 address, or an IPv6 address in brackets.
@@ -150,7 +150,10 @@ mod tests {
         }
         for target in ["a:1,", ",a:1", "a:1,,b:2", "a:1,b", "a:1,b:0", "a:1,b:65536", "a:1, b:2"] {
             let message = Address::parse(target).unwrap_err().to_string();
-            assert!(message.contains(&format!("target {target}: is none of HOST:PORT, a list of them")), "{message}");
+            assert!(
+                message.contains(&format!("target {target}: is not one of HOST:PORT, a list of them")),
+                "{message}"
+            );
         }
     }
 

@@ -123,5 +123,5 @@ pub(crate) fn within(time: Duration, traceparent: &str) -> Terms {
 }
 
 fn of_another_kind() -> CallError {
-    CallError::new(Code::Internal, "an answer of another kind than was asked for")
+    CallError::new(Code::Internal, "an answer of an unexpected kind")
 }

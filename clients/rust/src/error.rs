@@ -66,8 +66,8 @@ impl fmt::Display for Error {
 /// One error stands for all, because a thousand keys may have failed by one fault.
 fn text_of(errors: &HashMap<String, Error>) -> String {
     match errors.iter().min_by_key(|(key, _)| *key) {
-        Some((key, error)) => format!("{} keys could not be had, such as \"{key}\": {error}", errors.len()),
-        None => "no key could be had".to_owned(),
+        Some((key, error)) => format!("{} keys failed, such as \"{key}\": {error}", errors.len()),
+        None => "no key has a result".to_owned(),
     }
 }
 

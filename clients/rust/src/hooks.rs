@@ -82,7 +82,7 @@ impl Hooks {
 fn log(event: &Event<'_>) {
     match event {
         Event::NotStorable { namespace, error, .. } => {
-            tracing::debug!(%namespace, %error, "dibs: the service refused a result: its callers have it, and no others")
+            tracing::debug!(%namespace, %error, "dibs: the service refused a result: its own callers have it, but no others")
         }
         Event::Undecodable { namespace, error, .. } => {
             tracing::debug!(%namespace, %error, "dibs: the codec cannot read a cached value: it is rebuilt")
@@ -94,7 +94,7 @@ fn log(event: &Event<'_>) {
             tracing::debug!(%namespace, %cause, "dibs: the service cannot be reached: this process rebuilds for itself")
         }
         Event::BackgroundError { namespace, error, .. } => {
-            tracing::debug!(%namespace, %error, "dibs: work in the background failed: no caller was told by an error")
+            tracing::debug!(%namespace, %error, "dibs: work in the background failed: no caller got this error")
         }
         Event::Hit { .. } | Event::Wait { .. } | Event::Publish { .. } => {}
     }

@@ -49,7 +49,7 @@ impl Looking<'_> {
     }
 
     fn number(&self, number: f64) -> Result<(), Fault> {
-        if number.is_finite() { Ok(()) } else { Err(self.fault(format_args!("{number} is no number of JSON"))) }
+        if number.is_finite() { Ok(()) } else { Err(self.fault(format_args!("{number} is not a JSON number"))) }
     }
 }
 
@@ -225,7 +225,8 @@ impl ser::SerializeMap for Within<'_> {
         let written = serde_json::to_value(One(key)).ok();
         let written = written.and_then(|map| map.as_object()?.keys().next().cloned());
         let at = Looking { path: self.path };
-        self.key = written.ok_or_else(|| at.fault(format_args!("a key of this map is no text: JSON has no others")))?;
+        self.key = written
+            .ok_or_else(|| at.fault(format_args!("a key of this map is not a string: JSON allows only strings")))?;
         Ok(())
     }
 
@@ -290,12 +291,12 @@ mod tests {
 
     #[test]
     fn numbers_that_are_none_are_named_with_their_place() {
-        assert_eq!(fault(f64::NAN), "the value: NaN is no number of JSON");
-        assert_eq!(fault(vec![order(1.0), order(f64::INFINITY)]), "[1].price: inf is no number of JSON");
-        assert_eq!(fault(HashMap::from([("a b", f32::NEG_INFINITY)])), "a b: -inf is no number of JSON");
-        assert_eq!(fault(Shape::Circle { radius: f32::NAN }), "Circle.radius: NaN is no number of JSON");
-        assert_eq!(fault(Shape::Line(0.0, f64::NAN)), "Line[1]: NaN is no number of JSON");
-        assert_eq!(fault((0, Shape::Point(f64::NAN))), "[1].Point: NaN is no number of JSON");
+        assert_eq!(fault(f64::NAN), "the value: NaN is not a JSON number");
+        assert_eq!(fault(vec![order(1.0), order(f64::INFINITY)]), "[1].price: inf is not a JSON number");
+        assert_eq!(fault(HashMap::from([("a b", f32::NEG_INFINITY)])), "a b: -inf is not a JSON number");
+        assert_eq!(fault(Shape::Circle { radius: f32::NAN }), "Circle.radius: NaN is not a JSON number");
+        assert_eq!(fault(Shape::Line(0.0, f64::NAN)), "Line[1]: NaN is not a JSON number");
+        assert_eq!(fault((0, Shape::Point(f64::NAN))), "[1].Point: NaN is not a JSON number");
     }
 
     #[test]
@@ -303,11 +304,11 @@ mod tests {
         let prices = HashMap::from([((1, 2), 3)]);
         assert_eq!(
             fault(BTreeMap::from([("prices", prices)])),
-            "prices: a key of this map is no text: JSON has no others"
+            "prices: a key of this map is not a string: JSON allows only strings"
         );
         assert_eq!(
             fault(vec![BTreeMap::from([(vec![0], ())])]),
-            "[0]: a key of this map is no text: JSON has no others"
+            "[0]: a key of this map is not a string: JSON allows only strings"
         );
     }
 }

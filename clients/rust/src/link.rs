@@ -103,7 +103,7 @@ impl Link {
         let address = Address::parse(target)?;
         if !token.is_none() && tls_ca.is_empty() && !options.allow_insecure_token && !address.is_this_machine() {
             return Err(Error::Options(format!(
-                "token: would travel in clear to {target}: set tls_ca (DIBS_TLS_CA), or allow_insecure_token"
+                "token: would be sent unencrypted to {target}: set tls_ca (DIBS_TLS_CA), or allow_insecure_token"
             )));
         }
         let tls = Tls::of(options, &address.hosts())?;

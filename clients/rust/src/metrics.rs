@@ -55,7 +55,7 @@ fn counted() -> &'static Counted {
         };
         Counted {
             hits,
-            rebuilds: counter("dibs.client.rebuilds", "{rebuild}", "Rebuilds under a lease, by what became of them"),
+            rebuilds: counter("dibs.client.rebuilds", "{rebuild}", "Rebuilds under a lease, by outcome"),
             local_rebuilds: counter(
                 "dibs.client.local_rebuilds",
                 "{rebuild}",
@@ -71,7 +71,7 @@ fn counted() -> &'static Counted {
             _observed: meter
                 .u64_observable_counter("dibs.client.hits")
                 .with_unit("{hit}")
-                .with_description("Values that were there, without a rebuild of this call")
+                .with_description("Values that this call did not rebuild")
                 .with_callback(move |observer| {
                     for (namespace, hits) in &*observed.read().unwrap_or_else(PoisonError::into_inner) {
                         hits.each(|count, source, freshness| {

@@ -57,9 +57,9 @@ impl Tls {
         let ConnectionOptions { target, tls_ca, tls_cert, tls_key, .. } = options;
         let own = match (tls_cert.as_str(), tls_key.as_str()) {
             ("", "") => None,
-            ("", _) => return Err(fault("tls_key: wants tls_cert (DIBS_TLS_CERT), too")),
-            (_, "") => return Err(fault("tls_cert: wants tls_key (DIBS_TLS_KEY), too")),
-            _ if tls_ca.is_empty() => return Err(fault("tls_cert: wants tls_ca (DIBS_TLS_CA), too")),
+            ("", _) => return Err(fault("tls_key: needs tls_cert (DIBS_TLS_CERT), too")),
+            (_, "") => return Err(fault("tls_cert: needs tls_key (DIBS_TLS_KEY), too")),
+            _ if tls_ca.is_empty() => return Err(fault("tls_cert: needs tls_ca (DIBS_TLS_CA), too")),
             (cert, key) => Some(Own { cert: cert.to_owned(), key: key.to_owned() }),
         };
         if tls_ca.is_empty() {

@@ -128,5 +128,5 @@ fn header(token: &str) -> Option<Header> {
 }
 
 fn unfit() -> Error {
-    Error::Options(format!("{OWN_FAULT}is no header value: use printable ASCII"))
+    Error::Options(format!("{OWN_FAULT}is not a header value: use printable ASCII"))
 }

@@ -14,7 +14,7 @@ export class Availability {
     this.warn(
       'DIBS_UNREACHABLE',
       `Dibs cannot be reached at ${this.target}: ${cause.message}. ` +
-        'Until it is back each process rebuilds for itself, or fails where it was told to.',
+        'Until it is back, each process rebuilds for itself, or fails if `onUnavailable` says so.',
     );
   }
 
@@ -22,7 +22,7 @@ export class Availability {
     if (!this.#isLost) return;
     this.#isLost = false;
     this.back();
-    this.warn('DIBS_REACHABLE', `Dibs is reached again at ${this.target}.`);
+    this.warn('DIBS_REACHABLE', `Dibs can be reached again at ${this.target}.`);
   }
 }
 

@@ -156,7 +156,7 @@ export class BytesClient {
       changed();
       throw error;
     }
-    if (published === undefined) throw new DibsError('INTERNAL', 'the answer to a refresh is no lease');
+    if (published === undefined) throw new DibsError('INTERNAL', 'the answer to a refresh is not a lease');
     return published;
   }
 

@@ -89,7 +89,7 @@ function madeOf(texts: readonly (Buffer | null)[]): ChannelCredentials {
   } catch (cause) {
     throw new DibsError(
       'INVALID_ARGUMENT',
-      'tlsCa, tlsCert, tlsKey: they are no PEM files, or the certificate belongs to another key',
+      'tlsCa, tlsCert, tlsKey: they are not PEM files, or the certificate belongs to another key',
       undefined,
       { cause },
     );

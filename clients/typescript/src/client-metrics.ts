@@ -90,7 +90,7 @@ export function instruments(): Instruments {
   const meter = now.getMeter('dibs-client', VERSION);
   meter
     .createObservableCounter('dibs.client.hits', {
-      description: 'Values that were there, by where',
+      description: 'Values that this call did not rebuild, by source',
       unit: '{hit}',
     })
     .addCallback((observer) => {
@@ -98,7 +98,7 @@ export function instruments(): Instruments {
     });
   current = {
     rebuilds: meter.createCounter('dibs.client.rebuilds', {
-      description: 'Rebuilds under a lease, by what became of their result',
+      description: 'Rebuilds under a lease, by outcome',
       unit: '{rebuild}',
     }),
     localRebuilds: meter.createCounter('dibs.client.local_rebuilds', {

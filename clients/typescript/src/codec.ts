@@ -47,7 +47,7 @@ export function bytes(): Codec<Buffer, Uint8Array> {
 const BYTES_CODEC: Codec<Buffer, Uint8Array> = {
   encode(value) {
     if (types.isUint8Array(value)) return value;
-    throw new TypeError('the value is no Uint8Array, which the codec bytes() stores');
+    throw new TypeError('the value is not a Uint8Array, which the codec bytes() stores');
   },
   decode: (bytes) => bytes,
 };

@@ -87,7 +87,7 @@ export class DibsManyError<T = unknown> extends Error {
   ) {
     const [[key, error] = []] = errors;
     const of = errors.size + values.size;
-    super(`${errors.size} of ${of} keys could not be had; "${key}": ${failureMessage(error)}`, {
+    super(`${errors.size} of ${of} keys failed; "${key}": ${failureMessage(error)}`, {
       cause: error,
     });
   }

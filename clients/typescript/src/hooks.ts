@@ -50,7 +50,8 @@ export function bound(hooks: Hooks): Hooks {
   for (const name of Object.keys(ALL) as (keyof Hooks)[]) {
     const hook = hooks[name];
     if (hook === undefined) continue;
-    if (typeof hook !== 'function') throw new DibsError('INVALID_ARGUMENT', `hooks.${name}: is no function`);
+    if (typeof hook !== 'function')
+      throw new DibsError('INVALID_ARGUMENT', `hooks.${name}: is not a function`);
     all[name] = hook.bind(hooks);
   }
   return all;

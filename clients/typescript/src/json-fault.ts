@@ -2,14 +2,14 @@ import { types } from 'node:util';
 
 /** What JSON silently changes, and what to use instead. */
 const KINDS: readonly (readonly [is: (value: object) => boolean, fault: string])[] = [
-  [types.isMap, 'a Map has no form in JSON; give an object or a list of pairs'],
-  [types.isSet, 'a Set has no form in JSON; give a list'],
-  [types.isRegExp, 'a RegExp has no form in JSON; give its source'],
+  [types.isMap, 'a Map has no form in JSON; use an object or a list of pairs'],
+  [types.isSet, 'a Set has no form in JSON; use a list'],
+  [types.isRegExp, 'a RegExp has no form in JSON; use its source'],
   [types.isPromise, 'a Promise has no form in JSON; await it'],
-  [types.isNativeError, 'an Error has no form in JSON; give its message'],
+  [types.isNativeError, 'an Error has no form in JSON; use its message'],
   [isWeak, 'a WeakMap or WeakSet has no form in JSON'],
 ];
-const BYTES = 'bytes have no form in JSON; give `codec: bytes()` for a value that is bytes';
+const BYTES = 'bytes have no form in JSON; set `codec: bytes()` for a value that is bytes';
 
 /**
  * Why JSON would not bring a value back unchanged, with the path to the faulty part, such as `value.items[2].price: NaN
@@ -27,13 +27,13 @@ function faultAt(value: unknown, path: string, name: string, within: Set<object>
     case 'number':
       return Number.isFinite(value)
         ? undefined
-        : `${path}: ${value} has no form in JSON; give null or a text`;
+        : `${path}: ${value} has no form in JSON; use null or a string`;
     case 'undefined':
-      return `${path}: undefined has no form in JSON; leave it out, or give null`;
+      return `${path}: undefined has no form in JSON; leave it out, or use null`;
     case 'object':
       return value === null ? undefined : faultOf(value, path, name, within);
     case 'bigint':
-      return `${path}: a bigint has no form in JSON; give a number or a text`;
+      return `${path}: a bigint has no form in JSON; use a number or a string`;
     default:
       return `${path}: a ${typeof value} has no form in JSON`;
   }

@@ -97,7 +97,7 @@ export class Link implements ChannelLink {
     if (hasToken && !security._isSecure() && !staysHere(target) && options.allowInsecureToken !== true) {
       throw new DibsError(
         'INVALID_ARGUMENT',
-        `token: would travel in clear to ${target}; set tlsCa (DIBS_TLS_CA) or, if the network is yours, allowInsecureToken`,
+        `token: would be sent unencrypted to ${target}; set tlsCa (DIBS_TLS_CA) or, if the network is protected, allowInsecureToken`,
       );
     }
     this.stub = new CoordinatorServiceClient(grpcTargetOf(target), new IdleConnections(security), CHANNEL);

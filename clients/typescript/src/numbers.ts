@@ -82,7 +82,7 @@ export function sendable(name: string, ms: number | undefined): number | undefin
 
 export function checkWord(name: string, word: string | undefined, words: readonly string[]): void {
   if (word === undefined || words.includes(word)) return;
-  throw new DibsError('INVALID_ARGUMENT', `${name}: ${String(word)} is none of ${words.join(', ')}`);
+  throw new DibsError('INVALID_ARGUMENT', `${name}: ${String(word)} is not one of ${words.join(', ')}`);
 }
 
 /** A plain string would be taken for a list of its characters. */

@@ -21,7 +21,7 @@ export function checkTarget(target: string): void {
   }
   const endpoints = endpointsOf(target);
   const isRight = endpoints !== undefined && endpoints.length > 0 && endpoints.every(isEndpoint);
-  if (!isRight) throw new DibsError('INVALID_ARGUMENT', `target: "${target}" is none of ${FORMS}`);
+  if (!isRight) throw new DibsError('INVALID_ARGUMENT', `target: "${target}" is not one of ${FORMS}`);
 }
 
 /** Whether traffic to it stays on this machine. */

@@ -54,7 +54,10 @@ function fromFile(path: string): () => string {
 function text(given: unknown): string {
   if (typeof given === 'string') return given;
   if (given instanceof Promise) given.catch(() => {});
-  throw new DibsError('INVALID_ARGUMENT', 'token: the function returned no text; it must not be async');
+  throw new DibsError(
+    'INVALID_ARGUMENT',
+    'token: the function did not return a string; it must not be async',
+  );
 }
 
 /** gRPC's own error would show the text that it refuses. */

@@ -102,7 +102,7 @@ async function made<T, Given>(
   const howOf = (key: string) => {
     const known = how.get(key);
     if (known !== undefined) return known;
-    throw new RangeError(`"${key}" is none of the keys of this rebuild`);
+    throw new RangeError(`"${key}" is not one of the keys of this rebuild`);
   };
   const context: RebuildManyContext<T> = {
     ...{ signal, previous },

@@ -55,7 +55,7 @@ describe('a target', () => {
     '[::1:50051',
     'two words:1',
   ])('cannot be %s', (target) => {
-    expect(() => new DibsClient({ target })).toThrow(/^target: .* is none of HOST:PORT/);
+    expect(() => new DibsClient({ target })).toThrow(/^target: .* is not one of HOST:PORT/);
   });
 
   it.each([
@@ -80,8 +80,8 @@ describe('a token', () => {
   it('is not sent in clear to another machine, unless the caller allows it', () => {
     // Not every name that begins with `unix` is a socket.
     for (const target of ['192.0.2.1:50051', 'unix-1.example.com:50051', 'unixes:50051']) {
-      expect(() => new DibsClient({ target, token: secret })).toThrow(/^token: would travel in clear/);
-      expect(() => new DibsClient({ target, token: () => secret })).toThrow(/^token: would travel in clear/);
+      expect(() => new DibsClient({ target, token: secret })).toThrow(/^token: would be sent unencrypted/);
+      expect(() => new DibsClient({ target, token: () => secret })).toThrow(/^token: would be sent unencrypted/);
       new DibsClient({ target, token: secret, allowInsecureToken: true }).close();
     }
     new DibsClient({ target: 'unix:///run/dibs.sock', token: secret }).close();
@@ -139,7 +139,7 @@ describe('a token', () => {
     const tokenFile = join(dir, 'empty-token');
     writeFileSync(tokenFile, '');
     expect(() => new DibsClient({ target: '192.0.2.1:50051', tokenFile })).toThrow(
-      /^token: would travel in clear/,
+      /^token: would be sent unencrypted/,
     );
   });
 

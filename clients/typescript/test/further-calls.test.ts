@@ -135,7 +135,7 @@ describe('get', () => {
   it('refuses arguments outside their bounds', async () => {
     const client = service.client();
     await expect(client.get('k', { waitMs: -1 })).rejects.toThrow('waitMs: -1 is outside 0 to');
-    await expect(client.get('k', { read: 'far' as never })).rejects.toThrow('read: far is none of');
+    await expect(client.get('k', { read: 'far' as never })).rejects.toThrow('read: far is not one of');
     await expect(client.get('k\ud800')).rejects.toThrow('key: is not well-formed text');
   });
 });
@@ -190,7 +190,7 @@ describe('getOrRebuildMany', () => {
     expect(error).toBeInstanceOf(DibsManyError);
     expect([...error.values]).toEqual([[known, 'v']]);
     expect([...error.errors.keys()]).toEqual([broken]);
-    expect(error.message).toBe(`1 of 2 keys could not be had; "${broken}": down`);
+    expect(error.message).toBe(`1 of 2 keys failed; "${broken}": down`);
   });
 
   it('reports a value that cannot be encoded as an error of its key alone', async () => {
@@ -229,7 +229,7 @@ describe('getOrRebuildMany', () => {
     const error = await client
       .getOrRebuildMany([freshKey()], rebuild, { codec: raw, ttlMs })
       .catch((rejected) => rejected);
-    expect(error.message).toContain('"another" is none of the keys of this rebuild');
+    expect(error.message).toContain('"another" is not one of the keys of this rebuild');
   });
 
   it('gives the rebuild the previous values and the fences', async () => {

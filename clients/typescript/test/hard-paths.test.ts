@@ -226,7 +226,7 @@ describe('a result', () => {
     fake.will('getOrLock', lease('t'));
     const wrong = () => value as never;
     await expect(fake.client().getOrRebuild('k', wrong, { codec: raw, ttlMs })).rejects.toThrow(
-      'the value is no Uint8Array, which the codec bytes() stores',
+      'the value is not a Uint8Array, which the codec bytes() stores',
     );
     expect(fake.requests('publish')).toEqual([]);
     expect(fake.requests('release')).toMatchObject([{ token: 't', failure: expect.anything() }]);

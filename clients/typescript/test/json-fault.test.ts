@@ -48,7 +48,7 @@ describe('JSON refuses, with the path to it,', () => {
     ['a RegExp', [/a/], 'value[0]: a RegExp'],
     ['an Error', { error: new TypeError('x') }, 'value.error: an Error'],
     ['a Promise', { user: Promise.resolve(1) }, 'value.user: a Promise'],
-    ['a Buffer', Buffer.from('v'), 'value: bytes have no form in JSON; give `codec: bytes()`'],
+    ['a Buffer', Buffer.from('v'), 'value: bytes have no form in JSON; set `codec: bytes()`'],
     ['bytes', { b: new Uint8Array(1) }, 'value.b: bytes'],
     ['a value that is part of itself', cycle, 'value.self.deep[0]: refers to what it is part of'],
     ['an undefined that toJSON returns', { a: { toJSON: () => [undefined] } }, 'value.a[0]: undefined'],

@@ -46,7 +46,7 @@ describe('failures without a handler', () => {
 
   it('do not come from a token function that is async, which is refused by name', async () => {
     const token = (async () => Promise.reject(new Error('no token now'))) as never;
-    expect(() => tokenSource({ token })()).toThrow(/^token: the function returned no text/);
+    expect(() => tokenSource({ token })()).toThrow(/^token: the function did not return a string/);
     await pause(10);
     expect(unhandled).not.toHaveBeenCalled();
   });

@@ -52,7 +52,7 @@ describe.each<[string, () => Dibs]>([
   it.each<[string, object]>([
     ['keys: is not a list', { keys: 'user:42' }],
     ['tags: is not a list', { tags: 'team' }],
-    ['mode: stale is none of delete, mark_stale', { keys: ['k'], mode: 'stale' }],
+    ['mode: stale is not one of delete, mark_stale', { keys: ['k'], mode: 'stale' }],
   ])('refuses an invalidation: %s', async (text, request) => {
     await expect(make().invalidate(request)).rejects.toThrow(text);
   });

@@ -11,7 +11,7 @@ it.each<[string, DibsClientOptions]>([
   ['serveNearWhenUnavailable: needs nearCache', { serveNearWhenUnavailable: true }],
   ['nearCache.namespaces: "price list" is not', { nearCache: { ...nearCache, namespaces: ['price list'] } }],
   ['nearCache.namespaces: "nnn', { nearCache, namespace: 'n'.repeat(65) }],
-  ['hooks.onHit: is no function', { hooks: { onHit: 'count' as never } }],
+  ['hooks.onHit: is not a function', { hooks: { onHit: 'count' as never } }],
 ])('are refused by name: %s', (text, options) => {
   expect(() => new DibsClient(options)).toThrow(text);
 });

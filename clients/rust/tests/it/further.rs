@@ -88,7 +88,7 @@ async fn a_set_with_bad_terms_sends_nothing_and_one_that_fails_gives_its_lease_b
         assert!(call_error(error).message.starts_with(says));
     }
     let nan = client.set("k").ttl(TTL).json::<f64>().publish(Some(f64::NAN)).await.unwrap_err();
-    assert_eq!(nan.to_string(), "the value: NaN is no number of JSON");
+    assert_eq!(nan.to_string(), "the value: NaN is not a JSON number");
     assert!(fake.heard().is_empty());
     fake.will("get_or_lock", [lease()]);
     fake.will("publish", [refuse(Code::InvalidArgument, "value: too large", None)]);
@@ -172,7 +172,7 @@ async fn a_key_that_another_caller_rebuilds_holds_up_no_other() {
     gate.notify_one();
     held.await.unwrap().unwrap();
     let text = Error::from(ManyError::<Bytes>::Keys { errors, values: HashMap::new() }).to_string();
-    assert!(text.starts_with("1 keys could not be had, such as \"k2\": no answer within the wait"), "{text}");
+    assert!(text.starts_with("1 keys failed, such as \"k2\": no answer within the wait"), "{text}");
 }
 
 #[tokio::test]

@@ -36,9 +36,9 @@ fn what_cannot_be_is_named() {
         of(Client::builder().target("localhost:1").token_file("/nowhere"))
             .starts_with("token_file (DIBS_TOKEN_FILE) /nowhere: ")
     );
-    assert!(of(Client::builder().target("a:1").tls_cert("c")).starts_with("tls_cert: wants tls_key"));
-    assert!(of(Client::builder().target("a:1").tls_key("k")).starts_with("tls_key: wants tls_cert"));
-    assert!(of(Client::builder().target("a:1").tls_cert("c").tls_key("k")).starts_with("tls_cert: wants tls_ca"));
+    assert!(of(Client::builder().target("a:1").tls_cert("c")).starts_with("tls_cert: needs tls_key"));
+    assert!(of(Client::builder().target("a:1").tls_key("k")).starts_with("tls_key: needs tls_cert"));
+    assert!(of(Client::builder().target("a:1").tls_cert("c").tls_key("k")).starts_with("tls_cert: needs tls_ca"));
     assert!(of(Client::builder().target("[::1]:1").token("\n")).starts_with("token: "));
     for time in [Duration::ZERO, Duration::from_micros(999)] {
         let hold = of(Client::builder().target("a:1").lease_hold_max(time));
@@ -71,7 +71,7 @@ fn a_token_travels_in_clear_only_within_this_machine() {
         match with_token(target).build() {
             Err(Error::Options(message)) => {
                 assert!(
-                    message.starts_with("token: would travel in clear") && !message.contains("secret"),
+                    message.starts_with("token: would be sent unencrypted") && !message.contains("secret"),
                     "{message}"
                 );
             }

@@ -36,8 +36,8 @@ final class Availability {
   void lost(DibsStatusException cause) {
     if (away.get() || !away.compareAndSet(false, true)) return;
     String text =
-        "Dibs at {0} cannot be reached ({1}): until it answers, each process rebuilds for itself, or fails where told"
-            + " to; check DIBS_TARGET and the service";
+        "Dibs at {0} cannot be reached ({1}): until it answers, each process rebuilds for itself, or fails if"
+            + " onUnavailable says so; check DIBS_TARGET and the service";
     LOG.log(Level.WARNING, text, target, cause.getMessage());
   }
 

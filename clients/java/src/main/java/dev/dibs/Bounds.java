@@ -69,7 +69,7 @@ final class Bounds {
 
   /** When encoded, an unpaired surrogate becomes a question mark: two broken strings must never become one. */
   static void text(String field, String text) {
-    if (!isSound(text)) throw invalid(field + ": has half of a surrogate pair");
+    if (!isSound(text)) throw invalid(field + ": contains an unpaired surrogate");
   }
 
   /** Whether the string can be encoded as UTF-8: it has no unpaired surrogate. */

@@ -38,7 +38,8 @@ public interface Codec<V> {
             ByteBuffer bytes = StandardCharsets.UTF_8.newEncoder().encode(CharBuffer.wrap(value));
             return Arrays.copyOf(bytes.array(), bytes.limit());
           } catch (CharacterCodingException error) {
-            throw new IllegalArgumentException("the value has half of a surrogate pair, for which there is no UTF-8", error);
+            String message = "the value contains an unpaired surrogate, which UTF-8 does not have";
+            throw new IllegalArgumentException(message, error);
           }
         }
 
@@ -47,7 +48,7 @@ public interface Codec<V> {
           try {
             return StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(bytes)).toString();
           } catch (CharacterCodingException error) {
-            throw new IllegalArgumentException("the value is no UTF-8", error);
+            throw new IllegalArgumentException("the value is not UTF-8", error);
           }
         }
       };

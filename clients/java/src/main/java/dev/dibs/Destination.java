@@ -37,9 +37,9 @@ final class Destination {
     Token who = who();
     if (who != null && !tls.isOn() && !where.isLocal() && !insecureToken) {
       throw new IllegalArgumentException(
-          "token or DIBS_TOKEN would travel in clear to %s: set tlsCa (DIBS_TLS_CA), or allowInsecureToken(true) where"
+          "token or DIBS_TOKEN would be sent unencrypted to %s: set tlsCa (DIBS_TLS_CA), or allowInsecureToken(true) if"
                   .formatted(where.text())
-              + " the network is trusted");
+              + " the network is protected");
     }
     return new Link(where, who, tls, connectTimeout);
   }

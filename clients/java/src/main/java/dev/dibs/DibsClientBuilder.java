@@ -95,7 +95,7 @@ public final class DibsClientBuilder {
    * Whether the token may be sent unencrypted to other machines. Default: false; without TLS, it is only sent to this
    * machine.
    *
-   * @param allowed true if the network is trusted
+   * @param allowed true if the network is protected
    * @return this
    */
   public DibsClientBuilder allowInsecureToken(boolean allowed) {
@@ -330,7 +330,7 @@ public final class DibsClientBuilder {
       if (!nearWhenUnavailable) return null;
       throw new IllegalArgumentException("serveNearWhenUnavailable: it needs nearCache, whose values are served");
     }
-    if (!session) throw new IllegalArgumentException("nearCache: it needs session(true), which tells what changes");
+    if (!session) throw new IllegalArgumentException("nearCache: it needs session(true), which reports changes");
     List<String> kept = nearNamespaces.isEmpty() ? List.of(namespace) : nearNamespaces;
     return new NearCache(nearBytesMax, kept, nearWhenUnavailable, nearClock);
   }

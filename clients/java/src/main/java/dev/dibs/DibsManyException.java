@@ -28,7 +28,7 @@ public final class DibsManyException extends DibsException {
 
   private static String messageOf(Map<String, ? extends Throwable> errors, int values) {
     Map.Entry<String, ? extends Throwable> first = errors.entrySet().iterator().next();
-    return "%d of %d keys could not be had; \"%s\": %s"
+    return "%d of %d keys failed; \"%s\": %s"
         .formatted(errors.size(), errors.size() + values, first.getKey(), FailureMessage.of(first.getValue()));
   }
 

@@ -12,7 +12,7 @@ final class Jackson {
       Class.forName(MAPPER, false, Jackson.class.getClassLoader());
     } catch (ClassNotFoundException error) {
       throw new IllegalStateException(
-          "JSON needs Jackson, which is not there: add com.fasterxml.jackson.core:jackson-databind 2.x to your build, or"
+          "JSON needs Jackson, which is missing: add com.fasterxml.jackson.core:jackson-databind 2.x to your build, or"
               + " give Options.of a Codec instead of a class",
           error);
     }

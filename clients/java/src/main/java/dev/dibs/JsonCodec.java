@@ -109,7 +109,7 @@ public final class JsonCodec<V> implements Codec<V> {
     try {
       value = reader.readValue(bytes);
     } catch (IOException error) {
-      throw new IllegalArgumentException("the value is no JSON of %s: %s".formatted(type, wordsOf(error)), error);
+      throw new IllegalArgumentException("the value is not JSON of %s: %s".formatted(type, wordsOf(error)), error);
     }
     if (value == null) throw new IllegalArgumentException("the value is the JSON null, and no " + type);
     return value;
@@ -147,7 +147,7 @@ public final class JsonCodec<V> implements Codec<V> {
         pointer.append('/').append(step.getFieldName() == null ? step.getIndex() : step.getFieldName());
       }
     }
-    String message = "%s has no JSON: %s".formatted(placeOf(pointer.toString()), wordsOf(error));
+    String message = "%s cannot be JSON: %s".formatted(placeOf(pointer.toString()), wordsOf(error));
     return new IllegalArgumentException(message, error);
   }
 

@@ -117,9 +117,9 @@ final class Metrics {
       meter
           .counterBuilder("dibs.client.hits")
           .setUnit("{hit}")
-          .setDescription("Values that were there, without a rebuild of this call")
+          .setDescription("Values that this call did not rebuild")
           .buildWithCallback(hits::observe);
-      rebuilds = counter(meter, "rebuilds", "{rebuild}", "Rebuilds under a lease, by what became of their results");
+      rebuilds = counter(meter, "rebuilds", "{rebuild}", "Rebuilds under a lease, by outcome");
       localRebuilds =
           counter(
               meter,

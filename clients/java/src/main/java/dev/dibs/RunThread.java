@@ -41,7 +41,7 @@ final class RunThread<T> {
       executor.execute(this::run);
     } catch (Throwable error) {
       result.completeExceptionally(
-          new Run.NotBegunException("executor: it does not take the rebuild: " + error, error));
+          new Run.NotBegunException("executor: it refused the rebuild: " + error, error));
     }
     return result;
   }

@@ -211,6 +211,6 @@ final class SessionTransport implements Transport, SessionOwner {
 
   private static <R> R only(ResponseCase kind, Function<SessionReply, R> get, SessionReply answer) {
     if (answer.getResponseCase() == kind) return get.apply(answer);
-    throw new DibsStatusException(Status.Code.INTERNAL, "an answer to %s of another kind".formatted(kind));
+    throw new DibsStatusException(Status.Code.INTERNAL, "an unexpected kind of answer to %s".formatted(kind));
   }
 }

@@ -48,7 +48,9 @@ final class SoundJson extends JsonGeneratorDelegate {
 
   @Override
   public void writeString(String text) throws IOException {
-    if (text != null && !Bounds.isSound(text)) throw broken("has half of a surrogate pair, for which there is no UTF-8");
+    if (text != null && !Bounds.isSound(text)) {
+      throw broken("contains an unpaired surrogate, which UTF-8 does not have");
+    }
     super.writeString(text);
   }
 
@@ -59,7 +61,7 @@ final class SoundJson extends JsonGeneratorDelegate {
 
   @Override
   public void writeFieldName(String name) throws IOException {
-    if (!Bounds.isSound(name)) throw broken("a name in it has half of a surrogate pair, for which there is no UTF-8");
+    if (!Bounds.isSound(name)) throw broken("a name in it contains an unpaired surrogate, which UTF-8 does not have");
     super.writeFieldName(name);
   }
 

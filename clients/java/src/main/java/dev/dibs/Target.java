@@ -65,7 +65,7 @@ record Target(String text, String uri, boolean isLocal, boolean isSocket) {
 
   private static boolean isLoopback(String text, String hostAndPort) {
     Matcher parts = HOST_PORT.matcher(hostAndPort);
-    if (!parts.matches()) throw broken(text, "it is no HOST:PORT");
+    if (!parts.matches()) throw broken(text, "it is not HOST:PORT");
     int port = Integer.parseInt(parts.group(2));
     if (port < 1 || port > PORT_MAX) throw broken(text, "port %d is outside 1 to %d".formatted(port, PORT_MAX));
     return LOOPBACK.matcher(parts.group(1)).matches();

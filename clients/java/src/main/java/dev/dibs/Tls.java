@@ -26,7 +26,7 @@ record Tls(String ca, String cert, String key) {
   ChannelCredentials credentials() {
     if (cert.isEmpty() != key.isEmpty()) {
       throw new IllegalArgumentException(
-          "tlsCertificate (DIBS_TLS_CERT, DIBS_TLS_KEY): a certificate and its key are only of use together");
+          "tlsCertificate (DIBS_TLS_CERT, DIBS_TLS_KEY): set both a certificate and its key");
     }
     if (!isOn()) return InsecureChannelCredentials.create();
     Misplaced.checkPem("tlsCa or DIBS_TLS_CA", ca);

@@ -28,7 +28,7 @@ final class Token extends CallCredentials {
   static Token of(String text) {
     if (text.isEmpty()) return null;
     if (!VISIBLE.matcher(text).matches()) {
-      throw new IllegalArgumentException("token or DIBS_TOKEN: it has other characters than visible ASCII");
+      throw new IllegalArgumentException("token or DIBS_TOKEN: it has characters other than visible ASCII");
     }
     return new Token(() -> text);
   }
@@ -56,7 +56,7 @@ final class Token extends CallCredentials {
       return;
     }
     if (text == null || !VISIBLE.matcher(text).matches()) {
-      applier.fail(refusal("is empty or has other characters than visible ASCII"));
+      applier.fail(refusal("is empty or has characters other than visible ASCII"));
       return;
     }
     Metadata headers = new Metadata();

@@ -67,7 +67,7 @@ final class WriteThrough {
   }
 
   private static DibsStatusException noLease() {
-    return new DibsStatusException(Status.Code.INTERNAL, "the answer to a refresh is no lease");
+    return new DibsStatusException(Status.Code.INTERNAL, "the answer to a refresh is not a lease");
   }
 
   /** A caller that comes after this gets nothing older. Also on failure, because the value may be stored. */

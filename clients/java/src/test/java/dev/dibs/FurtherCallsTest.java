@@ -77,7 +77,7 @@ final class FurtherCallsTest extends OnService {
     assertSame(fault, many.errors().get(key));
     assertSame(fault, many.getCause());
     assertEquals(Map.of(there, "v"), many.values());
-    assertTrue(many.getMessage().startsWith("1 of 2 keys could not be had"), many.getMessage());
+    assertTrue(many.getMessage().startsWith("1 of 2 keys failed"), many.getMessage());
   }
 
   @ParameterizedTest
@@ -92,7 +92,7 @@ final class FurtherCallsTest extends OnService {
     RebuildManyFunction<String> strange = (missing, rebuild) -> Map.of(other, rebuild.of("strange").reason().name());
     var error =
         assertThrows(DibsManyException.class, () -> client.getOrRebuildMany(List.of(other), TEXT, strange)).getCause();
-    assertEquals("\"strange\" is none of the keys of this rebuild", error.getMessage());
+    assertEquals("\"strange\" is not one of the keys of this rebuild", error.getMessage());
   }
 
   /** A thousand rebuilds that each waited on a thread of its own would need as many. */

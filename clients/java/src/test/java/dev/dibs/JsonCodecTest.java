@@ -90,13 +90,13 @@ final class JsonCodecTest {
   @Test
   void anInstantWithoutItsModuleIsRefusedByItsPlace() {
     String message = refused(Codec.json(Dated.class), new Dated(ADA, List.of(Instant.EPOCH)));
-    assertTrue(message.startsWith("the value at /seen/0 has no JSON: Java 8 date/time type"), message);
+    assertTrue(message.startsWith("the value at /seen/0 cannot be JSON: Java 8 date/time type"), message);
     assertTrue(message.contains("jackson-datatype-jsr310"), message);
   }
 
   @Test
   void halfOfASurrogatePairIsRefused() {
-    String why = "has half of a surrogate pair, for which there is no UTF-8";
+    String why = "contains an unpaired surrogate, which UTF-8 does not have";
     assertEquals("the value at /name: " + why, refused(Codec.json(User.class), new User(1, "\ud83d")));
     assertEquals("the value at /0: " + why, refused(Codec.json(char[][].class), new char[][] {{'x', '\ud83d'}}));
     Codec<char[]> chars = Codec.json(char[].class);

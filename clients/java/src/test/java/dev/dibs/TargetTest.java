@@ -88,7 +88,7 @@ final class TargetTest {
   void thatIsAListTakesATokenInClearOnlyWhereAllOfItIsThisMachine() {
     DibsClientBuilder builder = DibsClient.builder().target("127.0.0.1:1,192.0.2.1:1").token("secret");
     String message = assertThrows(IllegalArgumentException.class, builder::build).getMessage();
-    assertTrue(message.contains("would travel in clear to 127.0.0.1:1,192.0.2.1:1"), message);
+    assertTrue(message.contains("would be sent unencrypted to 127.0.0.1:1,192.0.2.1:1"), message);
     builder.target("127.0.0.1:1,127.0.0.2:1").build().close();
   }
 

@@ -72,7 +72,7 @@ final class WriteThroughTest {
     fake.will(GetOrLockRequest.class, FakeService.hit("other"));
     var error = assertThrows(DibsStatusException.class, () -> client.set("k", "v", TEXT));
     assertEquals(Status.Code.INTERNAL, error.code());
-    assertEquals("the answer to a refresh is no lease", error.getMessage());
+    assertEquals("the answer to a refresh is not a lease", error.getMessage());
     assertTrue(fake.requests(PublishRequest.class).isEmpty());
   }
 

@@ -154,7 +154,7 @@ public final class MemoryDibs implements Dibs {
     try {
       RebuildMany<V> told =
           key -> {
-            if (!mine.containsKey(key)) throw new IllegalArgumentException("\"" + key + "\" is none of the keys");
+            if (!mine.containsKey(key)) throw new IllegalArgumentException("\"" + key + "\" is not one of the keys");
             Entry known = knownOf.get(key);
             return mine.get(key).context(options.codec(), known != null, known == null ? null : known.bytes());
           };

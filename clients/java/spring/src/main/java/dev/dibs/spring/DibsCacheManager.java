@@ -62,7 +62,7 @@ public final class DibsCacheManager implements CacheManager {
      */
     public Builder cache(String name, Options<?> of) {
       if (options.putIfAbsent(name, of) != null) {
-        throw new IllegalArgumentException("cache: \"" + name + "\" is there twice");
+        throw new IllegalArgumentException("cache: \"" + name + "\" is configured twice");
       }
       return this;
     }
