@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto';
 import { countAddresses } from './addresses.js';
 import { Availability, type Warn } from './availability.js';
 import { Background } from './background.js';
-import { type CallOptions, Calls, type Invalidate } from './calls.js';
+import { type CallOptions, Calls, checkInvalidate, type Invalidate } from './calls.js';
 import { type Chance, SYSTEM_CHANCE } from './chance.js';
 import { Changes } from './changes.js';
 import { countUndecodable, type HitCount, hitsOf, instruments } from './client-metrics.js';
@@ -161,12 +161,15 @@ export class BytesClient {
   }
 
   async invalidate(request: Invalidate, options?: CallOptions) {
-    const { namespace = this.#namespace, keys = [], tags = [], all = false } = request;
+    checkInvalidate(request);
+    const { namespace = this.#namespace, all = false } = request;
+    // Copies, because the caller may change its lists meanwhile.
+    const [keys, tags] = [[...(request.keys ?? [])], [...(request.tags ?? [])]];
     try {
-      return await this.calls.invalidate(request, options);
+      return await this.calls.invalidate({ ...request, keys, tags }, options);
     } finally {
       // Not only when the service reports it: a caller that has invalidated reads again. Also if it may have failed.
-      this.#changes.changed({ namespace, keys: [...keys], tags: [...tags], all });
+      this.#changes.changed({ namespace, keys, tags, all });
     }
   }
 }

@@ -69,7 +69,7 @@ export class Callers {
       };
       const leave = (reason: unknown) => {
         waiter.reject(reason);
-        this.#left(reason);
+        this.leave(reason);
       };
       const aborted = () => leave(goneBy(signal));
       const begin = () => {
@@ -101,7 +101,8 @@ export class Callers {
     return waiters;
   }
 
-  #left(reason: unknown): void {
+  /** One caller no longer waits for the work. */
+  leave(reason: unknown): void {
     this.#count -= 1;
     if (this.#count > 0) return;
     this.emptied();

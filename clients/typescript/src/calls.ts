@@ -152,6 +152,11 @@ export class Calls {
     }
   }
 
+  /** The keys that different replicas have, apart from each other. */
+  groupsOf(keys: readonly string[]): readonly (readonly string[])[] {
+    return this.transport.groupsOf?.(keys) ?? [keys];
+  }
+
   async explain(of: string | Keyed, options: CallOptions = {}): Promise<Explanation> {
     const request: Keyed = typeof of === 'string' ? { key: of } : of;
     checkText('key', request.key);

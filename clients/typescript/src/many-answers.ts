@@ -59,14 +59,33 @@ export class ManyAnswers {
    * long to say so: the leases of the others are held meanwhile.
    */
   async ask(first: () => void): Promise<void> {
-    const pieces = piecesOf([...this.#open.keys()]);
+    const pieces = this.#piecesOf([...this.#open.keys()]);
     const { waits, clock } = this.question;
-    const cancel = waits ? clock.after(LOOK_MS_MAX + WAY_MS, first) : () => {};
-    const waiting = await Promise.all(pieces.map((keys) => (waits ? this.#look(keys) : keys)));
-    cancel();
-    if (waits) first();
-    await Promise.all(piecesOf(waiting.flat()).map((keys) => this.#pass(keys, 'final')));
-    if (!waits) first();
+    const wait = (its: readonly (readonly string[])[]) =>
+      Promise.all(its.map((keys) => this.#pass(keys, 'final')));
+    if (!waits || pieces.length === 0) {
+      await wait(pieces);
+      first();
+      return;
+    }
+    const cancel = clock.after(LOOK_MS_MAX + WAY_MS, first);
+    let looks = pieces.length;
+    const lookAndWait = async (keys: readonly string[]) => {
+      const held = await this.#look(keys);
+      looks -= 1;
+      if (looks === 0) {
+        cancel();
+        first();
+      }
+      // Not after all looks, because one at a replica that hangs would use up the wait of these.
+      await wait(this.#piecesOf(held));
+    };
+    await Promise.all(pieces.map(lookAndWait));
+  }
+
+  /** At most the contract's bound in each, and the keys of each replica apart. */
+  #piecesOf(keys: readonly string[]): (readonly string[])[] {
+    return keys.length === 0 ? [] : this.question.calls.groupsOf(keys).flatMap(piecesOf);
   }
 
   /**

@@ -60,7 +60,9 @@ export function checkedToStore<Options extends Said>(options: Options): Options 
   const given = checked(options);
   // It is undefined: the error names its bounds.
   if (given.ttlMs === undefined) wholeMs('ttlMs', given.ttlMs as never, ...BOUNDS.ttlMs);
-  return given;
+  if (given.tags === undefined) return given;
+  // A copy, because the caller may change its list before the value is stored.
+  return { ...given, tags: [...given.tags] };
 }
 
 /** A fraction counts as a whole millisecond, so that it does not become 0. */

@@ -1,3 +1,4 @@
+import { gone } from './call-ends.js';
 import type { Callers } from './callers.js';
 import { type Change, type CopyHolder, concerns, named } from './changes.js';
 import { type Clock, SYSTEM_CLOCK } from './clock.js';
@@ -38,9 +39,13 @@ export class RunningRebuild {
     });
   }
 
-  join(signal: AbortSignal | undefined, untilMs: number): Promise<Shared> {
-    const workedMs = () => this.parts.clock.nowMs() - this.#beganMs;
-    return this.parts.callers.wait(this.#shared, { signal, untilMs, workedMs });
+  async join(signal: AbortSignal | undefined, untilMs: number): Promise<Shared> {
+    const { callers, clock } = this.parts;
+    const workedMs = () => clock.nowMs() - this.#beganMs;
+    const shared = await callers.wait(this.#shared, { signal, untilMs, workedMs });
+    // The caller that began it may ask again too, and must not be kept waiting by this one.
+    if (shared.kind === 'ask_again') callers.leave(gone());
+    return shared;
   }
 
   /**

@@ -65,6 +65,10 @@ export class SessionOrUnary implements AskingTransport {
     }
   }
 
+  groupsOf(keys: readonly string[]): readonly (readonly string[])[] {
+    return (this.#isUnary ? undefined : this.session.groupsOf?.(keys)) ?? [keys];
+  }
+
   async ready(deadlineMs: number): Promise<void> {
     try {
       await this.session.ready(deadlineMs);

@@ -113,6 +113,10 @@ export class SessionPool implements AskingTransport {
     return answersAsTheyCome(ask, terms.signal, releaseUnwanted(this, request.namespace));
   }
 
+  groupsOf(keys: readonly string[]): readonly (readonly string[])[] {
+    return [...this.#groupsOf(keys).values()];
+  }
+
   ready(): Promise<void> {
     return this.#first.session.ready();
   }

@@ -38,7 +38,10 @@ function fromFile(path: string): () => string {
       const { mtimeMs, size, ino } = statSync(path);
       const looks = `${mtimeMs} ${size} ${ino}`;
       if (looks !== seen) {
-        known = sendable(readFileSync(path, 'utf8').trim(), 'tokenFile');
+        const text = sendable(readFileSync(path, 'utf8').trim(), 'tokenFile');
+        // It may be empty while it is being written.
+        if (text === '' && known !== '') return known;
+        known = text;
         seen = looks;
       }
     } catch (cause) {

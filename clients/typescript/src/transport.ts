@@ -34,6 +34,8 @@ export interface Transport {
     request: wire.GetOrLockManyRequest,
     terms: CallTerms,
   ): AsyncIterable<wire.GetOrLockManyResponse>;
+  /** The keys that different replicas have, apart from each other. Absent: all of them go together. */
+  groupsOf?(keys: readonly string[]): readonly (readonly string[])[];
   /** Resolves when there is a first connection, and rejects if there is none now. */
   ready?(deadlineMs: number): Promise<void>;
   /** Accepts no more calls. Those that were made still end. */

@@ -112,6 +112,9 @@ describe('a token', () => {
     expect(token()).toBe('one');
     writeFileSync(tokenFile, 'another\n');
     await vi.waitFor(() => expect(token()).toBe('another'), 5_000);
+    writeFileSync(tokenFile, '');
+    await new Promise((resolve) => setTimeout(resolve, 520));
+    expect(token()).toBe('another');
     unlinkSync(tokenFile);
     await new Promise((resolve) => setTimeout(resolve, 520));
     expect(token()).toBe('another');

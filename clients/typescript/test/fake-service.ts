@@ -15,7 +15,7 @@ import {
 import type { DibsClientOptions } from '../src/options.js';
 import type { Transport } from '../src/transport.js';
 
-type Method = Exclude<keyof Transport, 'close' | 'ready' | 'askGetOrLock'>;
+type Method = Exclude<keyof Transport, 'close' | 'ready' | 'askGetOrLock' | 'groupsOf'>;
 const METHODS: readonly Method[] = ['getOrLock', 'publish', 'release', 'extend', 'invalidate'];
 
 /** The answer to one call. A function gets the request and returns the answer. */

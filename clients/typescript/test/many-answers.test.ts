@@ -13,6 +13,12 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
+const callsOf = (getOrLockMany: Calls['getOrLockMany']) =>
+  ({ getOrLockMany, groupsOf: (keys: readonly string[]) => [keys] }) as Pick<
+    Calls,
+    'getOrLockMany' | 'groupsOf'
+  > as Calls;
+
 /** Asks for 1,001 keys, in two calls. The second one is not answered. */
 function asked() {
   const getOrLockMany: Calls['getOrLockMany'] = async function* ({ keys }) {
@@ -20,7 +26,7 @@ function asked() {
     for (const key of keys) yield { key, outcome: getOrLockOutcome(lease(key)) };
   };
   const answers = new ManyAnswers({
-    ...{ calls: { getOrLockMany } as Calls, clock: SYSTEM_CLOCK, requestId: 'r', signal: undefined },
+    ...{ calls: callsOf(getOrLockMany), clock: SYSTEM_CLOCK, requestId: 'r', signal: undefined },
     ...{
       asked: {},
       waits: true,
@@ -54,7 +60,7 @@ describe('the first answers of many keys', () => {
         yield { key, outcome: getOrLockOutcome(busy(1, BusyReason.BUSY_REASON_UNDECIDED)) };
     };
     const answers = new ManyAnswers({
-      ...{ calls: { getOrLockMany } as Calls, clock: SYSTEM_CLOCK, requestId: 'r', signal: undefined },
+      ...{ calls: callsOf(getOrLockMany), clock: SYSTEM_CLOCK, requestId: 'r', signal: undefined },
       ...{ asked: {}, waits: true, traceparent: undefined },
       waiting: () => ({ waitMs: Math.max(0, untilMs - performance.now()), deadlineMs: 32_000 }),
     });
