@@ -113,6 +113,28 @@ describe('max_rebuilds', () => {
     expect(isWaiting(waiter)).toBe(true);
   });
 
+  it('frees the slot of a lease that may not be extended any more', async () => {
+    const { trial, ask } = trialOf(1);
+    trial.policy = { ...trial.policy, leaseHoldMsMax: 12_000 };
+    const { token } = await trial.lease();
+    await trial.pass(9_000, 1_000);
+    expect((await trial.extend(token)).outcome).toBe('extended');
+    await trial.pass(3_100, 100);
+    expect((await trial.extend(token)).outcome).toBe('lost');
+    leaseOf(await ask(1, { waitMs: 0 }));
+  });
+
+  it('frees the slot of a lease that was voided while it was armed', async () => {
+    const { trial, ask } = trialOf(1);
+    const arming = trial.store.holdAfter('arm');
+    const asked = await trial.ask();
+    expect((await trial.invalidate()).leasesVoided).toBe(1);
+    arming.open();
+    await trial.settle();
+    expect((await trial.extend(leaseOf(asked).token)).outcome).toBe('lost');
+    leaseOf(await ask(1, { waitMs: 0 }));
+  });
+
   it('frees the slot of an attempt without a lease', async () => {
     const { trial, ask } = trialOf(1);
     trial.quorum.undecided = 1;
