@@ -247,7 +247,7 @@ export class Coordinator {
     this.#keyLoops.wake(key.id);
   }
 
-  /** Calls `ended` once when a lease of this replica ends, with undefined if its holder ended it. */
+  /** Calls `ended` once when a lease of this replica ends, with undefined if its holder ended it, or if another watches it. */
   watchLease({ token }: Lease, ended: (end: LeaseEnd | undefined) => void): void {
     this.#held.watch(token.nonce, ended);
   }

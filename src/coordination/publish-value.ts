@@ -21,6 +21,7 @@ import type { Sent } from './waiting/key-loop.js';
 import { type KeyLoops, SERVED_NONE } from './waiting/key-loops.js';
 import type { WokenValues } from './woken-values.js';
 import type { Call } from './words/call.js';
+import { CoordinationError } from './words/errors.js';
 import type { Key } from './words/key.js';
 import type { Degraded, PublishAnswer, PublishOutcome } from './words/outcome.js';
 import type { KeyRecord } from './words/record.js';
@@ -142,6 +143,8 @@ export class PublishValue {
       const storing = outlives === undefined ? answer : Promise.all([answer, outlives]).then(([it]) => it);
       stored = await keepingLock(this.parts, lock, storing);
     } catch (error) {
+      // Something else has the name of the key, so that nothing of this lease is left but its lock and its slot.
+      if (error instanceof CoordinationError) void this.lifecycle.endUnstored(key, token, 'released');
       rethrowUnlessUnavailable(error);
       notStored = notStoredBy(error, result);
     }
@@ -228,8 +231,7 @@ export class PublishValue {
     const isUntouched =
       lease !== undefined && feeds && this.changes.untouchedSince(namespace, result.tags, lease.givenAt);
     if (!isUntouched) return SERVED_NONE;
-    // Anything may have changed since the wake channel was lost, so only callers from before that get what was read
-    // before it.
+    // Anything may have changed since the wake channel was lost: only callers from before that get it.
     const sentAt = Math.min(sent.sentAt, this.changes.heardUntil(lease.givenAt));
     return this.keyLoops.feed(
       { id, key, namespace },

@@ -194,11 +194,11 @@ function leaseIn(key: GivenLease['key'], { outcome }: GetOrLockAnswer): GivenLea
 
 /** A lease of another, perhaps broken session moves to the session that extends it. */
 async function extend({ coordinator, session }: Edge, request: Extend, call: Call): Promise<TakenOver> {
-  const answer = await coordinator.extend(request, call);
   const { token } = request;
-  if (answer.outcome !== 'extended' || token === undefined || session?.holds(token) !== false) {
-    return { answer, taken: undefined };
-  }
+  // Asked now: its own holder may end it during the extension.
+  const isOfAnother = token !== undefined && session?.holds(token) === false;
+  const answer = await coordinator.extend(request, call);
+  if (answer.outcome !== 'extended' || !isOfAnother) return { answer, taken: undefined };
   return coordinator.takeOver(request, answer);
 }
 

@@ -159,10 +159,12 @@ function seenLease(lease: MemoryLease, fence: number, nowMs: number): ArmedLease
 }
 
 function seenFailure(failure: MemoryFailure, fence: number, nowMs: number): StoredFailure {
-  const { message, count, clock, untilMs } = failure;
+  const { message, count, clock, untilMs, failedAtMs } = failure;
   const retryAfterMs = Math.max(0, untilMs - nowMs);
-  // A fence is the time of its lease.
-  return { message, fence: failure.fence, count, clock, retryAfterMs, triedAgoMs: nowMs - fence / 1_000 };
+  // A fence is the time of its lease. Once the clock was set back, fences are ahead of it.
+  const leaseAtMs = fence / 1_000;
+  const triedAgoMs = nowMs - (leaseAtMs > nowMs ? failedAtMs : leaseAtMs);
+  return { message, fence: failure.fence, count, clock, retryAfterMs, triedAgoMs };
 }
 
 export function servable(record: MemoryRecord, nowMs: number): boolean {

@@ -215,7 +215,9 @@ function failed(
 ): MemoryFailure {
   const { message, retryAfterMs, backoffMs, backoffMsMax } = failure;
   const inARow = record.failure?.count ?? 0;
-  const pauseMs = retryAfterMs ?? Math.min(backoffMs * 2 ** inARow, backoffMsMax);
+  // No back-off needs more doublings. From 1,024 on the factor would be infinite, and 0 times that is no number.
+  const doublings = Math.min(inARow, 64);
+  const pauseMs = retryAfterMs ?? Math.min(backoffMs * 2 ** doublings, backoffMsMax);
   return {
     message,
     fence: record.fence,

@@ -6,6 +6,7 @@ import { type Missing, StoreUnavailable } from '../coordination/ports/value-stor
 import { CoordinationError } from '../coordination/words/errors.js';
 import { PassingMap } from '../coordination/words/passing-map.js';
 import { retryMs, SILENT_MS_MAX, scriptClient, singleClient } from './client.js';
+import { ClusterMasters } from './cluster-masters.js';
 import { entryFault, hidesItsReason } from './entry-fault.js';
 import { infoField } from './info.js';
 import { OneWrite } from './one-write.js';
@@ -52,6 +53,8 @@ export class StoreConnection {
   #calls = 0;
   /** One for each connection: a cluster has one for each of its nodes. */
   readonly #watches = new Map<Redis, ReplyWatch>();
+  /** Only where the store is a cluster. */
+  readonly #masters: ClusterMasters | undefined;
   readonly #running: RunningTime;
   readonly #oneWrite = new OneWrite();
   /** How long nothing has come from the store while it owed something. */
@@ -87,6 +90,7 @@ export class StoreConnection {
       if (!this.#awaitsFormat) this.#ready();
     });
     if (this.#client instanceof Cluster) {
+      this.#masters = new ClusterMasters(this.#client);
       this.#client.on('+node', (node: Redis) => this.#watch(node));
       this.#client.on('-node', (node: Redis) => this.#watches.delete(node));
       for (const node of this.#client.nodes('all')) this.#watch(node);
@@ -283,10 +287,10 @@ export class StoreConnection {
     });
   }
 
-  /** A broken connection is a fact, unless this process broke it. */
+  /** A broken connection is a fact, unless this process broke it, or none was made yet to a new master. */
   #missing(): Missing {
     if (this.#silent) return this.#unheard().how;
-    return this.#isCut ? 'late' : 'gone';
+    return this.#isCut || this.#masters?.areConnecting === true ? 'late' : 'gone';
   }
 
   #noteUnreachable(error: Error): void {

@@ -193,13 +193,14 @@ function decodeLease(reply: RecordReply, nowUs: number, fence: number): ArmedLea
 function decodeFailure(reply: RecordReply, nowUs: number, fence: number): StoredFailure | undefined {
   const message = textAt(reply, AT.failure);
   if (message === undefined) return undefined;
+  // A fence is the time of its lease, in microseconds. Once the clock was set back, fences are ahead of it.
+  const triedAtUs = fence > nowUs ? numberAt(reply, AT.failed_at) : fence;
   return {
     message,
     fence: numberAt(reply, AT.failure_fence),
     retryAfterMs: Math.max(0, (numberAt(reply, AT.failure_until) - nowUs) / 1000),
     count: numberAt(reply, AT.failure_count),
-    // A fence is the time of its lease, in microseconds.
-    triedAgoMs: (nowUs - fence) / 1000,
+    triedAgoMs: (nowUs - triedAtUs) / 1000,
     clock: textAt(reply, AT.failure_clock) ?? '',
   };
 }

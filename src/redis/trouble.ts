@@ -116,12 +116,14 @@ function withoutArguments(text: string): string {
 
 /** The connection is missing or was lost. The error does not contain the reason. */
 export function isMereEnd({ message }: Error): boolean {
-  return /isn't writeable|Connection is closed|Connection closed|max retries per request/.test(message);
+  return /isn't (?:writeable|ready)|Connection is closed|Connection closed|max retries per request/.test(
+    message,
+  );
 }
 
-/** There was no connection to send it on. */
+/** There was no connection to send it on: to the server, or to any node of the cluster. */
 export function isUnsent({ message }: Error): boolean {
-  return /isn't writeable/.test(message);
+  return /isn't (?:writeable|ready)/.test(message);
 }
 
 /** Another program wrote something else under the key's name. All other keys can be served. */

@@ -1,7 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseStoreUrl } from '../../src/config/store-url.js';
+import { StoreUnavailable } from '../../src/coordination/ports/value-store.js';
 import { keyOf } from '../../src/coordination/words/key.js';
+import { StoreConnection } from '../../src/redis/connection.js';
 import { recordKey, WAKE_CHANNEL } from '../../src/redis/keys.js';
+import { RedisValueStore } from '../../src/redis/value-store.js';
 import { RedisWakeChannel } from '../../src/redis/wake-channel.js';
 import { describeWithRedis } from '../support/describe-with-redis.js';
 import { MUCH_PATIENCE } from '../support/patience.js';
@@ -11,6 +14,13 @@ import { type ReplicatedStore, startClusterStore } from '../support/replicated-s
 import { until } from '../support/until.js';
 import { namespaceStoreContract } from './namespace-store.contract.js';
 import { valueStoreContract } from './value-store.contract.js';
+
+const asBoolean = [() => true, () => false] as const;
+
+/** How the store is missing. */
+function howOf(error: unknown): string {
+  return error instanceof StoreUnavailable ? error.how : String(error);
+}
 
 // The whole contract of the store on a Redis Cluster, where the keys of a namespace are spread over all masters.
 
@@ -27,6 +37,23 @@ describeWithRedis('the value store on a Redis Cluster', () => {
 
   describe('with its namespaces', () => {
     namespaceStoreContract(start);
+  });
+
+  it('is not gone for a replica whose first calls come before it is connected to all masters', async () => {
+    const rounds: string[][] = [];
+    for (let round = 0; round < 5; round += 1) {
+      const connection = new StoreConnection(parseStoreUrl(cluster.url), MUCH_PATIENCE);
+      const store = new RedisValueStore(connection);
+      await until(() => connection.ping().then(...asBoolean));
+      // Several for each master.
+      const ids = Array.from({ length: 30 }, (_, at) => keyOf('default', `first ${at}`).id);
+      const read = () => Promise.all(ids.map((id) => store.read(id).then(() => 'read', howOf)));
+      rounds.push(await read());
+      await until(async () => (await read()).every((it) => it === 'read'));
+      connection.close();
+    }
+    // On a busy machine, a connection may take too long, so that it fails.
+    expect(rounds.filter((answers) => !answers.includes('gone'))).not.toEqual([]);
   });
 
   it('keeps keys and namespace on different masters', async () => {

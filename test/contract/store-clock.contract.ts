@@ -90,6 +90,20 @@ export function storeClockContract(start: () => Promise<StoreWithClock>): void {
     expect((await trial.read()).failure?.retryAfterMs).toBe(0);
   });
 
+  test('the last try of a key that fails now was not in the future, whatever its fence', async () => {
+    const { trial } = under;
+    under.jumpTo(HOUR_S);
+    await trial.arm('n');
+    await trial.release('n');
+    under.jumpTo(0);
+    await trial.arm('m');
+    await trial.fail('m', { retryAfterMs: LONG_MS });
+    const { failure } = await trial.read();
+    expect(failure?.retryAfterMs).toBeGreaterThan(0);
+    // Else a refresh would not end this back-off for an hour.
+    expect(failure?.triedAgoMs).toBeGreaterThanOrEqual(0);
+  });
+
   test('a fence never goes backwards, even if its record would have expired', async () => {
     const { trial } = under;
     under.jumpTo(HOUR_S);

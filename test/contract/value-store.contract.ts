@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
 import { StoreTrial, type StoreUnderTest } from '../support/store-trial.js';
+import { failuresContract } from './value-store-failures.contract.js';
 import { handingContract } from './value-store-handing.contract.js';
 import { invalidationContract } from './value-store-invalidation.contract.js';
 import { leaseContract } from './value-store-lease.contract.js';
@@ -24,6 +25,7 @@ export function valueStoreContract(start: () => Promise<StoreUnderTest>): void {
   handingContract(() => trial);
   readingContract(() => trial);
   resultContract(() => trial);
+  failuresContract(() => trial);
   invalidationContract(() => trial);
   silenceContract(() => trial);
 }

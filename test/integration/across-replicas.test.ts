@@ -58,6 +58,25 @@ describeWithRedis('several replicas', () => {
     expect((await next).outcome?.$case).toBe('lease');
   });
 
+  it('end a lease with the session that has extended it last, also of two at one replica', async () => {
+    const key = 'taken back';
+    const { target } = fleet.replicas[0]!;
+    const [first, second] = [await SessionCaller.open(target), await SessionCaller.open(target)];
+    const { token } = await first.lease({ key, leaseMs: LEASE_MS });
+    const value = { namespace: '', key, token, leaseMs: LEASE_MS };
+    for (const session of [second, first]) {
+      const extended = await session.replyTo(session.ask({ $case: 'extend', value }));
+      expect(extended).toMatchObject({ value: { outcome: ExtendOutcome.EXTEND_OUTCOME_EXTENDED } });
+    }
+    second.stream.cancel();
+    await sleep(300);
+    const held = await one!.extend(value);
+    expect(held.outcome).toBe(ExtendOutcome.EXTEND_OUTCOME_EXTENDED);
+    const next = three!.getOrLock({ key, waitMs: 20_000, leaseMs: LEASE_MS });
+    first.stream.cancel();
+    expect((await next).outcome?.$case).toBe('lease');
+  });
+
   /** Starts `count` callers that wait for `key` on a replica, and returns when all of them wait. */
   async function waiting(replica: number, key: string, count: number): Promise<Promise<GetOrLockResponse>[]> {
     const { httpUrl } = fleet.replicas[replica]!;

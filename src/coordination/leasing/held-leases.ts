@@ -98,8 +98,11 @@ export class HeldLeases {
     return this.#running().filter(({ key }) => key.namespace === namespace).length;
   }
 
+  /** A lease that was handed out again is another caller's: what watched it until now hears that it need not any more. */
   add(lease: HeldLease): void {
+    const watcher = this.#watchers.get(lease.nonce);
     this.#drop(lease.nonce);
+    watcher?.(undefined);
     const before = this.#byKey.get(lease.key.id);
     if (before !== undefined) before.feeds = false;
     const kept: Kept = { lease, feeds: true, told: false, alarm: undefined };
@@ -143,9 +146,12 @@ export class HeldLeases {
     return kept?.feeds === true && kept.lease.untilMs > this.parts.clock.nowMs();
   }
 
-  /** Calls `ended` once when the lease ends, with undefined if its holder ended it. */
+  /** Calls `ended` once when the lease ends, with undefined if its holder ended it, or if something else watches it now. */
   watch(nonce: string, ended: (end: LeaseEnd | undefined) => void): void {
-    if (this.#byNonce.has(nonce)) this.#watchers.set(nonce, ended);
+    if (!this.#byNonce.has(nonce)) return;
+    const before = this.#watchers.get(nonce);
+    this.#watchers.set(nonce, ended);
+    before?.(undefined);
   }
 
   /** Forgets a lease that its holder has ended. The caller of this method reports how it ended. */

@@ -216,6 +216,8 @@ export class LeaseGranter {
     } catch (error) {
       isOver = true;
       arming?.end();
+      // Something else has the name of the key.
+      if (!(error instanceof StoreUnavailable)) void quorum.release(key.id, nonce);
       rethrowUnlessUnavailable(error);
       return this.#grantUnarmed(grant, nonce, validUntilMs, quorumLost, error);
     }

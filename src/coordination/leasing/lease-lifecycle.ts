@@ -9,6 +9,7 @@ import {
 import type { Clock } from '../ports/clock.js';
 import type { LeaseQuorum } from '../ports/lease-quorum.js';
 import type { ValueStore } from '../ports/value-store.js';
+import { CoordinationError } from '../words/errors.js';
 import type { Key } from '../words/key.js';
 import type { ExtendAnswer, Lease, LeaseEnd, ReleaseOutcome } from '../words/outcome.js';
 import type { Limits, Policy } from '../words/policy.js';
@@ -149,6 +150,8 @@ export class LeaseLifecycle {
         keepMs: limits.leaseMsMax,
       });
     } catch (error) {
+      // Something else has the name of the key, so that no lease of it is armed.
+      if (error instanceof CoordinationError) this.#over(key, token, end);
       rethrowUnlessUnavailable(error);
       // Only the store knows whether it was handed out again. With an owner to compare, the lock has to expire.
       if (owner !== undefined) return 'not_held';
@@ -157,12 +160,14 @@ export class LeaseLifecycle {
         'the value store does not answer, so the lease ends with its time; releasing again is safe',
       );
     }
-    if (outcome === 'released' || owner === undefined) {
-      this.held.end(token.nonce, end);
-      void quorum.release(key.id, token.nonce);
-      void this.slots.leave(key.namespace, token.nonce);
-    }
+    if (outcome === 'released' || owner === undefined) this.#over(key, token, end);
     return outcome;
+  }
+
+  #over({ id, namespace }: Key, { nonce }: Token, end: LeaseEnd): void {
+    this.held.end(nonce, end);
+    void this.parts.quorum.release(id, nonce);
+    void this.slots.leave(namespace, nonce);
   }
 
   /** The lock nodes first, then the store; without a majority of nodes, the store alone. */
@@ -178,12 +183,12 @@ export class LeaseLifecycle {
     if (quorumLost && ballot.late === true && policy.onLoss === 'fail') return this.#unextended(key, token);
     if (quorumLost) throwIfOnLossFails(policy, 'the lock nodes');
     const validUntilMs = quorumLost ? askedMs + leaseMs - driftMs(leaseMs) : ballot.validUntilMs;
-    const storing = this.#extendStored({ key, token, leaseMs, validUntilMs, quorumLost });
+    const storing = this.#extendStored({ key, token, validUntilMs, quorumLost });
     // The store alone decides, so wait for its answer.
     return quorumLost ? storing : this.#unlessLate(key, token, validUntilMs, storing);
   }
 
-  async #extendStored({ key, token, leaseMs, validUntilMs, quorumLost }: Extension): Promise<ExtendAnswer> {
+  async #extendStored({ key, token, validUntilMs, quorumLost }: Extension): Promise<ExtendAnswer> {
     const { store, quorum, clock, limits } = this.parts;
     const policy = this.parts.policyOf(key.namespace);
     try {
@@ -202,7 +207,8 @@ export class LeaseLifecycle {
         }),
       );
       if (!reply.extended) return this.#extended(key, token, 0);
-      void this.slots.keep(key.namespace, token.nonce, token.nonce, leaseMs);
+      // As long as the lease: an extension never shortens it.
+      void this.slots.keep(key.namespace, token.nonce, token.nonce, reply.expiresInMs);
       // The store counts from when it took the step, which may be long before its reply.
       const untilMs = Math.min(validUntilMs, sentMs + reply.expiresInMs);
       const held = this.held.get(token.nonce);
@@ -270,9 +276,7 @@ export class LeaseLifecycle {
   #extended(key: Key, token: Token, untilMs: number): ExtendAnswer {
     const expiresInMs = Math.floor(untilMs - this.parts.clock.nowMs());
     if (expiresInMs < 1) {
-      this.held.end(token.nonce, 'expired');
-      void this.parts.quorum.release(key.id, token.nonce);
-      void this.slots.leave(key.namespace, token.nonce);
+      this.#over(key, token, 'expired');
       return LOST;
     }
     const held = this.held.get(token.nonce);
@@ -290,7 +294,6 @@ export interface TakenOver {
 interface Extension {
   readonly key: Key;
   readonly token: Token;
-  readonly leaseMs: number;
   readonly validUntilMs: number;
   readonly quorumLost: boolean;
 }

@@ -113,7 +113,7 @@ export interface StoredFailure {
   readonly retryAfterMs: number;
   /** Failures in a row. */
   readonly count: number;
-  /** How long ago the key's last lease was given. */
+  /** How long ago the key's last lease was given; if the store's clock was set back since, how long ago it failed. */
   readonly triedAgoMs: number;
   /** The namespace's tag clock when the lease that failed was granted; empty if unknown. */
   readonly clock: string;

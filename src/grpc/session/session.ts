@@ -10,6 +10,7 @@ import { encodeLeaseEnd } from '../encode.js';
 import {
   CoordinatorServiceService as contract,
   type SessionCall,
+  type SessionEvent,
   type SessionReply,
 } from '../generated/dibs/v1/coordinator.js';
 import { callErrorOf, codeName } from '../status.js';
@@ -22,6 +23,7 @@ const CALLS_MAX = 100_000;
 const SESSION_SPAN = contract.session.path.slice(1);
 
 type Response = NonNullable<SessionReply['response']>;
+type Event = NonNullable<SessionEvent['event']>;
 type Case = NonNullable<SessionCall['request']>['$case'];
 
 /** A lease of a session, with its call if that call gets at most one. */
@@ -38,6 +40,9 @@ export class Session {
   /** Their nonces by call, for calls with at most one lease, until their id is used again. */
   readonly #nonces = new Map<number, string>();
   #outbox: Outbox | undefined;
+  /** Events that had no stream: its leases that were lost meanwhile. */
+  #unsent: Event[] = [];
+  #ended = false;
   #onIdle: (() => void) | undefined;
   #visitor: Visitor | undefined;
 
@@ -69,6 +74,7 @@ export class Session {
     this.#outbox = outbox;
     this.#visitor = visitor;
     this.edge.pace = pace ?? this.#paceOfAll;
+    if (outbox !== undefined) for (const event of this.#unsent.splice(0)) outbox.event(event);
   }
 
   /**
@@ -125,9 +131,10 @@ export class Session {
     void this.#giveBack(given);
   }
 
-  /** Cancels all of its calls. */
+  /** Cancels all of its calls. Their ids are free again: the stream that resumes the session may count anew. */
   cancelAll(): void {
     for (const call of this.#calls.values()) call.cancel();
+    this.#calls.clear();
   }
 
   /** Resolves when no call is open. */
@@ -140,6 +147,7 @@ export class Session {
 
   /** Its client is gone for good. Its leases go to the next waiters at once. */
   async end(): Promise<void> {
+    this.#ended = true;
     this.cancelAll();
     const leases = [...this.#leases.values()];
     this.#leases.clear();
@@ -149,7 +157,7 @@ export class Session {
 
   #close(id: number, call: Call, response: Response | undefined, valueBytes = 0): void {
     if (this.#receiving === id) this.#receiving = 0;
-    else this.#calls.delete(id);
+    else if (this.#calls.get(id) === call) this.#calls.delete(id);
     call.trace?.end(call.cancelled ? status.CANCELLED : codeOf(response));
     if (response !== undefined && !call.cancelled)
       this.#outbox?.reply({ id, more: false, response }, valueBytes);
@@ -169,9 +177,10 @@ export class Session {
     }
     const { given, valueBytes, more } = it;
     if (given !== undefined) {
-      if (call.cancelled || this.#outbox === undefined) {
-        // Its caller has left meanwhile. The call stays open until the lease is released.
-        void this.#giveBack(given).then(() => more || this.#close(id, call, undefined));
+      const unwanted = this.#whyUnwanted(given, call);
+      if (unwanted !== undefined) {
+        // The call stays open until the lease is released.
+        void this.#giveBack(given, unwanted).then(() => more || this.#close(id, call, undefined));
         return;
       }
       this.#hold({ ...given, callId: given.isTakenOver || CALLS[$case].streams ? ANY_CALL : id });
@@ -180,6 +189,12 @@ export class Session {
     const response = { $case, value: it.response } as Response;
     if (!more) this.#close(id, call, response, valueBytes);
     else if (!call.cancelled) this.#outbox?.reply({ id, more, response }, valueBytes);
+  }
+
+  /** How a lease ends whose caller has left meanwhile. The holder of one that is taken over only left the extension. */
+  #whyUnwanted({ isTakenOver }: GivenLease, { cancelled }: Call): 'cancelled' | 'session_lost' | undefined {
+    if (isTakenOver) return this.#ended ? 'session_lost' : undefined;
+    return cancelled || this.#outbox === undefined ? 'cancelled' : undefined;
   }
 
   /** False if the session did not hold it. */
@@ -193,18 +208,26 @@ export class Session {
   #hold(held: HeldLease): void {
     const { key, lease, callId } = held;
     const { token } = lease;
-    this.#leases.set(token.nonce, held);
-    if (callId !== ANY_CALL) this.#nonces.set(callId, token.nonce);
+    // A retry got it again: a late cancellation of the call before must not end it.
+    this.#forget(token.nonce);
+    // The earlier watch ends here, also one of this session.
     this.edge.coordinator.watchLease(lease, (end) => {
-      // Ended by its holder, perhaps in a call outside this session.
+      // Ended by its holder, perhaps in a call outside this session, or another session has it.
       if (!this.#forget(token.nonce) || end === undefined) return;
       const { namespace } = key;
       const lost = { namespace, key: key.key, token: encodeToken(key, token), end: encodeLeaseEnd(end) };
-      this.#outbox?.event({ $case: 'leaseLost', value: lost });
+      this.#tell({ $case: 'leaseLost', value: lost });
     });
+    this.#leases.set(token.nonce, held);
+    if (callId !== ANY_CALL) this.#nonces.set(callId, token.nonce);
   }
 
-  async #giveBack({ key, lease }: GivenLease, end?: 'session_lost'): Promise<void> {
+  #tell(event: Event): void {
+    if (this.#outbox === undefined) this.#unsent.push(event);
+    else this.#outbox.event(event);
+  }
+
+  async #giveBack({ key, lease }: GivenLease, end?: 'cancelled' | 'session_lost'): Promise<void> {
     try {
       await this.edge.coordinator.giveBack(key, lease, end);
     } catch (error) {

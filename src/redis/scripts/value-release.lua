@@ -36,8 +36,10 @@ local kind = 'released'
 if ARGV[4] == '1' then
   kind = 'failed'
   local in_a_row = tonumber(before[4] or 0)
+  -- No back-off needs more doublings. From 1,024 on the factor would be infinite, and 0 times that is no number.
+  local doublings = math.min(in_a_row, 64)
   local backoff_ms = tonumber(ARGV[6])
-    or math.min(tonumber(ARGV[7]) * 2 ^ in_a_row, tonumber(ARGV[8]))
+    or math.min(tonumber(ARGV[7]) * 2 ^ doublings, tonumber(ARGV[8]))
   redis.call('HSET', KEYS[1],
     'failure', ARGV[5],
     'failure_fence', before[1],

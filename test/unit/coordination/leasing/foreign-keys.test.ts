@@ -46,3 +46,51 @@ describe('a step that no caller waits for', () => {
     expect(unhandled).toEqual([]);
   });
 });
+
+describe('a lease whose key is foreign by now', () => {
+  /** Neither a lock nor a rebuild slot is left. */
+  async function expectFree(trial: CoordinationTrial): Promise<void> {
+    await trial.settle();
+    const { id, namespace } = trial.key;
+    expect((await trial.quorum.acquire(id, 'another', 1_000)).kind).toBe('granted');
+    const slot = { slot: 'another', max: 1, ttlMs: 1_000, ttlMsMax: 60_000 };
+    expect(await trial.namespaces.enter(namespace, slot)).toBe(true);
+    await trial.expectRest();
+  }
+
+  async function leased() {
+    const trial = new CoordinationTrial();
+    trial.policy = { ...trial.policy, maxRebuilds: 1 };
+    return { trial, lease: await trial.lease() };
+  }
+
+  it('keeps nothing after its publish', async () => {
+    const { trial, lease } = await leased();
+    Object.assign(trial.store, { publish: foreign, release: foreign });
+    await expect(trial.publish(lease.token)).rejects.toMatchObject({ kind: 'failed_precondition' });
+    await expectFree(trial);
+  });
+
+  it('keeps nothing after its release', async () => {
+    const { trial, lease } = await leased();
+    Object.assign(trial.store, { release: foreign });
+    await expect(trial.release(lease.token)).rejects.toMatchObject({ kind: 'failed_precondition' });
+    await expectFree(trial);
+  });
+
+  it('keeps nothing when it is given back', async () => {
+    const { trial, lease } = await leased();
+    Object.assign(trial.store, { release: foreign });
+    const given = trial.coordinator.giveBack(trial.key, lease);
+    await expect(given).rejects.toMatchObject({ kind: 'failed_precondition' });
+    await expectFree(trial);
+  });
+
+  it('keeps nothing if it cannot be armed', async () => {
+    const trial = new CoordinationTrial();
+    trial.policy = { ...trial.policy, maxRebuilds: 1 };
+    Object.assign(trial.store, { arm: foreign });
+    expect((await trial.ask()).error).toMatchObject({ kind: 'failed_precondition' });
+    await expectFree(trial);
+  });
+});

@@ -2,10 +2,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import type { Call } from '../../../../src/coordination/words/call.js';
 import { keyOf } from '../../../../src/coordination/words/key.js';
-import type { GetOrLockAnswer, Lease, LeaseEnd } from '../../../../src/coordination/words/outcome.js';
+import type {
+  ExtendAnswer,
+  GetOrLockAnswer,
+  Lease,
+  LeaseEnd,
+} from '../../../../src/coordination/words/outcome.js';
 import { defaultPolicy } from '../../../../src/coordination/words/policy.js';
 import type { Edge } from '../../../../src/grpc/answer.js';
 import {
+  ExtendRequest,
   GetOrLockRequest,
   PublishRequest,
   ReleaseRequest,
@@ -19,6 +25,7 @@ import { someLease } from '../../../support/some-lease.js';
 
 const lease = someLease('me');
 const token = encodeToken(keyOf('default', 'k'), lease.token);
+const extend = { $case: 'extend', value: ExtendRequest.fromPartial({ key: 'k', token }) } as const;
 const get = { $case: 'getOrLock', value: GetOrLockRequest.fromPartial({ key: 'k' }) } as const;
 
 function trial(before: () => Promise<Lease | undefined> = async () => undefined) {
@@ -44,7 +51,12 @@ function trial(before: () => Promise<Lease | undefined> = async () => undefined)
       ended = listener;
     },
     release: async () => 'released' as const,
-    ...{ publish: notAsked, extend: notAsked, takeOver: notAsked, invalidate: notAsked, explain: notAsked },
+    extend: async () => ({ outcome: 'extended', expiresInMs: 1_000 }) as const,
+    takeOver: async (_request: unknown, answer: ExtendAnswer) => ({
+      answer,
+      taken: (await before()) ?? lease,
+    }),
+    ...{ publish: notAsked, invalidate: notAsked, explain: notAsked },
   };
   const edge: Edge = {
     ...{ coordinator, limits: LIMITS, policyOf: () => defaultPolicy(LIMITS), holder: '', session: undefined },
@@ -173,6 +185,82 @@ describe('a session', () => {
     expect(givenBack).toHaveLength(1);
   });
 
+  it('keeps a lease that a retry got again when the call before is cancelled late', async () => {
+    const again: Lease = { ...lease, owner: lease.owner + 1 };
+    const leases = [lease, again];
+    const { session, ask, givenBack } = trial(async () => leases.shift());
+    ask(1);
+    await sleep(5);
+    ask(2);
+    await sleep(5);
+    session.cancel(1);
+    await sleep(5);
+    expect(givenBack).toEqual([]);
+    expect(session.leases).toBe(1);
+    session.cancel(2);
+    await sleep(5);
+    expect(givenBack).toEqual([['k', 'cancelled']]);
+  });
+
+  it('lets the stream that resumes it use the ids of calls that the broken one has left', async () => {
+    const answers: ((lease: undefined) => void)[] = [];
+    const { session, ask, outbox, replies, givenBack, calls } = trial(
+      () => new Promise((resolve) => answers.push(resolve)),
+    );
+    ask(1);
+    session.attach(undefined);
+    session.cancelAll();
+    session.attach(outbox);
+    ask(1);
+    // The answer to the first call ends neither the second one nor its id.
+    answers[0]?.(undefined);
+    await sleep(5);
+    expect([givenBack, replies()]).toEqual([[['k', 'cancelled']], []]);
+    session.cancel(1);
+    expect(calls.map(({ cancelled }) => cancelled)).toEqual([true, true]);
+    answers[1]?.(undefined);
+    await session.idle();
+    expect(givenBack).toHaveLength(2);
+  });
+
+  it('does not take over its own lease, also if that is released during its extension', async () => {
+    const { session, ask } = trial();
+    ask(1);
+    await sleep(5);
+    ask(2, extend);
+    ask(3, { $case: 'release', value: ReleaseRequest.fromPartial({ key: 'k', token }) });
+    await sleep(5);
+    expect(session.leases).toBe(0);
+  });
+
+  it('keeps a lease that it takes over, also if the extension is cancelled meanwhile', async () => {
+    const { session, ask, replies, givenBack } = trial();
+    ask(1, extend);
+    session.cancel(1);
+    await sleep(5);
+    expect([givenBack, replies(), session.leases]).toEqual([[], [], 1]);
+    await session.end();
+    expect(givenBack).toEqual([['k', 'session_lost']]);
+  });
+
+  it('keeps a lease that it takes over while its stream breaks, for the client that resumes it', async () => {
+    const { session, ask, givenBack } = trial();
+    ask(1, extend);
+    session.attach(undefined);
+    session.cancelAll();
+    await sleep(5);
+    expect([givenBack, session.leases]).toEqual([[], 1]);
+  });
+
+  it('gives back a lease that it takes over when it has ended', async () => {
+    const { session, ask, givenBack } = trial();
+    ask(1, extend);
+    session.attach(undefined);
+    await session.end();
+    await sleep(5);
+    expect([givenBack, session.leases]).toEqual([[['k', 'session_lost']], 0]);
+  });
+
   it('reports a lost lease, and forgets it', async () => {
     const { session, ask, end, messages, givenBack } = trial();
     ask(1);
@@ -184,6 +272,22 @@ describe('a session', () => {
     ]);
     await session.end();
     expect(givenBack).toEqual([]);
+  });
+
+  it('reports a lease that was lost while its stream was broken, once it is resumed', async () => {
+    const { session, ask, messages, outbox, end } = trial();
+    ask(1);
+    await sleep(5);
+    session.attach(undefined);
+    end()('invalidated');
+    session.attach(outbox);
+    await sleep(5);
+    const events = messages.flatMap((message) => message.events);
+    expect(events).toMatchObject([{ event: { $case: 'leaseLost', value: { key: 'k', token } } }]);
+    session.attach(undefined);
+    session.attach(outbox);
+    await sleep(5);
+    expect(messages.flatMap((message) => message.events)).toHaveLength(1);
   });
 
   it('is idle once every call has been answered', async () => {
