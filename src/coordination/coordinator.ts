@@ -6,7 +6,7 @@ import { isDrawnToRefresh, refreshDraw } from './leasing/forecast.js';
 import { HeldLeases, type ShownLeases } from './leasing/held-leases.js';
 import { LeaseEnds } from './leasing/lease-ends.js';
 import { type GranterParts, LeaseGranter } from './leasing/lease-granter.js';
-import { LeaseLifecycle } from './leasing/lease-lifecycle.js';
+import { LeaseLifecycle, type TakenOver } from './leasing/lease-lifecycle.js';
 import { RebuildSlots } from './leasing/rebuild-slots.js';
 import { SharedTimers } from './leasing/shared-timers.js';
 import type { NamespaceStore } from './ports/namespace-store.js';
@@ -286,9 +286,9 @@ export class Coordinator {
     return this.#lifecycle.extend(request);
   }
 
-  /** The lease was extended on another session. Moves it there and returns it, or undefined if it cannot be moved. */
-  async takeOver({ key, token }: Extend, expiresInMs: number): Promise<Lease | undefined> {
-    return token && this.#lifecycle.takeOver(key, token, expiresInMs);
+  /** The lease was extended on another session. Moves it there if it can be moved. */
+  async takeOver({ key, token }: Extend, answer: ExtendAnswer): Promise<TakenOver> {
+    return token === undefined ? { answer, taken: undefined } : this.#lifecycle.takeOver(key, token, answer);
   }
 
   /** Rejects as `unavailable` unless the store acknowledged every key; repeating it is safe. */

@@ -1,8 +1,9 @@
 import type { MethodDefinition } from '@grpc/grpc-js';
 import type { Permission } from '../access/identity.js';
+import type { TakenOver } from '../coordination/leasing/lease-lifecycle.js';
 import { labelOf } from '../coordination/waiting/answer-labels.js';
 import type { Call } from '../coordination/words/call.js';
-import type { ExtendAnswer, GetOrLockAnswer, Lease } from '../coordination/words/outcome.js';
+import type { GetOrLockAnswer } from '../coordination/words/outcome.js';
 import type { Extend, GetOrLock } from '../coordination/words/requests.js';
 import type { Facts } from '../coordination/words/trace.js';
 import type { Edge, GivenLease, Row, Settled } from './answer.js';
@@ -192,17 +193,13 @@ function leaseIn(key: GivenLease['key'], { outcome }: GetOrLockAnswer): GivenLea
 }
 
 /** A lease of another, perhaps broken session moves to the session that extends it. */
-async function extend(
-  { coordinator, session }: Edge,
-  request: Extend,
-  call: Call,
-): Promise<{ readonly answer: ExtendAnswer; readonly taken: Lease | undefined }> {
+async function extend({ coordinator, session }: Edge, request: Extend, call: Call): Promise<TakenOver> {
   const { token } = request;
   // Asked now: its own holder may end it during the extension.
   const isOfAnother = token !== undefined && session?.holds(token) === false;
   const answer = await coordinator.extend(request, call);
   if (answer.outcome !== 'extended' || !isOfAnother) return { answer, taken: undefined };
-  return { answer, taken: await coordinator.takeOver(request, answer.expiresInMs) };
+  return coordinator.takeOver(request, answer);
 }
 
 function later<Answer>(promised: Promise<Answer>, settled: Settled<Answer>): undefined {

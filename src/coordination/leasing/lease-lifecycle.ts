@@ -76,9 +76,16 @@ export class LeaseLifecycle {
 
   /**
    * The lease was extended on another session. It belongs to that session from now on, and this replica watches its
-   * end. Undefined if the lease has ended or the store does not answer; then it stays where it was.
+   * end. The store may be late with it: its time has been running since the extension.
    */
-  async takeOver(key: Key, token: Token, expiresInMs: number): Promise<Lease | undefined> {
+  async takeOver(key: Key, token: Token, { expiresInMs }: ExtendAnswer): Promise<TakenOver> {
+    const untilMs = this.parts.clock.nowMs() + expiresInMs;
+    const taken = await this.#taken(key, token, untilMs);
+    return { answer: this.#extended(key, token, untilMs), taken };
+  }
+
+  /** Undefined if the lease has ended or the store does not answer; then it stays where it was. */
+  async #taken(key: Key, token: Token, untilMs: number): Promise<Lease | undefined> {
     const { nonce, fence, leaseMs } = token;
     if (token.kind !== 'armed') return undefined;
     const record = await this.parts.store.adopt(key.id, nonce).catch(undefinedIfUnavailable);
@@ -103,10 +110,11 @@ export class LeaseLifecycle {
         sinceMs: nowMs - armed.ageMs,
         // Earlier changes were not counted here, so without the store it passes nothing on.
         givenAt: Number.NEGATIVE_INFINITY,
-        untilMs: nowMs + expiresInMs,
+        untilMs,
       });
     }
-    return { kind: 'lease', token, fence, expiresInMs, reason, owner };
+    const expiresInMs = Math.floor(untilMs - nowMs);
+    return expiresInMs < 1 ? undefined : { kind: 'lease', token, fence, expiresInMs, reason, owner };
   }
 
   /** Takes back a lease that the store does not decide about, and a record that it may have left armed. */
@@ -268,14 +276,19 @@ export class LeaseLifecycle {
   #extended(key: Key, token: Token, untilMs: number): ExtendAnswer {
     const expiresInMs = Math.floor(untilMs - this.parts.clock.nowMs());
     if (expiresInMs < 1) {
-      this.held.end(token.nonce, 'expired');
-      void this.parts.quorum.release(key.id, token.nonce);
+      this.#over(key, token, 'expired');
       return LOST;
     }
     const held = this.held.get(token.nonce);
     if (held !== undefined) held.untilMs = Math.max(held.untilMs, untilMs);
     return { outcome: 'extended', expiresInMs };
   }
+}
+
+/** The answer to an extension, and the lease if it moved to the session of that call. */
+export interface TakenOver {
+  readonly answer: ExtendAnswer;
+  readonly taken: Lease | undefined;
 }
 
 interface Extension {

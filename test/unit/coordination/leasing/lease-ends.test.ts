@@ -33,7 +33,7 @@ describe('the end of a lease, at the replica that granted it', () => {
   it('is not reported after a session of another replica took the lease over, and nothing is given back', async () => {
     const { trial, other, lease, heard, extendAt } = await watched();
     const { request, answer } = await extendAt();
-    const taken = await other.takeOver(request, answer.expiresInMs);
+    const { taken } = await other.takeOver(request, answer);
     expect(taken).toMatchObject({ token: lease.token, owner: 2 });
     expect([trial.coordinator.leasesHeld, other.leasesHeld]).toEqual([1, 1]);
     await trial.pass(1_100, 100);
@@ -47,6 +47,23 @@ describe('the end of a lease, at the replica that granted it', () => {
     expect(leaseOf(next).reason).toBe('holder_lost');
     // The holder itself moved the lease, so it needs no notice.
     expect(heard).toEqual([undefined]);
+  });
+
+  it.each([
+    [
+      'is counted from the answer, although',
+      600,
+      { outcome: 'extended', expiresInMs: expect.closeTo(4_350, -2) },
+    ],
+    ['is over when', 5_000, { outcome: 'lost', expiresInMs: 0 }],
+  ])('%s the store was late to move it to another session', async (_what, lateMs, expected) => {
+    const { trial, other, extendAt } = await watched();
+    const { request, answer } = await extendAt();
+    const adopting = trial.store.holdAfter('adopt');
+    const moving = other.takeOver(request, answer);
+    await trial.pass(lateMs, 100);
+    adopting.open();
+    expect((await moving).answer).toEqual(expected);
   });
 
   it('is not reported when only the time is up, because the publish may still be stored', async () => {

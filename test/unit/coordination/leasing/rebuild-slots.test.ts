@@ -121,6 +121,17 @@ describe('max_rebuilds', () => {
     busyOf(await ask(1, { waitMs: 0 }));
   });
 
+  it('frees the slot of a lease that was voided while it was armed', async () => {
+    const { trial, ask } = trialOf(1);
+    const arming = trial.store.holdAfter('arm');
+    const asked = await trial.ask();
+    expect((await trial.invalidate()).leasesVoided).toBe(1);
+    arming.open();
+    await trial.settle();
+    expect((await trial.extend(leaseOf(asked).token)).outcome).toBe('lost');
+    leaseOf(await ask(1, { waitMs: 0 }));
+  });
+
   it('frees the slot of an attempt without a lease', async () => {
     const { trial, ask } = trialOf(1);
     trial.quorum.undecided = 1;

@@ -2,7 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import type { Call } from '../../../../src/coordination/words/call.js';
 import { keyOf } from '../../../../src/coordination/words/key.js';
-import type { GetOrLockAnswer, Lease, LeaseEnd } from '../../../../src/coordination/words/outcome.js';
+import type {
+  ExtendAnswer,
+  GetOrLockAnswer,
+  Lease,
+  LeaseEnd,
+} from '../../../../src/coordination/words/outcome.js';
 import { defaultPolicy } from '../../../../src/coordination/words/policy.js';
 import type { Edge } from '../../../../src/grpc/answer.js';
 import {
@@ -47,7 +52,10 @@ function trial(before: () => Promise<Lease | undefined> = async () => undefined)
     },
     release: async () => 'released' as const,
     extend: async () => ({ outcome: 'extended', expiresInMs: 1_000 }) as const,
-    takeOver: async () => (await before()) ?? lease,
+    takeOver: async (_request: unknown, answer: ExtendAnswer) => ({
+      answer,
+      taken: (await before()) ?? lease,
+    }),
     ...{ publish: notAsked, invalidate: notAsked, explain: notAsked },
   };
   const edge: Edge = {
