@@ -102,7 +102,7 @@ export class PublishValue {
     }
     // With any outcome the lease has ended. Its own wake must not be the first to report that.
     const feeds = this.held.feeds(token.nonce);
-    const held = this.held.remove(token.nonce);
+    const { lease: held, isTold } = this.held.remove(token.nonce) ?? {};
     const lease = held?.key.id === key.id ? held : undefined;
     const rebuildMs = lease === undefined ? undefined : clock.nowMs() - lease.sinceMs;
     const given = { token, lease, feeds };
@@ -111,7 +111,8 @@ export class PublishValue {
         ? await this.#publishArmed(request, given, call)
         : this.#publishUnstored(request, given);
     const { outcome } = answer;
-    observer.published(key.namespace, outcome, rebuildMs, call.traceparent, notStored);
+    const heldMs = isTold === true ? undefined : rebuildMs;
+    observer.published(key.namespace, outcome, heldMs, call.traceparent, notStored);
     if (rebuildMs !== undefined && (outcome === 'stored' || outcome === 'stored_late')) {
       this.samples.add(key.namespace, rebuildMs);
     }

@@ -113,11 +113,11 @@ export const CALLS = {
     run: (edge, requests, call, settled) =>
       askEach(edge, requests, { call, span: spanOf(contract.getOrLock.path), told: toldOf }, settled),
     // Each key that fails counts as a failed call.
-    encode: ({ key, answer }, _requests, edge): wire.GetOrLockManyResponse => ({
+    encode: ({ key, answer, isGone }, _requests, edge): wire.GetOrLockManyResponse => ({
       key: key.key,
       result:
         answer instanceof Error
-          ? { $case: 'error', value: failedCall(edge, contract.getOrLockMany.path, answer) }
+          ? { $case: 'error', value: failedCall(edge, contract.getOrLockMany.path, answer, isGone) }
           : { $case: 'response', value: encodeGetOrLock(answer, key) },
     }),
     valueBytes: ({ answer }) => (answer instanceof Error ? 0 : bytesOf(answer)),

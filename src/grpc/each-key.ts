@@ -11,6 +11,8 @@ import { statusOf } from './status.js';
 export interface KeyAnswer {
   readonly key: Key;
   readonly answer: GetOrLockAnswer | Error;
+  /** Its caller has left, and gets no answer. */
+  readonly isGone: boolean;
 }
 
 /** The call that asks for all of them, and how the trace of each key names it and records its answer. */
@@ -45,8 +47,10 @@ export function askEach(
     const answered = (answer: GetOrLockAnswer | Error) => {
       left -= 1;
       if (!(answer instanceof Error)) trace?.know(told(answer));
-      settled({ key, answer }, left > 0);
-      trace?.end(answer instanceof Error ? statusOf(answer, () => {}).code : status.OK);
+      const isGone = one.cancelled;
+      settled({ key, answer, isGone }, left > 0);
+      const code = answer instanceof Error ? statusOf(answer, () => {}).code : status.OK;
+      trace?.end(isGone ? status.CANCELLED : code);
     };
     trace?.about(key.namespace, key.key);
     let known: GetOrLockAnswer | undefined;

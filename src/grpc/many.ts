@@ -18,10 +18,11 @@ export function many(
   const handler: handleServerStreamingCall<Decoded<unknown>, unknown> = (stream) => {
     let call: Call | undefined;
     const fail = (error: unknown) => {
-      const failure = failedStatus(edge, row.path, error);
+      const isGone = call?.cancelled === true;
+      const failure = failedStatus(edge, row.path, error, isGone);
       // grpc-js turns it into the stream's status.
       stream.emit('error', failure);
-      call?.trace?.end(failure.code);
+      call?.trace?.end(isGone ? status.CANCELLED : failure.code);
     };
     try {
       const own = callOf(stream, row.path, edge);

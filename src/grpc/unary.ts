@@ -32,13 +32,14 @@ export function unary(
   const handler: handleUnaryCall<Decoded<unknown>, unknown> = (transport, done) => {
     let call: Call | undefined;
     const fail = (error: unknown) => {
-      const failure = failedStatus(edge, row.path, error);
+      const isGone = call?.cancelled === true;
+      const failure = failedStatus(edge, row.path, error, isGone);
       done(failure);
-      call?.trace?.end(failure.code);
+      call?.trace?.end(isGone ? status.CANCELLED : failure.code);
     };
     const send = (response: unknown) => {
       done(null, response);
-      call?.trace?.end(status.OK);
+      call?.trace?.end(call.cancelled ? status.CANCELLED : status.OK);
     };
     const sendLease = (response: unknown, { key, lease }: NonNullable<Answered<unknown>['given']>) => {
       unsent.add(response);

@@ -25,7 +25,7 @@ export interface HeldLease {
   /** The count of changes when it was granted. Later changes may be missing from what its holder read. */
   readonly givenAt: number;
   /** The span of the lease in its holder's trace. The code that takes the lease ends it. */
-  readonly span?: Span;
+  readonly span?: Span | undefined;
   untilMs: number;
   /** The end that the store has confirmed, if any. The record's end is no earlier. */
   storedUntilMs?: number | undefined;
@@ -41,6 +41,13 @@ interface Kept {
   told: boolean;
   /** Fires at the end as it is known here. */
   alarm: DeadlineHandle<Kept> | undefined;
+}
+
+/** {@link HeldLeases.remove} */
+export interface Removed {
+  readonly lease: HeldLease;
+  /** The observer has been told that it expired. */
+  readonly isTold: boolean;
 }
 
 /** A running lease, for display. It contains nothing that would allow acting on the lease. */
@@ -154,12 +161,16 @@ export class HeldLeases {
     before?.(undefined);
   }
 
-  /** Forgets a lease that its holder has ended. The caller of this method reports how it ended. */
-  remove(nonce: string): HeldLease | undefined {
+  /**
+   * Forgets a lease that its holder has ended. The caller of this method reports how it ended, unless it `isTold`: its time
+   * was up before, and its span has ended too.
+   */
+  remove(nonce: string): Removed | undefined {
     const watcher = this.#watchers.get(nonce);
+    const isTold = this.#byNonce.get(nonce)?.told === true;
     const lease = this.#drop(nonce);
     watcher?.(undefined);
-    return lease;
+    return lease && { lease: isTold ? { ...lease, span: undefined } : lease, isTold };
   }
 
   /** Forgets the lease and reports that it ended `agoMs` before now. */

@@ -51,7 +51,7 @@ function trial(answers: Record<string, GetOrLockAnswer | Error | Promise<GetOrLo
       const answer = answers[key.key];
       if (answer instanceof Error) throw answer;
       if (!(answer instanceof Promise)) return answer;
-      answer.then(settled);
+      answer.then(settled, settled);
       return undefined;
     },
     giveBack: async ({ key }: { key: string }) => {
@@ -77,6 +77,7 @@ function trial(answers: Record<string, GetOrLockAnswer | Error | Promise<GetOrLo
     ...{ allow: () => {}, refused: () => {}, may: () => true, invalidated: () => {} },
   };
   const traces: ToldTrace[] = [];
+  const failed: string[] = [];
   const tracing = {
     call: (method: string) => {
       const trace = new ToldTrace(method);
@@ -111,7 +112,15 @@ function trial(answers: Record<string, GetOrLockAnswer | Error | Promise<GetOrLo
   const { handler } = many(
     CALLS.getOrLockMany,
     contract.getOrLockMany as MethodDefinition<unknown, unknown>,
-    { ...bounds, coordinator, guard, tracing, pace: () => {}, unexpected: () => {}, failed: () => {} },
+    {
+      ...bounds,
+      coordinator,
+      guard,
+      tracing,
+      pace: () => {},
+      unexpected: () => {},
+      failed: (...it) => failed.push(it.join(' ')),
+    },
   );
   const run = (...keys: string[]) => {
     stream.request.message = GetOrLockManyRequest.fromPartial({ namespace: 'n', keys });
@@ -128,6 +137,7 @@ function trial(answers: Record<string, GetOrLockAnswer | Error | Promise<GetOrLo
     written,
     givenBack,
     traces,
+    failed,
     failures,
     revoke: () => {
       isKnown = false;
@@ -233,5 +243,25 @@ describe('the answers to many keys', () => {
       },
       { name: 'dibs.v1.CoordinatorService/GetOrLock', facts: {}, statusCode: status.RESOURCE_EXHAUSTED },
     ]);
+  });
+
+  it('of a caller that has left are no failed calls, and their traces say CANCELLED', async () => {
+    let leave = (_error: Error) => {};
+    const waiting = new Promise<GetOrLockAnswer>((_resolve, reject) => {
+      leave = reject;
+    });
+    const full = new CoordinationError('exhausted', 'key: too many', 250);
+    const { run, cancel, failed, traces, ended } = trial({ a: waiting, b: full });
+    run('a', 'b');
+    cancel();
+    leave(new CoordinationError('unavailable', 'the call was cancelled'));
+    await sleep(1);
+    expect(failed).toEqual(['GetOrLockMany RESOURCE_EXHAUSTED']);
+    expect(traces.map(({ statusCode }) => statusCode)).toEqual([
+      status.CANCELLED,
+      status.CANCELLED,
+      status.RESOURCE_EXHAUSTED,
+    ]);
+    expect(ended()).toBe(true);
   });
 });

@@ -8,6 +8,7 @@ import type { Domain } from '../../../src/grpc/answer.js';
 import { GetOrLockRequest } from '../../../src/grpc/generated/dibs/v1/coordinator.js';
 import { coordinatorService } from '../../../src/grpc/service.js';
 import { someLease } from '../../support/some-lease.js';
+import { ToldTrace } from '../../support/told-trace.js';
 
 const limits = {
   leaseMs: 10_000,
@@ -28,6 +29,7 @@ function serviceOver(getOrLock: (call: Call) => Promise<GetOrLockAnswer>) {
   const givenBack: [string, Lease][] = [];
   const unexpected: unknown[] = [];
   const failed: string[] = [];
+  const trace = new ToldTrace('the call');
   const notAsked = () => Promise.reject(new Error('not to be asked'));
   const coordinator: Domain = {
     getOrLockAtOnce: (_request, call, settled) => {
@@ -50,14 +52,14 @@ function serviceOver(getOrLock: (call: Call) => Promise<GetOrLockAnswer>) {
     {
       ...edge,
       guard: undefined,
-      tracing: undefined,
+      tracing: { call: () => trace },
       pace: () => {},
       unexpected: (cause) => unexpected.push(cause),
       failed: (...it) => failed.push(it.join(' ')),
     },
     { serve: () => {} },
   );
-  return { service, givenBack, unexpected };
+  return { service, givenBack, unexpected, failed, trace };
 }
 
 interface Answer {
@@ -176,5 +178,33 @@ describe('an error', () => {
     expect(error?.code).toBe(status.INTERNAL);
     expect(error?.details).not.toMatch('secret');
     expect(unexpected).toEqual([cause]);
+  });
+});
+
+describe('a caller that leaves while it waits', () => {
+  const leaving = (error: Error) => (call: Call) =>
+    new Promise<GetOrLockAnswer>((_resolve, reject) => call.onCancel(() => reject(error)));
+
+  it('is no failed call, and its trace says CANCELLED', async () => {
+    const { service, failed, trace } = serviceOver(leaving(new CoordinationError('unavailable', 'gone')));
+    await callUnary(service, 'getOrLock', get, { closed: () => true });
+    expect(failed).toEqual([]);
+    expect(trace.statusCode).toBe(status.CANCELLED);
+  });
+
+  it('does not hide an unexpected error from the log', async () => {
+    const cause = new Error('unexpected');
+    const { service, unexpected } = serviceOver(leaving(cause));
+    await callUnary(service, 'getOrLock', get, { closed: () => true });
+    expect(unexpected).toEqual([cause]);
+  });
+
+  it('is a failed call if it stays', async () => {
+    const { service, failed, trace } = serviceOver(async () => {
+      throw new CoordinationError('unavailable', 'nothing can decide');
+    });
+    await callUnary(service, 'getOrLock', get);
+    expect(failed).toEqual(['GetOrLock UNAVAILABLE']);
+    expect(trace.statusCode).toBe(status.UNAVAILABLE);
   });
 });

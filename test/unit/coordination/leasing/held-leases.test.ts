@@ -43,7 +43,7 @@ describe('held leases', () => {
   it('do not report the end of a lease that was removed', () => {
     const { held, ended, add } = trial();
     add('n');
-    expect(held.remove('n')?.nonce).toBe('n');
+    expect(held.remove('n')?.lease.nonce).toBe('n');
     held.end('n', 'published');
     expect(ended).toEqual([]);
   });

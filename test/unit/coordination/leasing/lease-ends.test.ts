@@ -126,6 +126,37 @@ describe('the end of a lease, at the replica that granted it', () => {
   });
 });
 
+describe('a lease that its holder publishes after its time, and that a session watches', () => {
+  /** Traced, of one second, expired, and still armed. */
+  async function late() {
+    const trial = new CoordinationTrial();
+    const trace = new ToldTrace('the holder');
+    const lease = leaseOf(
+      await trial.ask({ leaseMs: 1_000 }, new Call('', Number.POSITIVE_INFINITY, '', trace)),
+    );
+    trial.coordinator.watchLease(lease, () => {});
+    await trial.pass(1_500, 100);
+    return { trial, trace, lease };
+  }
+
+  it('counts once as a lease that was held, and its publish counts as late', async () => {
+    const { trial, trace, lease } = await late();
+    expect((await trial.publish(lease.token)).outcome).toBe('stored_late');
+    await trial.settle();
+    expect(trial.told('leaseEnded')).toHaveLength(1);
+    expect(trial.told('published')).toEqual([['trial', 'stored_late', undefined, '', undefined]]);
+    expect(trace.step('lease').facts).toMatchObject({ leaseEnd: 'expired' });
+  });
+
+  it('counts once if it is released instead', async () => {
+    const { trial, lease } = await late();
+    expect(await trial.coordinator.release({ key: trial.key, token: lease.token }, new Call())).toBe(
+      'released',
+    );
+    expect(trial.told('leaseEnded')).toHaveLength(1);
+  });
+});
+
 describe('the end of a lease in traces and metrics, learned late', () => {
   /** A lease of one second, granted at 0 and traced. The wake of its end is lost. */
   async function deaf() {
