@@ -51,6 +51,8 @@ interface Open {
   readonly session: Session;
   readonly outbox: Outbox;
   readonly watched: ReadonlySet<string>;
+  /** Those that its identity may no longer read. */
+  readonly unreadable: Set<string>;
   readonly resumeToken: string;
   /** Absent without identities. */
   readonly visitor: Visitor | undefined;
@@ -221,6 +223,7 @@ export class Sessions {
       outbox,
       visitor,
       watched: new Set(watchedNamespaces),
+      unreadable: new Set(),
       left,
       leave,
       resumeToken: parked === undefined ? randomBytes(16).toString('base64url') : resumeToken,
@@ -293,9 +296,14 @@ export class Sessions {
     for (const open of this.#open) if (open.watched.has(namespace)) this.#tellOne(open, namespace, what);
   }
 
-  #tellOne({ outbox, visitor }: Open, namespace: string, { keys, tags, all }: Told): void {
-    if (!this.#mayHear(visitor, namespace)) return;
-    const value = { namespace, keys: [...keys], tags: [...tags], all };
+  /** The last thing told about a namespace that may no longer be read: anything may change from now on. */
+  #tellOne({ outbox, visitor, unreadable }: Open, namespace: string, told: Told | undefined): void {
+    const isReadable = this.#mayHear(visitor, namespace);
+    const what = isReadable ? told : unreadable.has(namespace) ? undefined : ALL;
+    if (isReadable) unreadable.delete(namespace);
+    else unreadable.add(namespace);
+    if (what === undefined) return;
+    const value = { namespace, keys: [...what.keys], tags: [...what.tags], all: what.all };
     outbox.event({ $case: 'invalidated', value });
   }
 
@@ -321,8 +329,9 @@ export class Sessions {
       this.#tellAll();
       return;
     }
-    for (const { watched, outbox } of this.#open) {
-      if (watched.size > 0) outbox.event({ $case: 'beat', value: {} });
+    for (const open of this.#open) {
+      for (const namespace of open.watched) this.#tellOne(open, namespace, undefined);
+      if (open.watched.size > 0) open.outbox.event({ $case: 'beat', value: {} });
     }
   }
 

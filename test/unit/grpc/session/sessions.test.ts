@@ -16,6 +16,7 @@ import { Turns } from '../../../../src/grpc/turns.js';
 import { SystemClock } from '../../../../src/system-clock.js';
 import { ChaosWakeChannel } from '../../../support/chaos-wake-channel.js';
 import { LIMITS } from '../../../support/coordination-trial.js';
+import { until } from '../../../support/until.js';
 
 /** The client's end of a stream. */
 class Stream extends EventEmitter {
@@ -143,6 +144,33 @@ describe('a stream', () => {
     expect(stream.events.map((event) => event?.$case)).toEqual(['draining']);
     const stopping = sessions.stop();
     stream.emit('end');
+    await stopping;
+  });
+
+  it('is told once that anything may change in a namespace that its identity may no longer read', async () => {
+    let mayRead = true;
+    const guard = { admit: () => ({ identity: 'me', isKnown: true }), allow: () => {}, may: () => mayRead };
+    const { open, wakes, sessions } = trial(guard as unknown as Guard);
+    const [stream, quiet] = [open(), open()];
+    stream.say({ hello: SessionHello.fromPartial({ watchedNamespaces: ['a'] }) });
+    quiet.say({ hello: SessionHello.fromPartial({ watchedNamespaces: ['b'] }) });
+    const change = async () => {
+      wakes.publish({ id: keyOf('a', 'k').id, kind: 'published', fence: 1 });
+      await sleep(1);
+    };
+    const told = ({ events }: Stream) =>
+      events.flatMap((event) => (event?.$case === 'invalidated' ? [event.value] : []));
+    mayRead = false;
+    for (const _ of [1, 2]) await change();
+    expect(told(stream)).toMatchObject([{ namespace: 'a', keys: [], all: true }]);
+    // Nothing changes in the other one. The next beat says the same.
+    await until(() => quiet.events.filter((event) => event?.$case === 'beat').length > 1);
+    expect(told(quiet)).toMatchObject([{ namespace: 'b', keys: [], all: true }]);
+    mayRead = true;
+    await change();
+    expect(told(stream)).toMatchObject([{ all: true }, { namespace: 'a', keys: ['k'], all: false }]);
+    const stopping = sessions.stop();
+    for (const one of [stream, quiet]) one.emit('end');
     await stopping;
   });
 
