@@ -1,0 +1,19 @@
+import { expect, it } from 'vitest';
+import { faults } from '../../support/config-faults.js';
+
+it.each([
+  'DIBS_LISTEN',
+  'DIBS_HTTP_LISTEN',
+  'DIBS_WORKERS',
+  'DIBS_INSECURE',
+  'DIBS_LOG_LEVEL',
+  'DIBS_CONFIG',
+  'DIBS_AUTH_FILE',
+  'OTEL_TRACES_EXPORTER',
+  'OTEL_TRACES_SAMPLER_ARG',
+  'OTEL_EXPORTER_OTLP_PROTOCOL',
+])('the password of a URL that got into %s is in no fault', (variable) => {
+  const said = faults({ [variable]: 'redis://me:secret@values:6379' }).join();
+  expect(said).toMatch(variable);
+  expect(said).not.toMatch('secret');
+});
