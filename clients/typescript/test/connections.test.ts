@@ -81,7 +81,9 @@ describe('a token', () => {
     // Not every name that begins with `unix` is a socket.
     for (const target of ['192.0.2.1:50051', 'unix-1.example.com:50051', 'unixes:50051']) {
       expect(() => new DibsClient({ target, token: secret })).toThrow(/^token: would be sent unencrypted/);
-      expect(() => new DibsClient({ target, token: () => secret })).toThrow(/^token: would be sent unencrypted/);
+      expect(() => new DibsClient({ target, token: () => secret })).toThrow(
+        /^token: would be sent unencrypted/,
+      );
       new DibsClient({ target, token: secret, allowInsecureToken: true }).close();
     }
     new DibsClient({ target: 'unix:///run/dibs.sock', token: secret }).close();
