@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { BytesClient } from './bytes-client.js';
 import { type Codec, decoded, encodedBy, readable } from './codec.js';
 import { DibsManyError, UndecodableError } from './errors.js';
@@ -42,8 +43,10 @@ export async function getMany<T, Given>(
     if (again !== undefined) throw again;
   }
   signal?.throwIfAborted();
+  const left = signal && leftBy(signal);
   const fetched = client.fetchMany({
-    ...{ namespace, keys, options, onUnavailable },
+    ...{ namespace, keys, onUnavailable },
+    options: left === undefined ? options : { ...options, signal: left.signal },
     rebuild: (rebuilds, aborted) =>
       asRebuildOf(owner, namespace, [...rebuilds.keys()], () => made(codec, rebuild, rebuilds, aborted)),
   });
@@ -58,9 +61,19 @@ export async function getMany<T, Given>(
     }
   };
   await Promise.all(keys.map(get));
+  left?.letGo();
   if (errors.size === 0) return inOrder(keys, values);
   signal?.throwIfAborted();
   throw new DibsManyError(inOrder(keys, errors), inOrder(keys, values));
+}
+
+/** A signal that each key may listen to, because Node warns of more than ten listeners on the caller's. */
+function leftBy(signal: AbortSignal): { readonly signal: AbortSignal; letGo(): void } {
+  const left = new AbortController();
+  setMaxListeners(0, left.signal);
+  const leave = () => left.abort(signal.reason);
+  signal.addEventListener('abort', leave, { once: true });
+  return { signal: left.signal, letGo: () => signal.removeEventListener('abort', leave) };
 }
 
 async function valueOfKey<T>(

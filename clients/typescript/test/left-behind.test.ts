@@ -2,6 +2,7 @@ import { createServer } from 'node:net';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { answersAsTheyCome } from '../src/answers-as-they-come.js';
 import { DibsClient } from '../src/client.js';
+import { MemoryDibs } from '../src/testing.js';
 import { tokenSource } from '../src/token.js';
 import { deferred } from './service.js';
 
@@ -96,4 +97,23 @@ describe('a signal that outlives its calls', () => {
     expect(await ended.promise).toBe(reason);
     await expect(answersAsTheyCome(ask, left.signal, () => {}).next()).rejects.toBe(reason);
   });
+});
+
+it('a signal of a call for many keys gives no warning of a leak, and keeps nothing', async () => {
+  const warned = vi.fn();
+  process.on('warning', warned);
+  const { signal } = new AbortController();
+  const [add, remove] = [vi.spyOn(signal, 'addEventListener'), vi.spyOn(signal, 'removeEventListener')];
+  const keys = Array.from({ length: 20 }, (_, at) => `k${at}`);
+  const client = new DibsClient({ target: '127.0.0.1:1', connectMs: 100 });
+  const values = async (asked: string[]) => new Map(asked.map((key) => [key, 'v']));
+  for (const dibs of [client, new MemoryDibs()]) {
+    expect((await dibs.getOrRebuildMany(keys, values, { ttlMs, signal })).size).toBe(20);
+  }
+  client.close();
+  await pause(10);
+  process.off('warning', warned);
+  const names = warned.mock.calls.map(([{ name }]) => name);
+  expect(names).not.toContain('MaxListenersExceededWarning');
+  expect(remove.mock.calls.length).toBeGreaterThanOrEqual(add.mock.calls.length);
 });
