@@ -111,8 +111,7 @@ export class PublishValue {
         ? await this.#publishArmed(request, given, call)
         : this.#publishUnstored(request, given);
     const { outcome } = answer;
-    const heldMs = isTold === true ? undefined : rebuildMs;
-    observer.published(key.namespace, outcome, heldMs, call.traceparent, notStored);
+    observer.published(key.namespace, outcome, isTold ? undefined : rebuildMs, call.traceparent, notStored);
     if (rebuildMs !== undefined && (outcome === 'stored' || outcome === 'stored_late')) {
       this.samples.add(key.namespace, rebuildMs);
     }
