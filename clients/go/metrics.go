@@ -26,6 +26,10 @@ func WithMeterProvider(provider metric.MeterProvider) Option {
 	return option(func(c *config) { c.meters = provider })
 }
 
+// waitBounds are in seconds: from an answer over the network to the longest default wait. Those of OpenTelemetry are for
+// milliseconds.
+var waitBounds = []float64{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30}
+
 // hitSource is where a value came from that this call did not rebuild.
 type hitSource int
 
@@ -69,7 +73,8 @@ func newMetrics(provider metric.MeterProvider) *metrics {
 		return made
 	}
 	waits, _ := meter.Float64Histogram("dibs.client.wait.duration", metric.WithUnit("s"),
-		metric.WithDescription("How long callers waited for another caller's rebuild"))
+		metric.WithDescription("How long callers waited for another caller's rebuild"),
+		metric.WithExplicitBucketBoundaries(waitBounds...))
 	return &metrics{
 		hits: hitCountsOf(provider, meter),
 		rebuilds: counter("dibs.client.rebuilds", "{rebuild}",
@@ -84,19 +89,20 @@ func newMetrics(provider metric.MeterProvider) *metrics {
 
 func (m *metrics) rebuilt(namespace, outcome string) {
 	m.rebuilds.Add(context.Background(), 1, metric.WithAttributes(
-		namespaceAttribute(namespace), attribute.String("dibs.outcome", outcome)))
+		m.attributeOf(namespace), attribute.String("dibs.outcome", outcome)))
 }
 
 func (m *metrics) count(what metric.Int64Counter, namespace string) {
-	what.Add(context.Background(), 1, metric.WithAttributes(namespaceAttribute(namespace)))
+	what.Add(context.Background(), 1, metric.WithAttributes(m.attributeOf(namespace)))
 }
 
 func (m *metrics) waited(namespace string, lasted time.Duration) {
-	m.waits.Record(context.Background(), lasted.Seconds(), metric.WithAttributes(namespaceAttribute(namespace)))
+	m.waits.Record(context.Background(), lasted.Seconds(), metric.WithAttributes(m.attributeOf(namespace)))
 }
 
-func namespaceAttribute(namespace string) attribute.KeyValue {
-	return attribute.String("dibs.namespace", namespace)
+// attributeOf is the same in all metrics of a namespace, also beyond the bound.
+func (m *metrics) attributeOf(namespace string) attribute.KeyValue {
+	return m.hits.of(namespace).attribute
 }
 
 // hitCounts are plain numbers that are read when the application collects. A near hit costs a fraction of a
@@ -110,6 +116,7 @@ type hitCounts struct {
 
 // namespaceHits are the hits of one namespace, by source and freshness.
 type namespaceHits struct {
+	attribute  attribute.KeyValue
 	counts     [hitSources][2]atomic.Int64
 	attributes [hitSources][2]metric.MeasurementOption
 }
@@ -166,11 +173,11 @@ func (h *hitCounts) of(namespace string) *namespaceHits {
 	if isKnown {
 		return known.(*namespaceHits)
 	}
-	made := &namespaceHits{}
+	made := &namespaceHits{attribute: attribute.String("dibs.namespace", namespace)}
 	for source := range made.attributes {
 		for freshness := range made.attributes[source] {
 			made.attributes[source][freshness] = metric.WithAttributeSet(attribute.NewSet(
-				namespaceAttribute(namespace),
+				made.attribute,
 				attribute.String("dibs.source", sourceWords[source]),
 				attribute.String("dibs.freshness", freshnessWords[freshness]),
 			))

@@ -208,6 +208,42 @@ func TestNamespacesAreCountedTogetherBeyondTheirBound(t *testing.T) {
 	}
 }
 
+func TestWaitsHaveBucketsOfSeconds(t *testing.T) {
+	meter, fake := newMeter(), startFake(t)
+	fake.getOrLock.will(busy(dibsv1.BusyReason_BUSY_REASON_WAIT_ENDED, 60_000))
+	its := client(t, fake.target, dibs.WithSession(false), ttl, meter.option)
+	_, err := dibs.Fetch(t.Context(), its, "k", returning("v"), dibs.WithWait(0))
+	if err == nil {
+		t.Fatal("a value")
+	}
+	var collected metricdata.ResourceMetrics
+	if err := meter.reader.Collect(context.Background(), &collected); err != nil {
+		t.Fatal(err)
+	}
+	for _, its := range collected.ScopeMetrics[0].Metrics {
+		if waits, isWaits := its.Data.(metricdata.Histogram[float64]); isWaits {
+			if bounds := waits.DataPoints[0].Bounds; bounds[0] != 0.01 || bounds[len(bounds)-1] != 30 {
+				t.Errorf("buckets %v", bounds)
+			}
+			return
+		}
+	}
+	t.Error("no wait is counted")
+}
+
+func TestEveryMetricCountsNamespacesTogetherBeyondTheirBound(t *testing.T) {
+	meter := newMeter()
+	its := client(t, nowhere(t), ttl, meter.option)
+	for at := range 102 {
+		value, err := dibs.Fetch(t.Context(), its, "k", returning("v"), dibs.WithNamespace(fmt.Sprint(at)))
+		want(t, value, err, "v")
+	}
+	counts := meter.counts(t)
+	if others := counts["local_rebuilds dibs.namespace=other"]; len(counts) != 101 || others != 2 {
+		t.Errorf("%d series, %d rebuilds in others", len(counts), others)
+	}
+}
+
 // Providers of an application's own need not be comparable.
 type incomparable struct {
 	metric.MeterProvider

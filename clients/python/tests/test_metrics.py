@@ -14,6 +14,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
 
 from dibs import JSON, BusyError, NearCache
+from dibs.open_telemetry_metrics import metrics_of
 from dibs.v1 import coordinator_pb2 as pb
 
 Seen = dict[tuple[Any, ...], Any]
@@ -123,6 +124,27 @@ async def test_waits_unreadable_values_and_local_rebuilds_are_counted(
     fake.will("GetOrLock", unavailable())
     await caller.get("k", gives(b"v"))
     assert shop.seen("local_rebuilds") == {(): 1}
+
+
+async def test_namespaces_beyond_a_bound_are_counted_together() -> None:
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader])
+    metrics = metrics_of(provider)
+    for at in range(102):
+        next(metrics.hits(str(at), "service", "fresh").up)
+        metrics.rebuilt(str(at), "published")
+        metrics.rebuilt_locally(str(at))
+        metrics.lost(str(at))
+        metrics.undecodable(str(at))
+        metrics.waited(str(at), 1)
+    data = reader.get_metrics_data()
+    assert data is not None
+    for metric in data.resource_metrics[0].scope_metrics[0].metrics:
+        points = {dict(point.attributes or {})["dibs.namespace"]: point for point in metric.data.data_points}
+        assert len(points) == 101, metric.name
+        other = points["other"]
+        assert (other.value if isinstance(other, NumberDataPoint) else other.count) == 2
+    provider.shutdown()
 
 
 async def test_without_opentelemetry_nothing_is_counted(

@@ -19,6 +19,8 @@ use crate::hooks::{HitSource, Rebuilt};
 /// Bounds the memory. Calls of further namespaces are counted together, as in the metrics of the service.
 const NAMESPACES_MAX: usize = 100;
 const OTHERS: &str = "other";
+/// From an answer over the network to the longest default wait. OpenTelemetry's own are for milliseconds.
+const WAIT_BOUNDS_S: [f64; 11] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// The common counts of this process's clients, because a sum must not fall when one client ends.
 static COUNTED: OnceLock<Counted> = OnceLock::new();
@@ -67,6 +69,7 @@ fn counted() -> &'static Counted {
                 .f64_histogram("dibs.client.wait.duration")
                 .with_unit("s")
                 .with_description("How long callers waited for another caller's rebuild")
+                .with_boundaries(WAIT_BOUNDS_S.to_vec())
                 .build(),
             _observed: meter
                 .u64_observable_counter("dibs.client.hits")
@@ -169,11 +172,29 @@ impl Metrics {
     }
 }
 
+/// The same in all metrics of a namespace, also beyond the bound.
 fn attribute(namespace: &str) -> KeyValue {
-    KeyValue::new("dibs.namespace", name(namespace).to_owned())
+    let namespace = name(namespace);
+    of_namespace(namespace);
+    let hits = counted().hits.read().unwrap_or_else(PoisonError::into_inner);
+    let namespace = if hits.contains_key(namespace) { namespace } else { OTHERS };
+    KeyValue::new("dibs.namespace", namespace.to_owned())
 }
 
 /// The empty namespace is the service's `default`.
 fn name(namespace: &str) -> &str {
     if namespace.is_empty() { "default" } else { namespace }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn namespaces_beyond_the_bound_have_one_name_in_every_metric() {
+        let names: Vec<_> = (0..=NAMESPACES_MAX).map(|at| attribute(&at.to_string()).value).collect();
+        assert_eq!(names[0].as_str(), "0");
+        assert_eq!(names[NAMESPACES_MAX].as_str(), OTHERS);
+        assert_eq!(attribute("0").value.as_str(), "0");
+    }
 }

@@ -66,6 +66,8 @@ fn counted(namespace: &str) -> BTreeMap<String, u64> {
                     sum.data_points().for_each(|point| add(point.attributes().cloned().collect(), point.value()));
                 }
                 AggregatedMetrics::F64(MetricData::Histogram(histogram)) => {
+                    // In seconds, up to the longest default wait.
+                    histogram.data_points().for_each(|point| assert_eq!(point.bounds().last(), Some(30.0)));
                     histogram.data_points().for_each(|point| add(point.attributes().cloned().collect(), point.count()));
                 }
                 _ => {}

@@ -26,6 +26,8 @@ interface Instruments {
 /** How many namespaces have a count of their own. A caller may name any. */
 const NAMESPACES_MAX = 1_000;
 const OTHER = 'other';
+/** From an answer over the network to the longest default wait. OpenTelemetry's own are for milliseconds. */
+const WAIT_BOUNDS_S = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 const PUBLISHED: ReadonlySet<PublishOutcome> = new Set(['stored', 'stored_late', 'duplicate']);
 
 /** Of all clients of this process, because two observations of one series would not be added up. */
@@ -116,6 +118,7 @@ export function instruments(): Instruments {
     waits: meter.createHistogram('dibs.client.wait.duration', {
       description: "Waits for other callers' rebuilds",
       unit: 's',
+      advice: { explicitBucketBoundaries: WAIT_BOUNDS_S },
     }),
   };
   return current;

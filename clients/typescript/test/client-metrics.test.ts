@@ -6,6 +6,7 @@ import {
   PeriodicExportingMetricReader,
 } from '@opentelemetry/sdk-metrics';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { recordWait } from '../src/client-metrics.js';
 import { json } from '../src/codec.js';
 import { VERSION } from '../src/version.js';
 import { FakeService, hit, lease, published, RELEASED } from './fake-service.js';
@@ -140,4 +141,18 @@ it('names the client in each call', async () => {
     new RegExp(`^dibs-client-typescript/${VERSION.replaceAll('.', '\\.')} grpc-node-js/`),
   );
   fake.stop();
+});
+
+it('records waits in buckets of seconds, up to the longest wait', async () => {
+  recordWait(1_500, freshNamespace());
+  exporter.reset();
+  await reader.forceFlush();
+  const all = exporter
+    .getMetrics()
+    .flatMap((resource) => resource.scopeMetrics)
+    .flatMap(({ metrics }) => metrics);
+  const waits = all.find(({ descriptor }) => descriptor.name === 'dibs.client.wait.duration');
+  const value = waits?.dataPoints[0]?.value as { buckets: { boundaries: number[] } } | undefined;
+  const boundaries = value?.buckets.boundaries ?? [];
+  expect([boundaries[0], boundaries.at(-1)]).toEqual([0.01, 30]);
 });

@@ -15,6 +15,10 @@ from dibs.version import VERSION
 #: Seconds: from an answer over the network to the longest default wait.
 _WAIT_BOUNDS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
+#: Bounds the memory. Calls of further namespaces are counted together, as in the metrics of the service.
+_NAMESPACES_MAX = 100
+_OTHERS = "other"
+
 
 class OpenTelemetryMetrics(Metrics):
     """One for each provider, because two of the same name would be two metrics of the same name."""
@@ -23,6 +27,7 @@ class OpenTelemetryMetrics(Metrics):
         # It also works with a global provider that the application sets later.
         meter = metrics.get_meter("dibs-client", VERSION, meter_provider=provider)
         self._hits: dict[tuple[str, Source, str], Count] = {}
+        self._names: set[str] = set()
         self._lock = threading.Lock()
         meter.create_observable_counter(
             "dibs.client.hits", [self._observe], "{hit}", "Calls that were answered with a value, and without a rebuild"
@@ -43,7 +48,7 @@ class OpenTelemetryMetrics(Metrics):
         )
 
     def hits(self, namespace: str, source: Source, freshness: str) -> Count:
-        labels = (namespace or "default", source, freshness)
+        labels = (self._name(namespace), source, freshness)
         known = self._hits.get(labels)
         if known is not None:
             return known
@@ -51,19 +56,30 @@ class OpenTelemetryMetrics(Metrics):
             return self._hits.setdefault(labels, Count())
 
     def waited(self, namespace: str, seconds: float) -> None:
-        self._waits.record(seconds, {"dibs.namespace": namespace or "default"})
+        self._waits.record(seconds, {"dibs.namespace": self._name(namespace)})
 
     def rebuilt(self, namespace: str, outcome: RebuildOutcome) -> None:
-        self._rebuilds.add(1, {"dibs.namespace": namespace or "default", "dibs.outcome": outcome})
+        self._rebuilds.add(1, {"dibs.namespace": self._name(namespace), "dibs.outcome": outcome})
 
     def rebuilt_locally(self, namespace: str) -> None:
-        self._local.add(1, {"dibs.namespace": namespace or "default"})
+        self._local.add(1, {"dibs.namespace": self._name(namespace)})
 
     def lost(self, namespace: str) -> None:
-        self._lost.add(1, {"dibs.namespace": namespace or "default"})
+        self._lost.add(1, {"dibs.namespace": self._name(namespace)})
 
     def undecodable(self, namespace: str) -> None:
-        self._undecodable.add(1, {"dibs.namespace": namespace or "default"})
+        self._undecodable.add(1, {"dibs.namespace": self._name(namespace)})
+
+    def _name(self, namespace: str) -> str:
+        """The namespace in the attributes of each metric."""
+        name = namespace or "default"
+        if name in self._names:
+            return name
+        with self._lock:
+            if len(self._names) >= _NAMESPACES_MAX:
+                return name if name in self._names else _OTHERS
+            self._names.add(name)
+        return name
 
     def _observe(self, _: CallbackOptions) -> Iterable[Observation]:
         with self._lock:

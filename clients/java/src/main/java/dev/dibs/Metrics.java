@@ -10,6 +10,7 @@ import io.opentelemetry.api.metrics.LongCounter;
 import io.opentelemetry.api.metrics.Meter;
 import java.lang.ref.WeakReference;
 import java.time.Duration;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.WeakHashMap;
@@ -23,6 +24,10 @@ final class Metrics {
   static final AttributeKey<String> NAMESPACE = AttributeKey.stringKey("dibs.namespace");
   private static final AttributeKey<String> OUTCOME = AttributeKey.stringKey("dibs.outcome");
   private static final double NANOS = 1e9;
+
+  /** From an answer over the network to the longest default wait. OpenTelemetry's own are for milliseconds. */
+  private static final List<Double> WAIT_BOUNDS_S =
+      List.of(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0);
 
   /** The outcome of a rebuild under a lease. */
   enum Outcome {
@@ -133,6 +138,7 @@ final class Metrics {
               .histogramBuilder("dibs.client.wait.duration")
               .setUnit("s")
               .setDescription("How long callers waited for another caller's rebuild")
+              .setExplicitBucketBoundariesAdvice(WAIT_BOUNDS_S)
               .build();
     }
 

@@ -45,6 +45,8 @@ final class MetricsTest extends OnService {
       });
       metric.getHistogramData().getPoints().forEach(point -> {
         sums.put(metric.getName().replace("dibs.client.", "") + words(point.getAttributes()), point.getCount());
+        // In seconds, up to the longest default wait.
+        assertEquals(30.0, point.getBoundaries().get(point.getBoundaries().size() - 1));
       });
     }
     return sums;
