@@ -31,12 +31,13 @@ describe('the search of all orders', () => {
 });
 
 // Rules for a client's copies. Random seeds find what breaks them.
-const FOUND_IN_CLIENTS: readonly string[] = [
-  'client-near-cache-without-a-beat',
-  'client-near-cache-kept-over-a-break',
-  'client-near-cache-of-unary-answers',
-  'client-near-cache-of-overtaken-answers',
-  'client-flight-joined-whatever-its-publish',
+const FOUND_IN_CLIENTS: readonly [mutant: string, from?: number][] = [
+  ['client-near-cache-without-a-beat'],
+  ['client-near-cache-kept-over-a-break'],
+  ['client-near-cache-of-unary-answers'],
+  // The first 1,000 seeds do not find it: it takes two sessions, one of which is late.
+  ['client-near-cache-of-overtaken-answers', 2_001],
+  ['client-flight-joined-whatever-its-publish'],
 ];
 
 describe('seeds about lateness', () => {
@@ -55,16 +56,9 @@ describe('seeds about lateness', () => {
 describe('seeds about clients', () => {
   it.each(FOUND_IN_CLIENTS)(
     'find what %s breaks',
-    (mutant) => {
-      const { code, said } = playedWith(mutant, [
-        '--about',
-        'clients',
-        '--stop',
-        '--from',
-        '1',
-        '--seeds',
-        '1000',
-      ]);
+    (mutant, from = 1) => {
+      const asked = ['--about', 'clients', '--stop', '--from', `${from}`, '--seeds', '1000'];
+      const { code, said } = playedWith(mutant, asked);
       expect(said).toMatch(/INV-15 /);
       expect(code).toBe(1);
     },

@@ -298,18 +298,16 @@ export class Sessions {
 
   /** The last thing told about a namespace that may no longer be read: anything may change from now on. */
   #tellOne({ outbox, visitor, unreadable }: Open, namespace: string, told: Told | undefined): void {
-    const isReadable = this.#mayHear(visitor, namespace);
+    // Its client is asked to leave, and drops everything.
+    if (visitor?.isKnown === false) return;
+    const { guard } = this.parts.edge;
+    const isReadable = visitor === undefined || guard?.may(visitor.identity, 'read', namespace) === true;
     const what = isReadable ? told : unreadable.has(namespace) ? undefined : ALL;
     if (isReadable) unreadable.delete(namespace);
     else unreadable.add(namespace);
     if (what === undefined) return;
     const value = { namespace, keys: [...what.keys], tags: [...what.tags], all: what.all };
     outbox.event({ $case: 'invalidated', value });
-  }
-
-  #mayHear(visitor: Visitor | undefined, namespace: string): boolean {
-    if (visitor === undefined) return true;
-    return visitor.isKnown && this.parts.edge.guard?.may(visitor.identity, 'read', namespace) === true;
   }
 
   #beat(): void {
