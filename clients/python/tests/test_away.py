@@ -52,6 +52,19 @@ class TestAResultThatWasMadeWithoutTheService:
         await asyncio.sleep(0.06)
         assert await caller.get("k", rebuild) == b"v2"
 
+    async def test_replaces_the_earlier_one_also_where_as_many_as_allowed_are_kept(
+        self, fake: FakeService, caller: Caller, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fake.will("GetOrLock", unavailable())
+        monkeypatch.setattr("dibs.away._KEPT_MAX", 1)
+        monkeypatch.setattr("dibs.away._KEPT_S_MAX", 3_600)
+        rebuild = Counted()
+        assert await caller.get("k", rebuild) == b"v1"
+        assert await caller.get("k", rebuild, refresh=True) == b"v2"
+        assert await caller.get("k", never_called) == b"v2"
+        await caller.get("one too many", rebuild)
+        assert await caller.get("one too many", rebuild) == b"v4"
+
     async def test_is_dropped_when_the_service_answers_again(self, fake: FakeService, caller: Caller) -> None:
         rebuild = Counted()
         fake.will("GetOrLock", unavailable())

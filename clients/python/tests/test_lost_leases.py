@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 from callers import MakeCaller, Recorder, Source, never_called, until, until_lost
 from fake_service import FakeService, each, hit, lease, leases
 
+from dibs import BYTES, AsyncClient
 from dibs.rebuilding import LOST_KEPT_MAX, Rebuilds
 from dibs.v1 import coordinator_pb2 as pb
 
@@ -49,6 +51,32 @@ class TestALossThatComesBeforeItsRebuildBegins:
         for at in range(LOST_KEPT_MAX + 1):
             rebuilds.lost(lost("k", f"{at}"))
         assert list(rebuilds._lost_before) == [f"{at}" for at in range(1, LOST_KEPT_MAX + 1)]
+
+
+@pytest.mark.parametrize("many", [False, True])
+async def test_a_call_whose_callers_have_left_does_not_ask_again(fake: FakeService, many: bool) -> None:
+    client, begun = AsyncClient(fake.target), asyncio.Event()
+
+    async def hangs(*_: Any) -> Any:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async def call(rebuild: Any) -> Any:
+        return await client.get_or_rebuild("k", rebuild, ttl=60, codec=BYTES)
+
+    fake.will("GetOrLock", *([] if many else [lease("t")]), hit(b"theirs"))
+    fake.will("GetOrLockMany", each(lambda _: lease("t")))
+    first = asyncio.create_task(client.get_or_rebuild_many(["k"], hangs, ttl=60) if many else call(hangs))
+    await begun.wait()
+    joined = asyncio.create_task(call(never_called))
+    await until(lambda: client._rebuilds._running["default", "k"].joined == 1)
+    first.cancel()
+    await asyncio.wait((first,))
+    # The caller that joined asks for itself.
+    fake.sessions[0].tell(pb.SessionEvent(lease_lost=lost("k", "t")))
+    assert await joined == b"theirs"
+    await client.close()
+    assert len(fake.requests("GetOrLock")) == (1 if many else 2)
 
 
 @pytest.mark.parametrize("sessions", [False, True])

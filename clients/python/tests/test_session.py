@@ -98,6 +98,25 @@ async def test_one_that_drains_still_answers_and_new_calls_go_elsewhere(fake: Fa
     assert fake.hellos[1].resume_token == ""
 
 
+async def test_one_that_was_left_leaves_the_next_one_its_leases_when_a_late_refusal_comes(
+    fake: FakeService, make: MakeCaller
+) -> None:
+    refused = Refusal(grpc.StatusCode.UNAUTHENTICATED, "the token is known no more")
+    caller = make()
+    fake.will("GetOrLock", fake.held(refused), refused, hit(b"v"))
+    late = asyncio.create_task(caller.get("late", never_called))
+    await until(lambda: fake.requests("GetOrLock"))
+    for key in ("refused", "on the second one"):
+        assert await caller.get(key, never_called) == b"v"
+    fake.sessions[1].end()
+    (endpoint,) = caller.client._link.endpoints.all
+    await until(lambda: endpoint.resume_token == "session 2")
+    fake.gate.set()
+    assert await late == b"v"
+    await caller.get("on the third one", never_called)
+    assert [hello.resume_token for hello in fake.hellos] == ["", "", "session 2"]
+
+
 async def test_one_that_breaks_is_taken_up_again_and_the_call_asks_again(fake: FakeService, make: MakeCaller) -> None:
     fake.will("GetOrLock", NEVER, hit(b"v"))
     call = asyncio.create_task(make().get("k", never_called))

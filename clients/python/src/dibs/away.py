@@ -71,7 +71,8 @@ class Away:
             if len(self._kept) >= _KEPT_MAX:
                 self._kept = {id_: kept for id_, kept in self._kept.items() if kept[0] > now}
             is_of_now = self._lost and self.returns == returns
-            if is_of_now and running.open and len(self._kept) < _KEPT_MAX:
+            has_room = terms.id in self._kept or len(self._kept) < _KEPT_MAX
+            if is_of_now and running.open and has_room:
                 self._kept[terms.id] = (now + min(ttl_s, _KEPT_S_MAX), answer)
 
     def kept(self, terms: Terms) -> Answer | None:

@@ -159,7 +159,8 @@ class TokenFile:
         check_token("token_file", "DIBS_TOKEN_FILE", path)
         self._path = path
         self._seen: object = None
-        self._token = self._read()
+        self._token = ""
+        self._read()
 
     def __call__(self) -> str:
         # The file may be missing during a replacement. The old token is still the best.
@@ -172,7 +173,11 @@ class TokenFile:
         seen = _looks(self._path)
         if seen != self._seen:
             # Other characters make it unsendable, and that error has no part of it.
-            self._token, self._seen = Path(self._path).read_bytes().decode("ascii", "replace").strip(), seen
+            token = Path(self._path).read_bytes().decode("ascii", "replace").strip()
+            # It may be empty while it is being written.
+            if token == "" and self._token != "":
+                return self._token
+            self._token, self._seen = token, seen
         return self._token
 
 

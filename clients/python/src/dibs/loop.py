@@ -19,7 +19,6 @@ from dibs.reentry import outside
 from dibs.steps import Abandoned, Act, Call, Join, Loss, Ran, Run, Sleep, Steps
 
 T = TypeVar("T")
-
 #: The time for an answer that is about to take its place.
 _AT_ONCE_S = 1.0
 #: What a cancelled call may take to put everything in order.
@@ -243,6 +242,8 @@ class Course(Generic[T]):
             keeping.cancel()
         if loss.void:
             rebuilding.cancel()
+            # Callers that joined it ask for themselves.
+            self._abandoned |= self.callers_gone()
             return Ran(None, None, lost=True, void=True)
         return self._ran(rebuilding, loss)
 

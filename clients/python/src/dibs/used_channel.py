@@ -163,6 +163,9 @@ class UsedChannel:
             self._at.answers()
 
     def _session_left(self, session: Session) -> None:
+        if session in self._left:
+            # Each refused call says so. The resume token is that of a later session by then.
+            return
         self._at.broken_off = True
         self._left.add(session)
         if self._session is session:

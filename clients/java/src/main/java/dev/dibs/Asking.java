@@ -101,10 +101,10 @@ final class Asking {
     if (!place.isFirst()) Flight.bound(seat, about.untilNanos(), System.nanoTime());
     seat.whenComplete(
         (found, error) -> {
-          Throwable cause = Futures.cause(error);
-          boolean hasMoreTime = !place.isFirst() && Caller.isOnlyAnothersWait(cause, about);
-          if (hasMoreTime && !result.isDone()) refresh(about, sinceNanos, result);
-          else Futures.settle(result, found, error);
+          boolean isOver = place.isFirst() || result.isDone();
+          Duration pause = isOver ? null : Caller.pauseBeforeOwn(Futures.cause(error), about);
+          if (pause == null) Futures.settle(result, found, error);
+          else Caller.after(pause, result, () -> refresh(about, sinceNanos, result));
         });
     result.whenComplete((found, error) -> seat.cancel(false));
   }

@@ -1,8 +1,10 @@
 package dev.dibs;
 
 import dev.dibs.RunningRebuild.Ending;
+import java.time.Duration;
 import java.util.Arrays;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 
 /** The course of one call: it joins work of this process, or asks the service. */
@@ -37,8 +39,9 @@ final class Caller {
             : parts.flights().alone(about.fullKey(), this::fetch);
     seat.whenComplete(
         (found, error) -> {
-          if (!isOwn && !result.isDone() && isOnlyAnothersWait(Futures.cause(error), about)) attempt();
-          else settle(found, error);
+          Duration pause = isOwn || result.isDone() ? null : pauseBeforeOwn(Futures.cause(error), about);
+          if (pause == null) settle(found, error);
+          else after(pause, result, this::attempt);
         });
     result.whenComplete((found, error) -> seat.cancel(false));
   }
@@ -49,10 +52,33 @@ final class Caller {
     Futures.settle(result, found, error);
   }
 
-  /** Whether only the wait of another caller has ended, and the caller that joined it still has time. */
-  static boolean isOnlyAnothersWait(Throwable error, Question about) {
-    boolean isWaitEnded = error instanceof DibsBusyException busy && busy.reason() == BusyReason.WAIT_ENDED;
-    return isWaitEnded && about.leftNanos() > OWN_TIME_NANOS_MIN;
+  /**
+   * When a caller that joined asks for itself, because only another caller's time was too short. Null if the error is
+   * for all callers, or this one has no time left either.
+   */
+  static Duration pauseBeforeOwn(Throwable error, Question about) {
+    Duration pause = error instanceof DibsException refusal ? pauseAfter(refusal) : null;
+    return pause == null || about.leftNanos() - pause.toNanos() <= OWN_TIME_NANOS_MIN ? null : pause;
+  }
+
+  private static Duration pauseAfter(DibsException error) {
+    if (error instanceof DibsStatusException) return error.retryAfter().orElse(null);
+    if (!(error instanceof DibsBusyException busy)) return null;
+    return switch (busy.reason()) {
+      case WAIT_ENDED -> Duration.ZERO;
+      case DEADLINE_TOO_SHORT, NO_VALUE -> null;
+      default -> error.retryAfter().orElse(null);
+    };
+  }
+
+  /** Unless the result is there before. */
+  static void after(Duration pause, CompletableFuture<?> result, Runnable again) {
+    if (pause.isZero()) {
+      again.run();
+      return;
+    }
+    Future<?> timer = Threads.after(pause, again);
+    result.whenComplete((found, error) -> timer.cancel(false));
   }
 
   private void fetch(Flight<Found> flight) {

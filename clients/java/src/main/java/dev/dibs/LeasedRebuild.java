@@ -69,6 +69,11 @@ final class LeasedRebuild {
             askedNanos, Duration.ofMillis(lease.getExpiresInMs()), holdMax(), this::extend, how -> lost(run, how));
     parts.running().add(running);
     Runnable unwatch = parts.held().watch(lease.getToken(), keeper::lose);
+    if (keeper.loss() != null) {
+      // Its loss came before it.
+      ran(run, keeper.loss(), null, null);
+      return result;
+    }
     Runnable stay = audience.left().onRaise(run::stop);
     keeper.start();
     run.start(span.within().wrap(parts.executor()), about.leftNanos())
@@ -139,8 +144,9 @@ final class LeasedRebuild {
     if (how == Loss.UNANSWERED) return;
     if (how == Loss.HELD_TOO_LONG) release(null);
     parts.running().remove(running);
-    result.completeExceptionally(new LeaseLostException(null));
+    // First: they ask for themselves. This call asks again only for its own callers.
     running.end(Ending.ASK_AGAIN);
+    result.completeExceptionally(new LeaseLostException(null));
   }
 
   private CompletableFuture<ExtendResponse> extend(Duration deadline) {

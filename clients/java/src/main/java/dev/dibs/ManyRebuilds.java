@@ -82,7 +82,7 @@ final class ManyRebuilds<V> {
       if (hasAnswers) gather();
     }
     // The lease was lost before the rebuild began.
-    if (before != null) before.result().completeExceptionally(new Run.NotBegunException("its lease was lost", null));
+    if (before != null) notBegun(before);
     return one.result();
   }
 
@@ -100,7 +100,14 @@ final class ManyRebuilds<V> {
       batch = waiting;
       waiting = new LinkedHashMap<>();
     }
+    List<Waiting> stopped = new ArrayList<>(0);
+    batch.values().removeIf(one -> one.run().stopped().isRaised() && stopped.add(one));
     if (!batch.isEmpty()) run(batch);
+    stopped.forEach(ManyRebuilds::notBegun);
+  }
+
+  private static void notBegun(Waiting one) {
+    one.result().completeExceptionally(new Run.NotBegunException("its lease was lost, or its caller has left", null));
   }
 
   private void run(Map<String, Waiting> batch) {

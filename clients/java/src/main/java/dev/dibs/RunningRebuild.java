@@ -59,10 +59,10 @@ final class RunningRebuild {
     }
   }
 
-  /** A caller that joined has its answer, or no longer waits. */
+  /** A caller that joined has its answer, asks for itself, or no longer waits. */
   void leave() {
     synchronized (this) {
-      if (ending != null) return;
+      if (ending != null && ending.counts()) return;
     }
     audience.leave();
   }

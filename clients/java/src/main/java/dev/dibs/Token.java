@@ -99,7 +99,10 @@ final class Token extends CallCredentials {
         FileTime changed = Files.getLastModifiedTime(file);
         long size = Files.size(file);
         if (text == null || !changed.equals(readOf) || size != readSize) {
-          text = Files.readString(file).strip();
+          String read = Files.readString(file).strip();
+          // It may be empty while it is being written.
+          if (read.isEmpty() && text != null) return text;
+          text = read;
           readOf = changed;
           readSize = size;
         }

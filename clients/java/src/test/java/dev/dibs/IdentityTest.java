@@ -73,6 +73,9 @@ final class IdentityTest {
       Files.writeString(file, "other\n");
       Files.setLastModifiedTime(file, FileTime.from(Instant.now().plusSeconds(5)));
       assertEquals("Bearer other", shown(client));
+      // While it is written it may be empty.
+      Files.writeString(file, "");
+      assertEquals("Bearer other", shown(client));
       // While it is replaced it may be away.
       Files.delete(file);
       assertEquals("Bearer other", shown(client));

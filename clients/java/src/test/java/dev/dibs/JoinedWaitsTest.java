@@ -1,0 +1,144 @@
+package dev.dibs;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.google.protobuf.MessageLite;
+import dev.dibs.v1.GetOrLockManyRequest;
+import dev.dibs.v1.GetOrLockManyResponse;
+import dev.dibs.v1.GetOrLockResponse;
+import io.grpc.Status;
+import io.opentelemetry.api.OpenTelemetry;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.function.Consumer;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/** Callers that joined a call whose time was shorter than theirs. */
+final class JoinedWaitsTest {
+  private static final Options<String> TEXT = Options.of(Codec.UTF_8, Duration.ofMinutes(1));
+
+  /** What the first caller has, and how long the service asks to wait. */
+  private static final Duration BRIEF = Duration.ofMillis(100);
+
+  /** Its requests are answered by the test. */
+  private static final class Played implements Transport {
+    final List<CompletableFuture<Object>> asked = new ArrayList<>();
+
+    @Override
+    @SuppressWarnings("unchecked")
+    public synchronized <Q extends MessageLite, R> CompletableFuture<R> call(
+        Method<Q, R> method, Q request, Terms terms) {
+      CompletableFuture<Object> answer = new CompletableFuture<>();
+      asked.add(answer);
+      return (CompletableFuture<R>) answer;
+    }
+
+    @Override
+    public CompletableFuture<Void> callMany(
+        GetOrLockManyRequest request, Terms terms, Consumer<GetOrLockManyResponse> onAnswer) {
+      throw new UnsupportedOperationException();
+    }
+
+    @Override
+    public void close() {}
+
+    synchronized int count() {
+      return asked.size();
+    }
+
+    synchronized CompletableFuture<Object> at(int place) {
+      return asked.get(place);
+    }
+  }
+
+  private final Played service = new Played();
+  private final Tracing tracing = new Tracing(OpenTelemetry.noop());
+  private final Parts parts =
+      new Parts(
+          service,
+          null,
+          new SafeHooks(Hooks.NONE),
+          new HeldLeases(),
+          Flights.ofRequests(() -> true),
+          Flights.ofWork(),
+          new RunningRebuilds(),
+          null,
+          null,
+          new Availability("", () -> {}),
+          null,
+          new Background(),
+          Runnable::run,
+          tracing,
+          new Metrics(OpenTelemetry.noop(), ""),
+          "",
+          "me",
+          OnUnavailable.FAIL,
+          Duration.ofMinutes(1));
+
+  private CompletableFuture<Found> call(Duration wait) {
+    long now = System.nanoTime();
+    var about =
+        new Question("", "k", TEXT, OnUnavailable.FAIL, null, tracing.ofCaller(""), now, now + wait.toNanos());
+    return new Caller(parts, about).start();
+  }
+
+  private void endsBothWith(DibsException error, Consumer<CompletableFuture<Object>> answer) throws Exception {
+    CompletableFuture<Found> first = call(BRIEF);
+    CompletableFuture<Found> second = call(Duration.ofHours(1));
+    assertEquals(1, service.count());
+    answer.accept(service.at(0));
+    assertEquals(error.getMessage(), assertThrows(ExecutionException.class, first::get).getCause().getMessage());
+    assertEquals(error.getMessage(), assertThrows(ExecutionException.class, second::get).getCause().getMessage());
+    assertEquals(1, service.count());
+  }
+
+  private void leavesTimeToTheSecond(Consumer<CompletableFuture<Object>> answer) throws Exception {
+    CompletableFuture<Found> first = call(BRIEF);
+    CompletableFuture<Found> second = call(Duration.ofHours(1));
+    assertEquals(1, service.count());
+    answer.accept(service.at(0));
+    assertTrue(first.isCompletedExceptionally());
+    Until.isTrue(() -> service.count() == 2);
+    service.at(1).complete(GetOrLockResponse.newBuilder().setHit(FakeService.hitOf("v")).build());
+    assertEquals("v", second.get().bytes().toStringUtf8());
+  }
+
+  private static GetOrLockResponse busy(BusyReason reason) {
+    var busy = dev.dibs.v1.Busy.newBuilder().setRetryAfterMs(BRIEF.toMillis());
+    if (reason != BusyReason.UNSPECIFIED) {
+      busy.setReason(dev.dibs.v1.BusyReason.valueOf("BUSY_REASON_" + reason));
+    }
+    return GetOrLockResponse.newBuilder().setBusy(busy).build();
+  }
+
+  @ParameterizedTest
+  @EnumSource(names = {"DEADLINE_TOO_SHORT", "NO_VALUE"}, mode = EnumSource.Mode.EXCLUDE)
+  void askForThemselvesWhereTheServiceHadNoAnswerInTime(BusyReason reason) throws Exception {
+    leavesTimeToTheSecond(answer -> answer.complete(busy(reason)));
+  }
+
+  @Test
+  void askForThemselvesWhereTheServiceSaidWhenToRetry() throws Exception {
+    var full = new DibsStatusException(Status.Code.RESOURCE_EXHAUSTED, "full", BRIEF, null);
+    leavesTimeToTheSecond(answer -> answer.completeExceptionally(full));
+  }
+
+  @ParameterizedTest
+  @EnumSource(names = {"DEADLINE_TOO_SHORT", "NO_VALUE"})
+  void haveTheAnswerThatIsForAll(BusyReason reason) throws Exception {
+    endsBothWith(new DibsBusyException(reason, BRIEF, Duration.ZERO), answer -> answer.complete(busy(reason)));
+  }
+
+  @Test
+  void haveTheErrorThatIsForAll() throws Exception {
+    var denied = new DibsStatusException(Status.Code.PERMISSION_DENIED, "no");
+    endsBothWith(denied, answer -> answer.completeExceptionally(denied));
+  }
+}
