@@ -27,8 +27,9 @@ type stream = dibsv1.CoordinatorService_SessionClient
 type openCall struct {
 	call     *dibsv1.SessionCall
 	answered chan answer
-	// onSent is called when the call is passed to the stream. It runs under the session's lock.
-	onSent func()
+	// onSent is called when the call is passed to the stream, which reports changes or not. It runs under the session's
+	// lock.
+	onSent func(isWatched bool)
 	isSent bool
 }
 
@@ -97,7 +98,7 @@ func openLine(s *session) *line {
 }
 
 // call puts a call on the line; it must have the session's lock.
-func (l *line) call(call *dibsv1.SessionCall, onSent func()) *openCall {
+func (l *line) call(call *dibsv1.SessionCall, onSent func(isWatched bool)) *openCall {
 	l.session.nextID++
 	call.Id = l.session.nextID
 	// One answer for each key, and the error that may end them.
@@ -179,7 +180,7 @@ func (l *line) stray(reply *dibsv1.SessionReply) {
 		Namespace: namespace,
 		Key:       key,
 		Token:     lease.GetToken(),
-	}}}, func() {})
+	}}}, func(bool) {})
 }
 
 func (l *line) wakeUp() {
@@ -227,13 +228,15 @@ func (l *line) gathered() (messages []*dibsv1.SessionRequest, isLast bool) {
 	calling, cancelled := l.calling, l.cancelled
 	l.calling, l.cancelled = nil, nil
 	isLast = l.leaving && len(l.calls) == 0
+	// A call that waited here while the line was left goes to a replica that may report no more changes.
+	isWatched := len(l.session.watched) > 0 && !l.isOver()
 	message, bytes := &dibsv1.SessionRequest{CancelledIds: cancelled}, 0
 	for _, its := range calling {
 		if _, isOpen := l.calls[its.call.GetId()]; !isOpen {
 			continue
 		}
 		its.isSent = true
-		its.onSent()
+		its.onSent(isWatched)
 		size := proto.Size(its.call) + callOverheadBytes
 		if len(message.Calls) > 0 && bytes+size > messageBytesMax {
 			messages = append(messages, message)

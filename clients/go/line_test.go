@@ -33,7 +33,7 @@ func publishOf(size int) *dibsv1.SessionCall {
 func TestMessagesAreAsLargeAsTheContractAllows(t *testing.T) {
 	l := idleLine()
 	for _, size := range []int{100, 600_000, 400_000, 400_000, 2_000_000, 1_048_576, 100, 100} {
-		l.call(publishOf(size), func() {})
+		l.call(publishOf(size), func(bool) {})
 	}
 	messages, _ := l.gathered()
 	var counts []int
@@ -57,12 +57,12 @@ func TestACallIsNeverCancelledBeforeItIsSent(t *testing.T) {
 	l := idleLine()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	unsent := l.call(publishOf(1), func() {})
+	unsent := l.call(publishOf(1), func(bool) {})
 	l.leave(ctx, unsent)
 	if messages, _ := l.gathered(); len(messages) != 0 {
 		t.Errorf("sent %v", messages)
 	}
-	sent := l.call(publishOf(1), func() {})
+	sent := l.call(publishOf(1), func(bool) {})
 	l.gathered()
 	l.leave(ctx, sent)
 	messages, _ := l.gathered()
@@ -76,7 +76,7 @@ func TestAnAnswerThatCameWhileItsCallerLeftCounts(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Nanosecond)
 	defer cancel()
 	<-ctx.Done()
-	call := l.call(publishOf(1), func() {})
+	call := l.call(publishOf(1), func(bool) {})
 	reply := &dibsv1.SessionReply{Id: call.call.GetId()}
 	l.end(reply.GetId(), answer{reply: reply})
 	if got := l.leave(ctx, call); got.reply != reply {

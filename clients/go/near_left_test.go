@@ -70,3 +70,25 @@ func TestASessionThatIsLeftServesNothingFromThisProcess(t *testing.T) {
 		})
 	}
 }
+
+// It waited for the stream, and went to a replica that may report no more changes. Another session has just begun, and
+// reports only later ones.
+func TestAnAnswerToACallThatIsSentAsItsSessionIsLeftIsNotKept(t *testing.T) {
+	played(t, someNear, func(p *playedStage) {
+		for len(p.session.came) < cap(p.session.came) {
+			p.session.came <- &dibsv1.SessionRequest{}
+		}
+		p.fetch("holds the stream up")
+		synctest.Wait()
+		p.fetch("k")
+		synctest.Wait()
+		p.tell(draining)
+		p.sessionBegan()
+		another := &heartbeat{}
+		another.beat()
+		p.sessionOpened(another)
+		p.call()
+		p.reply(p.call(), freshFor(60_000))
+		p.wantsNear("k", false, false)
+	})
+}

@@ -81,7 +81,7 @@ func (s *session) Invoke(ctx context.Context, method string, request, reply any,
 	if err != nil {
 		return err
 	}
-	line, opened := s.ask(call, func() { sends(options, len(s.watched) > 0) })
+	line, opened := s.ask(call, func(isWatched bool) { sends(options, isWatched) })
 	select {
 	case its := <-opened.answered:
 		return its.read(reply)
@@ -108,7 +108,7 @@ func callOf(ctx context.Context, request any) (*dibsv1.SessionCall, error) {
 }
 
 // ask puts the call on the line. It opens one if there is none.
-func (s *session) ask(call *dibsv1.SessionCall, onSent func()) (*line, *openCall) {
+func (s *session) ask(call *dibsv1.SessionCall, onSent func(isWatched bool)) (*line, *openCall) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	line := s.current()

@@ -37,7 +37,7 @@ func (s *sessionStream) SendMsg(request any) error {
 	if err != nil {
 		return err
 	}
-	s.line, s.opened = its.ask(call, func() { sends(s.options, len(its.watched) > 0) })
+	s.line, s.opened = its.ask(call, func(isWatched bool) { sends(s.options, isWatched) })
 	return nil
 }
 
