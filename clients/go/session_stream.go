@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 
 	"github.com/dibs-cache/dibs/clients/go/dibsv1"
@@ -111,6 +112,8 @@ type sessionStreamOrUnary struct {
 	// again opens a separate stream; worked is called when one has answered and a session did not.
 	again  func() (grpc.ClientStream, error)
 	worked func(noSessionError)
+	// isAnswered: some keys have their answers.
+	isAnswered bool
 }
 
 // SendMsg makes the call.
@@ -123,8 +126,13 @@ func (s *sessionStreamOrUnary) SendMsg(request any) error {
 func (s *sessionStreamOrUnary) RecvMsg(reply any) error {
 	err := s.ClientStream.RecvMsg(reply)
 	none, isNone := as[noSessionError](err)
+	s.isAnswered = s.isAnswered || err == nil
 	if !isNone {
 		return err
+	}
+	if s.isAnswered {
+		// The call is repeated for the other keys. Another one for all of them could get leases that no caller waits for.
+		return &Error{Code: codes.Unavailable, Message: none.Error(), retryAfter: noRetry}
 	}
 	stream, err := s.again()
 	if err != nil {

@@ -2,6 +2,8 @@ package dibs_test
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -95,4 +97,38 @@ func TestALateRefusalOfAnEarlierSessionLeavesTheLaterOneItsLeases(t *testing.T) 
 	third.reply(hitReply(third.call(t).GetId(), "w"))
 	got := receive(t, "the open one's value", open)
 	want(t, got.value, got.err, "w")
+}
+
+// Otherwise an answered key could get a lease that no caller waits for.
+func TestACallForManyKeysThatIsRefusedHalfwayIsRepeatedForTheOthers(t *testing.T) {
+	fake := startFake(t)
+	sessions := sessionsOf(fake)
+	its := client(t, fake.target, dibs.WithCodec(raw{}), ttl)
+	call := behind(func() (map[string]string, error) {
+		return dibs.FetchMany(t.Context(), its, []string{"a", "b"}, func(context.Context, []string) (map[string]string, error) {
+			return nil, errors.New("there is no lease")
+		})
+	})
+	first := receive(t, "a session", sessions)
+	id := first.call(t).GetId()
+	first.reply(replyOfMany(id, "a", "v", true))
+	refusal := &dibsv1.CallError{Code: int32(codes.Unauthenticated), Message: "the token is known no more"}
+	first.reply(&dibsv1.SessionReply{Id: id, Response: &dibsv1.SessionReply_Error{Error: refusal}})
+	second := receive(t, "another session", sessions)
+	again := second.call(t)
+	if keys := again.GetGetOrLockMany().GetKeys(); !slices.Equal(keys, []string{"b"}) {
+		t.Errorf("it is repeated for %v", keys)
+	}
+	second.reply(replyOfMany(again.GetId(), "b", "w", false))
+	got := receive(t, "the values", call)
+	if got.err != nil || got.value["a"] != "v" || got.value["b"] != "w" {
+		t.Errorf("got %v, %v", got.value, got.err)
+	}
+}
+
+func replyOfMany(id int64, key, value string, more bool) *dibsv1.SessionReply {
+	its := &dibsv1.GetOrLockManyResponse{Key: key, Result: &dibsv1.GetOrLockManyResponse_Response{
+		Response: hitReply(id, value).GetGetOrLock(),
+	}}
+	return &dibsv1.SessionReply{Id: id, More: more, Response: &dibsv1.SessionReply_GetOrLockMany{GetOrLockMany: its}}
 }
