@@ -153,19 +153,17 @@ impl OpenCalls {
         None
     }
 
-    /// A lease that no caller waits for goes to the next in line.
-    pub fn give_back(&self, asked: &Asked, response: Response) {
-        if let Some(release) = asked.release(response) {
-            let request = Some(Request::Release(release));
-            self.send(Letter::Call(v1::SessionCall { id: self.next_id(), request, ..Default::default() }));
-        }
+    /// A lease that no caller waits for goes to the next in line. Returns its release if the line is gone.
+    pub fn give_back(&self, asked: &Asked, response: Response) -> Option<v1::ReleaseRequest> {
+        let release = asked.release(response)?;
+        let request = Some(Request::Release(release.clone()));
+        let call = v1::SessionCall { id: self.next_id(), request, ..Default::default() };
+        (!self.send(Letter::Call(call))).then_some(release)
     }
 
-    /// If the line is gone, its calls and leases end with the session.
-    fn send(&self, letter: Letter) {
-        if let Some(outbox) = self.outbox.upgrade() {
-            let _ = outbox.send(letter);
-        }
+    /// False: the line is gone, and its calls with it.
+    fn send(&self, letter: Letter) -> bool {
+        self.outbox.upgrade().is_some_and(|outbox| outbox.send(letter).is_ok())
     }
 
     /// The service has welcomed the session, so everything on the way carries sessions.
@@ -178,29 +176,29 @@ impl OpenCalls {
         self.calls().confirmed
     }
 
-    pub fn answer(&self, reply: v1::SessionReply) {
+    /// Returns the release of a lease that no caller waits for, unless this line has sent it.
+    pub fn answer(&self, reply: v1::SessionReply) -> Option<v1::ReleaseRequest> {
         let v1::SessionReply { id, more, response } = reply;
         let mut calls = self.calls();
         match calls.by_id.get(&id) {
             Some(Waits::ForMany(many)) if more => {
                 let _ = many.send((answer(response), true));
-                return;
+                return None;
             }
             Some(_) => {}
             None => {
-                let Some(at) = calls.left.iter().position(|(of, _)| *of == id) else { return };
-                if let (Some(response), (_, asked)) = (response, &calls.left[at]) {
-                    self.give_back(asked, response);
-                }
+                let at = calls.left.iter().position(|(of, _)| *of == id)?;
+                let unsent = response.and_then(|response| self.give_back(&calls.left[at].1, response));
                 if !more {
                     calls.left.remove(at);
                 }
-                return;
+                return unsent;
             }
         }
         if let Some(waits) = calls.by_id.remove(&id) {
             waits.told(answer(response));
         }
+        None
     }
 
     /// The stream has ended, and all its calls with it.

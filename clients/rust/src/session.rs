@@ -77,8 +77,12 @@ pub(crate) struct Session {
     hears: Hears,
     /// Notified when its stream is left or has ended.
     over: Arc<Notify>,
+    give_back: GiveBack,
     state: Mutex<State>,
 }
+
+/// Sends a release elsewhere. A stream that was left ends no lease, and carries nothing more after its last call.
+pub(crate) type GiveBack = Box<dyn Fn(v1::ReleaseRequest) + Send + Sync>;
 
 #[derive(Default)]
 struct State {
@@ -90,8 +94,8 @@ struct State {
 }
 
 impl Session {
-    pub fn new(link: Arc<Link>, holder: String, hears: Hears, over: Arc<Notify>) -> Arc<Self> {
-        Arc::new(Self { link, holder, hears, over, state: Mutex::default() })
+    pub fn new(link: Arc<Link>, holder: String, hears: Hears, over: Arc<Notify>, give_back: GiveBack) -> Arc<Self> {
+        Arc::new(Self { link, holder, hears, over, give_back, state: Mutex::default() })
     }
 
     /// Whether the service accepts sessions here, as far as is known now.
@@ -229,7 +233,9 @@ impl Session {
         }
         for reply in message.replies {
             let is_refused = is_refused(&reply);
-            open.answer(reply);
+            if let (Some(release), Some(session)) = (open.answer(reply), &session) {
+                (session.give_back)(release);
+            }
             if let (true, Some(session)) = (is_refused, &session) {
                 session.leave(open);
             }

@@ -9,6 +9,7 @@ use std::{
 
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
+use tonic::Code;
 
 use crate::{
     error::CallError,
@@ -62,9 +63,18 @@ impl SessionOrUnary {
         if self.is_unary.load(Ordering::Relaxed) {
             return self.unary.ask_many(request, terms, each).await;
         }
-        match self.session.ask_many(request.clone(), &terms, each).await {
+        let mut is_answered = false;
+        let mut heard = |answer| {
+            is_answered = true;
+            each(answer);
+        };
+        match self.session.ask_many(request.clone(), &terms, &mut heard).await {
             Ok(()) => return Ok(()),
             Err(Ended::Error(error)) => return Err(error),
+            // It is repeated for the other keys. A call for all of them could get leases that no caller waits for.
+            Err(Ended::Refused) if is_answered => {
+                return Err(CallError::new(Code::Unavailable, "the token of the session is no longer valid"));
+            }
             Err(Ended::Refused) => return self.unary.ask_many(request, terms, each).await,
             Err(Ended::NoSession) => {}
         }

@@ -16,6 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     address::Place,
+    calls::{DEADLINE, within},
     link::Link,
     open_calls::Ended,
     pool_member::{Member, choose, groups},
@@ -52,19 +53,33 @@ impl SessionPool {
     pub fn new(link: Arc<Link>, salt: u32, holder: String, hears: Hears) -> Arc<Self> {
         let changed = Arc::new(Notify::new());
         let tells = changed.clone();
-        let make = Box::new(move |link| Session::new(link, holder.clone(), hears.clone(), tells.clone()));
-        let whole = Member::new(None, make(link.clone()), salt);
-        Arc::new(Self {
-            link,
-            salt,
-            make,
-            members: Mutex::new(Arc::new([whole])),
-            gone: Mutex::default(),
-            looked_up: OnceCell::new(),
-            changed,
-            has_keeper: AtomicBool::new(false),
-            keeper: Mutex::default(),
+        Arc::new_cyclic(|pool: &Weak<Self>| {
+            let pool = pool.clone();
+            let make = Box::new(move |link| {
+                let pool = pool.clone();
+                let give_back = Box::new(move |release| drop(tokio::spawn(Self::give_back(pool.clone(), release))));
+                Session::new(link, holder.clone(), hears.clone(), tells.clone(), give_back)
+            });
+            let whole = Member::new(None, make(link.clone()), salt);
+            Self {
+                link,
+                salt,
+                make,
+                members: Mutex::new(Arc::new([whole])),
+                gone: Mutex::default(),
+                looked_up: OnceCell::new(),
+                changed,
+                has_keeper: AtomicBool::new(false),
+                keeper: Mutex::default(),
+            }
         })
+    }
+
+    /// A lease that no caller waits for goes to the next in line. If this fails, it expires by itself.
+    async fn give_back(pool: Weak<Self>, release: v1::ReleaseRequest) {
+        if let Some(pool) = pool.upgrade() {
+            let _ = pool.ask(Request::Release(release), &within(DEADLINE, "")).await;
+        }
     }
 
     pub async fn ask(self: &Arc<Self>, request: Request, terms: &Terms) -> Result<Response, Ended> {

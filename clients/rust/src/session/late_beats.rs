@@ -31,7 +31,7 @@ impl Watched {
         let options = NearOptions { bytes_max: Some(1 << 20), serve_when_unavailable, ..NearOptions::default() };
         let near = NearCache::of(&options, "").unwrap();
         let hears = Hears { near: near.clone(), ..Hears::default() };
-        let session = Session::new(link, String::new(), hears, Arc::default());
+        let session = Session::new(link, String::new(), hears, Arc::default(), Box::new(|_| {}));
         let (line, _) = Line::new(v1::SessionHello::default());
         let open = line.open_calls();
         session.state().line = Some(line);
@@ -153,7 +153,7 @@ async fn a_new_session_closes_what_was_sent_over_another() {
     advance(LATE).await;
 
     let Watched { session: silent, .. } = &watched;
-    let other = Session::new(silent.link.clone(), String::new(), silent.hears.clone(), Arc::default());
+    let other = Session::new(silent.link.clone(), String::new(), silent.hears.clone(), Arc::default(), Box::new(|_| {}));
     let (line, _) = Line::new(v1::SessionHello::default());
     let open = line.open_calls();
     other.state().line = Some(line);

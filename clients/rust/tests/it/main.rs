@@ -13,6 +13,7 @@ mod in_process;
 mod invalidating;
 mod joining;
 mod leases;
+mod left_sessions;
 mod logs;
 mod near;
 mod options;

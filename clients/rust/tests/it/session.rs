@@ -16,20 +16,20 @@ use crate::support::{
     ms, soon, text, value,
 };
 
-async fn with_sessions() -> (Fake, mpsc::UnboundedReceiver<Session>, Client) {
+pub async fn with_sessions() -> (Fake, mpsc::UnboundedReceiver<Session>, Client) {
     let fake = Fake::start().await;
     let sessions = fake.sessions();
     let options = Client::builder().target(fake.target()).holder("me").on_unavailable(OnUnavailable::Fail);
     (fake, sessions, options.build().unwrap())
 }
 
-type Call = tokio::task::JoinHandle<Result<Option<Bytes>, Error>>;
+pub type Call = tokio::task::JoinHandle<Result<Option<Bytes>, Error>>;
 
-fn ask(client: &Client, key: &str) -> Call {
+pub fn ask(client: &Client, key: &str) -> Call {
     tokio::spawn(client.get_or_rebuild(key).ttl(TTL).with(|| async { value("mine") }))
 }
 
-async fn next(sessions: &mut mpsc::UnboundedReceiver<Session>, token: &str) -> (Session, v1::SessionHello) {
+pub async fn next(sessions: &mut mpsc::UnboundedReceiver<Session>, token: &str) -> (Session, v1::SessionHello) {
     let mut session = soon(sessions.recv()).await.unwrap();
     let hello = session.heard().await.hello.expect("a hello");
     session.welcome(token);
