@@ -6,7 +6,10 @@
 //! library; what is fresh and what has changed is decided here, at each read.
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -45,6 +48,8 @@ pub(crate) struct NearCache {
     pub namespaces: Vec<String>,
     serve_when_unavailable: bool,
     entries: Cache<Key, Entry, Bytewise>,
+    /// How often changes may have been missed. What came before is not fresh, over whichever session it came.
+    epoch: AtomicU64,
     /// The requests under way. Filling and dropping hold this lock, so that no change falls between.
     asking: Mutex<Asked>,
 }
@@ -81,6 +86,7 @@ impl NearCache {
             namespaces: named.iter().map(|namespace| name(namespace).to_owned()).collect(),
             serve_when_unavailable: options.serve_when_unavailable,
             entries: map_of(bytes_max),
+            epoch: AtomicU64::new(0),
             asking: Mutex::default(),
         })))
     }
@@ -97,7 +103,12 @@ impl NearCache {
         }
         let entry = self.entries.get(&Borrowed(name(&options.namespace), &options.key))?;
         let now = Instant::now();
-        (now < entry.fresh_until && entry.watch.is_live(now)).then_some(entry.value)
+        (now < entry.fresh_until && self.is_certain(&entry, now)).then_some(entry.value)
+    }
+
+    /// All changes since it came were reported.
+    fn is_certain(&self, entry: &Entry, now: Instant) -> bool {
+        entry.epoch == self.epoch.load(Ordering::Acquire) && entry.watch.is_live(now)
     }
 
     /// The value to serve while the service cannot be reached. It is not fresh.
@@ -174,6 +185,7 @@ impl NearCache {
     pub fn missed(&self) {
         let mut asking = self.asking();
         asking.by_number.values_mut().for_each(|asked| asked.overtaken = true);
+        self.epoch.fetch_add(1, Ordering::Release);
         if !self.serve_when_unavailable {
             self.entries.clear();
         }
@@ -183,7 +195,7 @@ impl NearCache {
     pub fn drop_broken(&self) {
         let _asking = self.asking();
         let now = Instant::now();
-        self.entries.retain(|_, entry| entry.watch.is_live(now));
+        self.entries.retain(|_, entry| self.is_certain(entry, now));
     }
 
     fn asking(&self) -> MutexGuard<'_, Asked> {
@@ -219,7 +231,8 @@ impl Ticket {
         };
         let key = Key { namespace: question.namespace.into(), key: question.key.into() };
         let tags = hit.tags.as_ref().map(|tags| tags.names.clone().into());
-        self.cache.entries.insert(key, Entry { value, fresh_until, watch: watch.clone(), tags });
+        let (watch, epoch) = (watch.clone(), self.cache.epoch.load(Ordering::Acquire));
+        self.cache.entries.insert(key, Entry { value, fresh_until, watch, epoch, tags });
     }
 }
 
@@ -258,87 +271,4 @@ fn name(namespace: &str) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use tokio::time::advance;
-
-    use super::*;
-    use crate::testing;
-
-    const SECOND: i64 = 1_000;
-
-    fn cache() -> Arc<NearCache> {
-        let options = NearOptions { bytes_max: Some(1 << 20), ..NearOptions::default() };
-        NearCache::of(&options, "").unwrap().unwrap()
-    }
-
-    fn welcomed() -> Arc<Watch> {
-        let watch = Watch::new();
-        watch.heard(Instant::now());
-        watch
-    }
-
-    fn fresh(fresh_for_ms: i64) -> v1::GetOrLockResponse {
-        let payload = Some(v1::hit::Payload::Value("v".into()));
-        let hit = v1::Hit { payload, fresh_for_ms, ..Default::default() };
-        v1::GetOrLockResponse { outcome: Some(Outcome::Hit(hit)), ..Default::default() }
-    }
-
-    fn has(cache: &NearCache, key: &str) -> bool {
-        let core = testing::client().get_or_rebuild(key).core;
-        cache.get(&Options::of(&core, key.to_owned(), Duration::ZERO)).is_some()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_entry_is_fresh_from_its_request_on() {
-        let (cache, watch) = (cache(), welcomed());
-        let ticket = cache.ask("", "k").unwrap();
-        advance(Duration::from_millis(800)).await;
-        ticket.answered(&fresh(SECOND), &watch);
-        advance(Duration::from_millis(100)).await;
-        assert!(has(&cache, "k"));
-        advance(Duration::from_millis(100)).await;
-        assert!(!has(&cache, "k"), "its second is over");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_answer_that_took_its_whole_time_is_not_kept() {
-        let (cache, watch) = (cache(), welcomed());
-        let ticket = cache.ask("", "k").unwrap();
-        advance(Duration::from_millis(1_100)).await;
-        ticket.answered(&fresh(SECOND), &watch);
-        assert!(!has(&cache, "k"));
-        assert_eq!(cache.entries.len(), 0, "it takes no room either");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_entries_of_many_keys_are_fresh_from_their_request_on() {
-        let (cache, watch) = (cache(), welcomed());
-        let mut tickets = cache.ask_many("", &["a".to_owned(), "b".to_owned()]);
-        let answer = |key: &str| {
-            let result = Some(Answered::Response(fresh(SECOND)));
-            v1::GetOrLockManyResponse { key: key.to_owned(), result }
-        };
-        advance(Duration::from_millis(800)).await;
-        tickets.answered(&answer("a"), &watch);
-        advance(Duration::from_millis(100)).await;
-        assert!(has(&cache, "a"));
-        advance(Duration::from_millis(100)).await;
-        assert!(!has(&cache, "a"), "its second is over");
-        advance(Duration::from_millis(100)).await;
-        tickets.answered(&answer("b"), &watch);
-        assert!(!has(&cache, "b"), "its answer took its whole time");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_large_value_has_room_in_a_cache_that_is_larger() {
-        let options = NearOptions { bytes_max: Some(2 << 20), ..NearOptions::default() };
-        let (cache, watch) = (NearCache::of(&options, "").unwrap().unwrap(), welcomed());
-        let mut response = fresh(SECOND);
-        let Some(Outcome::Hit(hit)) = &mut response.outcome else { panic!("no hit") };
-        hit.payload = Some(v1::hit::Payload::Value(vec![0; 1 << 20].into()));
-        cache.ask("", "k").unwrap().answered(&response, &watch);
-        assert!(has(&cache, "k"));
-    }
-}
+mod times;

@@ -43,6 +43,8 @@ pub(crate) struct Entry {
     pub value: Option<Bytes>,
     pub fresh_until: Instant,
     pub watch: Arc<Watch>,
+    /// When it came, counted in the times that changes may have been missed.
+    pub epoch: u64,
     /// None if the replica does not report them: any tag may be one of them.
     pub tags: Option<Arc<[String]>>,
 }

@@ -53,6 +53,16 @@ impl Watched {
         ticket.answered(&v1::GetOrLockResponse { outcome: Some(Outcome::Hit(hit)), ..Default::default() }, &watch);
     }
 
+    /// Another session of the same client.
+    fn another(&self) -> (Arc<Session>, Arc<OpenCalls>) {
+        let (link, hears) = (self.session.link.clone(), self.session.hears.clone());
+        let other = Session::new(link, String::new(), hears, Arc::default(), Box::new(|_| {}));
+        let (line, _) = Line::new(v1::SessionHello::default());
+        let open = line.open_calls();
+        other.state().line = Some(line);
+        (other, open)
+    }
+
     fn has(&self) -> bool {
         self.near.get(&self.options).is_some()
     }
@@ -152,13 +162,23 @@ async fn a_new_session_closes_what_was_sent_over_another() {
     assert!(watched.joins());
     advance(LATE).await;
 
-    let Watched { session: silent, .. } = &watched;
-    let other = Session::new(silent.link.clone(), String::new(), silent.hears.clone(), Arc::default(), Box::new(|_| {}));
-    let (line, _) = Line::new(v1::SessionHello::default());
-    let open = line.open_calls();
-    other.state().line = Some(line);
+    let (other, open) = watched.another();
     Session::begin(&Arc::downgrade(&other), &open);
-    assert!(other.watches() && !silent.watches());
+    assert!(other.watches() && !watched.session.watches());
     let fly = |_| std::future::ready(Landed::LeaseLost(None));
     assert!(!flights.board(&watched.options, other.watches(), Instant::now() + LATE, fly).is_joined());
+}
+
+/// A session that ends is a change of everything.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_left_takes_along_what_came_over_another() {
+    for serves in [false, true] {
+        let watched = Watched::begin(serves);
+        let (other, open) = watched.another();
+        other.leave(&open);
+        assert!(!watched.has());
+        assert_eq!(watched.near.get_unavailable(&watched.options).is_some(), serves);
+        watched.answered(watched.asked());
+        assert!(watched.has(), "later requests fill it again");
+    }
 }
