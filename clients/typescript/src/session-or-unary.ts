@@ -50,16 +50,23 @@ export class SessionOrUnary implements AskingTransport {
     terms: CallTerms,
   ): AsyncGenerator<wire.GetOrLockManyResponse> {
     let noSession: DibsError | undefined;
+    const answered = new Set<string>();
     if (!this.#isUnary) {
       try {
-        yield* this.session.getOrLockMany(request, terms);
+        for await (const response of this.session.getOrLockMany(request, terms)) {
+          answered.add(response.key);
+          yield response;
+        }
         return;
       } catch (error) {
         if (!isNoSession(error)) throw error;
         noSession = error;
       }
     }
-    for await (const response of this.unary.getOrLockMany(request, terms)) {
+    // A key with an answer could get a lease again, which no caller waits for.
+    const keys = answered.size === 0 ? request.keys : request.keys.filter((key) => !answered.has(key));
+    if (keys.length === 0) return;
+    for await (const response of this.unary.getOrLockMany({ ...request, keys }, terms)) {
       this.#unaryWorks(noSession);
       yield response;
     }

@@ -1,5 +1,8 @@
-import { expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import { DibsError } from '../src/errors.js';
 import type { ManyCall } from '../src/many-fetch.js';
+import { NoSession } from '../src/no-session.js';
+import { SessionOrUnary } from '../src/session-or-unary.js';
 import { hit } from './fake-service.js';
 import { callOf, type PlayedStream, played } from './played-service.js';
 
@@ -81,4 +84,35 @@ it('fail no call for many keys of several replicas', async () => {
   again.welcome('again');
   again.replyMany(await again.next(), () => hit('two'));
   expect((await answered).sort()).toEqual(keys.sort());
+});
+
+describe('calls one by one', () => {
+  it('repeat a call for many keys only for those without an answer', async () => {
+    const asked: string[][] = [];
+    const answer = (key: string) => ({ key, result: undefined });
+    const session = {
+      close: () => {},
+      async *getOrLockMany() {
+        yield answer('a');
+        throw new DibsError('UNAUTHENTICATED', 'the token was replaced', undefined, {
+          cause: new NoSession('refused'),
+        });
+      },
+    };
+    const unary = {
+      close: () => {},
+      async *getOrLockMany({ keys }: { keys: string[] }) {
+        asked.push(keys);
+        yield* keys.map(answer);
+      },
+    };
+    const either = new SessionOrUnary(session as never, unary as never);
+    const answered: string[] = [];
+    for await (const { key } of either.getOrLockMany({ keys: ['a', 'b'] } as never, {} as never)) {
+      answered.push(key);
+    }
+    either.close();
+    expect(asked).toEqual([['b']]);
+    expect(answered).toEqual(['a', 'b']);
+  });
 });
