@@ -6,7 +6,9 @@ import dev.dibs.v1.GetOrLockManyResponse;
 import io.grpc.Status;
 import java.time.Duration;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Consumer;
 
 /** Uses sessions if possible, and unary calls if something in between breaks streams. */
@@ -51,18 +53,32 @@ final class SessionOrUnary implements Transport {
     boolean isTooLarge = request.getSerializedSize() > SessionStream.REQUEST_BYTES_MAX;
     if (isTooLarge || oneByOne) return unary.callMany(request, terms, onAnswer);
     CompletableFuture<Void> end = new CompletableFuture<>();
+    Set<String> answered = ConcurrentHashMap.newKeySet();
+    Consumer<GetOrLockManyResponse> noted =
+        answer -> {
+          answered.add(answer.getKey());
+          onAnswer.accept(answer);
+        };
     session
-        .callMany(request, terms, onAnswer)
+        .callMany(request, terms, noted)
         .whenComplete(
             (done, error) -> {
-              // Without a session there was no answer either.
               if (error != null && DibsStatusException.of(error) instanceof NoSessionException none) {
-                byItself(unary.callMany(request, terms, onAnswer), end, none);
+                GetOrLockManyRequest rest = without(answered, request);
+                if (rest.getKeysCount() == 0) end.complete(null);
+                else byItself(unary.callMany(rest, terms, onAnswer), end, none);
               } else {
                 Futures.settle(end, done, error);
               }
             });
     return end;
+  }
+
+  /** A key with an answer could get a lease again, which no caller waits for. */
+  private static GetOrLockManyRequest without(Set<String> answered, GetOrLockManyRequest request) {
+    if (answered.isEmpty()) return request;
+    List<String> keys = request.getKeysList().stream().filter(key -> !answered.contains(key)).toList();
+    return request.toBuilder().clearKeys().addAllKeys(keys).build();
   }
 
   @Override

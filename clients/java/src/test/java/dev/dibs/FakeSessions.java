@@ -1,6 +1,7 @@
 package dev.dibs;
 
 import dev.dibs.v1.CoordinatorServiceGrpc.CoordinatorServiceImplBase;
+import dev.dibs.v1.GetOrLockManyRequest;
 import dev.dibs.v1.GetOrLockManyResponse;
 import dev.dibs.v1.GetOrLockRequest;
 import dev.dibs.v1.GetOrLockResponse;
@@ -136,6 +137,9 @@ final class FakeSessions extends CoordinatorServiceImplBase implements AutoClose
   /** What {@link #getOrLock} says, for it is called only where there is no session. */
   static final String UNARY = "one by one";
 
+  /** The keys of each call for many that came without a session. */
+  final BlockingQueue<List<String>> keysOneByOne = new LinkedBlockingQueue<>();
+
   private final BlockingQueue<Stream> streams = new LinkedBlockingQueue<>();
   private final Server server;
 
@@ -185,6 +189,16 @@ final class FakeSessions extends CoordinatorServiceImplBase implements AutoClose
   @Override
   public void getOrLock(GetOrLockRequest request, StreamObserver<GetOrLockResponse> reply) {
     reply.onNext(GetOrLockResponse.newBuilder().setHit(FakeService.hitOf(UNARY)).build());
+    reply.onCompleted();
+  }
+
+  @Override
+  public void getOrLockMany(GetOrLockManyRequest request, StreamObserver<GetOrLockManyResponse> reply) {
+    keysOneByOne.add(request.getKeysList());
+    GetOrLockResponse hit = GetOrLockResponse.newBuilder().setHit(FakeService.hitOf(UNARY)).build();
+    for (String key : request.getKeysList()) {
+      reply.onNext(GetOrLockManyResponse.newBuilder().setKey(key).setResponse(hit).build());
+    }
     reply.onCompleted();
   }
 

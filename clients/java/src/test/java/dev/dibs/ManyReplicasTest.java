@@ -6,12 +6,14 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.dibs.v1.Busy;
 import dev.dibs.v1.BusyReason;
+import dev.dibs.v1.CallError;
 import dev.dibs.v1.GetOrLockManyRequest;
 import dev.dibs.v1.GetOrLockManyResponse;
 import dev.dibs.v1.GetOrLockRequest;
 import dev.dibs.v1.GetOrLockResponse;
 import dev.dibs.v1.SessionCall;
 import dev.dibs.v1.SessionReply;
+import io.grpc.Status;
 import java.time.Duration;
 import java.util.HashMap;
 import java.util.List;
@@ -111,6 +113,25 @@ final class ManyReplicasTest {
     assertEquals(look.getGetOrLockMany().getKeysList(), next.getKeysList());
     assertTrue(next.getWaitMs() > 0);
     many.cancel(false);
+  }
+
+  @Test
+  void aCallThatIsRefusedMidwayIsRepeatedForTheOtherKeysOnly() throws Exception {
+    client = one.client().build();
+    var many = client.getOrRebuildManyAsync(List.of("a", "b"), TEXT, MINE);
+    FakeSessions.Stream stream = one.stream();
+    stream.welcome("one");
+    SessionCall call = stream.call();
+    var hit = GetOrLockResponse.newBuilder().setHit(FakeService.hitOf("v"));
+    stream.reply(
+        SessionReply.newBuilder()
+            .setId(call.getId())
+            .setMore(true)
+            .setGetOrLockMany(GetOrLockManyResponse.newBuilder().setKey("a").setResponse(hit)));
+    var refused = CallError.newBuilder().setCode(Status.Code.UNAUTHENTICATED.value()).setMessage("unknown token");
+    stream.reply(SessionReply.newBuilder().setId(call.getId()).setError(refused));
+    assertEquals(Map.of("a", "v", "b", FakeSessions.UNARY), many.get());
+    assertEquals(List.of(List.of("b")), List.copyOf(one.keysOneByOne));
   }
 
   @Test
