@@ -175,6 +175,13 @@ class _Session:
     def tell(self, event: pb.SessionEvent) -> None:
         self._out.put(pb.SessionResponse(events=[event]))
 
+    def refuse_midway(self, first: pb.GetOrLockManyResponse) -> None:
+        """Answers the only open call, one for many keys, with this answer and a refusal."""
+        (id_,) = self._open
+        refusal = pb.CallError(code=grpc.StatusCode.UNAUTHENTICATED.value[0], message="the token is known no more")
+        more = pb.SessionReply(id=id_, more=True, get_or_lock_many=first)
+        self._out.put(pb.SessionResponse(replies=[more, pb.SessionReply(id=id_, error=refusal)]))
+
     def end(self) -> None:
         """As a replica does that stops."""
         self._out.put(None)

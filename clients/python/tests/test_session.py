@@ -117,6 +117,17 @@ async def test_one_that_was_left_leaves_the_next_one_its_leases_when_a_late_refu
     assert [hello.resume_token for hello in fake.hellos] == ["", "", "session 2"]
 
 
+async def test_a_call_for_many_keys_that_is_refused_midway_is_repeated_for_the_others(
+    fake: FakeService, make: MakeCaller
+) -> None:
+    fake.will("GetOrLockMany", NEVER, each(lambda _: hit(b"v")))
+    values = asyncio.create_task(make().many(["a", "b"], never_called))
+    await until(lambda: fake.heard)
+    fake.sessions[0].refuse_midway(pb.GetOrLockManyResponse(key="a", response=hit(b"v")))
+    assert await values == {"a": b"v", "b": b"v"}
+    assert [list(asked.keys) for asked in fake.requests("GetOrLockMany")] == [["a", "b"], ["b"]]
+
+
 async def test_one_that_breaks_is_taken_up_again_and_the_call_asks_again(fake: FakeService, make: MakeCaller) -> None:
     fake.will("GetOrLock", NEVER, hit(b"v"))
     call = asyncio.create_task(make().get("k", never_called))

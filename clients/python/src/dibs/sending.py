@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import grpc
@@ -25,8 +25,26 @@ class Sending:
     future: Future[Any] = field(default_factory=Future)
     #: For a call with many answers: called with each of them, in a thread of the link.
     answered: Callable[[Any], None] | None = None
+    #: The keys of such a call that have their answers.
+    keys_answered: set[str] = field(default_factory=set)
     #: The endpoints at which nothing answered.
     tried: set[Any] = field(default_factory=set)
+
+    def answer_one(self, answer: Any) -> None:
+        """One of the answers to a call for many keys, a `GetOrLockManyResponse`."""
+        assert self.answered is not None
+        self.keys_answered.add(answer.key)
+        self.answered(answer)
+
+    def rest(self) -> Sending | None:
+        """The call without keys that have answers, which could get leases for no caller; None if all have."""
+        if not self.keys_answered:
+            return self
+        request = pb.GetOrLockManyRequest()
+        request.CopyFrom(self.call.request)
+        del request.keys[:]
+        request.keys.extend(key for key in self.call.request.keys if key not in self.keys_answered)
+        return replace(self, call=replace(self.call, request=request)) if request.keys else None
 
     def succeed(self, response: Any) -> bool:
         """False if its caller has left, and needs no answer."""

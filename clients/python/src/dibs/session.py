@@ -252,7 +252,7 @@ class Session:
             # Here, between the events that came before and those to come.
             self._fill(its, response)
             if sending.answered is not None:
-                sending.answered(response)
+                sending.answer_one(response)
                 if not reply.more:
                     sending.succeed(None)
                 return

@@ -176,7 +176,11 @@ class UsedChannel:
 
     def _session_refused(self, session: Session, sending: Sending) -> None:
         self._session_left(session)
-        self._at.link.send_by_itself([sending], self._at)
+        rest = sending.rest()
+        if rest is None:
+            sending.succeed(None)
+        else:
+            self._at.link.send_by_itself([rest], self._at)
 
     def _session_ended(
         self, session: Session, pending: list[Sending], error: ServiceError, confirmed: bool, for_good: bool
