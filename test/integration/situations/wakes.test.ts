@@ -24,7 +24,7 @@ describeWithRedis('a value store that serves, and sends no wakes', () => {
     });
     const told = (line: string) => linesOf(replica).filter(({ msg }) => msg === line);
     await expect.poll(() => told(LOG.wakesUnheard), { timeout: 120_000 }).not.toEqual([]);
-    const why = /the rights of the Redis user are too few; see deploy\/operations\/redis-acl.md/;
+    const why = /the Redis user lacks rights; see deploy\/operations\/redis-acl.md/;
     expect(told(LOG.wakesUnheard)[0]).toMatchObject({ level: 'warn', why: expect.stringMatching(why) });
     expect(told(LOG.storeUnreachable)).toEqual([]);
     await store.command('ACL', 'SETUSER', 'deaf', '+subscribe');
