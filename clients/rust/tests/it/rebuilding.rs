@@ -205,7 +205,8 @@ async fn until_voided(client: &Client, key: &str) {
 #[tokio::test]
 async fn a_rebuild_behind_a_stale_value_outlives_its_caller() {
     let fake = with_a_lease().await;
-    fake.will("get_or_lock", [short_lease(Some("old")), hit("-")]);
+    let stale = || Answer::Reply(lease_reply("stale", 10_000, Some("old")));
+    fake.will("get_or_lock", [stale(), hit("-")]);
     let rebuild = || async {
         tokio::time::sleep(ms(20)).await;
         value("new")
@@ -213,7 +214,7 @@ async fn a_rebuild_behind_a_stale_value_outlives_its_caller() {
     let got = fake.client().get_or_rebuild("k").ttl(TTL).with(rebuild).await;
     assert_eq!(text(got.unwrap()), "old");
     until(|| fake.published().len() == 1).await;
-    fake.will("get_or_lock", [short_lease(Some("old"))]);
+    fake.will("get_or_lock", [stale()]);
     let asking = fake.client().get_or_rebuild("k").ttl(TTL).revalidate(Revalidate::Await);
     assert_eq!(text(asking.with(rebuild).await.unwrap()), "new");
 }
