@@ -208,19 +208,25 @@ impl Flights {
     /// Like [`Self::close_key`], for a change of any of the namespace's keys.
     pub fn close_namespace(&self, namespace: &str) {
         let (namespace, _) = key_id_of(namespace, "");
-        self.close_where(|(of, _)| *of == namespace);
+        self.close_where(|(of, _), _| *of == namespace);
     }
 
     /// Like [`Self::close_key`], if changes may have been missed.
     pub fn close_all(&self) {
-        self.close_where(|_| true);
+        self.close_where(|_, _| true);
     }
 
-    fn close_where(&self, so: impl Fn(&KeyId) -> bool) {
+    /// Like [`Self::close_key`], for requests under way that callers join.
+    pub fn close_joined(&self) {
+        self.close_where(|_, entry| matches!(entry.stage, Stage::Asked { watched: true }));
+    }
+
+    fn close_where(&self, so: impl Fn(&KeyId, &Entry) -> bool) {
         let mut running = self.running();
-        let entries = running.by_key.iter_mut().filter(|(key, _)| so(key));
-        for entry in entries.flat_map(|(_, entries)| entries) {
-            entry.closed = true;
+        for (key, entries) in &mut running.by_key {
+            for entry in entries {
+                entry.closed |= so(key, entry);
+            }
         }
     }
 

@@ -34,10 +34,11 @@ pub(crate) struct Hears {
 }
 
 impl Hears {
-    /// The service was there, and the session reports only changes from now on. Answers to earlier requests over another
-    /// session may be older than a change that was not reported.
+    /// The service was there, and the session reports only changes from now on. Answers to requests under way over another
+    /// session may be older than a change that was not reported. No call joins a request that this session sent before its
+    /// welcome, but calls may join its rebuild.
     fn began(&self) {
-        self.flights.close_all();
+        self.flights.close_joined();
         self.local_results.drop_all();
         if let Some(near) = &self.near {
             near.drop_broken();

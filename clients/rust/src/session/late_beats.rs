@@ -182,3 +182,21 @@ async fn a_session_that_is_left_takes_along_what_came_over_another() {
         assert!(watched.has(), "later requests fill it again");
     }
 }
+
+/// As the first call of a client, which opens the session.
+#[tokio::test(start_paused = true)]
+async fn a_welcome_leaves_rebuilds_open_whose_request_came_before_it() {
+    let watched = Watched::begin(false);
+    let mut flight = None;
+    let fly = |its| {
+        flight = Some(its);
+        std::future::pending()
+    };
+    let flights = &watched.session.hears.flights;
+    let _seat = flights.board(&watched.options, false, Instant::now() + LATE, fly);
+    let flight = flight.unwrap();
+    flight.sent(false);
+    Session::begin(&Arc::downgrade(&watched.session), &watched.open);
+    flight.leased(false);
+    assert!(watched.joins());
+}
