@@ -45,8 +45,8 @@ class ManyAnswers:
         self._traceparent = traceparent
         self._request_id = str(uuid.uuid4())
         self._open: dict[str, Sending] = {}
-        #: Keys that will be rebuilt here, because a lease has come, and its token. Grows in a thread of the link.
-        self.granted: dict[str, str] = {}
+        #: Keys that will be rebuilt here, because a lease has come. Grows in a thread of the link.
+        self.granted: set[str] = set()
         #: Keys that may be rebuilt here without the service.
         self.unanswered: set[str] = set()
 
@@ -160,16 +160,15 @@ class ManyAnswers:
         sending = self._open.pop(answer.key, None)
         is_lease = answer.WhichOneof("result") == "response" and answer.response.HasField("lease")
         if sending is None:
-            # Its caller left while the answer was on its way through a thread. Or the call broke off after this answer,
-            # and was sent elsewhere as a whole: then the lease that is used here comes once more.
-            if is_lease and self.granted.get(answer.key) != answer.response.lease.token:
+            # Its caller left while the answer was on its way through a thread. Each key has only one answer.
+            if is_lease:
                 self._crew.link.give_back(self._terms.namespace, answer.key, answer.response.lease.token)
             return
         if answer.WhichOneof("result") == "error":
             sending.fail(error_of(answer.error))
             return
         if is_lease:
-            self.granted[answer.key] = answer.response.lease.token
+            self.granted.add(answer.key)
         # Its caller may have just left.
         if not sending.succeed(answer.response) and is_lease:
             request = sending.call.request

@@ -176,11 +176,7 @@ class UsedChannel:
 
     def _session_refused(self, session: Session, sending: Sending) -> None:
         self._session_left(session)
-        rest = sending.rest()
-        if rest is None:
-            sending.succeed(None)
-        else:
-            self._at.link.send_by_itself([rest], self._at)
+        self._at.link.send_by_itself([sending], self._at)
 
     def _session_ended(
         self, session: Session, pending: list[Sending], error: ServiceError, confirmed: bool, for_good: bool
@@ -218,7 +214,7 @@ class UsedChannel:
     def _send_by_itself(self, sending: Sending) -> None:
         call, future = sending.call, sending.future
         if sending.answered is not None:
-            self._stream_by_itself(sending, sending.answered)
+            self._stream_by_itself(sending)
             return
         sent = getattr(self._stub, call.method).future(call.request, **_terms_of(sending))
         self._sent.add(sent)
@@ -252,14 +248,14 @@ class UsedChannel:
                 return
         sending.fail(error)
 
-    def _stream_by_itself(self, sending: Sending, answered: Callable[[Any], None]) -> None:
+    def _stream_by_itself(self, sending: Sending) -> None:
         stream = getattr(self._stub, sending.call.method)(sending.call.request, **_terms_of(sending))
         self._sent.add(stream)
 
         def read() -> None:
             try:
                 for answer in stream:
-                    answered(answer)
+                    sending.answer_one(answer)
             except grpc.RpcError as error:
                 if stream.cancelled() and self._aborted and not sending.future.cancelled():
                     self._interrupted.append(sending)
