@@ -3,7 +3,7 @@ import { posix } from 'node:path';
 import type { Identities } from '../access/identity.js';
 import { isLoopback } from '../access/loopback.js';
 import { readAuthFile } from './auth-file.js';
-import type { EnvironmentReader } from './environment-reader.js';
+import { type EnvironmentReader, httpUrlOf } from './environment-reader.js';
 import { type ReadFile, readTlsFiles, type TlsMaterial, type TlsPaths } from './tls-files.js';
 
 /** Linux has room for 108 with the closing zero. Node cuts off the rest, and binds to another path. */
@@ -53,7 +53,7 @@ export function readEdge(reader: EnvironmentReader, read: ReadFile, nowMs: numbe
 function traceUrlOf(reader: EnvironmentReader): string {
   const text = reader.get('DIBS_TRACE_URL') ?? '';
   if (text === '') return '';
-  const url = /^https?:\/\/[^/]/i.test(text) && URL.canParse(text) ? new URL(text) : undefined;
+  const url = httpUrlOf(text);
   // A fault does not repeat it, because it may contain a password.
   if (url === undefined || !text.includes('{trace_id}')) {
     reader.faults.add('DIBS_TRACE_URL', 'is not http://… or https://… with {trace_id} in it');

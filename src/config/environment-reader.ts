@@ -43,3 +43,8 @@ export class EnvironmentReader {
     return fallback;
   }
 }
+
+/** Undefined unless it is an absolute URL with the scheme http or https. */
+export function httpUrlOf(text: string): URL | undefined {
+  return /^https?:\/\/[^/]/i.test(text) && URL.canParse(text) ? new URL(text) : undefined;
+}

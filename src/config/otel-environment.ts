@@ -1,4 +1,4 @@
-import type { EnvironmentReader } from './environment-reader.js';
+import { type EnvironmentReader, httpUrlOf } from './environment-reader.js';
 
 export type OtlpProtocol = (typeof PROTOCOLS)[number];
 type Signal = 'TRACES' | 'METRICS';
@@ -107,13 +107,13 @@ function wants(reader: EnvironmentReader, signal: Signal, choices: readonly stri
 /** Without a scheme, the exporters would take the host for the scheme and send nothing. */
 function checkEndpoint(reader: EnvironmentReader, name: string): void {
   const text = reader.get(name);
-  if (text === undefined || (/^https?:\/\/[^/]/i.test(text) && URL.canParse(text))) return;
+  if (text === undefined || httpUrlOf(text) !== undefined) return;
   // It may contain a password.
   reader.faults.add(name, 'is not http://HOST:PORT or https://HOST:PORT');
 }
 
 /**
- * The SDK leaves out a pair that it cannot read, without a word. Over gRPC, a value outside ASCII would end the start with
+ * The SDK silently leaves out a pair that it cannot read. Over gRPC, a value outside ASCII would end the start with
  * an error that repeats it. It is usually a password, so a fault tells the place.
  */
 function checkHeaders(reader: EnvironmentReader, name: string): void {

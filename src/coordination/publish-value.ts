@@ -39,7 +39,7 @@ export interface PublishValueParts extends LeasePorts {
 /** The parts of this replica that a publish notifies or asks. */
 export interface PublishValueRooms {
   readonly held: HeldLeases;
-  readonly lifecycle: Pick<LeaseLifecycle, 'endUnstored'>;
+  readonly lifecycle: Pick<LeaseLifecycle, 'endUnstored' | 'over'>;
   readonly slots: Pick<RebuildSlots, 'leave'>;
   readonly keyLoops: Pick<KeyLoops, 'waitersOf' | 'feed' | 'wake' | 'changed'>;
   readonly near: Pick<NearCache, 'changed'>;
@@ -144,7 +144,7 @@ export class PublishValue {
       stored = await keepingLock(this.parts, lock, storing);
     } catch (error) {
       // Something else has the name of the key, so that nothing of this lease is left but its lock and its slot.
-      if (error instanceof CoordinationError) void this.lifecycle.endUnstored(key, token, 'released');
+      if (error instanceof CoordinationError) this.lifecycle.over(key, token, 'released');
       rethrowUnlessUnavailable(error);
       notStored = notStoredBy(error, result);
     }

@@ -169,11 +169,7 @@ function doorOf(options: GrpcServerOptions): Door {
     unsentBytesMax,
     arrivingBytesMax: Math.max(ARRIVING_BYTES_MAX, 4 * messageBytesMaxOf(options)),
   };
-  return new Door({
-    ...{ clock, guard, compressedRequests, bounds, failed },
-    connectionRefused,
-    ...(handshakeFailed && { handshakeFailed }),
-  });
+  return new Door({ clock, guard, compressedRequests, bounds, failed, connectionRefused, handshakeFailed });
 }
 
 /** Listens at each address, or takes the connections that another process accepts there. Returns the addresses. */

@@ -64,8 +64,8 @@ export class SessionOrUnary implements AskingTransport {
       }
     }
     // A key with an answer could get a lease again, which no caller waits for.
-    const keys = answered.size === 0 ? request.keys : request.keys.filter((key) => !answered.has(key));
-    if (keys.length === 0) return;
+    const keys = request.keys.filter((key) => !answered.has(key));
+    if (keys.length === 0 && answered.size > 0) return;
     for await (const response of this.unary.getOrLockMany({ ...request, keys }, terms)) {
       this.#unaryWorks(noSession);
       yield response;
@@ -109,7 +109,7 @@ export class SessionOrUnary implements AskingTransport {
 
   #unaryWorks(noSession: DibsError | undefined): void {
     if (this.#isUnary || this.#closed) return;
-    // Another session can be had.
+    // Another session can be opened.
     if (noSession?.cause instanceof SessionRefused) return;
     this.#isUnary = true;
     this.#tryAgain(AGAIN_MS.min);

@@ -151,7 +151,7 @@ export class LeaseLifecycle {
       });
     } catch (error) {
       // Something else has the name of the key, so that no lease of it is armed.
-      if (error instanceof CoordinationError) this.#over(key, token, end);
+      if (error instanceof CoordinationError) this.over(key, token, end);
       rethrowUnlessUnavailable(error);
       // Only the store knows whether it was handed out again. With an owner to compare, the lock has to expire.
       if (owner !== undefined) return 'not_held';
@@ -160,11 +160,12 @@ export class LeaseLifecycle {
         'the value store does not answer, so the lease lasts until it expires; releasing again is safe',
       );
     }
-    if (outcome === 'released' || owner === undefined) this.#over(key, token, end);
+    if (outcome === 'released' || owner === undefined) this.over(key, token, end);
     return outcome;
   }
 
-  #over({ id, namespace }: Key, { nonce }: Token, end: LeaseEnd): void {
+  /** Ends what this replica knows of a lease that has ended, with its lock and its slot. */
+  over({ id, namespace }: Key, { nonce }: Token, end: LeaseEnd): void {
     this.held.end(nonce, end);
     void this.parts.quorum.release(id, nonce);
     void this.slots.leave(namespace, nonce);
@@ -276,7 +277,7 @@ export class LeaseLifecycle {
   #extended(key: Key, token: Token, untilMs: number): ExtendAnswer {
     const expiresInMs = Math.floor(untilMs - this.parts.clock.nowMs());
     if (expiresInMs < 1) {
-      this.#over(key, token, 'expired');
+      this.over(key, token, 'expired');
       return LOST;
     }
     const held = this.held.get(token.nonce);

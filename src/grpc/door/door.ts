@@ -45,7 +45,7 @@ export interface DoorParts {
   /** Receives each connection that is refused or cut off, with the name of its address. */
   connectionRefused(peer: string, why: Refused): void;
   /** Receives each client whose TLS handshake fails, and why. */
-  handshakeFailed?(peer: string, why: string): void;
+  readonly handshakeFailed?: ((peer: string, why: string) => void) | undefined;
 }
 
 /**
@@ -270,7 +270,7 @@ function ignoreErrorsOf(stream: ServerHttp2Stream): void {
   stream.on('error', () => {});
 }
 
-/** A TLS socket that has ended knows no address. The socket below still does; if a later Node hides it, none is told. */
+/** A TLS socket that has ended knows no address. The socket below still does, unless a later Node hides it. */
 function addressBelow(socket: TLSSocket): string {
   const { _parent } = socket as { _parent?: Socket | null };
   return (_parent ?? socket).remoteAddress ?? 'unknown';

@@ -65,7 +65,7 @@ final class SessionOrUnary implements Transport {
             (done, error) -> {
               if (error != null && DibsStatusException.of(error) instanceof NoSessionException none) {
                 GetOrLockManyRequest rest = without(answered, request);
-                if (rest.getKeysCount() == 0) end.complete(null);
+                if (rest.getKeysCount() == 0 && !answered.isEmpty()) end.complete(null);
                 else byItself(unary.callMany(rest, terms, onAnswer), end, none);
               } else {
                 Futures.settle(end, done, error);
@@ -76,7 +76,6 @@ final class SessionOrUnary implements Transport {
 
   /** A key with an answer could get a lease again, which no caller waits for. */
   private static GetOrLockManyRequest without(Set<String> answered, GetOrLockManyRequest request) {
-    if (answered.isEmpty()) return request;
     List<String> keys = request.getKeysList().stream().filter(key -> !answered.contains(key)).toList();
     return request.toBuilder().clearKeys().addAllKeys(keys).build();
   }
