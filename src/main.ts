@@ -33,7 +33,7 @@ process.on('SIGHUP', () => reloads.ask());
 
 failByFaults();
 
-// A full disk, or a reader that has ended, is no reason to end too.
+// A full disk, or a reader that has ended, must not end the process.
 process.stdout.on('error', () => {});
 
 /** This process is the replica, or with workers it starts replicas. It loads the code of one of the two. */

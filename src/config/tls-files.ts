@@ -92,7 +92,7 @@ export function checkAuthorities(
   });
 }
 
-/** A bundle may have old ones. With none that is valid, every client would be refused, and only clients would know. */
+/** A bundle may contain old certificates. If none is valid, every client is refused, and only clients would notice. */
 function checkOneIsValid(
   authorities: readonly X509Certificate[] | undefined,
   path: string,

@@ -89,7 +89,7 @@ function checkKeys({ items }: YAMLMap): void {
   const seen = new Set<unknown>();
   for (const { key } of items) {
     if (!isScalar(key)) continue;
-    // What checks the content would leave this name out without a word.
+    // The checks of the content would silently leave this name out.
     if (key.value === '__proto__')
       throw new Refused('has the name __proto__, which cannot be used,', offsetOf(key));
     if (seen.has(key.value)) throw notPlain('DUPLICATE_KEY', offsetOf(key));

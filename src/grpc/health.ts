@@ -47,7 +47,7 @@ export class Health {
           }
           streams.add(call);
           if (NAMES.includes(call.request.service)) watch(call);
-          // The package would keep every name that was ever watched, for ever.
+          // The package would keep each name that was watched, and never drop one.
           else call.write({ status: 'SERVICE_UNKNOWN' });
         }) as UntypedHandleCall,
       },

@@ -16,7 +16,7 @@ export interface LogFile {
 /**
  * The log on its way to its file or its reader. Neither a full disk nor a reader that has ended may harm the service. So
  * nothing is thrown, and nothing waits for them except a bounded number of lines. pino's own destination ends the process
- * by an error, and then waits for ever for room: no signal but SIGKILL ends that.
+ * by an error, and then waits for room without end: no signal but SIGKILL ends that.
  */
 export class LogOutput {
   #waiting = '';
@@ -83,7 +83,7 @@ export class LogOutput {
     this.#next();
   }
 
-  /** Its reader has ended, and nobody is left to read them. */
+  /** Its reader has ended, so the waiting lines cannot be delivered. */
   #forget(): void {
     this.#taken = Buffer.alloc(0);
     this.#waiting = '';

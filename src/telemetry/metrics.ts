@@ -74,7 +74,7 @@ export interface Gauges {
   nodeGroups(): ReadonlyMap<string, readonly string[]>;
   /** Every state that there is: one that is omitted keeps its last figure. */
   readonly statesOfNodes: readonly string[];
-  /** Spans by what became of them, since the start. Empty without traces. */
+  /** Spans by outcome, since the start. Empty without traces. */
   spans(): Promise<ReadonlyMap<string, number>>;
 }
 

@@ -109,7 +109,7 @@ pub mod v1 {
 /// # }
 /// ```
 ///
-/// A lease that is taken and dropped without a word:
+/// A lease that is taken and silently dropped:
 /// ```compile_fail
 /// #![deny(unused_must_use)]
 /// # fn example(guard: dibs::LeaseGuard) {

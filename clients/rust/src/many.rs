@@ -130,7 +130,7 @@ impl<C: Codec> GetOrRebuildMany<C> {
     /// ```
     ///
     /// # Errors
-    /// [`ManyError::Refused`] for bad options, before anything is sent. [`ManyError::Keys`] where some keys cannot be had:
+    /// [`ManyError::Refused`] for bad options, before anything is sent. [`ManyError::Keys`] where some keys failed:
     /// with the errors of [`GetOrRebuild::with`](crate::GetOrRebuild::with) for each of them, and the other values.
     ///
     /// # Panics

@@ -12,7 +12,7 @@ const REASONS: readonly (readonly [code: RegExp, why: string])[] = [
 ];
 
 /**
- * Why a handshake failed, for whoever set up the certificates: otherwise only clients would know. Undefined if the
+ * Why a handshake failed, for the person who set up the certificates: otherwise only clients would know. Undefined if the
  * connection has just ended, as those of probes do.
  */
 export function handshakeFault(

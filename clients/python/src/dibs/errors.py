@@ -32,7 +32,7 @@ class ServiceError(DibsError):
 
 
 class TokenError(ServiceError):
-    """The client's own token cannot be had. Nothing was sent, so this is no answer of the service."""
+    """The client has no token at this moment. Nothing was sent, so this is not an answer of the service."""
 
     def __init__(self, message: str) -> None:
         super().__init__("UNAUTHENTICATED", message)
