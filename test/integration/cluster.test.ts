@@ -3,6 +3,7 @@ import { Degraded, Read } from '../../src/grpc/generated/dibs/v1/coordinator.js'
 import { Caller, textOf } from '../support/caller.js';
 import { describeWithRedis } from '../support/describe-with-redis.js';
 import { Fleet } from '../support/fleet.js';
+import { MUCH_PATIENCE } from '../support/patience.js';
 import { type ReplicatedStore, startClusterStore } from '../support/replicated-store.js';
 import { expire, Origin, stampede } from '../support/stampede.js';
 
@@ -14,7 +15,7 @@ describeWithRedis('three replicas with a Redis Cluster as value store', () => {
   let callers: Caller[];
 
   beforeAll(async () => {
-    cluster = await startClusterStore();
+    cluster = await startClusterStore({ silentMs: MUCH_PATIENCE.silenceMs });
     fleet = await Fleet.start({ replicas: 3, env: { DIBS_STORE_URL: cluster.url } });
     callers = fleet.replicas.map(({ target }) => new Caller(target));
     await Promise.all(callers.map((caller) => caller.connect()));

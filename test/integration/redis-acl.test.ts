@@ -8,6 +8,7 @@ import { Degraded, Read } from '../../src/grpc/generated/dibs/v1/coordinator.js'
 import { Caller, textOf } from '../support/caller.js';
 import { TestAuthority } from '../support/certificates.js';
 import { describeWithRedis } from '../support/describe-with-redis.js';
+import { MUCH_PATIENCE } from '../support/patience.js';
 import { freePort, RedisServer } from '../support/redis-server.js';
 import { Replica } from '../support/replica.js';
 import { startClusterStore, startSentinelStore } from '../support/replicated-store.js';
@@ -195,7 +196,7 @@ describeWithRedis('a fleet with the rules of the ACL page, over TLS', () => {
 
 describeWithRedis('a Redis Cluster with the rule of the ACL page', () => {
   it('refuses nothing that Dibs needs', async () => {
-    const cluster = await startClusterStore();
+    const cluster = await startClusterStore({ silentMs: MUCH_PATIENCE.silenceMs });
     const locks = await Promise.all(Array.from({ length: 3 }, () => RedisServer.start()));
     const more = /A Redis Cluster also needs `([^`]+)`/.exec(PAGE)?.[1]?.split(' ') ?? [];
     const [, user = '', ...rule] = ruleOf('dibs-store').rule.split(' ');

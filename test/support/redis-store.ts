@@ -1,4 +1,5 @@
 import { parseStoreUrl } from '../../src/config/store-url.js';
+import { keyOf } from '../../src/coordination/words/key.js';
 import { StoreConnection } from '../../src/redis/connection.js';
 import { RedisNamespaceStore } from '../../src/redis/namespace-store.js';
 import { RedisValueStore } from '../../src/redis/value-store.js';
@@ -38,14 +39,17 @@ export async function connectRedisStore(
   const connection = new StoreConnection(address, MUCH_PATIENCE);
   const channel = new RedisWakeChannel(address, MUCH_PATIENCE);
   await until(() => channel.live);
+  const store = new RedisValueStore(connection);
+  // A cluster refuses what comes before its masters are connected to; so many keys are on all of them.
+  const ids = Array.from({ length: connection.isCluster ? 50 : 1 }, (_, at) => keyOf('default', `${at}`).id);
   await until(() =>
-    connection.ping().then(
+    Promise.all(ids.map((id) => store.read(id))).then(
       () => true,
       () => false,
     ),
   );
   return {
-    store: new RedisValueStore(connection),
+    store,
     namespaces: new RedisNamespaceStore(connection, new SystemChance(), stampsMax),
     channel,
     pass: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),

@@ -99,15 +99,21 @@ export async function startSentinelStore({ authority, sentinelUser }: SentinelSt
   };
 }
 
+export interface ClusterStoreOptions extends ReplicatedStoreOptions {
+  /** How long a master may be silent before it is replaced, in milliseconds. */
+  readonly silentMs?: number;
+}
+
 /** A Redis Cluster of three masters with a replica each. */
 export async function startClusterStore({
   authority,
-}: ReplicatedStoreOptions = {}): Promise<ReplicatedStore & { readonly servers: readonly RedisServer[] }> {
+  silentMs = SILENT_MS,
+}: ClusterStoreOptions = {}): Promise<ReplicatedStore & { readonly servers: readonly RedisServer[] }> {
   const tls = await Promise.all(Array.from({ length: 6 }, () => portOf(authority)));
   const servers = await Promise.all(
     tls.map(async (own) => {
       const bus = ['--cluster-port', `${await freePort()}`];
-      const args = ['--cluster-enabled', 'yes', '--cluster-node-timeout', `${SILENT_MS}`];
+      const args = ['--cluster-enabled', 'yes', '--cluster-node-timeout', `${silentMs}`];
       const secured = authority === undefined ? [] : ['--tls-cluster', 'yes', ...own.args];
       return RedisServer.start({ args: [...args, ...bus, ...SYNC_AT_ONCE, ...secured] });
     }),
