@@ -226,6 +226,7 @@ function watchGauges(
   metrics.is(modeOf(config), VERSION);
   metrics.watch({
     waiters: () => coordinator.waiters,
+    waitersMax: config.limits.waitersMax,
     longestWaitMs: () => coordinator.longestWaitMs,
     leasesHeld: () => coordinator.leasesHeld,
     nearCacheBytes: () => coordinator.nearCacheBytes,

@@ -64,6 +64,7 @@ const VOTES: SeriesKind = {
 /** Figures that are read at each scrape. */
 export interface Gauges {
   waiters(): number;
+  readonly waitersMax: number;
   longestWaitMs(): number;
   leasesHeld(): number;
   nearCacheBytes(): number;
@@ -172,6 +173,9 @@ export class Metrics implements Omit<Observer, 'undecided' | 'publishUnanswered'
       this.#meter.createObservableGauge(name, { description });
     gauge(METRICS.waiters, 'Callers that are waiting on this replica').addCallback((result) =>
       result.observe(gauges.waiters()),
+    );
+    gauge(METRICS.waitersMax, 'How many callers may wait on this replica').addCallback((result) =>
+      result.observe(gauges.waitersMax),
     );
     gauge(METRICS.longestWait, 'Age of the longest current wait, or 0').addCallback((result) =>
       result.observe(gauges.longestWaitMs() / 1000),

@@ -5,6 +5,7 @@ export const METRICS = {
   getOrLock: 'dibs_get_or_lock_total',
   wait: 'dibs_wait_seconds',
   waiters: 'dibs_waiters',
+  waitersMax: 'dibs_waiters_max',
   longestWait: 'dibs_longest_wait_seconds',
   leasesHeld: 'dibs_leases_held',
   rebuild: 'dibs_rebuild_seconds',

@@ -12,6 +12,7 @@ describe('Prometheus text', () => {
     metrics.voted('redis://a:1', 'for', 3);
     metrics.watch({
       waiters: () => 7,
+      waitersMax: 200_000,
       longestWaitMs: () => 0,
       leasesHeld: () => 2,
       nearCacheBytes: () => 0,

@@ -22,6 +22,7 @@ function parse(text: string) {
 
 const GAUGES: Gauges = {
   waiters: () => 3,
+  waitersMax: 200_000,
   longestWaitMs: () => 1_500,
   leasesHeld: () => 2,
   nearCacheBytes: () => 1,
@@ -107,6 +108,7 @@ describe('the scraped metrics', () => {
       ),
       'dibs_spans_total{outcome="sent"}': 7,
       dibs_waiters: 3,
+      dibs_waiters_max: 200_000,
       dibs_longest_wait_seconds: 1.5,
       dibs_leases_held: 2,
       dibs_near_cache_bytes: 1,
