@@ -111,6 +111,7 @@ function fleet(config: Config, addresses: NonNullable<Config['fleet']>, tools: A
       wakeLog.failed(why);
     },
     onLive: () => wakeLog.heard(),
+    onLinksHidden: (error) => log.warn({ why: troubleOf(error) }, LOG.linksHidden),
     onHeard: () => connection.heard(),
     ca,
   });

@@ -32,6 +32,8 @@ export interface RedisWakeChannelOptions {
   readonly onError?: (error: Error) => void;
   /** Called when wakes are heard from now on: at each subscription, and on a cluster after each gap. */
   readonly onLive?: () => void;
+  /** Called once if the user may not ask about the links of a cluster: a short break of one goes unnoticed. */
+  readonly onLinksHidden?: (error: Error) => void;
   /** Anything came from the store: it is not silent. */
   readonly onHeard?: () => void;
 }
@@ -76,6 +78,7 @@ export class RedisWakeChannel implements WakeChannel {
             ca: options.ca,
             onError: this.#onError,
             onGap: () => this.#missed(),
+            onLinksHidden: options.onLinksHidden ?? (() => {}),
           })
         : undefined;
     this.#connect();
@@ -130,6 +133,8 @@ export class RedisWakeChannel implements WakeChannel {
 
   async #subscribe(client: Redis): Promise<void> {
     await client.connect();
+    this.#owe();
+    await this.#beats?.subscribes(client);
     const sentAtMs = this.#owe();
     await client.subscribe(WAKE_CHANNEL);
     // `end` may have come while the confirmation was on its way to us.

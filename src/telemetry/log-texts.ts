@@ -35,6 +35,8 @@ export const LOG = {
   wakesUnheard:
     'wakes not heard: the value store serves, but the subscription to it fails; waiters poll, and near caches serve nothing as fresh; see why',
   wakesHeard: 'recovered: wakes are heard again',
+  linksHidden:
+    'links of the cluster are not shown: wakes that are lost in a link which breaks for less than half a second go unnoticed; allow +cluster|myid +cluster|links',
   storeTooNew: 'value store refused: a later version has written to it; upgrade this replica',
   unknownVariable: 'unknown variable: it has no effect; correct its name, or remove it',
   embeddedBeyondLoopback:

@@ -115,4 +115,32 @@ describeWithRedis('the value store on a Redis Cluster', () => {
     expect(told).toContain('resubscribed');
     channel.close();
   });
+
+  it('reports it too if the link is made again before the next beat', async () => {
+    const channel = new RedisWakeChannel(parseStoreUrl(cluster.url), MUCH_PATIENCE);
+    let resubscribed = 0;
+    channel.listen({
+      wake() {},
+      namespaceWake() {},
+      resubscribed: () => {
+        resubscribed += 1;
+      },
+      disconnected() {},
+    });
+    await until(() => channel.live);
+    const subscribed = cluster.servers.find(({ port }) => cluster.url.includes(`//127.0.0.1:${port},`));
+    const name = (await subscribed?.command('CLUSTER', 'MYID'))?.trim() as string;
+    for (const server of cluster.servers.filter((one) => one !== subscribed)) {
+      if (!(await server.command('ROLE')).startsWith('master')) continue;
+      const asked = async () =>
+        Number(/links:calls=(\d+)/.exec(await server.command('INFO', 'commandstats'))?.[1]);
+      const earlier = await asked();
+      await until(async () => (await asked()) > earlier);
+      const before = resubscribed;
+      // It is made again within a tenth of a second.
+      await server.command('DEBUG', 'CLUSTERLINK', 'KILL', 'to', name);
+      await until(() => resubscribed > before);
+    }
+    channel.close();
+  });
 });

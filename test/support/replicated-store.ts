@@ -113,7 +113,14 @@ export async function startClusterStore({
   const servers = await Promise.all(
     tls.map(async (own) => {
       const bus = ['--cluster-port', `${await freePort()}`];
-      const args = ['--cluster-enabled', 'yes', '--cluster-node-timeout', `${silentMs}`];
+      const args = [
+        '--cluster-enabled',
+        'yes',
+        '--cluster-node-timeout',
+        `${silentMs}`,
+        '--enable-debug-command',
+        'yes',
+      ];
       const secured = authority === undefined ? [] : ['--tls-cluster', 'yes', ...own.args];
       return RedisServer.start({ args: [...args, ...bus, ...SYNC_AT_ONCE, ...secured] });
     }),
