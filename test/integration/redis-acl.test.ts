@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Degraded, Read } from '../../src/grpc/generated/dibs/v1/coordinator.js';
+import { LOG } from '../../src/telemetry/log-texts.js';
 import { Caller, textOf } from '../support/caller.js';
 import { TestAuthority } from '../support/certificates.js';
 import { describeWithRedis } from '../support/describe-with-redis.js';
@@ -207,10 +208,11 @@ describeWithRedis('a Redis Cluster with the rule of the ACL page', () => {
       return (await Promise.all(replies)).map(({ stdout }) => stdout.trim());
     };
     expect(new Set(await onEach('ACL', 'SETUSER', user, ...rule, ...more))).toEqual(new Set(['OK']));
-    const replica = await Replica.start({
+    const env = {
       DIBS_QUORUM_NODES: locks.map(({ url }) => url).join(','),
       DIBS_STORE_URL: cluster.url.replace('//', `//${user}:PASSWORD@`),
-    });
+    };
+    const replica = await Replica.start(env);
     const caller = new Caller(replica.target);
     // On a busy machine, a replica may not have reached the whole cluster yet.
     await until(async () => {
@@ -228,6 +230,15 @@ describeWithRedis('a Redis Cluster with the rule of the ACL page', () => {
     expect((await onEach('ACL', 'LOG')).join('')).toBe('');
     caller.close();
     await replica.kill();
+
+    // Without the right to ask about links, it says so and serves.
+    await onEach('ACL', 'SETUSER', user, '-cluster|links');
+    const other = await Replica.start(env);
+    const another = new Caller(other.target);
+    await expect.poll(() => other.log, { timeout: 60_000 }).toContain(LOG.linksHidden);
+    await until(async () => (await another.getOrLock({ key: 'k0' })).outcome?.$case === 'lease');
+    another.close();
+    await other.kill();
     await Promise.all(locks.map((server) => server.stop()));
     await cluster.stop();
   });
