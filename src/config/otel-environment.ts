@@ -58,50 +58,81 @@ export function readOtelEnvironment(reader: EnvironmentReader): OtelConfig {
 /** The usual port of a collector for one of the two ways to speak OTLP. */
 const PORT_OF = { grpc: '4317', http: '4318' } as const;
 
-/** An endpoint whose port usually speaks the other protocol. Nothing arrives then, and the error does not say why. */
+/**
+ * An endpoint whose port usually does not speak the protocol. Nothing arrives then, and the error does not say why. A URL
+ * without a port is one too: over gRPC it leads to the port of TLS.
+ */
 export interface OtlpMismatch {
   readonly variable: string;
   readonly port: string;
   readonly protocol: OtlpProtocol;
 }
 
-/** The endpoints of the exported signals. */
-export function otlpEndpoints(
-  reader: Pick<EnvironmentReader, 'get'>,
-  { traces, metrics }: OtelConfig,
-): { readonly signal: Signal; readonly variable: string; readonly url: URL }[] {
+/** Where the exporter of a signal sends to. */
+interface OtlpEndpoint {
+  /** Where the URL is set. */
+  readonly variable: string;
+  readonly protocol: OtlpProtocol;
+  readonly url: URL;
+  /** The port that the exporter connects to. */
+  readonly port: string;
+}
+
+/** The endpoints of the signals that are sent over OTLP. */
+export function otlpEndpoints(reader: EnvironmentReader, { traces, metrics }: OtelConfig): OtlpEndpoint[] {
   const sent: Signal[] = [];
-  if (traces !== undefined) sent.push('TRACES');
+  // The console is an exporter of traces too.
+  if (traces !== undefined && exportersOf(reader, 'TRACES').includes('otlp')) sent.push('TRACES');
   if (metrics !== undefined) sent.push('METRICS');
   return sent.flatMap((signal) => {
     const own = `OTEL_EXPORTER_OTLP_${signal}_ENDPOINT`;
     const variable = reader.get(own) === undefined ? 'OTEL_EXPORTER_OTLP_ENDPOINT' : own;
-    const endpoint = reader.get(variable) ?? '';
-    return URL.canParse(endpoint) ? [{ signal, variable, url: new URL(endpoint) }] : [];
+    const protocol = protocolOf(reader, signal);
+    const endpoint = reader.get(variable) ?? `http://localhost:${usualPortOf(protocol)}`;
+    if (!URL.canParse(endpoint)) return [];
+    const url = new URL(endpoint);
+    return [{ variable, protocol, url, port: portOf(url, protocol) }];
   });
 }
 
 /** The mismatches of the exported signals. */
 export function otlpMismatches(reader: EnvironmentReader, otel: OtelConfig): OtlpMismatch[] {
-  const found = otlpEndpoints(reader, otel).flatMap(({ signal, variable, url: { port } }) => {
-    const protocol = protocolOf(reader, signal);
+  const found = otlpEndpoints(reader, otel).flatMap(({ variable, protocol, url, port }) => {
     const other = protocol === 'grpc' ? PORT_OF.http : PORT_OF.grpc;
-    return port === other ? [{ variable, port, protocol }] : [];
+    const isPlainAtTls = protocol === 'grpc' && url.protocol === 'http:' && url.port === '';
+    return port === other || isPlainAtTls ? [{ variable, port, protocol }] : [];
   });
   // One variable may serve both signals.
   return [...new Map(found.map((one) => [`${one.variable} ${one.protocol}`, one])).values()];
 }
 
-function wants(reader: EnvironmentReader, signal: Signal, choices: readonly string[]): boolean {
-  const name = `OTEL_${signal}_EXPORTER`;
+function usualPortOf(protocol: OtlpProtocol): string {
+  return protocol === 'grpc' ? PORT_OF.grpc : PORT_OF.http;
+}
+
+/**
+ * A URL has no port if it is the one of its scheme. The gRPC exporter passes on only the host of such a URL, and grpc-js
+ * then connects to 443, also without TLS.
+ */
+function portOf({ port, protocol: scheme }: URL, protocol: OtlpProtocol): string {
+  if (port !== '') return port;
+  return protocol === 'grpc' || scheme === 'https:' ? '443' : '80';
+}
+
+/** Without an endpoint the SDK would try this machine's collector port, where usually nothing listens. */
+function exportersOf(reader: EnvironmentReader, signal: Signal): readonly string[] {
   const endpoint =
     reader.get('OTEL_EXPORTER_OTLP_ENDPOINT') ?? reader.get(`OTEL_EXPORTER_OTLP_${signal}_ENDPOINT`);
-  // Without an endpoint the SDK would try this machine's collector port, where usually nothing listens.
-  const named = reader.get(name)?.split(',') ?? [endpoint === undefined ? 'none' : 'otlp'];
-  const unknown = named.filter((exporter) => !choices.includes(exporter.trim()));
+  const named = reader.get(`OTEL_${signal}_EXPORTER`) ?? (endpoint === undefined ? 'none' : 'otlp');
+  return named.split(',').map((exporter) => exporter.trim());
+}
+
+function wants(reader: EnvironmentReader, signal: Signal, choices: readonly string[]): boolean {
+  const exporters = exportersOf(reader, signal);
+  const unknown = exporters.filter((exporter) => !choices.includes(exporter));
   for (const exporter of unknown)
-    reader.faults.add(name, `'${exporter}' is not one of ${choices.join(', ')}`);
-  return named.some((exporter) => ['otlp', 'console'].includes(exporter.trim()));
+    reader.faults.add(`OTEL_${signal}_EXPORTER`, `'${exporter}' is not one of ${choices.join(', ')}`);
+  return exporters.some((exporter) => ['otlp', 'console'].includes(exporter));
 }
 
 /** Without a scheme, the exporters would take the host for the scheme and send nothing. */

@@ -6,22 +6,19 @@ import type { Findings } from './finding.js';
 import { within } from './within.js';
 
 const CONNECT_MS_MAX = 2_000;
-/** The ports of a collector, where its URL has none: those of the schemes. */
-const PORTS: Readonly<Record<string, number>> = { 'http:': 80, 'https:': 443 };
 
-/** Connects to each collector that the configuration names. Nothing is sent. */
+/** Connects to each collector that the exporters would send to. Nothing is sent. */
 export async function examineCollectors(
   otel: OtelConfig,
   env: Readonly<Record<string, string | undefined>>,
   clock: Clock,
   findings: Findings,
 ): Promise<void> {
-  const urls = otlpEndpoints(new EnvironmentReader(env), otel).map(({ url }) => url);
-  for (const { protocol, hostname, port } of new Map(urls.map((url) => [url.href, url])).values()) {
-    const host = hostname.replace(/^\[|\]$/g, '');
-    const at = { host, port: port === '' ? (PORTS[protocol] ?? 0) : Number(port) };
+  const places = otlpEndpoints(new EnvironmentReader(env), otel).map(({ url: { hostname }, port }) => {
     // A URL may contain a password.
-    const name = `${hostname}:${at.port}`;
+    return { name: `${hostname}:${port}`, host: hostname.replace(/^\[|\]$/g, ''), port: Number(port) };
+  });
+  for (const { name, ...at } of new Map(places.map((place) => [place.name, place])).values()) {
     try {
       await within(clock, CONNECT_MS_MAX, () => reached(at));
       findings.ok('connection', `${name} accepts connections`);

@@ -62,8 +62,11 @@ function examineConfiguration(config: Config, findings: Findings): void {
   }
   examineWorkers(config, availableParallelism(), findings);
   for (const { variable, port, protocol } of suspicions.otlpMismatches) {
-    const todo = 'change the endpoint or OTEL_EXPORTER_OTLP_PROTOCOL';
-    findings.warning('otlp', `port ${port} of ${variable} usually does not speak ${protocol}; ${todo}`);
+    const what =
+      port === '443'
+        ? `${variable} leads to port 443 without TLS; set its port, usually 4317`
+        : `port ${port} of ${variable} usually does not speak ${protocol}; change the endpoint or OTEL_EXPORTER_OTLP_PROTOCOL`;
+    findings.warning('otlp', what);
   }
   if (auth === undefined) findings.ok('access', 'no DIBS_AUTH_FILE: every caller may do everything');
   else if (suspicions.certificatesWithoutAuthority) {

@@ -42,7 +42,7 @@ export const LOG = {
   embeddedBeyondLoopback:
     'embedded mode, reachable from other machines: a second replica would grant the same leases again; set DIBS_QUORUM_NODES and DIBS_STORE_URL, unless this is the only replica',
   otlpMismatch:
-    'OTLP port and protocol do not match: 4317 usually speaks grpc, and 4318 http/protobuf; change the endpoint or OTEL_EXPORTER_OTLP_PROTOCOL',
+    'OTLP port and protocol do not match: 4317 usually speaks grpc, and 4318 http/protobuf, and grpc without a port goes to 443; change the endpoint or OTEL_EXPORTER_OTLP_PROTOCOL',
   certificatesWithoutAuthority:
     'DIBS_AUTH_FILE names client certificates, but DIBS_TLS_CA is not set: no client is asked for one; set DIBS_TLS_CA',
   workersShare:

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { EnvironmentReader } from '../../../src/config/environment-reader.js';
-import { otlpMismatches, readOtelEnvironment } from '../../../src/config/otel-environment.js';
+import { otlpEndpoints, otlpMismatches, readOtelEnvironment } from '../../../src/config/otel-environment.js';
 
 function read(env: Record<string, string>) {
   const reader = new EnvironmentReader(env);
@@ -74,6 +74,34 @@ describe("OpenTelemetry's own variables", () => {
     const own = 'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT';
     expect(mismatches({ [own]: 'http://c:4317' })).toEqual([`${own} 4317 http/protobuf`]);
     expect(mismatches({})).toEqual([]);
+    // grpc-js connects to 443 without TLS then, and a URL never has the port of its scheme.
+    for (const url of ['http://c', 'http://c/', 'http://c:80']) {
+      expect(mismatches({ [general]: url, ...GRPC })).toEqual([`${general} 443 grpc`]);
+    }
+    expect(mismatches({ [general]: 'https://c', ...GRPC })).toEqual([]);
+  });
+
+  it('lead to the ports that the exporters connect to', () => {
+    const places = (env: Record<string, string>) => {
+      const reader = new EnvironmentReader(env);
+      const found = otlpEndpoints(reader, readOtelEnvironment(reader));
+      return found.map(({ variable, url: { hostname }, port }) => `${variable} ${hostname}:${port}`);
+    };
+    const general = 'OTEL_EXPORTER_OTLP_ENDPOINT';
+    const traces = (env: Record<string, string>) => places({ OTEL_METRICS_EXPORTER: 'none', ...env });
+    expect(places(ENDPOINT)).toEqual([`${general} collector:4317`, `${general} collector:4317`]);
+    expect(traces({ [general]: 'http://c' })).toEqual([`${general} c:80`]);
+    expect(traces({ [general]: 'https://c' })).toEqual([`${general} c:443`]);
+    const GRPC = { OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' };
+    for (const url of ['http://c', 'https://c', 'http://c:80']) {
+      expect(traces({ [general]: url, ...GRPC })).toEqual([`${general} c:443`]);
+    }
+    // An exporter without an endpoint has a default.
+    expect(traces({ OTEL_TRACES_EXPORTER: 'otlp' })).toEqual([`${general} localhost:4318`]);
+    expect(traces({ OTEL_TRACES_EXPORTER: 'otlp', ...GRPC })).toEqual([`${general} localhost:4317`]);
+    // The console is no collector.
+    expect(traces({ ...ENDPOINT, OTEL_TRACES_EXPORTER: 'console' })).toEqual([]);
+    expect(traces({ ...ENDPOINT, OTEL_TRACES_EXPORTER: 'console, otlp' })).toHaveLength(1);
   });
 
   /** The signals that are sent. */
