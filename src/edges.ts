@@ -8,6 +8,7 @@ import { HTTP_CONNECTIONS_MAX } from './http/connections.js';
 import { authorizeBy } from './http/page-guard.js';
 import { HttpServer, type HttpServerOptions } from './http/server.js';
 import { connectionsWithin, openFilesMaxOf } from './open-files.js';
+import { ServedCertificates } from './served-certificates.js';
 import { auditLog } from './telemetry/audit-log.js';
 import { LOG } from './telemetry/log-texts.js';
 import type { Logger } from './telemetry/logger.js';
@@ -56,14 +57,18 @@ export function watchesOf(
   { tls, auth }: Config,
   servers: readonly Pick<GrpcServer | HttpServer, 'renewTls'>[],
   access: Access | undefined,
-  log: Logger,
+  { log, metrics }: { readonly log: Logger; readonly metrics: Metrics },
 ): { look(): Promise<void>; stop(): void }[] {
+  const certificates = tls && new ServedCertificates(tls.material, log);
+  if (certificates !== undefined) metrics.watchCertificates(() => certificates.ends);
   const renew = (material: TlsMaterial) => {
     for (const server of servers) server.renewTls(material);
+    certificates?.renewTls(material);
   };
   return [
     ...(tls === undefined ? [] : [watchTls(tls, log, renew)]),
     ...(auth === undefined || access === undefined ? [] : [watchIdentities(auth, log, access)]),
+    ...(certificates === undefined ? [] : [certificates]),
   ];
 }
 

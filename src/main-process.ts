@@ -60,7 +60,7 @@ export async function startWorkers(
       return stateOf(pool, { grpc: listeners.addresses, draining: !isReady() });
     },
   });
-  const watches = watchesOf(config, [http], access, log);
+  const watches = watchesOf(config, [http], access, { log, metrics });
   const close = async () => {
     for (const watch of watches) watch.stop();
     listeners?.close();

@@ -17,6 +17,17 @@ export interface TlsMaterial {
   readonly ca?: string;
 }
 
+/** When the certificates of one file end. */
+export interface CertificateEnd {
+  /** Which names the file. */
+  readonly variable: 'DIBS_TLS_CERT' | 'DIBS_TLS_CA';
+  readonly fromMs: number;
+  readonly endMs: number;
+}
+
+/** Time enough to renew a certificate on a working day. */
+export const SOON_DAYS = 14;
+
 export type ReadFile = (path: string) => string;
 
 const BEGIN = /-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----/g;
@@ -48,6 +59,25 @@ export function readTlsFiles(
   // The remaining faults: a chain that is broken after its first certificate, or a key that is too short.
   const served = `'${paths.cert}' cannot be used for TLS`;
   return faults.attempt('DIBS_TLS_CERT', served, () => createSecureContext(material)) && material;
+}
+
+/**
+ * When each file is of no use any more: a certificate when the first of its chain ends, authorities when the last of them
+ * does.
+ */
+export function certificateEndsOf({ cert, ca }: TlsMaterial): readonly CertificateEnd[] {
+  const [first] = endsIn('DIBS_TLS_CERT', cert);
+  const last = ca === undefined ? undefined : endsIn('DIBS_TLS_CA', ca).at(-1);
+  return [first, last].filter((end) => end !== undefined);
+}
+
+/** From the earliest to the latest. */
+function endsIn(variable: CertificateEnd['variable'], pem: string): readonly CertificateEnd[] {
+  const dates = (pem.match(CERTIFICATE) ?? []).map((text) => {
+    const { validFrom, validTo } = new X509Certificate(text);
+    return { variable, fromMs: Date.parse(validFrom), endMs: Date.parse(validTo) };
+  });
+  return dates.sort((a, b) => a.endMs - b.endMs);
 }
 
 function checkCertificate(

@@ -1,8 +1,7 @@
+import { SOON_DAYS } from '../config/tls-files.js';
 import type { Findings } from './finding.js';
 
 const DAY_MS = 86_400_000;
-/** Time enough to renew it on a working day. */
-const SOON_DAYS = 14;
 
 /** A certificate that ends at `endMs`, in milliseconds since 1970. */
 export function dated(findings: Findings, check: string, endMs: number, nowMs = Date.now()): void {

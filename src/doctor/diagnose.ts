@@ -1,7 +1,7 @@
-import { X509Certificate } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { type Config, loadConfig, modeOf } from '../config/config.js';
 import type { FleetConfig } from '../config/fleet-environment.js';
+import { certificateEndsOf } from '../config/tls-files.js';
 import type { Chance, Clock } from '../coordination/ports/clock.js';
 import { markedRun } from '../redis/examination.js';
 import { lockNodeName } from '../redis/lock-node.js';
@@ -75,8 +75,8 @@ function examineConfiguration(config: Config, findings: Findings): void {
       'DIBS_AUTH_FILE names client certificates, but DIBS_TLS_CA is not set; set it',
     );
   } else findings.ok('access', 'DIBS_AUTH_FILE has no fault');
-  if (tls !== undefined) {
-    dated(findings, 'certificate', Date.parse(new X509Certificate(tls.material.cert).validTo));
+  for (const { variable, endMs } of tls === undefined ? [] : certificateEndsOf(tls.material)) {
+    dated(findings, variable === 'DIBS_TLS_CERT' ? 'certificate' : 'authority', endMs);
   }
 }
 

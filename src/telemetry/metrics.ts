@@ -167,6 +167,14 @@ export class Metrics implements Omit<Observer, 'undecided' | 'publishUnanswered'
     });
   }
 
+  /** Call it once, with TLS. When the certificates of each variable end, in milliseconds since 1970. */
+  watchCertificates(ends: () => readonly { readonly variable: string; readonly endMs: number }[]): void {
+    const about = { description: 'When the certificates in the file of the variable end, in seconds since 1970' };
+    this.#meter.createObservableGauge(METRICS.certificateEnd, about).addCallback((result) => {
+      for (const { variable, endMs } of ends()) result.observe(endMs / 1000, { [LABELS.variable]: variable });
+    });
+  }
+
   /** Call it once, when the figures exist. */
   watch(gauges: Gauges): void {
     const gauge = (name: string, description: string) =>

@@ -21,6 +21,7 @@ export const METRICS = {
   callErrors: 'dibs_call_errors_total',
   connectionsRefused: 'dibs_connections_refused_total',
   info: 'dibs_info',
+  certificateEnd: 'dibs_certificate_expiration_timestamp_seconds',
   nearCacheBytes: 'dibs_near_cache_bytes',
   spans: 'dibs_spans_total',
 } as const;
@@ -48,6 +49,7 @@ export const LABELS = {
   why: 'why',
   group: 'group',
   version: 'version',
+  variable: 'variable',
 } as const;
 
 /** The `namespace` label of all namespaces beyond the bound. */

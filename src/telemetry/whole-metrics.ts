@@ -20,6 +20,8 @@ type Families = Map<string, Family>;
 
 /** For these, the whole has the same value, or the worst value counts. All other gauges are added. */
 const LARGEST: readonly string[] = [METRICS.longestWait, METRICS.undecided, METRICS.storeLate, METRICS.info];
+/** A process may have kept a certificate that the others have renewed. */
+const SMALLEST: readonly string[] = [METRICS.certificateEnd];
 /** From the process that sees the fewest lock nodes vote, because all processes have the same nodes. */
 const OF_FEWEST_VOTES: readonly string[] = [METRICS.quorumNodes, METRICS.quorumNodeState];
 /** With several groups of lock nodes, there is one for each. */
@@ -109,10 +111,14 @@ function addGauges(name: string, { samples }: Family, answers: readonly Families
   for (const families of tellers(name, answers)) {
     for (const [series, value] of families.get(name)?.samples ?? []) {
       const before = samples.get(series);
-      if (before === undefined) samples.set(series, value);
-      else samples.set(series, LARGEST.includes(name) ? Math.max(before, value) : before + value);
+      samples.set(series, before === undefined ? value : together(name, before, value));
     }
   }
+}
+
+function together(name: string, one: number, other: number): number {
+  if (LARGEST.includes(name)) return Math.max(one, other);
+  return SMALLEST.includes(name) ? Math.min(one, other) : one + other;
 }
 
 /** The processes whose gauges count for this metric. */

@@ -13,12 +13,14 @@ import {
 } from '../../src/grpc/generated/dibs/v1/coordinator.js';
 import { lockKey } from '../../src/redis/keys.js';
 import { METRICS } from '../../src/telemetry/names.js';
+import { AccessTrial } from '../support/access-trial.js';
 import { readAlertRules } from '../support/alert-rules.js';
 import { Caller } from '../support/caller.js';
 import { dashboard, panels, queriesOf, variableQueries } from '../support/dashboard.js';
 import { describeWithRedis } from '../support/describe-with-redis.js';
 import { Exported } from '../support/exported.js';
 import { Fleet } from '../support/fleet.js';
+import { httpsGet } from '../support/https.js';
 import { parseQuery, type Query } from '../support/promql.js';
 import { until } from '../support/until.js';
 import { waitersOf } from '../support/waiters.js';
@@ -76,6 +78,7 @@ describeWithRedis('the queries of the dashboard and the alerts', () => {
     const groups = `${[one, two, three].join(',')};${[four, five, `redis://${NOTHING}`].join(',')}`;
     const workers = await fleet.addReplica({ DIBS_WORKERS: '2', DIBS_QUORUM_NODES: groups });
     exported.note(await (await fetch(`${workers.httpUrl}/metrics`)).text());
+    exported.note(await scrapeOfSecured());
   });
   afterAll(async () => {
     caller?.close();
@@ -179,6 +182,21 @@ describeWithRedis('the queries of the dashboard and the alerts', () => {
     expect(outcome).toBe(PublishOutcome.PUBLISH_OUTCOME_NOT_STORED);
     await fleet.store.command('CONFIG', 'SET', 'maxmemory', '0');
     await expect(caller.getOrLock({ key: '' })).rejects.toThrow(/INVALID_ARGUMENT/);
+  }
+
+  /** Returns the metrics of a replica with TLS. */
+  async function scrapeOfSecured(): Promise<string> {
+    const trial = await AccessTrial.start();
+    try {
+      const { text } = await httpsGet(`${trial.httpsUrl}/metrics`, {
+        token: 'operator',
+        tls: { ca: trial.authority.ca },
+      });
+      return text;
+    } finally {
+      trial.closeAll();
+      await trial.stop();
+    }
   }
 
   /** Returns the names of a query that no replica exports. */

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, describe, expect, it } from 'vitest';
 import { Faults } from '../../../src/config/faults.js';
-import { readTlsFiles as readInto, type TlsPaths } from '../../../src/config/tls-files.js';
+import { certificateEndsOf, readTlsFiles as readInto, type TlsPaths } from '../../../src/config/tls-files.js';
 import { TestAuthority } from '../../support/certificates.js';
 
 const authority = new TestAuthority();
@@ -85,6 +85,22 @@ describe('the files of TLS', () => {
       expect.stringMatching(
         /^DIBS_TLS_CA: '.*' has no certificate that is valid now; the first is valid from/,
       ),
+    ]);
+  });
+
+  it('end with the first certificate of a chain, and with the last authority', () => {
+    const [short, long] = [authority.issue({ days: 1 }), authority.issue({ days: 9 })].map(({ cert }) => read(cert));
+    const days = (material: { cert: string; ca?: string }) =>
+      certificateEndsOf({ key: '', ...material }).map(({ variable, fromMs, endMs }) => {
+        expect(fromMs).toBeLessThanOrEqual(Date.now());
+        return [variable, Math.round((endMs - Date.now()) / DAY_MS)];
+      });
+    expect(days({ cert: `${long}` })).toEqual([['DIBS_TLS_CERT', 9]]);
+    // An intermediate certificate may end before the one that it signed.
+    expect(days({ cert: `${long}${short}` })).toEqual([['DIBS_TLS_CERT', 1]]);
+    expect(days({ cert: `${short}`, ca: `# old\n${short}\n# new\n${long}` })).toEqual([
+      ['DIBS_TLS_CERT', 1],
+      ['DIBS_TLS_CA', 9],
     ]);
   });
 

@@ -56,6 +56,7 @@ function busyMetrics(): Metrics {
   metrics.callFailed('Publish', 'UNAVAILABLE');
   metrics.connectionRefused('grpc', 'share');
   metrics.is('quorum', '1.2.3');
+  metrics.watchCertificates(() => [{ variable: 'DIBS_TLS_CERT', endMs: 1_800_000_000_000 }]);
   return metrics;
 }
 
@@ -68,7 +69,8 @@ describe('the scraped metrics', () => {
   it('have the type that their name says', async () => {
     const { types } = parse(await busyMetrics().scrape());
     for (const [name, type] of types) {
-      const isNow = name === METRICS.longestWait || !name.endsWith('_seconds');
+      const inSeconds: readonly string[] = [METRICS.longestWait, METRICS.certificateEnd];
+      const isNow = inSeconds.includes(name) || !name.endsWith('_seconds');
       const wanted = name.endsWith('_total') ? 'counter' : isNow ? 'gauge' : 'histogram';
       expect(`${name} ${type}`).toBe(`${name} ${wanted}`);
     }
@@ -121,6 +123,7 @@ describe('the scraped metrics', () => {
       'dibs_connections_refused_total{protocol="http",why="share"}': 0,
       'dibs_call_errors_total{method="Publish",code="UNAVAILABLE"}': 1,
       'dibs_info{mode="quorum",version="1.2.3"}': 1,
+      'dibs_certificate_expiration_timestamp_seconds{variable="DIBS_TLS_CERT"}': 1_800_000_000,
       'dibs_degraded{mode="unknown"}': 0,
       'dibs_degraded{mode="none"}': 0,
       'dibs_degraded{mode="quorum_lost"}': 1,

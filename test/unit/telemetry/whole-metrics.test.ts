@@ -84,6 +84,14 @@ it.each(['dibs_longest_wait_seconds', 'dibs_undecided', 'dibs_store_late'])(
   },
 );
 
+it('takes the certificate that ends first', () => {
+  const ends = (at: number) =>
+    gauge('dibs_certificate_expiration_timestamp_seconds', `{variable="DIBS_TLS_CERT"} ${at}`);
+  expect(merged(ends(1_800_000_000), ends(1_700_000_000), ends(1_800_000_000))).toEqual(
+    linesOf(ends(1_700_000_000)),
+  );
+});
+
 it('shows one replica with one mode and version', () => {
   const info = gauge('dibs_info', '{mode="quorum"} 1');
   expect(merged(info, info)).toEqual(['dibs_info{mode="quorum"} 1']);
