@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -12,7 +13,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
+
+	"helm.sh/helm/v4/pkg/chart/common"
 )
 
 // Tests for the features that only the chart has.
@@ -86,6 +90,53 @@ func TestWithTlsProbesAndScrapesUseTls(t *testing.T) {
 	for _, endpoint := range monitors[0].Spec.Endpoints {
 		if endpoint.Scheme == nil || endpoint.Scheme.String() != "https" || endpoint.TLSConfig.KeySecret.Name != "dibs-scrape" {
 			t.Errorf("scraped without TLS, or without a certificate: %+v", endpoint)
+		}
+	}
+}
+
+// The objects of the chart with these values, given as YAML.
+func renderSet(t *testing.T, text string) []runtime.Object {
+	t.Helper()
+	set, err := common.ReadValues([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, err := renderChart(loadChart(t, filepath.Join(helm, "dibs")), "dibs", set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return objects
+}
+
+func TestPrometheusMayShowAToken(t *testing.T) {
+	objects := renderSet(t, `
+image: {repository: dibs}
+auth: {secret: dibs-auth}
+monitoring: {serviceMonitor: true, authorization: {credentials: {name: dibs-scrape, key: token}}}
+`)
+	monitors := of[*monitoringv1.ServiceMonitor](objects)
+	if len(monitors) != 1 {
+		t.Fatalf("there are %d monitors", len(monitors))
+	}
+	for _, endpoint := range monitors[0].Spec.Endpoints {
+		if shown := endpoint.Authorization; shown == nil || shown.Credentials.Name != "dibs-scrape" || shown.Credentials.Key != "token" {
+			t.Errorf("scraped without the token: %+v", endpoint)
+		}
+	}
+}
+
+// TLS to the lock nodes of the chart does not replace the URL of a store of your own.
+func TestUrlsOfYourOwnStayWithTls(t *testing.T) {
+	for own, variable := range map[string]string{"store": "DIBS_STORE_URL", "quorum": "DIBS_QUORUM_NODES"} {
+		objects := renderSet(t, "{image: {repository: dibs}, redis: {tlsSecret: dibs-redis-tls}, "+own+": {enabled: false}}")
+		for _, v := range of[*appsv1.Deployment](objects)[0].Spec.Template.Spec.Containers[0].Env {
+			isUrl := v.Name == "DIBS_STORE_URL" || v.Name == "DIBS_QUORUM_NODES"
+			switch {
+			case isUrl && v.Name == variable && (v.ValueFrom == nil || v.Value != ""):
+				t.Errorf("%s is not that of the Secret, but %q", v.Name, v.Value)
+			case isUrl && v.Name != variable && !strings.HasPrefix(v.Value, "rediss://"):
+				t.Errorf("%s is without TLS: %q", v.Name, v.Value)
+			}
 		}
 	}
 }

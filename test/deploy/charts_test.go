@@ -301,6 +301,18 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		{"env: {DIBS_LOG_LEVEL: debug}", ""},
 		{"priorityClass: {create: true}", "priorityClass.name: name the class"},
 		{"image: {digest: latest}", "digest"},
+		{"tls: {clientCa: true}", "tls.clientCa: is true while tls.secret is empty"},
+		{"monitoring: {serviceMonitor: true}", ""},
+		{"{auth: {secret: a}, monitoring: {serviceMonitor: true}}", "monitoring.serviceMonitor: with auth.secret"},
+		{"{auth: {secret: a}, tls: {secret: t}, monitoring: {serviceMonitor: true}}", "monitoring.serviceMonitor: with auth.secret"},
+		// Without tls.clientCa, the replicas ask for no certificate.
+		{"{auth: {secret: a}, tls: {secret: t}, monitoring: {serviceMonitor: true, tlsConfig: {cert: {}}}}", "monitoring.serviceMonitor: with auth.secret"},
+		{"{auth: {secret: a}, tls: {secret: t, clientCa: true}, monitoring: {serviceMonitor: true, tlsConfig: {cert: {}}}}", ""},
+		{"{auth: {secret: a}, monitoring: {serviceMonitor: true, authorization: {credentials: {name: s, key: token}}}}", ""},
+		{"{auth: {secret: a}}", ""},
+		{"{tls: {secret: t, clientCa: true}, monitoring: {serviceMonitor: true}}", "monitoring.serviceMonitor: with tls.clientCa and without auth.secret"},
+		{"{tls: {secret: t, clientCa: true}, monitoring: {serviceMonitor: true, authorization: {credentials: {name: s, key: token}}}}", "monitoring.serviceMonitor: with tls.clientCa and without auth.secret"},
+		{"{tls: {secret: t}, monitoring: {serviceMonitor: true}}", ""},
 	}
 	for _, c := range cases {
 		t.Run(c.set, func(t *testing.T) {

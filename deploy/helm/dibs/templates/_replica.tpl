@@ -8,6 +8,12 @@
 {{- define "dibs.changes" -}}
 {{- $values := .root.Values -}}
 {{- $changes := list -}}
+{{- /* First, because of two changes the later one counts: URLs of your own stay as they are. */ -}}
+{{- if $values.redis.tlsSecret -}}
+{{- range .env }}{{ if contains "redis://" (.value | default "") }}
+{{- $changes = append $changes (dict "name" .name "value" (replace "redis://" "rediss://" .value)) }}
+{{- end }}{{ end -}}
+{{- end -}}
 {{- if not $values.quorum.enabled -}}
 {{- $changes = append $changes (dict "name" "LOCK_PASSWORD") -}}
 {{- $changes = append $changes (include "dibs.fromSecret" (dict "name" "DIBS_QUORUM_NODES" "key" "quorum-nodes") | fromJson) -}}
@@ -15,11 +21,6 @@
 {{- if not $values.store.enabled -}}
 {{- $changes = append $changes (dict "name" "STORE_PASSWORD") -}}
 {{- $changes = append $changes (include "dibs.fromSecret" (dict "name" "DIBS_STORE_URL" "key" "store-url") | fromJson) -}}
-{{- end -}}
-{{- if $values.redis.tlsSecret -}}
-{{- range .env }}{{ if contains "redis://" (.value | default "") }}
-{{- $changes = append $changes (dict "name" .name "value" (replace "redis://" "rediss://" .value)) }}
-{{- end }}{{ end -}}
 {{- end -}}
 {{- if or $values.redis.tlsSecret $values.redis.externalCa -}}
 {{- $changes = append $changes (dict "name" "DIBS_REDIS_CA" "value" "/etc/dibs-redis/ca.crt") -}}
@@ -58,4 +59,16 @@
 {{- $_ := set .readinessProbe "httpGet" (dict "path" "/readyz" "port" "http" "scheme" "HTTPS") -}}
 {{- $_ := set . "livenessProbe" (omit .livenessProbe "grpc") -}}
 {{- $_ := set .livenessProbe "httpGet" (dict "path" "/healthz" "port" "http" "scheme" "HTTPS") -}}
+{{- end -}}
+
+{{/* Fails if Prometheus could not read /metrics: it would have a target that is always down. */}}
+{{- define "dibs.checkScrape" -}}
+{{- $tlsConfig := .Values.monitoring.tlsConfig | default dict -}}
+{{- $certified := and .Values.tls.clientCa (or (hasKey $tlsConfig "cert") (hasKey $tlsConfig "certFile")) -}}
+{{- if and .Values.auth.secret (not .Values.monitoring.authorization) (not $certified) -}}
+{{- fail "monitoring.serviceMonitor: with auth.secret, /metrics needs an identity with explain on '*'; set monitoring.authorization to a Secret with its token, or tls.clientCa and monitoring.tlsConfig with its certificate" -}}
+{{- end -}}
+{{- if and .Values.tls.clientCa (not .Values.auth.secret) (not $certified) -}}
+{{- fail "monitoring.serviceMonitor: with tls.clientCa and without auth.secret, /metrics needs a client certificate; set cert and keySecret in monitoring.tlsConfig" -}}
+{{- end -}}
 {{- end -}}
