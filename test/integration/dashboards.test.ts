@@ -182,12 +182,18 @@ describeWithRedis('the queries of the dashboard and the alerts', () => {
     expect(outcome).toBe(PublishOutcome.PUBLISH_OUTCOME_NOT_STORED);
     await fleet.store.command('CONFIG', 'SET', 'maxmemory', '0');
     await expect(caller.getOrLock({ key: '' })).rejects.toThrow(/INVALID_ARGUMENT/);
+    const many = async () => {
+      for await (const answer of caller.getOrLockMany({ keys: [''] })) expect(answer).toBeUndefined();
+    };
+    await expect(many()).rejects.toThrow(/INVALID_ARGUMENT/);
   }
 
-  /** Returns the metrics of a replica with TLS. */
+  /** Returns the metrics of an embedded replica with TLS, after calls with refused credentials. */
   async function scrapeOfSecured(): Promise<string> {
     const trial = await AccessTrial.start();
     try {
+      await expect(trial.by().getOrLock({ key: 'k' })).rejects.toThrow(/UNAUTHENTICATED/);
+      await expect(trial.by('only-read').getOrLock({ key: 'k' })).rejects.toThrow(/PERMISSION_DENIED/);
       const { text } = await httpsGet(`${trial.httpsUrl}/metrics`, {
         token: 'operator',
         tls: { ca: trial.authority.ca },
