@@ -54,6 +54,9 @@ const TOO_MANY_CONNECTIONS: Page = {
   headers: { 'retry-after': '5' },
 };
 
+const FORBIDDEN =
+  "permission denied: the metrics need explain on '*', or without DIBS_AUTH_FILE a client certificate\n";
+
 const PLAIN = 'text/plain; charset=utf-8';
 const PROMETHEUS = 'text/plain; version=0.0.4; charset=utf-8';
 
@@ -111,10 +114,15 @@ export class HttpServer {
         : createTlsServer({ ...bounds, ...serverOptionsOf(tls) }, listener);
     connections.keep(server);
     await new Promise<void>((resolve, reject) => {
-      server.once('error', (error) =>
-        reject(new Error(`cannot listen at ${options.host}:${options.port}: ${error.message}`)),
-      );
-      server.listen(options.port, options.host, resolve);
+      const failed = (error: Error) =>
+        reject(new Error(`cannot listen at ${options.host}:${options.port}: ${error.message}`));
+      server.once('error', failed);
+      server.listen(options.port, options.host, () => {
+        server.off('error', failed);
+        // A connection that the system could not accept. Without a listener, that would end the process.
+        server.on('error', () => {});
+        resolve();
+      });
     });
     return new HttpServer(server, page, options.host);
   }
@@ -185,7 +193,7 @@ async function pageFor(options: HttpServerOptions, path: string, request: Incomi
 async function metricsPage(options: HttpServerOptions, request: IncomingMessage): Promise<Page> {
   const status = options.authorize?.(request, 'metrics') ?? 200;
   if (status === 401) return { status, text: UNAUTHENTICATED, headers: CHALLENGE };
-  if (status === 403) return { status, text: "permission denied: the metrics need explain on '*'\n" };
+  if (status === 403) return { status, text: FORBIDDEN };
   try {
     return { status: 200, type: PROMETHEUS, text: await options.scrape() };
   } catch (error) {

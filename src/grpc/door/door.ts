@@ -128,6 +128,8 @@ export class Door {
   keep(server: Http2Server): void {
     // The server's own listeners begin connections and calls. What is refused must not reach them.
     const connect = take<(socket: Socket) => void>(server, 'connection');
+    // A connection that the system could not accept. grpc-js has no listener for it, and it would end the process.
+    server.on('error', () => {});
     const isTls = server instanceof TlsServer;
     server.on('connection', (socket: Socket) => {
       if (!this.#mayCome(socket)) return;

@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events';
 import { connect } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { HttpServer, NOT_FOUND } from '../../../src/http/server.js';
@@ -134,6 +135,12 @@ it('listening at a used address fails with the address', async () => {
     port: Number(port),
   });
   await expect(again).rejects.toThrow(`cannot listen at ${server.address}`);
+});
+
+it('a connection that the system cannot accept does not end the process', async () => {
+  const { server: listening } = server as unknown as { readonly server: EventEmitter };
+  for (let count = 0; count < 2; count += 1) listening.emit('error', new Error('accept EMFILE'));
+  expect((await get('/healthz')).status).toBe(200);
 });
 
 describe('a page for this machine only', () => {
