@@ -76,6 +76,7 @@ async function start(
 ): Promise<App> {
   const { limits, nearCacheBytes } = config;
   let { policies } = config;
+  let arePoliciesRefused = false;
   const policyOf = (namespace: string) => policies.get(namespace) ?? config.policy;
   const clock = new SystemClock();
   const observation = await startObservation(config, clock, policyOf);
@@ -122,6 +123,7 @@ async function start(
   const doors = { ...shares.grpc, failed: metrics.callFailed, accepted: outside?.connections };
   const grpc = await serve(config, { services, tls, clock, guard: access, ...doors });
   opened.push(() => grpc.stop(STOP_MS_MAX));
+  metrics.watchFile('DIBS_CONFIG', () => arePoliciesRefused);
   const watches = watchesOf(config, http === undefined ? [grpc] : [http, grpc], access, observation);
   opened.push(() => watches.map((watch) => watch.stop()));
   ready = true;
@@ -149,7 +151,9 @@ async function start(
     mode: modeOf(config),
     drain,
     reload: async (read) => {
-      policies = policiesAgain(read, log) ?? policies;
+      const again = policiesAgain(read, log);
+      policies = again ?? policies;
+      arePoliciesRefused = again === undefined;
       await Promise.all(watches.map((watch) => watch.look()));
     },
     stop: () => {

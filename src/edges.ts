@@ -65,11 +65,11 @@ export function watchesOf(
     for (const server of servers) server.renewTls(material);
     certificates?.renewTls(material);
   };
-  return [
-    ...(tls === undefined ? [] : [watchTls(tls, log, renew)]),
-    ...(auth === undefined || access === undefined ? [] : [watchIdentities(auth, log, access)]),
-    ...(certificates === undefined ? [] : [certificates]),
-  ];
+  const ofTls = tls && watchTls(tls, log, renew);
+  if (ofTls !== undefined) metrics.watchFile('DIBS_TLS_CERT', () => ofTls.isRefused);
+  const ofAuth = auth && access && watchIdentities(auth, log, access);
+  if (ofAuth !== undefined) metrics.watchFile('DIBS_AUTH_FILE', () => ofAuth.isRefused);
+  return [ofTls, ofAuth, certificates].filter((watch) => watch !== undefined);
 }
 
 /** Undefined without DIBS_AUTH_FILE, so that calls pay nothing for it. */

@@ -50,6 +50,11 @@ export class FileWatch<Content> {
     return this.#looking;
   }
 
+  /** The files as they stand have faults, so the old content is in force. */
+  get isRefused(): boolean {
+    return this.#told !== '';
+  }
+
   stop(): void {
     clearInterval(this.#timer);
   }

@@ -92,6 +92,7 @@ export class Metrics implements Omit<Observer, 'undecided' | 'publishUnanswered'
   readonly #storeSteps = new PairCounts();
   readonly #callErrors = new PairCounts();
   readonly #refused = new PairCounts();
+  readonly #files = new Map<string, () => boolean>();
 
   /** `others` read the metrics too, for example to send them to a collector. They have a producer of `series`. */
   constructor(
@@ -164,6 +165,16 @@ export class Metrics implements Omit<Observer, 'undecided' | 'publishUnanswered'
     const info = { description: 'Always 1: the mode and version of the replica' };
     this.#meter.createObservableGauge(METRICS.info, info).addCallback((result) => {
       result.observe(1, { [LABELS.mode]: mode, [LABELS.version]: version });
+    });
+  }
+
+  /** Whether the file of this variable was refused when it was reloaded. */
+  watchFile(variable: string, isRefused: () => boolean): void {
+    this.#files.set(variable, isRefused);
+    if (this.#files.size > 1) return;
+    const about = { description: '1 while the file of the variable has faults and its old content is in force' };
+    this.#meter.createObservableGauge(METRICS.reloadRefused, about).addCallback((result) => {
+      for (const [name, is] of this.#files) result.observe(is() ? 1 : 0, { [LABELS.variable]: name });
     });
   }
 

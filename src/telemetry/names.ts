@@ -22,6 +22,7 @@ export const METRICS = {
   connectionsRefused: 'dibs_connections_refused_total',
   info: 'dibs_info',
   certificateEnd: 'dibs_certificate_expiration_timestamp_seconds',
+  reloadRefused: 'dibs_reload_refused',
   nearCacheBytes: 'dibs_near_cache_bytes',
   spans: 'dibs_spans_total',
 } as const;

@@ -19,7 +19,13 @@ interface Family {
 type Families = Map<string, Family>;
 
 /** For these, the whole has the same value, or the worst value counts. All other gauges are added. */
-const LARGEST: readonly string[] = [METRICS.longestWait, METRICS.undecided, METRICS.storeLate, METRICS.info];
+const LARGEST: readonly string[] = [
+  METRICS.longestWait,
+  METRICS.undecided,
+  METRICS.storeLate,
+  METRICS.info,
+  METRICS.reloadRefused,
+];
 /** A process may have kept a certificate that the others have renewed. */
 const SMALLEST: readonly string[] = [METRICS.certificateEnd];
 /** From the process that sees the fewest lock nodes vote, because all processes have the same nodes. */

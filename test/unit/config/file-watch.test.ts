@@ -153,3 +153,23 @@ it('a stopped watch no longer reads', async () => {
   await new Promise((resolve) => setTimeout(resolve, 50));
   expect(changed).toEqual([]);
 });
+
+it('the files count as refused until they are good, or as they were', async () => {
+  write('a', 'one');
+  const { watch } = watched(['a'], ['one'], undefined, false);
+  await watch.look();
+  expect(watch.isRefused).toBe(false);
+  for (const text of ['bad', 'bad', 'another bad']) {
+    write('a', text);
+    await watch.look();
+    expect(watch.isRefused).toBe(true);
+  }
+  write('a', 'one');
+  await watch.look();
+  expect(watch.isRefused).toBe(false);
+  write('a', 'bad');
+  await watch.look();
+  write('a', 'two');
+  await watch.look();
+  expect(watch.isRefused).toBe(false);
+});

@@ -77,7 +77,7 @@ it('adds gauges, and leaves out those of a process that does not answer', () => 
   expect(linesOf(whole.merged([part('1', undefined), part('2', waiters(3))]))).toEqual(['dibs_waiters 3']);
 });
 
-it.each(['dibs_longest_wait_seconds', 'dibs_undecided', 'dibs_store_late'])(
+it.each(['dibs_longest_wait_seconds', 'dibs_undecided', 'dibs_store_late', 'dibs_reload_refused'])(
   'takes the largest %s',
   (name) => {
     expect(merged(gauge(name, ' 0'), gauge(name, ' 1'), gauge(name, ' 0'))).toEqual([`${name} 1`]);
