@@ -46,7 +46,10 @@ export function sharesOf({ connectionsMax }: Config, log: Logger, metrics: Metri
     grpc: {
       connectionsMax: grpc,
       connectionRefused: refused('grpc'),
-      handshakeFailed: (address: string, why: string) => log.warn({ address, why }, LOG.handshakeFailed),
+      handshakeFailed: (address: string, why: string) => {
+        metrics.connectionRefused('grpc', 'handshake');
+        log.warn({ address, why }, LOG.handshakeFailed);
+      },
     },
     http: { connectionsMax: http, connectionRefused: refused('http') },
   };

@@ -24,8 +24,10 @@ const STOP_MS_MAX = 3_000;
 const REFUSALS = [
   ['grpc', 'share'],
   ['grpc', 'calls'],
+  ['grpc', 'handshake'],
   ['http', 'share'],
 ] as const;
+export type Refusal = (typeof REFUSALS)[number][1];
 
 const kind = (
   name: string,
@@ -126,7 +128,7 @@ export class Metrics implements Omit<Observer, 'undecided' | 'publishUnanswered'
     this.#callErrors.add(method, code);
   };
 
-  connectionRefused(protocol: 'grpc' | 'http', why: 'share' | 'calls'): void {
+  connectionRefused(protocol: 'grpc' | 'http', why: Refusal): void {
     this.#refused.add(protocol, why);
   }
 

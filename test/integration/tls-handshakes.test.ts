@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { LOG } from '../../src/telemetry/log-texts.js';
 import { type Issued, TestAuthority } from '../support/certificates.js';
+import { httpsGet } from '../support/https.js';
 import { linesOf } from '../support/log-lines.js';
 import { Replica } from '../support/replica.js';
 
@@ -84,4 +85,12 @@ it('a client without TLS, and none for one that only connects', async () => {
   await triesPlain('');
   await triesPlain('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
   await expect.poll(() => reasons().slice(before)).toEqual([expect.stringMatching(/^it does not speak TLS/)]);
+});
+
+it('each of them is counted', async () => {
+  const url = `https://localhost:${new URL(replica.httpUrl).port}/metrics`;
+  const { text } = await httpsGet(url, { tls: { ca: authority.ca, ...authority.issue() } });
+  const count = reasons().length;
+  expect(count).toBeGreaterThan(0);
+  expect(text).toContain(`dibs_connections_refused_total{protocol="grpc",why="handshake"} ${count}\n`);
 });

@@ -122,6 +122,7 @@ describe('the scraped metrics', () => {
       'dibs_store_steps_total{step="publish",ended="failed"}': 1,
       'dibs_connections_refused_total{protocol="grpc",why="share"}': 1,
       'dibs_connections_refused_total{protocol="grpc",why="calls"}': 0,
+      'dibs_connections_refused_total{protocol="grpc",why="handshake"}': 0,
       'dibs_connections_refused_total{protocol="http",why="share"}': 0,
       'dibs_call_errors_total{method="Publish",code="UNAVAILABLE"}': 1,
       'dibs_info{mode="quorum",version="1.2.3"}': 1,
