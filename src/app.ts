@@ -123,6 +123,7 @@ async function start(
   const doors = { ...shares.grpc, failed: metrics.callFailed, accepted: outside?.connections };
   const grpc = await serve(config, { services, tls, clock, guard: access, ...doors });
   opened.push(() => grpc.stop(STOP_MS_MAX));
+  metrics.watchWakes(authorities.wakes);
   metrics.watchFile('DIBS_CONFIG', () => arePoliciesRefused);
   const watches = watchesOf(config, http === undefined ? [grpc] : [http, grpc], access, observation);
   opened.push(() => watches.map((watch) => watch.stop()));

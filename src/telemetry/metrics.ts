@@ -170,6 +170,14 @@ export class Metrics implements Omit<Observer, 'undecided' | 'publishUnanswered'
     });
   }
 
+  /** Call it once. Whether the wakes of the value store are heard now. */
+  watchWakes(wakes: { readonly live: boolean }): void {
+    const about = { description: '1 while wakes of the value store are heard' };
+    this.#meter.createObservableGauge(METRICS.wakesLive, about).addCallback((result) => {
+      result.observe(wakes.live ? 1 : 0);
+    });
+  }
+
   /** Whether the file of this variable was refused when it was reloaded. */
   watchFile(variable: string, isRefused: () => boolean): void {
     this.#files.set(variable, isRefused);

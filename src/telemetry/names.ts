@@ -17,6 +17,7 @@ export const METRICS = {
   degraded: 'dibs_degraded',
   undecided: 'dibs_undecided',
   storeLate: 'dibs_store_late',
+  wakesLive: 'dibs_wakes_live',
   storeSteps: 'dibs_store_steps_total',
   callErrors: 'dibs_call_errors_total',
   connectionsRefused: 'dibs_connections_refused_total',

@@ -26,8 +26,8 @@ const LARGEST: readonly string[] = [
   METRICS.info,
   METRICS.reloadRefused,
 ];
-/** A process may have kept a certificate that the others have renewed. */
-const SMALLEST: readonly string[] = [METRICS.certificateEnd];
+/** The same, where a small value is worse. A process may have kept a certificate that the others have renewed. */
+const SMALLEST: readonly string[] = [METRICS.certificateEnd, METRICS.wakesLive];
 /** From the process that sees the fewest lock nodes vote, because all processes have the same nodes. */
 const OF_FEWEST_VOTES: readonly string[] = [METRICS.quorumNodes, METRICS.quorumNodeState];
 /** With several groups of lock nodes, there is one for each. */

@@ -56,6 +56,7 @@ function busyMetrics(): Metrics {
   metrics.callFailed('Publish', 'UNAVAILABLE');
   metrics.connectionRefused('grpc', 'share');
   metrics.is('quorum', '1.2.3');
+  metrics.watchWakes({ live: true });
   metrics.watchFile('DIBS_AUTH_FILE', () => true);
   metrics.watchFile('DIBS_CONFIG', () => false);
   metrics.watchCertificates(() => [{ variable: 'DIBS_TLS_CERT', endMs: 1_800_000_000_000 }]);
@@ -127,6 +128,7 @@ describe('the scraped metrics', () => {
       'dibs_call_errors_total{method="Publish",code="UNAVAILABLE"}': 1,
       'dibs_info{mode="quorum",version="1.2.3"}': 1,
       'dibs_certificate_expiration_timestamp_seconds{variable="DIBS_TLS_CERT"}': 1_800_000_000,
+      dibs_wakes_live: 1,
       'dibs_reload_refused{variable="DIBS_AUTH_FILE"}': 1,
       'dibs_reload_refused{variable="DIBS_CONFIG"}': 0,
       'dibs_degraded{mode="unknown"}': 0,
