@@ -17,6 +17,8 @@ environment
   DIBS_TARGET   gRPC address: HOST:PORT, unix:///path or dns:///HOST:PORT; default 127.0.0.1:50051
   DIBS_TOKEN    your token, if the service requires one
   DIBS_TLS_CA   path of a PEM file with the authorities to trust; turns TLS on
+  DIBS_TLS_CERT, DIBS_TLS_KEY
+                paths of your own certificate and its key, if the service asks for one
 
 exit codes: 0 success; 1 the service refused, cannot be reached, or has faults; 2 wrong command line
 `;

@@ -71,7 +71,7 @@ export class Service {
       throw new Misuse('--target (DIBS_TARGET): has a user or a password, or another @; set HOST:PORT');
     }
     try {
-      const security = securityOf(env.DIBS_TLS_CA ?? '');
+      const security = securityOf(env);
       const isPrivate = security._isSecure() || staysHere(where);
       const token = tokenFor(env, { to: where, isPrivate, isAllowed });
       return new Service(where, security, token, proxyNamed(where, env));
@@ -112,17 +112,39 @@ function empty(option: string, without: string): Misuse {
   return new Misuse(`${option}: is empty, perhaps because of an unset variable; leave it out for ${without}`);
 }
 
-function securityOf(tlsCa: string): ChannelCredentials {
-  if (tlsCa === '') return credentials.createInsecure();
+/**
+ * TLS only with DIBS_TLS_CA, and then with the certificate of the caller, if there is one. The environment of a replica has
+ * the certificate of the replica.
+ */
+function securityOf({
+  DIBS_TLS_CA: ca = '',
+  DIBS_TLS_CERT: cert = '',
+  DIBS_TLS_KEY: key = '',
+}: Surroundings['env']): ChannelCredentials {
+  if (ca === '') return credentials.createInsecure();
+  if ((cert === '') !== (key === '')) throw new Misuse('DIBS_TLS_CERT, DIBS_TLS_KEY: one needs the other');
+  const authorities = fileAt('DIBS_TLS_CA', ca);
+  const ownKey = key === '' ? null : fileAt('DIBS_TLS_KEY', key);
+  const own = cert === '' ? null : fileAt('DIBS_TLS_CERT', cert);
   try {
-    return credentials.createSsl(readFileSync(tlsCa));
+    return credentials.createSsl(authorities, ownKey, own);
+  } catch {
+    throw new Misuse(
+      'DIBS_TLS_CA, DIBS_TLS_CERT, DIBS_TLS_KEY: they are not PEM files, or the certificate belongs to another key',
+    );
+  }
+}
+
+function fileAt(variable: string, path: string): Buffer {
+  try {
+    return readFileSync(path);
   } catch (error) {
-    if (maybeContent(tlsCa)) {
+    if (maybeContent(path)) {
       throw new Misuse(
-        'DIBS_TLS_CA: cannot be read, and looks like the content of a file; set the path of the file',
+        `${variable}: cannot be read, and looks like the content of a file; set the path of the file`,
       );
     }
-    throw new Misuse(`DIBS_TLS_CA: '${tlsCa}' cannot be read: ${(error as Error).message}`);
+    throw new Misuse(`${variable}: '${path}' cannot be read: ${(error as Error).message}`);
   }
 }
 
@@ -135,7 +157,7 @@ export function refusalOf(error: ServiceError, target: string, through = ''): Re
       return metadata.get('grpc-retry-pushback-ms').length > 0
         ? new Refusal(`${target} is unavailable: ${details}`)
         : new Refusal(
-            `${target} does not answer${through} (${connectionFault(details)}): check the address (--target, DIBS_TARGET)${through === '' ? '' : ', NO_PROXY'} and TLS (DIBS_TLS_CA)`,
+            `${target} does not answer${through} (${connectionFault(details)}): check the address (--target, DIBS_TARGET)${through === '' ? '' : ', NO_PROXY'} and TLS (DIBS_TLS_CA, DIBS_TLS_CERT)`,
           );
     case status.DEADLINE_EXCEEDED:
       return new Refusal(

@@ -10,6 +10,7 @@ import {
   ExplainRequest,
   ExplainResponse,
 } from '../../../src/grpc/generated/dibs/v1/coordinator.js';
+import { TestAuthority } from '../../support/certificates.js';
 
 const request = ExplainRequest.fromPartial({ key: 'k' });
 const hasOpenssl = spawnSync('openssl', ['version']).status === 0;
@@ -69,6 +70,22 @@ describe('the service, as the command line calls it', () => {
     const target = await listen(ServerCredentials.createSsl(null, [pair]));
     expect(await callerSeenBy(target, { DIBS_TLS_CA: certificate, DIBS_TOKEN: 't' })).toBe('Bearer t');
     await expect(callerSeenBy(target, {})).rejects.toThrow(/does not answer .*TLS .*DIBS_TLS_CA/);
+  });
+
+  it.skipIf(!hasOpenssl)('gets the certificate of DIBS_TLS_CERT, if it asks for one', async () => {
+    const authority = new TestAuthority();
+    closing.push(() => authority.close());
+    const [service, own, other] = [authority.issue(), authority.issue(), authority.issue()];
+    const pair = { private_key: readFileSync(service.key), cert_chain: readFileSync(service.cert) };
+    const target = await listen(ServerCredentials.createSsl(readFileSync(authority.ca), [pair], true));
+    const trusting = { DIBS_TLS_CA: authority.ca };
+    const shown = { ...trusting, DIBS_TLS_CERT: own.cert, DIBS_TLS_KEY: own.key };
+    expect(await callerSeenBy(target, shown)).toBe('no token');
+    await expect(callerSeenBy(target, trusting)).rejects.toThrow(/does not answer .*DIBS_TLS_CERT/);
+    expect(() => Service.from({}, { ...trusting, DIBS_TLS_CERT: own.cert })).toThrow(/one needs the other/);
+    expect(() => Service.from({}, { ...shown, DIBS_TLS_KEY: other.key })).toThrow(/belongs to another key/);
+    // The environment of a replica has the replica's certificate.
+    expect(Service.from({}, { DIBS_TLS_CERT: own.cert, DIBS_TLS_KEY: own.key }).target).toBe('127.0.0.1:50051');
   });
 
   it('names the variable if the authorities cannot be read', () => {
