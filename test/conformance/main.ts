@@ -169,14 +169,8 @@ const policies = Object.fromEntries(
 const text = JSON.stringify(scenarios);
 const targets = ['guarded', 'short'].filter((target) => text.includes(`"target":"${target}`));
 const alone = scenarios.filter((scenario) => scenario.alone === true);
-const stages = await Promise.all(
-  Array.from({ length: alone.length === 0 ? 1 : Math.min(columns.length, STAGES_MAX) }, () =>
-    Stage.open(policies, new Set(targets)),
-  ),
-);
-const [stage] = stages as [Stage];
-/** Where a column plays the scenarios that run alone. */
-const stageOf = (column: Column) => stages[columns.indexOf(column) % stages.length] as Stage;
+/** Where everything is played that leaves the service as it is. */
+const stage = await Stage.open(policies, new Set(targets), false);
 const troupes = new Map(
   columns.map((column) => [
     column.name,
@@ -189,9 +183,8 @@ async function warmUp(): Promise<void> {
     const { name, session } = column;
     for (const actor of ['a', 'b']) {
       const adapter = await (troupes.get(name) as Troupe).adapter(actor);
-      const target = stageOf(column).targetOf('r1');
-      const open = { client: 'warm', target, namespace: 'warming', session };
-      await adapter.act('open', open);
+      const target = stage.targetOf('r1');
+      await adapter.open({ client: 'warm', target, namespace: 'warming', session });
       const rebuild = { value: '' };
       await adapter.act('get_or_rebuild', {
         client: 'warm',
@@ -206,18 +199,25 @@ async function warmUp(): Promise<void> {
 }
 
 /**
- * Plays the scenarios that run alone, on all stages at once. Each stage begins at another one, because some take much
- * of the machine.
+ * Plays the scenarios that run alone, on several stages at once, each with some of the columns. Each begins at another
+ * scenario, because some take much of the machine.
  */
 async function playAlone(): Promise<void> {
+  const count = alone.length === 0 ? 0 : Math.min(columns.length, STAGES_MAX);
+  const isOf = (column: Column, at: number) => columns.indexOf(column) % count === at;
   await Promise.all(
-    stages.map(async (own, at) => {
-      const first = Math.floor((at * alone.length) / stages.length);
-      for (const scenario of [...alone.slice(first), ...alone.slice(0, first)]) {
-        for (const column of cast(scenario).filter((column) => stageOf(column) === own)) {
-          await inColumn(own, troupes, scenario, column);
-          await own.heal();
+    Array.from({ length: count }, async (_, at) => {
+      const own = await Stage.open(policies, new Set(targets), true);
+      const first = Math.floor((at * alone.length) / count);
+      try {
+        for (const scenario of [...alone.slice(first), ...alone.slice(0, first)]) {
+          for (const column of cast(scenario).filter((column) => isOf(column, at))) {
+            await inColumn(own, troupes, scenario, column);
+            await own.heal();
+          }
         }
+      } finally {
+        await own.close();
       }
     }),
   );
@@ -246,7 +246,7 @@ try {
 } finally {
   progress.end();
   for (const troupe of troupes.values()) await troupe.end();
-  await Promise.all(stages.map((one) => one.close()));
+  await stage.close();
 }
 
 printMatrix();

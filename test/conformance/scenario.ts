@@ -35,6 +35,8 @@ const step = z
     met: z.strictObject({ keys: values, count: z.int() }).optional(),
     /** The longest time that `steps` may take together, in milliseconds. */
     within: z.int().optional(),
+    /** `steps` are repeated until they hold, for at most so many milliseconds. */
+    eventually: z.int().optional(),
     steps: z.array(values).optional(),
   })
   .readonly();
