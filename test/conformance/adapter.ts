@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline';
 import { endWithThisProcess } from '../support/end-with-this-process.js';
 import { until } from '../support/until.js';
 import type { Language } from './adapters.js';
+import { Pulse } from './pulse.js';
 
 export type Json = Record<string, unknown>;
 export type Answer = { readonly result: Json } | { readonly error: Json };
@@ -18,6 +19,7 @@ export class Adapter {
   /** All events in the adapter that are not answers, in order. */
   readonly events: Json[] = [];
   readonly #open = new Map<number, (answer: Answer) => void>();
+  readonly #pulse = new Pulse(async () => this.#ready && this.act('let', { gate: 'pulse' }));
   #nextId = 1;
   #ready = false;
   #gone = false;
@@ -30,6 +32,8 @@ export class Adapter {
     createInterface({ input: child.stdout as NonNullable<ChildProcess['stdout']> }).on('line', (line) =>
       this.#heard(JSON.parse(line)),
     );
+    // It has ended, and its exit is about to be reported.
+    child.stdin?.on('error', () => {});
     child.stderr?.on('data', (data) => {
       this.#log = `${this.#log}${data}`.slice(-4_000);
     });
@@ -88,11 +92,18 @@ export class Adapter {
 
   /** It stands still: what is sent to it lies in its sockets and its input. */
   pause(): void {
+    this.#pulse.pause();
     this.#signal('SIGSTOP');
   }
 
   continue(): void {
     this.#signal('SIGCONT');
+    this.#pulse.continue();
+  }
+
+  /** Whether it was late to answer since then. */
+  wasLate(sinceMs: number): boolean {
+    return this.#pulse.wasLate(sinceMs);
   }
 
   /** To the whole group, because a start script may stand before the client's process. */

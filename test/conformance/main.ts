@@ -14,7 +14,7 @@ import {
 import { uncovered } from './coverage.js';
 import { runExamples } from './examples.js';
 import { killedHolders } from './killed-holders.js';
-import { play } from './play.js';
+import { ATTEMPTS_MAX, playAgainIfHeldUp } from './play-again.js';
 import { polyglotStampede } from './polyglot.js';
 import { polyglotAffinity } from './polyglot-affinity.js';
 import { namespaceOf, readScenarios, type Scenario } from './scenario.js';
@@ -85,6 +85,8 @@ const columns = columnsOf(languages);
 const verdicts = new Map<string, Verdict>();
 const failures: string[] = [];
 const facts: string[] = [];
+/** What failed on a machine that held it up. */
+const again: string[] = [];
 /** How many other checks passed. */
 let more = 0;
 const cell = (scenario: Scenario, column: Column) => `${scenario.name} | ${column.name}`;
@@ -102,12 +104,16 @@ async function inColumn(
   troupes: ReadonlyMap<string, Troupe>,
   scenario: Scenario,
   column: Column,
+  heal = async () => {},
 ) {
   const name = cell(scenario, column);
   const isKnown = knownFailures.has(name);
   try {
     const adapter = (actor: string) => (troupes.get(column.name) as Troupe).adapter(actor);
-    await play(scenario, { stage, column, adapter });
+    await playAgainIfHeldUp(scenario, { stage, column, adapter }, () => {
+      again.push(name);
+      return heal();
+    });
     verdicts.set(name, isKnown ? 'passes' : 'ok');
     if (isKnown) failures.push(`${name}: is a known failure but passes. Remove it from the list`);
   } catch (error) {
@@ -162,7 +168,12 @@ async function together(): Promise<void> {
 const policies = Object.fromEntries(
   scenarios.flatMap((scenario) =>
     columns.flatMap((column) =>
-      scenario.policy === undefined ? [] : [[namespaceOf(scenario, column.name), scenario.policy]],
+      scenario.policy === undefined
+        ? []
+        : Array.from({ length: ATTEMPTS_MAX }, (_, at) => [
+            namespaceOf(scenario, column.name, at + 1),
+            scenario.policy,
+          ]),
     ),
   ),
 );
@@ -212,7 +223,7 @@ async function playAlone(): Promise<void> {
       try {
         for (const scenario of [...alone.slice(first), ...alone.slice(0, first)]) {
           for (const column of cast(scenario).filter((column) => isOf(column, at))) {
-            await inColumn(own, troupes, scenario, column);
+            await inColumn(own, troupes, scenario, column, () => own.heal());
             await own.heal();
           }
         }
@@ -251,6 +262,7 @@ try {
 
 printMatrix();
 for (const fact of facts) console.log(`\n${fact}`);
+if (again.length > 0) console.log(`\nplayed again, because the machine held it up:\n  ${again.join('\n  ')}`);
 for (const failure of failures) console.log(`\n${failure}`);
 const left = only === undefined && kills === 0 ? uncovered(scenarios) : [];
 if (left.length > 0) console.log(`\nno scenario has ${left.join(', ')}`);

@@ -11,6 +11,8 @@ import type { Stage } from './stage.js';
 export interface Surroundings {
   readonly stage: Stage;
   readonly column: Column;
+  /** From 1. */
+  readonly attempt: number;
   adapter(actor: string): Promise<Adapter>;
 }
 
@@ -68,7 +70,7 @@ class Run {
     scenario: Scenario,
     private readonly around: Surroundings,
   ) {
-    this.#namespace = namespaceOf(scenario, around.column.name);
+    this.#namespace = namespaceOf(scenario, around.column.name, around.attempt);
   }
 
   async all(steps: readonly Step[]): Promise<void> {

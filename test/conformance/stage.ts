@@ -15,6 +15,7 @@ import { HoldingService } from './holding-service.js';
 import type { MessageProxy } from './message-proxy.js';
 import { MuteService } from './mute-service.js';
 import { newerService } from './newer-service.js';
+import { Pulse } from './pulse.js';
 
 const LOCK_NODES = 5;
 const REPLICAS = ['r1', 'r2'] as const;
@@ -48,6 +49,7 @@ export class Stage {
   #holding: HoldingService | undefined;
   #guarded: GuardedReplica | undefined;
   #short: Replica | undefined;
+  #pulses: readonly Pulse[] = [];
 
   private constructor(
     private readonly nodes: readonly RedisServer[],
@@ -77,7 +79,19 @@ export class Stage {
     stage.#mute = await MuteService.before(stage.targetOf('r1'));
     stage.#holding = await HoldingService.before(stage.targetOf('r1'));
     await stage.#whole();
+    if (!alone) stage.#feelPulses();
     return stage;
+  }
+
+  #feelPulses(): void {
+    this.#pulses = REPLICAS.map(
+      (name) => new Pulse(() => this.#caller(name).explain({ namespace: 'pulse', key: 'any' })),
+    );
+  }
+
+  /** Whether the service was late to answer since then. Unknown where scenarios stop a part of it. */
+  wasLate(sinceMs: number): boolean {
+    return this.#pulses.some((pulse) => pulse.wasLate(sinceMs));
   }
 
   get #config(): string {
