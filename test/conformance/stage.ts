@@ -79,7 +79,7 @@ export class Stage {
     stage.#mute = await MuteService.before(stage.targetOf('r1'));
     stage.#holding = await HoldingService.before(stage.targetOf('r1'));
     await stage.#whole();
-    if (!alone) stage.#feelPulses();
+    stage.#feelPulses();
     return stage;
   }
 
@@ -89,7 +89,7 @@ export class Stage {
     );
   }
 
-  /** Whether the service was late to answer since then. Unknown where scenarios stop a part of it. */
+  /** Whether the service was late to answer since then, without being stopped by the scenario. */
   wasLate(sinceMs: number): boolean {
     return this.#pulses.some((pulse) => pulse.wasLate(sinceMs));
   }
@@ -167,6 +167,7 @@ export class Stage {
     const [verb, what = '', ...rest] = words.split(' ');
     const about = rest.join(' ');
     if (verb === 'pause' || verb === 'continue') {
+      for (const pulse of this.#pulses) pulse.pause();
       for (const one of this.#named(what)) signal(one, verb === 'pause' ? 'SIGSTOP' : 'SIGCONT');
     } else if (verb === 'kill') await this.#replica(what).kill();
     else if (verb === 'drain') {
@@ -193,6 +194,7 @@ export class Stage {
     await this.#whole();
     await this.#guarded?.heal();
     this.#mute?.act('hear');
+    for (const pulse of this.#pulses) pulse.continue();
   }
 
   async #whole(): Promise<void> {
