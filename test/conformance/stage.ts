@@ -85,7 +85,7 @@ export class Stage {
 
   #feelPulses(): void {
     this.#pulses = REPLICAS.map(
-      (name) => new Pulse(() => this.#caller(name).explain({ namespace: 'pulse', key: 'any' })),
+      (name) => new Pulse(async () => this.#caller(name).explain({ namespace: 'pulse', key: 'any' })),
     );
   }
 
