@@ -57,7 +57,9 @@ describe('the scenarios', () => {
 
   it('have different namespaces in all columns and attempts', () => {
     const all = scenarios.flatMap((scenario) =>
-      columnsOf(LANGUAGES).flatMap(({ name }) => [1, 2].map((attempt) => namespaceOf(scenario, name, attempt))),
+      columnsOf(LANGUAGES).flatMap(({ name }) =>
+        [1, 2].map((attempt) => namespaceOf(scenario, name, attempt)),
+      ),
     );
     expect(new Set(all).size).toBe(all.length);
     for (const namespace of all) expect(namespace).toMatch(/^[A-Za-z0-9_.-]{1,64}$/);

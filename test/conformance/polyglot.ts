@@ -38,7 +38,13 @@ async function stampede(adapters: readonly Adapter[], round: string): Promise<st
     adapters.flatMap((adapter, language) =>
       Array.from({ length: CALLERS }, (_, at) =>
         adapter.act('get_or_rebuild', {
-          ...{ client: CLIENT.client, call: `polyglot ${round} ${at}`, key: KEY, ttl_ms: 60_000, lease_ms: LEASE_MS },
+          ...{
+            client: CLIENT.client,
+            call: `polyglot ${round} ${at}`,
+            key: KEY,
+            ttl_ms: 60_000,
+            lease_ms: LEASE_MS,
+          },
           rebuild: {
             after_ms: REBUILD_MS,
             value: Buffer.from(`by ${adapters[language]?.language}, ${round}`).toString('base64'),
