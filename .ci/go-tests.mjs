@@ -20,8 +20,9 @@ function isVetted(folder) {
 /** Returns how each test ended, by its name. Prints the output of failed tests to standard error. */
 function endsOf(folder, flags) {
   return new Promise((resolve) => {
-    // Without `-count=1` Go would use cached results, although the files outside of the module may have changed.
-    const child = spawn('go', ['test', '-json', '-count=1', ...flags, './...'], {
+    // Without `-count=1` Go would use cached results, although the files outside of the module may have changed. Its own
+    // limit is ten minutes, which a busy machine may need for what takes two.
+    const child = spawn('go', ['test', '-json', '-count=1', '-timeout=30m', ...flags, './...'], {
       cwd: folder,
       stdio: ['ignore', 'pipe', 'inherit'],
     });

@@ -88,6 +88,7 @@ constexpr const char* kCodes[] = {
 std::string RetryAfter(int64_t ms) { return ",\"retry_after_ms\":" + std::to_string(ms); }
 
 struct Client {
+  std::shared_ptr<grpc::Channel> channel;
   std::unique_ptr<v1::CoordinatorService::StubInterface> stub;
   std::string name_space;
   std::string holder;
@@ -158,6 +159,7 @@ class Worker {
     else if (what == "close") Close(command);
     else if (what == "let") GateOf(Text(command, "gate"))->Open();
     else if (what == "cancel") CallOf(Text(command, "call")).request_stop();
+    else if (what == "ready") return Ready(command);
     else if (what == "get_or_rebuild") return GetOrRebuild(command);
     else if (what == "call") return PlainCall(command);
     else throw std::invalid_argument("this worker knows no " + what);
@@ -166,8 +168,8 @@ class Worker {
 
   void Open(const Struct& command) {
     auto client = std::make_shared<Client>();
-    const auto channel = grpc::CreateChannel(Text(command, "target"), grpc::InsecureChannelCredentials());
-    client->stub = v1::CoordinatorService::NewStub(channel);
+    client->channel = grpc::CreateChannel(Text(command, "target"), grpc::InsecureChannelCredentials());
+    client->stub = v1::CoordinatorService::NewStub(client->channel);
     client->name_space = Text(command, "namespace");
     client->holder = Text(command, "holder");
     const std::lock_guard lock(mutex_);
@@ -177,6 +179,11 @@ class Worker {
   void Close(const Struct& command) {
     const std::lock_guard lock(mutex_);
     clients_.erase(Text(command, "client"));
+  }
+
+  std::string Ready(const Struct& command) {
+    const auto ends = std::chrono::system_clock::now() + Time(command, "timeout_ms").value_or(loop::Ms(0));
+    return std::string("{\"ready\":") + (ClientOf(command)->channel->WaitForConnected(ends) ? "true" : "false") + "}";
   }
 
   std::string GetOrRebuild(const Struct& command) {

@@ -4,18 +4,22 @@ import { createInterface } from 'node:readline';
 import { endWithThisProcess } from '../support/end-with-this-process.js';
 import { until } from '../support/until.js';
 import type { Language } from './adapters.js';
+import { Pulse } from './pulse.js';
 
 export type Json = Record<string, unknown>;
 export type Answer = { readonly result: Json } | { readonly error: Json };
 
 /** Long enough for a cold start of a virtual machine. */
 const START_MS_MAX = 60_000;
+/** The clients' default is 2 s, which a busy machine may exceed. */
+const CONNECT_MS = 20_000;
 
 /** One adapter process: a client in its language, which takes commands as lines of JSON. */
 export class Adapter {
   /** All events in the adapter that are not answers, in order. */
   readonly events: Json[] = [];
   readonly #open = new Map<number, (answer: Answer) => void>();
+  readonly #pulse = new Pulse(async () => this.#ready && this.act('let', { gate: 'pulse' }));
   #nextId = 1;
   #ready = false;
   #gone = false;
@@ -28,6 +32,8 @@ export class Adapter {
     createInterface({ input: child.stdout as NonNullable<ChildProcess['stdout']> }).on('line', (line) =>
       this.#heard(JSON.parse(line)),
     );
+    // It has ended, and its exit is about to be reported.
+    child.stdin?.on('error', () => {});
     child.stderr?.on('data', (data) => {
       this.#log = `${this.#log}${data}`.slice(-4_000);
     });
@@ -61,6 +67,11 @@ export class Adapter {
     return this.#log;
   }
 
+  /** Creates a client. It may take its time to connect, unless `fields` say otherwise. */
+  open(fields: Json): Promise<Answer> {
+    return this.act('open', { connect_ms: CONNECT_MS, ...fields });
+  }
+
   act(what: string, fields: Json = {}): Promise<Answer> {
     if (this.#gone) return Promise.resolve({ error: { kind: 'process_gone' } });
     const id = this.#nextId;
@@ -81,11 +92,18 @@ export class Adapter {
 
   /** It stands still: what is sent to it lies in its sockets and its input. */
   pause(): void {
+    this.#pulse.pause();
     this.#signal('SIGSTOP');
   }
 
   continue(): void {
     this.#signal('SIGCONT');
+    this.#pulse.continue();
+  }
+
+  /** Whether it was late to answer since then. */
+  wasLate(sinceMs: number): boolean {
+    return this.#pulse.wasLate(sinceMs);
   }
 
   /** To the whole group, because a start script may stand before the client's process. */

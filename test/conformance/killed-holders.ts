@@ -17,12 +17,12 @@ export async function killedHolders(
   const next = await Adapter.start(language);
   const tookMs: number[] = [];
   try {
-    await next.act('open', { ...open, client: 'next', target: stage.targetOf('r2') });
+    await next.open({ ...open, client: 'next', target: stage.targetOf('r2') });
     for (let at = 0; at < times; at += 1) {
       const key = `${language.name} ${at}`;
       const call = { key, ttl_ms: 60_000, lease_ms: 5_000 };
       const holder = await Adapter.start(language);
-      await holder.act('open', { ...open, client: 'holder', target: stage.targetOf('r1') });
+      await holder.open({ ...open, client: 'holder', target: stage.targetOf('r1') });
       void holder.act('get_or_rebuild', { ...call, client: 'holder', call: key, rebuild: { gate: 'never' } });
       await until(() => holder.events.some(({ name }) => name === 'rebuild'));
       const answer = next.act('get_or_rebuild', {

@@ -14,7 +14,7 @@ import {
 import { uncovered } from './coverage.js';
 import { runExamples } from './examples.js';
 import { killedHolders } from './killed-holders.js';
-import { play } from './play.js';
+import { ATTEMPTS_MAX, playAgainIfHeldUp } from './play-again.js';
 import { polyglotStampede } from './polyglot.js';
 import { polyglotAffinity } from './polyglot-affinity.js';
 import { namespaceOf, readScenarios, type Scenario } from './scenario.js';
@@ -85,6 +85,8 @@ const columns = columnsOf(languages);
 const verdicts = new Map<string, Verdict>();
 const failures: string[] = [];
 const facts: string[] = [];
+/** What failed on a machine that held it up. */
+const again: string[] = [];
 /** How many other checks passed. */
 let more = 0;
 const cell = (scenario: Scenario, column: Column) => `${scenario.name} | ${column.name}`;
@@ -102,12 +104,16 @@ async function inColumn(
   troupes: ReadonlyMap<string, Troupe>,
   scenario: Scenario,
   column: Column,
+  heal = async () => {},
 ) {
   const name = cell(scenario, column);
   const isKnown = knownFailures.has(name);
   try {
     const adapter = (actor: string) => (troupes.get(column.name) as Troupe).adapter(actor);
-    await play(scenario, { stage, column, adapter });
+    await playAgainIfHeldUp(scenario, { stage, column, adapter }, () => {
+      again.push(name);
+      return heal();
+    });
     verdicts.set(name, isKnown ? 'passes' : 'ok');
     if (isKnown) failures.push(`${name}: is a known failure but passes. Remove it from the list`);
   } catch (error) {
@@ -162,21 +168,20 @@ async function together(): Promise<void> {
 const policies = Object.fromEntries(
   scenarios.flatMap((scenario) =>
     columns.flatMap((column) =>
-      scenario.policy === undefined ? [] : [[namespaceOf(scenario, column.name), scenario.policy]],
+      scenario.policy === undefined
+        ? []
+        : Array.from({ length: ATTEMPTS_MAX }, (_, at) => [
+            namespaceOf(scenario, column.name, at + 1),
+            scenario.policy,
+          ]),
     ),
   ),
 );
 const text = JSON.stringify(scenarios);
 const targets = ['guarded', 'short'].filter((target) => text.includes(`"target":"${target}`));
 const alone = scenarios.filter((scenario) => scenario.alone === true);
-const stages = await Promise.all(
-  Array.from({ length: alone.length === 0 ? 1 : Math.min(columns.length, STAGES_MAX) }, () =>
-    Stage.open(policies, new Set(targets)),
-  ),
-);
-const [stage] = stages as [Stage];
-/** Where a column plays the scenarios that run alone. */
-const stageOf = (column: Column) => stages[columns.indexOf(column) % stages.length] as Stage;
+/** Where everything is played that leaves the service as it is. */
+const stage = await Stage.open(policies, new Set(targets), false);
 const troupes = new Map(
   columns.map((column) => [
     column.name,
@@ -189,9 +194,8 @@ async function warmUp(): Promise<void> {
     const { name, session } = column;
     for (const actor of ['a', 'b']) {
       const adapter = await (troupes.get(name) as Troupe).adapter(actor);
-      const target = stageOf(column).targetOf('r1');
-      const open = { client: 'warm', target, namespace: 'warming', session };
-      await adapter.act('open', open);
+      const target = stage.targetOf('r1');
+      await adapter.open({ client: 'warm', target, namespace: 'warming', session });
       const rebuild = { value: '' };
       await adapter.act('get_or_rebuild', {
         client: 'warm',
@@ -206,18 +210,25 @@ async function warmUp(): Promise<void> {
 }
 
 /**
- * Plays the scenarios that run alone, on all stages at once. Each stage begins at another one, because some take much
- * of the machine.
+ * Plays the scenarios that run alone, on several stages at once, each with some of the columns. Each begins at another
+ * scenario, because some take much of the machine.
  */
 async function playAlone(): Promise<void> {
+  const count = alone.length === 0 ? 0 : Math.min(columns.length, STAGES_MAX);
+  const isOf = (column: Column, at: number) => columns.indexOf(column) % count === at;
   await Promise.all(
-    stages.map(async (own, at) => {
-      const first = Math.floor((at * alone.length) / stages.length);
-      for (const scenario of [...alone.slice(first), ...alone.slice(0, first)]) {
-        for (const column of cast(scenario).filter((column) => stageOf(column) === own)) {
-          await inColumn(own, troupes, scenario, column);
-          await own.heal();
+    Array.from({ length: count }, async (_, at) => {
+      const own = await Stage.open(policies, new Set(targets), true);
+      const first = Math.floor((at * alone.length) / count);
+      try {
+        for (const scenario of [...alone.slice(first), ...alone.slice(0, first)]) {
+          for (const column of cast(scenario).filter((column) => isOf(column, at))) {
+            await inColumn(own, troupes, scenario, column, () => own.heal());
+            await own.heal();
+          }
         }
+      } finally {
+        await own.close();
       }
     }),
   );
@@ -246,11 +257,12 @@ try {
 } finally {
   progress.end();
   for (const troupe of troupes.values()) await troupe.end();
-  await Promise.all(stages.map((one) => one.close()));
+  await stage.close();
 }
 
 printMatrix();
 for (const fact of facts) console.log(`\n${fact}`);
+if (again.length > 0) console.log(`\nplayed again, because the machine held it up:\n  ${again.join('\n  ')}`);
 for (const failure of failures) console.log(`\n${failure}`);
 const left = only === undefined && kills === 0 ? uncovered(scenarios) : [];
 if (left.length > 0) console.log(`\nno scenario has ${left.join(', ')}`);

@@ -55,9 +55,11 @@ describe('the scenarios', () => {
     expect(uncovered(without)).toEqual(['BUSY_REASON_BUDGET']);
   });
 
-  it('have different namespaces in all columns', () => {
+  it('have different namespaces in all columns and attempts', () => {
     const all = scenarios.flatMap((scenario) =>
-      columnsOf(LANGUAGES).map(({ name }) => namespaceOf(scenario, name)),
+      columnsOf(LANGUAGES).flatMap(({ name }) =>
+        [1, 2].map((attempt) => namespaceOf(scenario, name, attempt)),
+      ),
     );
     expect(new Set(all).size).toBe(all.length);
     for (const namespace of all) expect(namespace).toMatch(/^[A-Za-z0-9_.-]{1,64}$/);

@@ -7,7 +7,9 @@ interface Pattern {
   readonly $atMost?: number;
 }
 
-export const isObject = (value: unknown): value is Record<string, unknown> =>
+type Fields = Record<string, unknown>;
+
+export const isObject = (value: unknown): value is Fields =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /**
@@ -55,4 +57,12 @@ function lacks(actual: unknown, text: string): boolean {
 
 function first(all: readonly (string | undefined)[]): string | undefined {
   return all.find((one) => one !== undefined);
+}
+
+/** Treats the service's refusal of an option like the client's own, because callers see no difference. */
+export function refusal({ error }: Fields, actual: Fields): Fields {
+  const { kind } = (error ?? {}) as Fields;
+  const told = actual.error as Fields | undefined;
+  if (kind !== 'invalid_option' || told?.kind !== 'dibs' || told.code !== 'INVALID_ARGUMENT') return actual;
+  return { error: { ...told, kind: 'invalid_option' } };
 }

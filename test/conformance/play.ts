@@ -2,7 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { until } from '../support/until.js';
 import type { Adapter, Answer, Json } from './adapter.js';
 import type { Column } from './adapters.js';
-import { isObject, mismatch } from './matches.js';
+import { base64, encoded, wire } from './encoded.js';
+import { mismatch, refusal } from './matches.js';
 import { namespaceOf, type Scenario, type Step } from './scenario.js';
 import type { Stage } from './stage.js';
 
@@ -10,10 +11,14 @@ import type { Stage } from './stage.js';
 export interface Surroundings {
   readonly stage: Stage;
   readonly column: Column;
+  /** From 1. */
+  readonly attempt: number;
   adapter(actor: string): Promise<Adapter>;
 }
 
 const EVENT_MS_MAX = 20_000;
+const CONNECTED_MS_MAX = 20_000;
+const EVENTUALLY_PAUSE_MS = 50;
 /** Fields of the step that are not sent to the actor. */
 const OF_THE_STEP = new Set(['as', 'times', 'expect', 'save', 'target', 'namespace', 'with']);
 const METHODS = new Set([
@@ -41,6 +46,8 @@ interface Client {
   readonly adapter: Adapter;
   readonly client: string;
   readonly opened: Promise<Answer>;
+  /** It has made a call of its own. */
+  isUsed: boolean;
 }
 
 class Run {
@@ -63,7 +70,7 @@ class Run {
     scenario: Scenario,
     private readonly around: Surroundings,
   ) {
-    this.#namespace = namespaceOf(scenario, around.column.name);
+    this.#namespace = namespaceOf(scenario, around.column.name, around.attempt);
   }
 
   async all(steps: readonly Step[]): Promise<void> {
@@ -114,6 +121,7 @@ class Run {
     if (step.rebuilds !== undefined) return this.#rebuilds(step.rebuilds);
     if (step.told !== undefined) return this.#told(this.#filled(step.told) as Json & { times: number });
     if (step.within !== undefined) return this.#within(step.within, step.steps as Step[]);
+    if (step.eventually !== undefined) return this.#eventually(step.eventually, step.steps as Step[]);
     if (step.await !== undefined) return this.#check(step, await this.#awaited(step.await));
     const actor = ACTORS.find((name) => step[name] !== undefined);
     if (actor === undefined) throw new Error('the step does nothing');
@@ -156,14 +164,19 @@ class Run {
     const adapter = await this.#adapterOf(actor);
     if (what === 'let') return adapter.act('let', { gate: `${this.#id} ${fields.gate}` });
     if (what === 'cancel') return adapter.act('cancel', { call: this.#callOf(String(step.call)) });
-    const { client, opened } = this.#clientOf(actor, adapter, target, step);
-    const open = await opened;
+    const known = this.#clientOf(actor, adapter, target, step);
+    const { client } = known;
+    const open = await known.opened;
     if ('error' in open || what === 'open') return open;
     const filled = this.#filled({ ...fields, client }) as Json & { rebuild?: Json; request?: Json };
     if (METHODS.has(what)) {
       const request = wire({ namespace: namespace ?? this.#namespace, ...(filled.request as Json) });
       return adapter.act('call', { ...filled, method: what, request });
     }
+    const isFirst = !known.isUsed;
+    known.isUsed = true;
+    if (isFirst && target !== 'nowhere' && endsSoon(what, step))
+      await adapter.act('ready', { client, timeout_ms: CONNECTED_MS_MAX });
     if (what === 'get_or_rebuild')
       return adapter.act(what, { ...filled, rebuild: this.#script(filled.rebuild) });
     if (what === 'get_or_rebuild_many')
@@ -220,8 +233,8 @@ class Run {
     const client = `${this.#id} ${name}`;
     const { stage, column } = this.around;
     const where = { target: stage.targetOf(target), namespace: this.#namespace, session: column.session };
-    const opened = adapter.act('open', { client, ...where, ...stage.optionsFor(options, this.#namespace) });
-    const open = { adapter, client, opened };
+    const opened = adapter.open({ client, ...where, ...stage.optionsFor(options, this.#namespace) });
+    const open = { adapter, client, opened, isUsed: false };
     this.#clients.set(name, open);
     return open;
   }
@@ -295,6 +308,19 @@ class Run {
     if (tookMs > ms) throw new Error(`the steps took ${Math.round(tookMs)} ms`);
   }
 
+  /** Repeats the steps until they hold. */
+  async #eventually(ms: number, steps: readonly Step[]): Promise<void> {
+    const untilMs = performance.now() + ms;
+    for (;;) {
+      try {
+        return await this.all(steps);
+      } catch (error) {
+        if (performance.now() >= untilMs) throw error;
+      }
+      await sleep(EVENTUALLY_PAUSE_MS);
+    }
+  }
+
   /** Replaces the names of saved fields by their values. */
   #filled(of: unknown): unknown {
     if (typeof of === 'string' && of.startsWith('$') && this.#saved.has(of.slice(1)))
@@ -307,12 +333,13 @@ class Run {
   }
 }
 
-/** Treats the service's refusal of an option like the client's own, because callers see no difference. */
-function refusal({ error }: Json, actual: Json): Json {
-  const { kind } = (error ?? {}) as Json;
-  const told = actual.error as Json | undefined;
-  if (kind !== 'invalid_option' || told?.kind !== 'dibs' || told.code !== 'INVALID_ARGUMENT') return actual;
-  return { error: { ...told, kind: 'invalid_option' } };
+/**
+ * Whether the call ends within seconds, without a value. It must not be the one that opens the client's connection,
+ * because that alone may take as long on a busy machine.
+ */
+function endsSoon(what: string, { wait_ms, deadline_ms }: Step): boolean {
+  if (what === 'invalidate' || what === 'explain' || deadline_ms !== undefined) return true;
+  return wait_ms === undefined ? what === 'get' : Number(wait_ms) < 10_000;
 }
 
 /** Adds the number of keys that have a value, because an expectation of some keys does not check it. */
@@ -320,24 +347,3 @@ function counted(answer: Answer): Answer {
   const count = (of: Json) => ({ ...of, count: Object.keys((of.values as Json | undefined) ?? {}).length });
   return 'error' in answer ? { error: count(answer.error) } : { result: count(answer.result) };
 }
-
-/** Encodes a value. A scenario writes it as text, or as a number of `x`. */
-function base64(value: unknown): string {
-  const { size } = (typeof value === 'object' && value !== null ? value : {}) as { size?: number };
-  return Buffer.from(size === undefined ? String(value) : 'x'.repeat(size)).toString('base64');
-}
-
-/** Encodes the bytes of values and of previous values as JSON has them. */
-function encoded(of: unknown, name = ''): unknown {
-  if (Array.isArray(of)) return of.map((one) => encoded(one));
-  if (name === 'values' && isObject(of)) {
-    return Object.fromEntries(Object.entries(of).map(([key, one]) => [key, encoded(one, 'value')]));
-  }
-  const isBytes = name === 'value' || name === 'previous';
-  if (isBytes && typeof of === 'string' && !of.startsWith('$')) return base64(of);
-  if (typeof of !== 'object' || of === null) return of;
-  if (isBytes && 'size' in of) return base64(of);
-  return Object.fromEntries(Object.entries(of).map(([field, one]) => [field, encoded(one, field)]));
-}
-
-const wire = (request: Json): Json => encoded(request) as Json;

@@ -8,7 +8,7 @@ const GATE = 'polyglot affinity';
 /** Enough keys that two languages do not agree by chance. */
 const KEYS = Array.from({ length: 16 }, (_, at) => `affinity ${at}`);
 /** Long enough for each client to open a session with each replica. */
-const SESSIONS_MS = 2_000;
+const SESSIONS_MS = 6_000;
 
 /** Checks that with key affinity, the callers of a key wait at one replica, whatever their language. */
 export async function polyglotAffinity(stage: Stage, adapters: readonly Adapter[]): Promise<string> {
@@ -16,7 +16,7 @@ export async function polyglotAffinity(stage: Stage, adapters: readonly Adapter[
   if (holder === undefined) return '';
   const value = Buffer.from('v').toString('base64');
   const open = { namespace: NAMESPACE, session: true };
-  await holder.act('open', { ...open, client: 'holder', target: stage.targetOf('r1') });
+  await holder.open({ ...open, client: 'holder', target: stage.targetOf('r1') });
   const held = holder.act('get_or_rebuild_many', {
     ...{ client: 'holder', call: GATE, keys: KEYS, ttl_ms: 60_000 },
     rebuild: { gate: GATE, each: value },
@@ -30,7 +30,7 @@ export async function polyglotAffinity(stage: Stage, adapters: readonly Adapter[
   await Promise.all(
     adapters.map(async (adapter) => {
       const target = stage.targetOf('both');
-      await adapter.act('open', { ...open, client: 'affinity', target, key_affinity: true });
+      await adapter.open({ ...open, client: 'affinity', target, key_affinity: true });
       await ask(adapter, `first of ${adapter.language}`);
     }),
   );

@@ -4,9 +4,11 @@ import type { Stage } from './stage.js';
 
 const CALLERS = 20;
 const REBUILD_MS = 300;
+/** A busy machine must not end it before the value is published. */
+const LEASE_MS = 20_000;
 
 /** Long enough for a change to reach every process. */
-const HEARD_MS = 2_000;
+const HEARD_MS = 6_000;
 const CLIENT = { client: 'polyglot', namespace: 'polyglot' };
 const KEY = 'stampede';
 
@@ -18,7 +20,7 @@ export async function polyglotStampede(stage: Stage, adapters: readonly Adapter[
   await Promise.all(
     adapters.map((adapter, at) => {
       const target = stage.targetOf(at % 2 === 0 ? 'r1' : 'r2');
-      return adapter.act('open', { ...CLIENT, target, session: true, near_cache: true });
+      return adapter.open({ ...CLIENT, target, session: true, near_cache: true });
     }),
   );
   const by = await stampede(adapters, 'first');
@@ -36,7 +38,13 @@ async function stampede(adapters: readonly Adapter[], round: string): Promise<st
     adapters.flatMap((adapter, language) =>
       Array.from({ length: CALLERS }, (_, at) =>
         adapter.act('get_or_rebuild', {
-          ...{ client: CLIENT.client, call: `polyglot ${round} ${at}`, key: KEY, ttl_ms: 60_000 },
+          ...{
+            client: CLIENT.client,
+            call: `polyglot ${round} ${at}`,
+            key: KEY,
+            ttl_ms: 60_000,
+            lease_ms: LEASE_MS,
+          },
           rebuild: {
             after_ms: REBUILD_MS,
             value: Buffer.from(`by ${adapters[language]?.language}, ${round}`).toString('base64'),

@@ -35,6 +35,8 @@ const step = z
     met: z.strictObject({ keys: values, count: z.int() }).optional(),
     /** The longest time that `steps` may take together, in milliseconds. */
     within: z.int().optional(),
+    /** `steps` are repeated until they hold, for at most so many milliseconds. */
+    eventually: z.int().optional(),
     steps: z.array(values).optional(),
   })
   .readonly();
@@ -80,11 +82,11 @@ export function readScenarios(folder: string): Scenario[] {
   return all;
 }
 
-/** A different namespace for each scenario and column, so that none affects another. */
-export function namespaceOf({ name }: Scenario, column: string): string {
+/** A different namespace for each scenario, column and attempt, so that none affects another. */
+export function namespaceOf({ name }: Scenario, column: string, attempt: number): string {
   const words = name
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, '-')
     .slice(0, 48);
-  return `${words}.${createHash('sha256').update(`${name}|${column}`).digest('hex').slice(0, 8)}`;
+  return `${words}.${createHash('sha256').update(`${name}|${column}|${attempt}`).digest('hex').slice(0, 8)}`;
 }

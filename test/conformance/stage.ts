@@ -15,10 +15,24 @@ import { HoldingService } from './holding-service.js';
 import type { MessageProxy } from './message-proxy.js';
 import { MuteService } from './mute-service.js';
 import { newerService } from './newer-service.js';
+import { Pulse } from './pulse.js';
 
 const LOCK_NODES = 5;
 const REPLICAS = ['r1', 'r2'] as const;
 type ReplicaName = (typeof REPLICAS)[number];
+/** On a busy machine, a new quorum may miss its quick start. Then it votes only after the longest lease. */
+const WHOLE_MS_MAX = 60_000;
+
+/** For scenarios that leave the service as it is: a process that gets no CPU for seconds is not lost. */
+const PATIENT = {
+  DIBS_SILENCE_MS: '30000',
+  DIBS_STORE_TIMEOUT_MS: '30000',
+  DIBS_LEASE_MAX_MS: '30000',
+  // A holder extends it every 5 s.
+  DIBS_LEASE_MS: '15000',
+};
+/** For scenarios that stop a part of the service. It soon notices that. */
+const ALERT = { DIBS_LEASE_MAX_MS: '10000', DIBS_LEASE_MS: '10000' };
 
 interface Process {
   readonly pid: number;
@@ -35,20 +49,26 @@ export class Stage {
   #holding: HoldingService | undefined;
   #guarded: GuardedReplica | undefined;
   #short: Replica | undefined;
+  #pulses: readonly Pulse[] = [];
 
   private constructor(
     private readonly nodes: readonly RedisServer[],
     private readonly store: RedisServer,
+    private readonly times: Readonly<Record<string, string>>,
   ) {}
 
-  /** `policies` are by namespace, as in DIBS_CONFIG. `targets` are the optional ones that scenarios use. */
+  /**
+   * `policies` are by namespace, as in DIBS_CONFIG. `targets` are the optional ones that scenarios use. `alone`: for
+   * scenarios that stop a part of the service.
+   */
   static async open(
     policies: Readonly<Record<string, unknown>>,
     targets: ReadonlySet<string>,
+    alone: boolean,
   ): Promise<Stage> {
     const servers = await Promise.all(Array.from({ length: LOCK_NODES + 1 }, () => RedisServer.start()));
     const [store, ...nodes] = servers as [RedisServer, ...RedisServer[]];
-    const stage = new Stage(nodes, store);
+    const stage = new Stage(nodes, store, alone ? ALERT : PATIENT);
     writeFileSync(stage.#config, stringify({ namespaces: policies }));
     await Promise.all(REPLICAS.map((name) => stage.#start(name, stage.#firstListen(name))));
     if (targets.has('guarded')) stage.#guarded = await GuardedReplica.start(stage.#environment());
@@ -58,7 +78,20 @@ export class Stage {
     stage.#newer = await newerService(stage.targetOf('r1'));
     stage.#mute = await MuteService.before(stage.targetOf('r1'));
     stage.#holding = await HoldingService.before(stage.targetOf('r1'));
+    await stage.#whole();
+    stage.#feelPulses();
     return stage;
+  }
+
+  #feelPulses(): void {
+    this.#pulses = REPLICAS.map(
+      (name) => new Pulse(async () => this.#caller(name).explain({ namespace: 'pulse', key: 'any' })),
+    );
+  }
+
+  /** Whether the service was late to answer since then, without being stopped by the scenario. */
+  wasLate(sinceMs: number): boolean {
+    return this.#pulses.some((pulse) => pulse.wasLate(sinceMs));
   }
 
   get #config(): string {
@@ -134,6 +167,7 @@ export class Stage {
     const [verb, what = '', ...rest] = words.split(' ');
     const about = rest.join(' ');
     if (verb === 'pause' || verb === 'continue') {
+      for (const pulse of this.#pulses) pulse.pause();
       for (const one of this.#named(what)) signal(one, verb === 'pause' ? 'SIGSTOP' : 'SIGCONT');
     } else if (verb === 'kill') await this.#replica(what).kill();
     else if (verb === 'drain') {
@@ -157,9 +191,14 @@ export class Stage {
   async heal(): Promise<void> {
     for (const one of [...this.nodes, this.store, ...this.#replicas.values()]) signal(one, 'SIGCONT');
     await Promise.all(REPLICAS.map((name) => this.#restart(name)));
-    await Promise.all(REPLICAS.map((name) => until(() => this.#isWhole(name))));
+    await this.#whole();
     await this.#guarded?.heal();
     this.#mute?.act('hear');
+    for (const pulse of this.#pulses) pulse.continue();
+  }
+
+  async #whole(): Promise<void> {
+    await Promise.all(REPLICAS.map((name) => until(() => this.#isWhole(name), WHOLE_MS_MAX)));
   }
 
   /** Whether a replica grants a lease that is not degraded. */
@@ -228,11 +267,10 @@ export class Stage {
       DIBS_QUORUM_NODES: this.nodes.map(({ url }) => url).join(','),
       DIBS_STORE_URL: this.store.url,
       DIBS_CONFIG: this.#config,
-      DIBS_LEASE_MAX_MS: '5000',
-      DIBS_LEASE_MS: '3000',
+      ...this.times,
       // Longer than the moments between two steps of a scenario, also on a busy machine.
-      DIBS_NODE_TIMEOUT_MS: '300',
-      DIBS_LEASE_MIN_MS: '300',
+      DIBS_NODE_TIMEOUT_MS: '2000',
+      DIBS_LEASE_MIN_MS: '2000',
       DIBS_WAITERS_PER_KEY: '20',
     };
   }
@@ -251,7 +289,7 @@ export class Stage {
     await Promise.all(
       this.nodes.slice(0, 4).map(async ({ url }, at) => {
         const redis = new Redis(url);
-        await redis.set(`dibs:lock:${keyOf(namespace, key).id}`, `another-${at % 2}`, 'PX', 3_000);
+        await redis.set(`dibs:lock:${keyOf(namespace, key).id}`, `another-${at % 2}`, 'PX', 30_000);
         redis.disconnect();
       }),
     );

@@ -161,13 +161,20 @@ export class RedisServer {
   }
 }
 
-/** Returns a port that is free now. */
+/** The ports that this process was given. A server that is still starting has not bound its port yet. */
+const given = new Set<number>();
+
+/** Returns a port that is free now, and that no other server of this process uses. */
 export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+  for (;;) {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    await new Promise((resolve) => server.close(resolve));
+    if (given.has(port)) continue;
+    given.add(port);
+    return port;
+  }
 }
 
 function answersPing(port: number): Promise<boolean> {

@@ -17,6 +17,7 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
@@ -31,6 +32,10 @@ final class Actor {
 
   private final Map<String, Opened> clients = new ConcurrentHashMap<>();
   private final Map<String, CompletableFuture<?>> open = new ConcurrentHashMap<>();
+
+  /** The calls whose callers leave: the command may come before the call is known by its name. */
+  private final Set<String> leaving = ConcurrentHashMap.newKeySet();
+
   private final Gates gates = new Gates();
   private final Consumer<JsonObject> emit;
 
@@ -116,6 +121,7 @@ final class Actor {
   }
 
   private void leave(String call) {
+    leaving.add(call);
     CompletableFuture<?> left = open.get(call);
     if (left != null) left.cancel(true);
   }
@@ -201,6 +207,7 @@ final class Actor {
     if (!has(fields, "call")) return call;
     String name = text(fields, "call");
     open.put(name, call);
+    if (leaving.contains(name)) call.cancel(true);
     call.whenComplete((value, error) -> open.remove(name, call));
     return call;
   }

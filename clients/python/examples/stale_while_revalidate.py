@@ -10,7 +10,7 @@ version = 0
 def render() -> str:
     global version
     version += 1
-    sleep(0.5)
+    sleep(2)
     return f"page {version}"
 
 
@@ -23,8 +23,10 @@ with Client() as client:
     sleep(0.15)
     started_at = perf_counter()
     stale = read()
-    waited = "at once" if perf_counter() - started_at < 0.5 else "after a wait"
-    sleep(1)
-    following = read()
+    waited = "at once" if perf_counter() - started_at < 2 else "after a wait"
+    following = stale
+    while following == stale:
+        sleep(0.1)
+        following = read()
 
 print(f"{first}, then {stale} {waited}, then {following}")

@@ -8,7 +8,7 @@ use dibs::{Client, Error, RebuildError};
 use tokio::time::sleep;
 
 static VERSION: AtomicU32 = AtomicU32::new(0);
-const RENDER: Duration = Duration::from_millis(500);
+const RENDER: Duration = Duration::from_secs(2);
 
 async fn render() -> Result<Option<bytes::Bytes>, RebuildError> {
     let version = VERSION.fetch_add(1, Ordering::Relaxed) + 1;
@@ -30,8 +30,11 @@ async fn main() -> Result<(), Error> {
     let started_at = Instant::now();
     let stale = read(&dibs).await?;
     let waited = if started_at.elapsed() < RENDER { "at once" } else { "after a wait" };
-    sleep(Duration::from_millis(1000)).await;
-    let next = read(&dibs).await?;
+    let mut next = stale.clone();
+    while next == stale {
+        sleep(Duration::from_millis(100)).await;
+        next = read(&dibs).await?;
+    }
     println!("{first}, then {stale} {waited}, then {next}");
     Ok(())
 }

@@ -7,7 +7,7 @@ let version = 0;
 
 async function render(): Promise<string> {
   version += 1;
-  await sleep(500);
+  await sleep(2000);
   return `page ${version}`;
 }
 
@@ -17,9 +17,12 @@ const first = await read();
 await sleep(150);
 const startedAt = performance.now();
 const stale = await read();
-const waited = performance.now() - startedAt < 500 ? 'at once' : 'after a wait';
-await sleep(1000);
-const next = await read();
+const waited = performance.now() - startedAt < 2000 ? 'at once' : 'after a wait';
+let next = stale;
+while (next === stale) {
+  await sleep(100);
+  next = await read();
+}
 
 console.log(`${first}, then ${stale} ${waited}, then ${next}`);
 dibs.close();

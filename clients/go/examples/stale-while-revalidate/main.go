@@ -2,6 +2,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log"
@@ -20,7 +21,7 @@ func main() {
 	version := 0
 	render := func(context.Context) ([]byte, error) {
 		version++
-		time.Sleep(500 * time.Millisecond)
+		time.Sleep(2 * time.Second)
 		return fmt.Appendf(nil, "page %d", version), nil
 	}
 	read := func() []byte {
@@ -37,11 +38,14 @@ func main() {
 	started := time.Now()
 	stale := read()
 	waited := "after a wait"
-	if time.Since(started) < 500*time.Millisecond {
+	if time.Since(started) < 2*time.Second {
 		waited = "at once"
 	}
-	time.Sleep(1000 * time.Millisecond)
-	next := read()
+	next := stale
+	for bytes.Equal(next, stale) {
+		time.Sleep(100 * time.Millisecond)
+		next = read()
+	}
 
 	fmt.Printf("%s, then %s %s, then %s\n", first, stale, waited, next)
 }
