@@ -2,6 +2,7 @@ package dibstest_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -140,4 +141,29 @@ func TestAMarkShortensNoOtherTime(t *testing.T) {
 			t.Error("a mark of a stale value has prolonged it")
 		}
 	})
+}
+
+func TestAnInvalidationEndsABackOff(t *testing.T) {
+	for name, what := range map[string]dibs.Invalidation{"of the key": {Keys: []string{"k"}}, "of everything": {All: true}} {
+		bubble(t, func(t *testing.T, memory *dibstest.Memory) {
+			fetch := func(fails error) error {
+				load := func(context.Context) (string, error) { return "v", fails }
+				_, err := dibs.Fetch(t.Context(), memory.Client, "k", load, dibs.WithTTL(time.Minute))
+				return err
+			}
+			var failed *dibs.RebuildFailedError
+			if err := fetch(errors.New("down")); err == nil {
+				t.Errorf("%s: it has not failed", name)
+			}
+			if err := fetch(nil); !errors.As(err, &failed) {
+				t.Errorf("%s: got %v", name, err)
+			}
+			if _, err := memory.Invalidate(t.Context(), what); err != nil {
+				t.Errorf("%s: got %v", name, err)
+			}
+			if err := fetch(nil); err != nil {
+				t.Errorf("%s: got %v", name, err)
+			}
+		})
+	}
 }
