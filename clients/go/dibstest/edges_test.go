@@ -167,3 +167,34 @@ func TestAnInvalidationEndsABackOff(t *testing.T) {
 		})
 	}
 }
+
+func TestAFailureIsThatOfARefreshThatHasWaitedForIt(t *testing.T) {
+	bubble(t, func(t *testing.T, memory *dibstest.Memory) {
+		away := errors.New("away")
+		done := make(chan error)
+		go func() {
+			_, err := dibs.Fetch(t.Context(), memory.Client, "k", func(context.Context) (string, error) {
+				time.Sleep(time.Second)
+				return "", away
+			}, dibs.WithTTL(time.Minute))
+			done <- err
+		}()
+		synctest.Wait()
+		refresh := func() error {
+			load := func(context.Context) (string, error) { return "new", nil }
+			_, err := dibs.Fetch(t.Context(), memory.Client, "k", load, dibs.WithTTL(time.Minute), dibs.WithRefresh())
+			return err
+		}
+		var failed *dibs.RebuildFailedError
+		if err := refresh(); !errors.As(err, &failed) {
+			t.Errorf("got %v", err)
+		}
+		if err := <-done; !errors.Is(err, away) {
+			t.Errorf("got %v", err)
+		}
+		// One that comes after it does not wait for the back-off.
+		if err := refresh(); err != nil {
+			t.Errorf("got %v", err)
+		}
+	})
+}
