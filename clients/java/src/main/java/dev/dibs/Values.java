@@ -34,8 +34,8 @@ final class Values {
     CompletableFuture<Boolean> result;
     try {
       result =
-          CompletableFuture.supplyAsync(() -> options.codec().decode(hit.getValue().toByteArray()), executor)
-              .handle((value, error) -> error == null);
+          CompletableFuture.runAsync(() -> options.codec().decode(hit.getValue().toByteArray()), executor)
+              .handle((read, error) -> error == null);
     } catch (RejectedExecutionException error) {
       return CompletableFuture.completedFuture(false);
     }
