@@ -237,7 +237,13 @@ async function underLease(steps: FetchLoop, lease: Lease, sentMs: number) {
   // Background work delays no caller, and ends by itself.
   const callers = goesOn ? new Callers(undefined, clock) : flight.callers;
   const isRefresh = lease.reason === 'refresh' || lease.reason === 'early_refresh';
-  const facts = { namespace, key, hasPrevious: lease.previous !== undefined, stale: options.stale, isRefresh };
+  const facts = {
+    namespace,
+    key,
+    hasPrevious: lease.previous !== undefined,
+    stale: options.stale,
+    isRefresh,
+  };
   const running = parts.running.begin(facts, callers);
   const rebuilding = rebuildUnderLease(parts.calls, {
     ...{ namespace, key, lease, sentMs, rebuild, leaseMs, ttlMs, absentTtlMs, staleMs, tags, traceparent },

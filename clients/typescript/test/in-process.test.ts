@@ -201,13 +201,16 @@ describe('a rebuild of this process', () => {
     ['of an early refresh', leaseBecause(3), { revalidate: 'await' }, { revalidate: 'await' }],
     ['whose holder alone forbids stale values', lease('t'), { stale: 'forbid' }, {}],
     ['whose holder leaves that to the policy', lease('t'), {}, { stale: 'allow' }],
-  ])('is not joined by callers that the service may answer at once: one %s', async (_of, answer, by, comes) => {
-    fake.will('getOrLock', answer, hit('at once'));
-    const { first } = await rebuilding(by);
-    expect(String(await late({ waitMs: 2_000, ...comes }))).toBe('at once');
-    gate.resolve(bytes('v'));
-    expect(String(await first)).toBe('v');
-  });
+  ])(
+    'is not joined by callers that the service may answer at once: one %s',
+    async (_of, answer, by, comes) => {
+      fake.will('getOrLock', answer, hit('at once'));
+      const { first } = await rebuilding(by);
+      expect(String(await late({ waitMs: 2_000, ...comes }))).toBe('at once');
+      gate.resolve(bytes('v'));
+      expect(String(await first)).toBe('v');
+    },
+  );
 
   it('is kept alive by the callers that joined it', async () => {
     const gone = new AbortController();

@@ -230,20 +230,23 @@ describe('the double', () => {
     expect(rebuild).toHaveBeenCalledTimes(2);
   });
 
-  it.each(['set', 'refresh'] as const)('gives the failure of a rebuild from before it to a %s', async (how) => {
-    const dibs = new MemoryDibs();
-    const { gate, started, rebuild } = held();
-    const before = dibs.getOrRebuild('k', rebuild, { codec: raw, ttlMs: 100 });
-    await started.promise;
-    const later =
-      how === 'set'
-        ? dibs.set('k', bytes('v'), { codec: raw, ttlMs: 100 })
-        : dibs.getOrRebuild('k', () => bytes('v'), { codec: raw, ttlMs: 100, refresh: true });
-    gate.reject(Object.assign(new Error('down'), { retryAfterMs: 60_000 }));
-    await expect(before).rejects.toThrow('down');
-    await expect(later).rejects.toMatchObject({ name: 'RebuildFailedError', message: 'down' });
-    expect(await dibs.get('k')).toBeUndefined();
-  });
+  it.each(['set', 'refresh'] as const)(
+    'gives the failure of a rebuild from before it to a %s',
+    async (how) => {
+      const dibs = new MemoryDibs();
+      const { gate, started, rebuild } = held();
+      const before = dibs.getOrRebuild('k', rebuild, { codec: raw, ttlMs: 100 });
+      await started.promise;
+      const later =
+        how === 'set'
+          ? dibs.set('k', bytes('v'), { codec: raw, ttlMs: 100 })
+          : dibs.getOrRebuild('k', () => bytes('v'), { codec: raw, ttlMs: 100, refresh: true });
+      gate.reject(Object.assign(new Error('down'), { retryAfterMs: 60_000 }));
+      await expect(before).rejects.toThrow('down');
+      await expect(later).rejects.toMatchObject({ name: 'RebuildFailedError', message: 'down' });
+      expect(await dibs.get('k')).toBeUndefined();
+    },
+  );
 
   it('serves a stale value during a back-off, without a rebuild', async () => {
     let nowMs = 0;
@@ -258,7 +261,9 @@ describe('the double', () => {
     }
     expect(down).toHaveBeenCalledTimes(1);
     nowMs = 1_100;
-    expect(String(await dibs.getOrRebuild('k', () => bytes('new'), { ...options, stale: 'forbid' }))).toBe('new');
+    expect(String(await dibs.getOrRebuild('k', () => bytes('new'), { ...options, stale: 'forbid' }))).toBe(
+      'new',
+    );
   });
 
   it('serves a marked value for its stale time from the first mark', async () => {

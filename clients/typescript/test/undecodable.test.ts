@@ -138,8 +138,8 @@ describe('a rebuild of a value that the codec cannot decode', () => {
   it('fails with its own error, although the value that cannot be read would do for staleIfError', async () => {
     const { client } = clientOf(leaseBeside('<no json>', FRESHNESS_STALE));
     const options = { ttlMs, revalidate: 'await', staleIfError: true } as const;
-    await expect(
-      client.getOrRebuild('k', () => Promise.reject(new Error('down')), options),
-    ).rejects.toThrow('down');
+    await expect(client.getOrRebuild('k', () => Promise.reject(new Error('down')), options)).rejects.toThrow(
+      'down',
+    );
   });
 });
