@@ -256,7 +256,7 @@ func (c *Client) ask(ctx context.Context, steps *fetchLoop) result {
 // call that it joined, or if the result is older than its own call.
 func (c *Client) fetchOnce(ctx context.Context, steps *fetchLoop, id fetchID) (got result, asksAgain bool) {
 	if (!id.isAlone || steps.unreadable != nil) && !steps.isGet {
-		if running := c.flights.boardRebuild(steps.id, steps.acceptsStale()); running != nil {
+		if running := c.flights.boardRebuild(steps.id, steps.joiner()); running != nil {
 			got, asksAgain = c.flights.joinRebuild(ctx, steps.until, running)
 			return steps.counted(got, !asksAgain), asksAgain
 		}
@@ -320,8 +320,9 @@ func (l *fetchLoop) fetchID() fetchID {
 	}
 }
 
-func (l *fetchLoop) acceptsStale() bool {
-	return l.stale != StaleForbid && l.revalidate == RevalidateBackground
+func (l *fetchLoop) joiner() joiner {
+	acceptsStale := l.stale != StaleForbid && l.revalidate == RevalidateBackground
+	return joiner{l.stale, acceptsStale, l.unreadable != nil}
 }
 
 // fetchReadable treats a value that cannot be read as a miss, and refreshes the key once.

@@ -252,7 +252,13 @@ func (l *fetchLoop) underLease(ctx context.Context, its *flight, lease *dibsv1.L
 		l.giveBack(ctx, lease)
 		return l.served(previous)
 	}
-	running := &runningRebuild{id: l.id, hasPrevious: previous != nil, ended: make(chan struct{})}
+	running := &runningRebuild{
+		id:          l.id,
+		hasPrevious: previous != nil,
+		stale:       l.stale,
+		isRefresh:   isRefresh(lease.GetReason()),
+		ended:       make(chan struct{}),
+	}
 	// There is a value to serve in the meantime, and the caller does not insist on the newest.
 	if previous != nil && !l.refresh && l.revalidate == RevalidateBackground {
 		l.flights.leased(its, running)
@@ -263,7 +269,7 @@ func (l *fetchLoop) underLease(ctx context.Context, its *flight, lease *dibsv1.L
 	running.flight = its
 	l.flights.leased(its, running)
 	got := l.rebuildUnder(ctx, lease, running)
-	if got.isFailure() && !got.isLost && previous != nil && l.revalidate == RevalidateAwaitElseStale && ctx.Err() == nil {
+	if got.isFailure() && !got.isLost && l.isServable(previous) && l.revalidate == RevalidateAwaitElseStale && ctx.Err() == nil {
 		l.tellBehind(got.err)
 		return l.served(previous)
 	}
@@ -286,8 +292,22 @@ func (l *fetchLoop) isReplaced(previous *dibsv1.Hit) bool {
 	if l.unreadable == nil || previous.GetFence() <= l.unreadable.fence || previous.GetFreshness() != dibsv1.Freshness_FRESHNESS_FRESH {
 		return false
 	}
+	return l.isServable(previous)
+}
+
+// isServable reports whether there is a previous value, and not the one that cannot be read: its error would hide that of
+// the rebuild.
+func (l *fetchLoop) isServable(previous *dibsv1.Hit) bool {
+	if previous == nil || l.unreadable == nil {
+		return previous != nil
+	}
 	value, ok := previous.GetPayload().(*dibsv1.Hit_Value)
 	return !ok || l.isReadable(value.Value)
+}
+
+// isRefresh: the service may serve a fresh value during such a rebuild.
+func isRefresh(reason dibsv1.LeaseReason) bool {
+	return reason == dibsv1.LeaseReason_LEASE_REASON_REFRESH || reason == dibsv1.LeaseReason_LEASE_REASON_EARLY_REFRESH
 }
 
 func busyError(busy *dibsv1.Busy) *BusyError {

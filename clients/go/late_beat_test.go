@@ -25,7 +25,7 @@ func TestALateBeatIsAChangeOfEverything(t *testing.T) {
 				if _, ok := p.near.last(valueID{"default", "there"}); ok != serves {
 					t.Errorf("without the service, it is served: %v", ok)
 				}
-				if isJoined := p.flights.boardRebuild(valueID{"default", "rebuilt"}, false) != nil; isJoined == isLate {
+				if isJoined := p.flights.boardRebuild(valueID{"default", "rebuilt"}, joiner{}) != nil; isJoined == isLate {
 					t.Errorf("a caller joins the rebuild: %v", isJoined)
 				}
 				p.fetch("under way")

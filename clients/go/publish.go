@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
-	"google.golang.org/grpc/codes"
 
 	"github.com/dibs-cache/dibs/clients/go/dibsv1"
 )
@@ -18,8 +17,8 @@ const (
 	publishPause   = 100 * time.Millisecond
 )
 
-// handOver publishes. The result counts for its own callers in any case, unless the call is refused because of their
-// fault. A publish without an answer is retried in the background.
+// handOver publishes. The result counts for its own callers in any case, because the source has answered. A publish
+// without an answer is retried in the background.
 func (l *fetchLoop) handOver(ctx context.Context, lease *dibsv1.Lease, its made) result {
 	got := result{value: its.value, isAbsent: its.isAbsent, err: its.err}
 	request := l.publishRequest(lease, its)
@@ -33,13 +32,9 @@ func (l *fetchLoop) handOver(ctx context.Context, lease *dibsv1.Lease, its made)
 	case mayPublishAgain(err):
 		l.life.spawnBehind(func() { l.publishBehind(publishing, lease, request, err) })
 		return got
-	case err.Code == codes.ResourceExhausted:
+	default:
 		l.notStorable(ctx, lease, err)
 		return got
-	default:
-		l.metrics.rebuilt(l.id.namespace, rebuildNotStored)
-		l.giveUp(ctx, lease, cutMessage(err.Message), nil)
-		return result{err: err}
 	}
 }
 

@@ -203,16 +203,24 @@ func TestARepeatedPublishThatIsRefusedGivesTheLeaseBack(t *testing.T) {
 	}
 }
 
-func TestAPublishThatIsRefusedIsItsCallersFault(t *testing.T) {
-	fake := startFake(t)
-	fake.getOrLock.will(lease("token", 10_000))
-	fake.publish.will(unpublished(codes.InvalidArgument, "tags: 17 are more than 16"))
-	_, err := fetch(t, fake, returning("v"))
-	if status.Code(err) != codes.InvalidArgument {
-		t.Errorf("got %v", err)
-	}
-	if got := fake.release.heard(); len(got) != 1 || got[0].GetFailure() == nil {
-		t.Errorf("released %v", got)
+// The source has answered, and its answer is its caller's.
+func TestAPublishThatIsRefusedCostsItsCallerNoValue(t *testing.T) {
+	for _, code := range []codes.Code{codes.InvalidArgument, codes.PermissionDenied, codes.ResourceExhausted, codes.Internal} {
+		fake := startFake(t)
+		fake.getOrLock.will(lease("token", 10_000))
+		fake.publish.will(unpublished(code, "no"))
+		told := make(chan error, 1)
+		its := client(t, fake.target, dibs.WithSession(false), dibs.WithHooks(dibs.Hooks{
+			NotStorable: func(e dibs.NotStorableEvent) { told <- e.Err },
+		}))
+		value, err := dibs.Fetch(t.Context(), its, "k", returning("v"), ttl)
+		want(t, value, err, "v")
+		if got := receive(t, "the hook", told); status.Code(got) != code {
+			t.Errorf("told %v", got)
+		}
+		if got := fake.release.heard(); len(got) != 1 || got[0].GetFailure().GetMessage() != "no" {
+			t.Errorf("released %v", got)
+		}
 	}
 }
 

@@ -14,6 +14,10 @@ type runningRebuild struct {
 	flight *flight
 	// hasPrevious: the service has a stale value for callers that accept one.
 	hasPrevious bool
+	// stale is the holder's option. With [StaleForbid], its lease comes without the stale value that there may be.
+	stale Stale
+	// isRefresh: the service may have a fresh value meanwhile.
+	isRefresh bool
 	// sentAt is when the request for the lease was sent.
 	sentAt time.Time
 
@@ -52,19 +56,42 @@ func (f *flights) end(running *runningRebuild, with result) {
 	close(running.ended)
 }
 
-// boardRebuild returns the rebuild that a caller may join; nil if there is none. A caller that accepts a stale value
-// gets it from the service at once.
-func (f *flights) boardRebuild(id valueID, acceptsStale bool) *runningRebuild {
+// joiner is what a caller wants of a rebuild.
+type joiner struct {
+	stale Stale
+	// acceptsStale: it need not wait for the rebuild if there is a stale value.
+	acceptsStale bool
+	// isAnew: it has the value that there is, and cannot read it.
+	isAnew bool
+}
+
+// boardRebuild returns the rebuild that the caller may join; nil if there is none.
+func (f *flights) boardRebuild(id valueID, by joiner) *runningRebuild {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	running := f.rebuilds[id]
-	if running == nil || (acceptsStale && running.hasPrevious) {
+	if running == nil || running.mayBeAnswered(by) {
 		return nil
 	}
 	if running.flight != nil {
 		running.flight.callers++
 	}
 	return running
+}
+
+// mayBeAnswered reports whether the service may have a value for the caller at once: a fresh one beside a refresh, or a
+// stale one. If the holder has another option for stale values, its lease does not say whether there is one.
+func (r *runningRebuild) mayBeAnswered(by joiner) bool {
+	switch {
+	case by.isAnew:
+		return false
+	case r.isRefresh:
+		return true
+	case !by.acceptsStale:
+		return false
+	default:
+		return r.hasPrevious || (r.stale != StaleAllow && r.stale != by.stale)
+	}
 }
 
 // joinRebuild returns the rebuild's result for a caller that came after its lease. The caller asks again if the result

@@ -39,7 +39,7 @@ func TestCallersThatJoinedARebuildWaitNoLongerThanTheirOwnWait(t *testing.T) {
 			t.Errorf("got %v", got.err)
 		}
 		synctest.Wait()
-		late := f.boardRebuild(someID.valueID, true)
+		late := f.boardRebuild(someID.valueID, joiner{acceptsStale: true})
 		before := time.Now()
 		got, _ := f.joinRebuild(t.Context(), before.Add(time.Second), late)
 		if waited := time.Since(before); !errors.As(got.err, &busy) || waited != time.Second {
@@ -68,7 +68,7 @@ func TestCallersThatCameAfterTheLeaseHaveOnlyWhatCounts(t *testing.T) {
 				f := newFleetless()
 				rebuild, ends := f.underLease(false)
 				began := f.aboard(t.Context(), time.Minute, rebuild)
-				running := f.boardRebuild(someID.valueID, true)
+				running := f.boardRebuild(someID.valueID, joiner{acceptsStale: true})
 				go func() { ends <- test.ended }()
 				got, asksAgain := f.joinRebuild(t.Context(), time.Now().Add(time.Minute), running)
 				if asksAgain != test.asksAgain || (!asksAgain && (string(got.value) != string(test.ended.value) || got.err != test.ended.err)) {
@@ -95,12 +95,12 @@ func TestARebuildIsClosedToNewcomers(t *testing.T) {
 				f := newFleetless()
 				rebuild, ends := f.underLease(false)
 				began := f.aboard(t.Context(), time.Minute, rebuild)
-				running := f.boardRebuild(someID.valueID, true)
+				running := f.boardRebuild(someID.valueID, joiner{acceptsStale: true})
 				if running == nil {
 					t.Fatal("it was never open")
 				}
 				closes(f, running)
-				if f.boardRebuild(someID.valueID, true) != nil {
+				if f.boardRebuild(someID.valueID, joiner{acceptsStale: true}) != nil {
 					t.Error("it is open")
 				}
 				ends <- result{value: []byte("v")}
@@ -126,7 +126,7 @@ func TestARebuildIsClosedToNewcomers(t *testing.T) {
 			f.changed(change{namespace: "default", keys: []string{"k"}})
 			close(asking.answer)
 			synctest.Wait()
-			if f.boardRebuild(someID.valueID, true) != nil {
+			if f.boardRebuild(someID.valueID, joiner{acceptsStale: true}) != nil {
 				t.Error("it is open")
 			}
 			ends <- result{}
@@ -138,11 +138,34 @@ func TestARebuildIsClosedToNewcomers(t *testing.T) {
 			f := newFleetless()
 			rebuild, ends := f.underLease(true)
 			began := f.aboard(t.Context(), time.Minute, rebuild)
-			if f.boardRebuild(someID.valueID, true) != nil || f.boardRebuild(someID.valueID, false) == nil {
+			if f.boardRebuild(someID.valueID, joiner{acceptsStale: true}) != nil || f.boardRebuild(someID.valueID, joiner{}) == nil {
 				t.Error("it is open to others")
 			}
 			ends <- result{}
 			<-began
 		})
 	})
+}
+
+func TestARebuildBesideAValueIsNotJoined(t *testing.T) {
+	for name, test := range map[string]struct {
+		running  runningRebuild
+		by       joiner
+		isJoined bool
+	}{
+		"a refresh, by any caller":                         {runningRebuild{isRefresh: true}, joiner{stale: StaleForbid}, false},
+		"a refresh, by one that cannot read the value":     {runningRebuild{isRefresh: true, hasPrevious: true}, joiner{acceptsStale: true, isAnew: true}, true},
+		"of a holder that forbids stale values":            {runningRebuild{stale: StaleForbid}, joiner{acceptsStale: true}, false},
+		"of one like it, by a caller that forbids them":    {runningRebuild{stale: StaleForbid}, joiner{stale: StaleForbid}, true},
+		"of a holder that accepts stale values":            {runningRebuild{stale: StaleAllow}, joiner{acceptsStale: true}, true},
+		"of the policy, by a caller of the policy":         {runningRebuild{}, joiner{acceptsStale: true}, true},
+		"of the policy, by a caller that may accept more":  {runningRebuild{}, joiner{stale: StaleAllow, acceptsStale: true}, false},
+		"beside a stale value, by a caller that awaits it": {runningRebuild{hasPrevious: true}, joiner{}, true},
+	} {
+		f := newFleetless()
+		f.rebuilds[someID.valueID] = &test.running
+		if isJoined := f.boardRebuild(someID.valueID, test.by) != nil; isJoined != test.isJoined {
+			t.Errorf("%s: joined %v", name, isJoined)
+		}
+	}
 }

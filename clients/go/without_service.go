@@ -49,7 +49,7 @@ func (l *fetchLoop) rebuildLocally(cause *Error) func(context.Context) (result, 
 
 // nearLast returns the value that was fresh when the service last answered, as stale.
 func (l *fetchLoop) nearLast() (result, bool) {
-	if l.near == nil || !l.acceptsStale() {
+	if l.near == nil || l.stale == StaleForbid {
 		return result{}, false
 	}
 	last, ok := l.near.last(l.id)

@@ -120,6 +120,7 @@ func TestWhatWasFreshIsServedEvenToACallThatWouldFail(t *testing.T) {
 	eventually(t, "it has noticed", func() bool { return n.fetch(freshKey()) == "rebuilt" })
 	fails := dibs.WithOnUnavailable(dibs.OnUnavailableFail)
 	n.wants("k", "v1", fails)
+	n.wants("k", "v1", dibs.WithRevalidate(dibs.RevalidateAwaitElseStale))
 	for _, options := range [][]dibs.FetchOption{{fails, dibs.WithStale(dibs.StaleForbid)}, {fails, dibs.WithRefresh()}} {
 		if value, err := dibs.Fetch(t.Context(), n.Client, "k", returning("rebuilt"), options...); status.Code(err) != codes.Unavailable {
 			t.Errorf("got %s, %v", value, err)

@@ -2,6 +2,7 @@ package dibstest_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -138,6 +139,62 @@ func TestAMarkShortensNoOtherTime(t *testing.T) {
 		}
 		if found(time.Second) {
 			t.Error("a mark of a stale value has prolonged it")
+		}
+	})
+}
+
+func TestAnInvalidationEndsABackOff(t *testing.T) {
+	for name, what := range map[string]dibs.Invalidation{"of the key": {Keys: []string{"k"}}, "of everything": {All: true}} {
+		bubble(t, func(t *testing.T, memory *dibstest.Memory) {
+			fetch := func(fails error) error {
+				load := func(context.Context) (string, error) { return "v", fails }
+				_, err := dibs.Fetch(t.Context(), memory.Client, "k", load, dibs.WithTTL(time.Minute))
+				return err
+			}
+			var failed *dibs.RebuildFailedError
+			if err := fetch(errors.New("down")); err == nil {
+				t.Errorf("%s: it has not failed", name)
+			}
+			if err := fetch(nil); !errors.As(err, &failed) {
+				t.Errorf("%s: got %v", name, err)
+			}
+			if _, err := memory.Invalidate(t.Context(), what); err != nil {
+				t.Errorf("%s: got %v", name, err)
+			}
+			if err := fetch(nil); err != nil {
+				t.Errorf("%s: got %v", name, err)
+			}
+		})
+	}
+}
+
+func TestAFailureIsThatOfARefreshThatHasWaitedForIt(t *testing.T) {
+	bubble(t, func(t *testing.T, memory *dibstest.Memory) {
+		away := errors.New("away")
+		done := make(chan error)
+		go func() {
+			_, err := dibs.Fetch(t.Context(), memory.Client, "k", func(context.Context) (string, error) {
+				time.Sleep(time.Second)
+				return "", away
+			}, dibs.WithTTL(time.Minute))
+			done <- err
+		}()
+		synctest.Wait()
+		refresh := func() error {
+			load := func(context.Context) (string, error) { return "new", nil }
+			_, err := dibs.Fetch(t.Context(), memory.Client, "k", load, dibs.WithTTL(time.Minute), dibs.WithRefresh())
+			return err
+		}
+		var failed *dibs.RebuildFailedError
+		if err := refresh(); !errors.As(err, &failed) {
+			t.Errorf("got %v", err)
+		}
+		if err := <-done; !errors.Is(err, away) {
+			t.Errorf("got %v", err)
+		}
+		// One that comes after it does not wait for the back-off.
+		if err := refresh(); err != nil {
+			t.Errorf("got %v", err)
 		}
 	})
 }

@@ -35,6 +35,9 @@ func (s *service) invalidate(request *dibsv1.InvalidateRequest) (*dibsv1.Invalid
 		if its.namespace != namespace {
 			continue
 		}
+		if request.GetAll() {
+			record.failure = nil
+		}
 		if record.lease != nil {
 			record.lease.invalidated(request, now)
 		}
@@ -54,7 +57,7 @@ func (s *service) invalidateKey(request *dibsv1.InvalidateRequest, key string, r
 		response.LeasesVoided++
 		record.voided[record.lease.token] = true
 	}
-	record.lease = nil
+	record.lease, record.failure = nil, nil
 	record.drop(request.GetMode(), now)
 }
 

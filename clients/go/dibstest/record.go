@@ -41,6 +41,8 @@ type lease struct {
 type failure struct {
 	message string
 	until   time.Time
+	// fence is that of its lease.
+	fence int64
 }
 
 func newRecord() *record {

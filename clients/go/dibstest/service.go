@@ -71,15 +71,17 @@ func (s *service) getOrLock(ctx context.Context, request *dibsv1.GetOrLockReques
 	}
 	timeout := time.NewTimer(wait)
 	defer timeout.Stop()
+	var waitsFor int64
 	for {
-		response, again, leaseEnds := s.look(request)
+		response, held := s.look(request, waitsFor)
 		if response != nil {
 			response.Degraded = dibsv1.Degraded_DEGRADED_NONE
 			return response, nil
 		}
-		expiry := time.NewTimer(leaseEnds)
+		waitsFor = held.fence
+		expiry := time.NewTimer(held.left)
 		select {
-		case <-again:
+		case <-held.changed:
 		case <-expiry.C:
 		case <-timeout.C:
 			expiry.Stop()
@@ -92,36 +94,43 @@ func (s *service) getOrLock(ctx context.Context, request *dibsv1.GetOrLockReques
 	}
 }
 
-// look returns the answer, or when to look again: at a change, or when the running lease ends.
-func (s *service) look(
-	request *dibsv1.GetOrLockRequest,
-) (response *dibsv1.GetOrLockResponse, again <-chan struct{}, leaseEnds time.Duration) {
+// held is a lease that a caller waits for.
+type held struct {
+	fence int64
+	left  time.Duration
+	// changed is closed at the next change.
+	changed <-chan struct{}
+}
+
+// look returns the answer, or the lease to wait for. waitsFor is the fence of the lease that the caller has waited for.
+func (s *service) look(request *dibsv1.GetOrLockRequest, waitsFor int64) (*dibsv1.GetOrLockResponse, held) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now, record := s.now(), s.of(request.GetNamespace(), request.GetKey())
 	hit := record.hit(now)
 	isRefresh := request.GetIntent() == dibsv1.Intent_INTENT_REFRESH
 	serves := hit != nil && (hit.GetFreshness() == dibsv1.Freshness_FRESHNESS_FRESH || request.GetStale() != dibsv1.Stale_STALE_FORBID)
+	backsOff := record.failure != nil && now.Before(record.failure.until)
 	switch {
 	case serves && !isRefresh && (hit.GetFreshForMs() > 0 || record.isLeased(now)):
-		return hitting(hit), nil, 0
+		return hitting(hit), held{}
 	case record.isLeased(now):
-		return nil, record.changed, record.lease.until.Sub(now)
-	case record.failure != nil && now.Before(record.failure.until) && !isRefresh:
-		if serves {
-			return hitting(hit), nil, 0
-		}
-		return failing(record.failure, now), nil, 0
+		return nil, held{record.lease.fence, record.lease.until.Sub(now), record.changed}
+	case backsOff && serves && !isRefresh:
+		return hitting(hit), held{}
+	// A refresh does not wait for the back-off of a failure that it has not waited for.
+	case backsOff && (!isRefresh || record.failure.fence == waitsFor):
+		return failing(record.failure, now), held{}
 	case request.GetIntent() == dibsv1.Intent_INTENT_READ:
 		if serves {
-			return hitting(hit), nil, 0
+			return hitting(hit), held{}
 		}
-		return busy(dibsv1.BusyReason_BUSY_REASON_NO_VALUE), nil, 0
+		return busy(dibsv1.BusyReason_BUSY_REASON_NO_VALUE), held{}
 	}
 	if !serves {
 		hit = nil
 	}
-	return s.grant(record, request, hit, now), nil, 0
+	return s.grant(record, request, hit, now), held{}
 }
 
 func (s *service) grant(
@@ -191,7 +200,7 @@ func (s *service) release(request *dibsv1.ReleaseRequest) *dibsv1.ReleaseRespons
 		if failed.RetryAfterMs != nil {
 			backOff = milliseconds(failed.GetRetryAfterMs())
 		}
-		record.failure = &failure{message: failed.GetMessage(), until: now.Add(backOff)}
+		record.failure = &failure{failed.GetMessage(), now.Add(backOff), record.lease.fence}
 	}
 	record.endLease(dibsv1.LeaseReason_LEASE_REASON_HOLDER_LOST)
 	return &dibsv1.ReleaseResponse{Outcome: dibsv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED}

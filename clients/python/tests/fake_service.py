@@ -47,6 +47,8 @@ class FakeService:
     #: Opened by a test that has calls held back by HELD.
     gate: threading.Event = field(default_factory=threading.Event)
     takes_sessions: bool = True
+    #: How it refuses them otherwise.
+    session_refusal: Refusal = Refusal(grpc.StatusCode.UNIMPLEMENTED, "no sessions here")
     #: Cleared by a test whose sessions are confirmed late.
     welcome: threading.Event = field(default_factory=threading.Event)
     #: Sessions that are open, for events.
@@ -106,7 +108,7 @@ class FakeService:
     def session(self, requests: Iterator[pb.SessionRequest], context: grpc.ServicerContext) -> Iterator[Any]:
         """Every call of a session is answered as if it had come by itself."""
         if not self.takes_sessions:
-            context.abort(grpc.StatusCode.UNIMPLEMENTED, "no sessions here")
+            context.abort(self.session_refusal.code, self.session_refusal.details)
         return _Session(self, context).responses(requests)
 
     def held(self, answer: Any) -> Callable[[Any], Any]:

@@ -13,7 +13,7 @@ import pytest
 from callers import PATIENCE_S, Recorder, until
 from fake_service import LOST, NEVER, FakeService, hit, lease, unavailable
 
-from dibs import BYTES, AsyncClient, Client, ReentrantRebuildError, ServiceError, threads
+from dibs import BYTES, AsyncClient, Client, ReentrantRebuildError, ServiceError, thread_waits, threads
 from dibs.fetch_loop import fetch_loop
 from dibs.steps import Call
 from dibs.v1 import coordinator_pb2 as pb
@@ -166,7 +166,7 @@ class TestThreads:
         client = Over()
         task = client._task(client._terms("k", {"ttl": 1}), lambda *_: pytest.fail("rebuilt without need"), BYTES)
         course = threads.Course(fetch_loop(task), client._crew)
-        with pytest.raises(threads.LeftError):
+        with pytest.raises(thread_waits.LeftError):
             course.drive(0)
         answer.set_result(lease())
         course.abandon()

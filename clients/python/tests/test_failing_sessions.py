@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
+import grpc
 import pytest
 from callers import MakeCaller, gives, never_called, until
-from fake_service import STORED, FakeService, hit, lease, unavailable
+from fake_service import STORED, FakeService, Refusal, hit, lease, unavailable
 from replicas import listing, until_answer
 
 from dibs import NearCache
 from dibs.endpoint import Endpoint
 from dibs.session import Session
+from dibs.used_channel import UsedChannel
 from dibs.v1 import coordinator_pb2 as pb
 
 
@@ -96,3 +100,69 @@ async def test_a_call_by_itself_that_fails_does_not_end_the_use_of_an_open_sessi
     two.will("GetOrLock", hit(b"two"))
     assert await until_answer(caller, "one", "two") == before
     assert len(two.hellos) == 1
+
+
+def channel_of(caller: Any) -> UsedChannel:
+    (endpoint,) = caller.client._link.endpoints.all
+    channel: UsedChannel = endpoint.open
+    return channel
+
+
+async def test_one_that_was_refused_is_tried_again_soon_and_then_less_often(
+    fake: FakeService, make_on_session: MakeCaller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dibs.used_channel._REFUSED_S_MIN", 0.05)
+    monkeypatch.setattr("dibs.used_channel._REFUSED_S_MAX", 0.2)
+    fake.takes_sessions = False
+    fake.session_refusal = Refusal(grpc.StatusCode.UNAUTHENTICATED, "the token is known no more")
+    fake.will("GetOrLock", hit(b"v"))
+    caller = make_on_session()
+
+    async def until_it(is_so: Callable[[], bool]) -> None:
+        while not is_so():
+            assert await caller.get("k", never_called) == b"v"
+            await asyncio.sleep(0.002)
+
+    await caller.get("k", never_called)
+    for pause in (0.05, 0.1, 0.2):
+        await until_it(lambda pause=pause: channel_of(caller)._refused_s >= pause)  # type: ignore[misc]
+    assert channel_of(caller)._refused_s == 0.2
+    fake.takes_sessions = True
+    await until_it(lambda: channel_of(caller)._refused_s == 0.0)
+    assert len(fake.sessions) == 1
+    asked = len(fake.heard)
+    await caller.get("k", never_called)
+    assert (len(fake.heard), len(fake.hellos)) == (asked + 1, 1)
+
+
+async def test_one_at_a_service_without_sessions_is_not_tried_again_soon(
+    fake: FakeService, make_on_session: MakeCaller
+) -> None:
+    fake.takes_sessions = False
+    fake.will("GetOrLock", hit(b"v"))
+    caller = make_on_session()
+    await caller.get("k", never_called)
+    assert channel_of(caller)._refused_s == 60
+
+
+async def test_no_call_waits_for_a_session_after_one_that_was_late(
+    fake: FakeService, make_on_session: MakeCaller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dibs.used_channel._LATE_S", 0.5)
+    fake.will("GetOrLock", hit(b"v"))
+    fake.welcome.clear()
+    caller = make_on_session(connect=2)
+    assert await caller.get("k", never_called) == b"v"
+    await asyncio.sleep(0.6)
+    began_at = monotonic()
+    assert await caller.get("k", never_called) == b"v"
+    assert monotonic() - began_at < 1.5
+    await until(lambda: len(fake.hellos) == 2)
+    fake.welcome.set()
+
+    async def is_used() -> bool:
+        await caller.get("k", never_called)
+        return not channel_of(caller)._tries_behind
+
+    while not await is_used():
+        pass

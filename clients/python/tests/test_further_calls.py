@@ -71,6 +71,24 @@ class TestARead:
         await near.find("k", read="store")
         assert len(fake.requests("GetOrLock")) == 2
 
+    async def test_gets_no_error_of_a_rebuild_of_this_process(self, fake: FakeService, caller: Caller) -> None:
+        begun, opened = asyncio.Event(), asyncio.Event()
+
+        async def rebuild(_: Any) -> Any:
+            begun.set()
+            await opened.wait()
+            raise KeyError("row")
+
+        fake.will("GetOrLock", lease(), FAILED)
+        call = asyncio.ensure_future(caller.get("k", rebuild))
+        await begun.wait()
+        read = asyncio.ensure_future(caller.find("k", NOTHING, wait=20))
+        await until(lambda: len(fake.requests("GetOrLock")) == 2)
+        opened.set()
+        assert await read == NOTHING
+        with pytest.raises(KeyError):
+            await call
+
     async def test_within_its_own_rebuild_does_not_wait_for_itself(self, fake: FakeService, caller: Caller) -> None:
         fake.will("GetOrLock", lease(), busy(10))
 

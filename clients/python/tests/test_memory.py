@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from callers import Caller, Context, Recorder, caller_of, fails, gives, until
+from callers import Caller, Context, Recorder, caller_of, fails, gives, never_called, until
 
 from dibs import JSON, LeaseLostError, RebuildFailedError, ServiceError
 
@@ -218,3 +218,28 @@ async def test_a_read_waits_for_a_rebuild_as_long_as_it_says(caller: Caller, wai
     await asyncio.sleep(0.1)
     opened.set()
     assert (await read, await call) == (b"v", b"v")
+
+
+async def test_a_refresh_or_set_that_waited_gets_the_failure(caller: Caller) -> None:
+    begun, opened = asyncio.Event(), asyncio.Event()
+
+    async def rebuild(_: Context) -> bytes:
+        begun.set()
+        await opened.wait()
+        raise ValueError("no row")
+
+    call = asyncio.create_task(caller.get("k", rebuild))
+    await begun.wait()
+    waiting = [
+        asyncio.ensure_future(caller.get("k", never_called, refresh=True)),
+        asyncio.ensure_future(caller.put("k", b"v", ttl=10)),
+    ]
+    await asyncio.sleep(0.1)
+    opened.set()
+    with pytest.raises(ValueError, match="no row"):
+        await call
+    for one in waiting:
+        with pytest.raises(RebuildFailedError, match="no row"):
+            await one
+    # One that comes after it does not wait for the back-off.
+    assert await caller.get("k", gives(b"new"), refresh=True) == b"new"

@@ -175,6 +175,8 @@ class TestClients:
             if how == "rebuild":
                 assert await near.get("k", gives(b"w"), stale="forbid") == b"w"
                 assert await near.get("k", gives(b"x"), refresh=True) == b"x"
+                # What was rebuilt here is newer than what is left.
+                assert await near.get("k", never_called) == b"x"
 
 
 class TestAProcessThatWasHeldUp:

@@ -236,8 +236,11 @@ class TestAStaleValueWhoseRebuildFails:
         assert await caller.get("k", fails(error), revalidate="await", stale_if_error=True) == b"old"
         assert hooks.of("background_error") == [error]
         assert fake.requests("Release")[0].HasField("failure")
-        with pytest.raises(KeyError):
-            await caller.get("k", fails(error), revalidate="await")
+        # A refresh always awaits the rebuild.
+        assert await caller.get("k", fails(error), refresh=True, stale_if_error=True) == b"old"
+        for options in ({"revalidate": "await"}, {"refresh": True}):
+            with pytest.raises(KeyError):
+                await caller.get("k", fails(error), **options)
 
 
 class TestARebuildThatAsksForItsOwnKey:

@@ -8,13 +8,13 @@ use crate::{
     asking::{Answer, Asking, Begun, served, tell_hit, tell_wait},
     core::Core,
     error::{CallError, Error},
-    flights::{Flight, Landed, Outcome},
-    held_lease::tell_background,
+    flights::{Beside, Flight, Landed, Outcome},
+    held_lease::{HeldLease, tell_background},
     hooks::{Event, HitSource},
     lease::{Lease, LeaseReason, Previous},
     local_results::may_read,
     options::{OnUnavailable, Options},
-    rebuild::{RebuildBytes, meanwhile, rebuild_under, serve_and_rebuild},
+    rebuild::{RebuildBytes, meanwhile, rebuild_under, replaced, serve_and_rebuild},
     reentry,
     seat::{Next, Seat, has_time},
     turn::end_of_turn,
@@ -87,11 +87,15 @@ async fn fly(
         Err(error) => return Landed::for_members(Err(error)),
         Ok(Answer::Value { bytes, .. }) => return Landed::for_members(Ok(bytes)),
         Ok(Answer::OutOfReach(cause)) => {
-            return Landed::for_members(without_service(&core, &options, rebuild, cause, until).await);
+            return Landed::for_members(without_service(&core, &options, rebuild, cause, until, &flight).await);
         }
         Ok(Answer::Lease(lease)) => *lease,
     };
-    flight.leased(lease.previous().is_some());
+    // The lease is given back when it is dropped.
+    if let Some(hit) = replaced(&options, &lease, &rebuild) {
+        return Landed::for_members(Ok(served(&core, &options, hit)));
+    }
+    flight.leased(beside(&lease));
     if let Some(hit) = meanwhile(&options, &lease).cloned() {
         return Landed::for_members(Ok(serve_and_rebuild(&core, &options, lease, &hit, rebuild, &flight)));
     }
@@ -106,6 +110,14 @@ async fn fly(
     }
 }
 
+fn beside(lease: &HeldLease) -> Beside {
+    match lease.told().reason() {
+        LeaseReason::Refresh | LeaseReason::EarlyRefresh => Beside::Fresh,
+        _ if lease.previous().is_some() => Beside::Stale,
+        _ => Beside::Nothing,
+    }
+}
+
 /// The service cannot be reached: runs one rebuild at a time in this process, or returns the error.
 async fn without_service(
     core: &Arc<Core>,
@@ -113,7 +125,16 @@ async fn without_service(
     rebuild: RebuildBytes,
     cause: CallError,
     until: Instant,
+    flight: &Flight,
 ) -> Outcome {
+    let kept = || core.local_results.get(options).filter(|_| may_read(options));
+    // What this process has made since is newer than what its near cache has from before.
+    if options.on_unavailable == OnUnavailable::Rebuild
+        && let Some(value) = kept()
+    {
+        tell_hit(core, options, HitSource::Near, false);
+        return Ok(value);
+    }
     if let Some(value) = core.near.as_ref().and_then(|near| near.get_unavailable(options)) {
         tell_hit(core, options, HitSource::Near, true);
         return Ok(value);
@@ -124,8 +145,9 @@ async fn without_service(
     if !may_read(options) {
         core.local_results.overtake(options);
     }
+    flight.rebuilds();
     loop {
-        if let Some(value) = core.local_results.get(options).filter(|_| may_read(options)) {
+        if let Some(value) = kept() {
             tell_hit(core, options, HitSource::Near, false);
             return Ok(value);
         }

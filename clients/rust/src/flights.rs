@@ -3,7 +3,8 @@
 //! A flight has three stages. Before its request is sent, any equal call joins. While the request is under way, calls
 //! join only where a live session watches the namespace, and until a change of it arrives: an answer from before an
 //! invalidation must not reach a caller that came after it. Once the lease is here, calls join the rebuild with any
-//! options, until its result is sent; what such a latecomer is given is for [`Landed`] to say.
+//! options, until its result is sent, unless the service may have a value for them meanwhile. What such a latecomer is
+//! given is for [`Landed`] to say.
 use std::{
     collections::HashMap,
     future::Future,
@@ -19,6 +20,7 @@ use tokio::{
     runtime::{self, Handle},
     time::Instant,
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     error::{Error, RebuildError},
@@ -56,7 +58,18 @@ impl Landed {
 enum Stage {
     NotSent,
     Asked { watched: bool },
-    Rebuilding { since: Instant, has_previous: bool },
+    Rebuilding { since: Instant, beside: Beside },
+}
+
+/// What the service has, while a rebuild runs, for callers that ask.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub(crate) enum Beside {
+    /// Nothing; but a holder that accepts no stale value is not told of one.
+    Nothing,
+    /// The stale value.
+    Stale,
+    /// The fresh value that is being refreshed.
+    Fresh,
 }
 
 /// The flights of one client. Each caller leaves by dropping its future. A flight is dropped when all have left.
@@ -77,6 +90,7 @@ struct Entry {
     stage: Stage,
     closed: bool,
     until: Instant,
+    begun: CancellationToken,
     landing: WeakShared<BoxFuture<'static, Landed>>,
 }
 
@@ -94,10 +108,14 @@ impl Entry {
         match self.stage {
             Stage::NotSent => self.id == options.flight_id(),
             Stage::Asked { watched: then } => then && watched && self.id == options.flight_id(),
-            // If a stale value is acceptable, the service has it at once.
-            Stage::Rebuilding { has_previous, .. } => {
-                !has_previous || options.stale == Some(Stale::Forbid) || options.undecodable
-            }
+            // It has what there is, and cannot read it.
+            Stage::Rebuilding { .. } if options.undecodable => true,
+            Stage::Rebuilding { beside, .. } => match (beside, options.stale) {
+                (Beside::Fresh, _) => false,
+                (_, Some(Stale::Forbid)) => true,
+                (Beside::Stale, _) => false,
+                (Beside::Nothing, its) => self.id.stale == Some(Stale::Allow) || self.id.stale == its,
+            },
         }
     }
 }
@@ -120,10 +138,9 @@ impl Flights {
         let entries = running.by_key.get(&key_id(options)).map_or(&[][..], Vec::as_slice);
         let found = entries.iter().filter(|entry| entry.runtime == runtime && entry.takes(options, watched));
         if let Some((entry, landing)) = found.filter_map(|entry| Some((entry, entry.landing.upgrade()?))).next() {
-            let flight = self.handle(options, entry.number);
             return match entry.stage {
                 Stage::Rebuilding { since, .. } => Seat::late(landing, since),
-                _ => Seat::joined(landing, flight, entry.until),
+                _ => Seat::joined(landing, entry.begun.clone(), entry.until),
             };
         }
         Seat::own(self.add(&mut running, options, Stage::NotSent, false, until, fly))
@@ -153,7 +170,7 @@ impl Flights {
         {
             return Seat::late(landing, since);
         }
-        let stage = Stage::Rebuilding { since: now, has_previous: false };
+        let stage = Stage::Rebuilding { since: now, beside: Beside::Nothing };
         Seat::own(self.add(&mut running, options, stage, false, now, fly))
     }
 
@@ -171,7 +188,8 @@ impl Flights {
     {
         running.started += 1;
         let number = running.started;
-        let flight = self.handle(options, number);
+        let begun = CancellationToken::new();
+        let flight = Flight { flights: self.clone(), key: key_id(options), number, begun: begun.clone() };
         let listed = Listed(flight.clone());
         let flying = fly(flight);
         // Each caller that is polled drives the flight, so a caller that is not polled holds up no other.
@@ -182,7 +200,7 @@ impl Flights {
         let shared = shared.boxed().shared();
         if let Some(landing) = shared.downgrade() {
             let (id, runtime) = (options.flight_id(), Handle::current().id());
-            let entry = Entry { number, id, runtime, stage, closed, until, landing };
+            let entry = Entry { number, id, runtime, stage, closed, until, begun, landing };
             running.by_key.entry(key_id(options)).or_default().push(entry);
         }
         shared
@@ -230,10 +248,6 @@ impl Flights {
         }
     }
 
-    fn handle(self: &Arc<Self>, options: &Options, number: u64) -> Flight {
-        Flight { flights: self.clone(), key: key_id(options), number }
-    }
-
     fn running(&self) -> MutexGuard<'_, Running> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -245,6 +259,7 @@ pub(crate) struct Flight {
     flights: Arc<Flights>,
     key: KeyId,
     number: u64,
+    begun: CancellationToken,
 }
 
 impl Flight {
@@ -259,9 +274,15 @@ impl Flight {
     }
 
     /// The lease has come, and its rebuild begins.
-    pub fn leased(&self, has_previous: bool) {
+    pub fn leased(&self, beside: Beside) {
         let since = Instant::now();
-        self.change(|entry| entry.stage = Stage::Rebuilding { since, has_previous });
+        self.change(|entry| entry.stage = Stage::Rebuilding { since, beside });
+        self.rebuilds();
+    }
+
+    /// A rebuild of this process begins, with or without a lease. Callers that joined wait for it in their own time.
+    pub fn rebuilds(&self) {
+        self.begun.cancel();
     }
 
     /// From now on it accepts no callers.
@@ -273,13 +294,6 @@ impl Flight {
         let mut closed = true;
         self.change(|entry| closed = entry.closed);
         closed
-    }
-
-    /// It has a lease. Callers that came before it get its result, however long that takes.
-    pub fn is_rebuilding(&self) -> bool {
-        let mut rebuilding = false;
-        self.change(|entry| rebuilding = matches!(entry.stage, Stage::Rebuilding { .. }));
-        rebuilding
     }
 
     /// Continues as a separate flight, behind the result that this one gives its callers. Closed if this one is.

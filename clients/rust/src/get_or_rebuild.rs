@@ -19,7 +19,7 @@ use crate::{
     lease::Lease,
     lease_guard::{LeaseGuard, Leased},
     options::{OnUnavailable, Options, Read, Revalidate, Stale},
-    rebuild::on_bytes,
+    rebuild::{anew, on_bytes},
     reentry,
     setters::setters,
 };
@@ -121,7 +121,7 @@ impl<C: Codec> GetOrRebuild<C> {
         };
         tell_undecodable(&core, &options, &error);
         // A value of another version counts as none. Only once, because the next one may be of that version too.
-        let bytes = fetch(&core, &options.anew(), &rebuild, until).await?;
+        let bytes = fetch(&core, &options.anew(), &anew(rebuild, codec.clone()), until).await?;
         decoded(&*codec, bytes).map_err(Error::Codec)
     }
 

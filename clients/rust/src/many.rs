@@ -25,7 +25,7 @@ use crate::{
     lease::Lease,
     many_answers::ManyAnswers,
     options::{OnUnavailable, Options, Read, Revalidate, Stale},
-    rebuild::{encoded, unless_panics},
+    rebuild::{anew, encoded, unless_panics},
     reentry,
     setters::setters,
 };
@@ -184,7 +184,7 @@ impl<C: Codec> GetOrRebuildMany<C> {
             .into_iter()
             .map(|of_key| {
                 let begun = answers.of(of_key.clone());
-                one(&core, of_key, &gathering, &*codec, until, begun)
+                one(&core, of_key, &gathering, &codec, until, begun)
             })
             .collect();
         let (come, ()) = join(join_all(asking), answers.ask()).await;
@@ -212,7 +212,7 @@ async fn one<C: Codec>(
     core: &Arc<Core>,
     options: Arc<Options>,
     gathering: &Arc<Gathering>,
-    codec: &C,
+    codec: &Arc<C>,
     until: Instant,
     begun: Begun,
 ) -> (String, Result<Option<C::Value>, Error>) {
@@ -221,13 +221,14 @@ async fn one<C: Codec>(
         // Dropped with the first answer, so that no other key waits for this one.
         let rebuild = gathering.first(&key);
         let bytes = fetch_begun(core, &options, rebuild, until, begun).await?;
-        let error = match decoded(codec, bytes) {
+        let error = match decoded(&**codec, bytes) {
             Ok(value) => return Ok(value),
             Err(error) => error,
         };
         tell_undecodable(core, &options, &error);
-        let bytes = fetch(core, &options.anew(), &gathering.again(&key), until).await?;
-        decoded(codec, bytes).map_err(Error::Codec)
+        let rebuild = anew(gathering.again(&key), codec.clone());
+        let bytes = fetch(core, &options.anew(), &rebuild, until).await?;
+        decoded(&**codec, bytes).map_err(Error::Codec)
     };
     (key.clone(), value.await)
 }

@@ -99,14 +99,18 @@ impl Memory {
     ) -> Result<v1::GetOrLockResponse, CallError> {
         let wait = request.wait_ms.map_or(WAIT, duration);
         let until = deadline.min(Instant::now() + wait);
+        let mut waits_for = 0;
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             // From here on nothing is missed. Look first, then wait.
             changed.as_mut().enable();
-            let ends_at = match self.look(&request) {
+            let ends_at = match self.look(&request, waits_for) {
                 Looked::Answer(outcome) => return Ok(answer(outcome)),
-                Looked::Held { ends_at } => ends_at,
+                Looked::Held { ends_at, fence } => {
+                    waits_for = fence;
+                    ends_at
+                }
             };
             let now = Instant::now();
             if now >= until {
@@ -119,11 +123,11 @@ impl Memory {
         }
     }
 
-    fn look(&self, request: &v1::GetOrLockRequest) -> Looked {
+    fn look(&self, request: &v1::GetOrLockRequest, waits_for: i64) -> Looked {
         let mut records = self.records();
         records.fence += 1;
         let fence = records.fence;
-        records.of(&request.namespace, &request.key).look(request, fence)
+        records.of(&request.namespace, &request.key).look(request, fence, waits_for)
     }
 
     fn publish(&self, request: v1::PublishRequest) -> Result<v1::PublishResponse, CallError> {

@@ -100,7 +100,7 @@ pub(crate) struct Options {
 /// Calls of one key that agree in these get the same answer, so one of them asks for all.
 #[derive(Eq, PartialEq)]
 pub(crate) struct FlightId {
-    stale: Option<Stale>,
+    pub stale: Option<Stale>,
     read: Read,
     refresh: bool,
     revalidate: Revalidate,

@@ -20,6 +20,7 @@ use crate::{
     error::{Error, RebuildError},
     failure::{failure_of, panic_text},
     flights::{Flight, Landed},
+    get_or_rebuild::decoded,
     held_lease::{HeldLease, tell_background},
     hooks::Rebuilt,
     lease::Lease,
@@ -34,6 +35,11 @@ pub(crate) trait Rebuild: Send + Sync {
 
     /// Its key waits for another caller's rebuild, so the other keys of its rebuild need not wait for it.
     fn waits(&self) {}
+
+    /// Whether its codec is known to read these bytes.
+    fn reads(&self, _: &Bytes) -> bool {
+        false
+    }
 }
 
 pub(crate) type RebuildBytes = Arc<dyn Rebuild>;
@@ -45,6 +51,31 @@ where
     fn run(&self, lease: Lease) -> BoxFuture<'static, Result<Option<Bytes>, RebuildError>> {
         self(lease)
     }
+}
+
+/// A rebuild whose codec is asked what it can read.
+struct Reading<C> {
+    rebuild: RebuildBytes,
+    codec: Arc<C>,
+}
+
+impl<C: Codec> Rebuild for Reading<C> {
+    fn run(&self, lease: Lease) -> BoxFuture<'static, Result<Option<Bytes>, RebuildError>> {
+        self.rebuild.run(lease)
+    }
+
+    fn waits(&self) {
+        self.rebuild.waits();
+    }
+
+    fn reads(&self, bytes: &Bytes) -> bool {
+        decoded(&*self.codec, Some(bytes.clone())).is_ok()
+    }
+}
+
+/// For a value that its codec could not read.
+pub(crate) fn anew<C: Codec>(rebuild: RebuildBytes, codec: Arc<C>) -> RebuildBytes {
+    Arc::new(Reading { rebuild, codec })
 }
 
 /// Decodes the previous value and encodes the result with the user's codec. A panic is a failure like any other.
@@ -139,6 +170,17 @@ async fn unless_lost<T>(rebuilding: impl Future<Output = T>, told: &Lease) -> Op
             std::task::Poll::Pending => None,
         },
     }
+}
+
+/// The fresh value that another process has put in place of one that cannot be read.
+pub(crate) fn replaced<'a>(options: &Options, lease: &'a HeldLease, rebuild: &RebuildBytes) -> Option<&'a v1::Hit> {
+    lease.previous().filter(|hit| {
+        let is_read = match &hit.payload {
+            Some(v1::hit::Payload::Value(bytes)) => rebuild.reads(bytes),
+            _ => true,
+        };
+        options.undecodable && hit.freshness() == v1::Freshness::Fresh && is_read
+    })
 }
 
 /// The value to serve at once while the rebuild continues in the background, if any, unless the caller insists on the

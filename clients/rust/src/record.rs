@@ -21,6 +21,7 @@ pub(crate) enum Looked {
     /// Another caller rebuilds, at most until then.
     Held {
         ends_at: Instant,
+        fence: i64,
     },
 }
 
@@ -29,12 +30,19 @@ pub(crate) enum Looked {
 pub(crate) struct Record {
     value: Option<Value>,
     armed: Option<Armed>,
-    failure: Option<(String, Instant)>,
+    failure: Option<Failed>,
     /// Why the next lease is granted, unless that is the value's age.
     reason: Option<LeaseReason>,
     published: Option<String>,
     /// The lease that an invalidation has voided.
     voided: Option<String>,
+}
+
+struct Failed {
+    message: String,
+    until: Instant,
+    /// Of its lease.
+    fence: i64,
 }
 
 struct Value {
@@ -65,11 +73,11 @@ struct Change {
 }
 
 impl Record {
-    /// `fence` is for the lease that may be granted.
-    pub fn look(&mut self, request: &v1::GetOrLockRequest, fence: i64) -> Looked {
+    /// `fence` is for the lease that may be granted; `waits_for` is that of the lease that the caller has waited for.
+    pub fn look(&mut self, request: &v1::GetOrLockRequest, fence: i64, waits_for: i64) -> Looked {
         let now = Instant::now();
         self.value.take_if(|value| now >= value.stale_until);
-        self.failure.take_if(|(_, until)| now >= *until);
+        self.failure.take_if(|failure| now >= failure.until);
         let running = self.armed.as_ref().filter(|armed| now < armed.ends_at);
         let refresh = request.intent() == Intent::Refresh;
         let hit = self.value.as_ref().map(|value| value.hit(now, running.is_some()));
@@ -81,19 +89,27 @@ impl Record {
                 Looked::Answer(Outcome::Lease(armed.lease(now, previous, LeaseReason::Unspecified)))
             }
             (Some(hit), Some(_)) if !refresh => Looked::Answer(Outcome::Hit(hit)),
-            (_, Some(armed)) => Looked::Held { ends_at: armed.ends_at },
-            (good, None) => Looked::Answer(self.without_lease(request, good, fence)),
+            (_, Some(armed)) => Looked::Held { ends_at: armed.ends_at, fence: armed.fence },
+            (good, None) => Looked::Answer(self.without_lease(request, good, fence, waits_for)),
         }
     }
 
     /// No caller rebuilds, and there is no fresh value.
-    fn without_lease(&mut self, request: &v1::GetOrLockRequest, good: Option<v1::Hit>, fence: i64) -> Outcome {
+    fn without_lease(
+        &mut self,
+        request: &v1::GetOrLockRequest,
+        good: Option<v1::Hit>,
+        fence: i64,
+        waits_for: i64,
+    ) -> Outcome {
         let now = Instant::now();
-        // A refresh need not wait for the back-off.
-        let failure = self.failure.as_ref().filter(|_| request.intent() != Intent::Refresh);
+        let refresh = request.intent() == Intent::Refresh;
+        // A refresh need not wait for the back-off of a failure that it has not waited for.
+        let failure = self.failure.as_ref().filter(|failure| !refresh || failure.fence == waits_for);
         match (failure, good, request.intent()) {
-            (Some(_), Some(hit), _) | (None, Some(hit), Intent::Read) => Outcome::Hit(hit),
-            (Some((message, until)), None, _) => {
+            (Some(_), Some(hit), _) if !refresh => Outcome::Hit(hit),
+            (None, Some(hit), Intent::Read) => Outcome::Hit(hit),
+            (Some(Failed { message, until, .. }), _, _) => {
                 let retry_after_ms = ms(*until - now).max(1);
                 Outcome::Failed(v1::Failed { message: message.clone(), retry_after_ms })
             }
@@ -166,13 +182,13 @@ impl Record {
     }
 
     pub fn release(&mut self, token: &str, failure: Option<v1::Failure>) -> ReleaseOutcome {
-        if self.armed.take_if(|armed| armed.token == token).is_none() {
+        let Some(Armed { fence, .. }) = self.armed.take_if(|armed| armed.token == token) else {
             return ReleaseOutcome::NotHeld;
-        }
+        };
         match failure {
             Some(failure) => {
                 let backoff = failure.retry_after_ms.map_or(BACKOFF, duration);
-                self.failure = Some((failure.message, Instant::now() + backoff));
+                self.failure = Some(Failed { message: failure.message, until: Instant::now() + backoff, fence });
             }
             None => self.reason = Some(LeaseReason::HolderLost),
         }
@@ -238,13 +254,15 @@ impl Record {
             ..Default::default()
         });
         let value = self.value.as_ref().filter(|value| now < value.stale_until);
-        let failed = self.failure.as_ref().filter(|(_, until)| now < *until);
+        let failed = self.failure.as_ref().filter(|failure| now < failure.until);
         v1::ExplainResponse {
             lease,
             value: value.map(|value| value.info(now)),
             fence: self.armed.as_ref().map_or(0, |armed| armed.fence).max(self.value_fence()),
-            failed: failed
-                .map(|(message, until)| v1::Failed { message: message.clone(), retry_after_ms: ms(*until - now) }),
+            failed: failed.map(|failure| v1::Failed {
+                message: failure.message.clone(),
+                retry_after_ms: ms(failure.until - now),
+            }),
             degraded: v1::Degraded::None.into(),
             ..Default::default()
         }

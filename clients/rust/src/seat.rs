@@ -1,11 +1,12 @@
 //! One caller's place in a flight, with its own wait.
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     error::Error,
-    flights::{Flight, Landed, Landing, Outcome},
+    flights::{Landed, Landing, Outcome},
     v1::BusyReason,
 };
 
@@ -23,8 +24,8 @@ pub(crate) struct Seat {
 enum Came {
     /// The flight belongs to this caller, and so do its bounds.
     First,
-    /// Joined before the lease, if there is one.
-    Joined { flight: Flight, its_until: Instant },
+    /// Joined before a rebuild, if there is one. `begun` ends when one begins.
+    Joined { begun: CancellationToken, its_until: Instant },
     /// Joined during the rebuild.
     Late { since: Instant },
 }
@@ -41,8 +42,8 @@ impl Seat {
         Self { landing, came: Came::First }
     }
 
-    pub fn joined(landing: Landing, flight: Flight, its_until: Instant) -> Self {
-        Self { landing, came: Came::Joined { flight, its_until } }
+    pub fn joined(landing: Landing, begun: CancellationToken, its_until: Instant) -> Self {
+        Self { landing, came: Came::Joined { begun, its_until } }
     }
 
     pub fn late(landing: Landing, since: Instant) -> Self {
@@ -63,18 +64,11 @@ impl Seat {
         let Self { landing, came } = self;
         match came {
             Came::First => of_member(landing.await),
-            Came::Joined { flight, its_until } => {
-                // The service ends the wait of the request that was sent. This caller must only check an end that is
-                // later than its own.
-                if its_until > until {
-                    match timeout_at(until, landing.clone()).await {
-                        Ok(landed) => return of_joined(landed, until).await,
-                        Err(_) if !flight.is_rebuilding() => return Next::Return(Err(busy(Duration::ZERO))),
-                        Err(_) => {}
-                    }
-                }
-                of_joined(landing.await, until).await
-            }
+            Came::Joined { begun, its_until } => tokio::select! {
+                biased;
+                landed = landing => of_joined(landed, until).await,
+                age = own_end(&begun, its_until, until) => Next::Return(Err(busy(age))),
+            },
             Came::Late { since } => match timeout_at(until, landing).await {
                 Ok(Landed::Ended { outcome, for_latecomers: true }) => Next::Return(outcome),
                 Ok(_) => Next::AskAgain(busy(since.elapsed())),
@@ -82,6 +76,20 @@ impl Seat {
             },
         }
     }
+}
+
+/// When a caller that joined waits no longer; returns how long a rebuild of this process has run.
+async fn own_end(begun: &CancellationToken, its_until: Instant, until: Instant) -> Duration {
+    // The service ends the wait of the request that was sent. It does not end that of a later caller, nor the wait for a
+    // rebuild of this process.
+    if its_until <= until {
+        begun.cancelled().await;
+    } else if timeout_at(until, begun.cancelled()).await.is_err() {
+        return Duration::ZERO;
+    }
+    let since = Instant::now();
+    sleep_until(until).await;
+    since.elapsed()
 }
 
 fn of_member(landed: Landed) -> Next {

@@ -7,6 +7,7 @@ import { type Chance, SYSTEM_CHANCE } from './chance.js';
 import { Changes } from './changes.js';
 import { countUndecodable, type HitCount, hitsOf, instruments } from './client-metrics.js';
 import { type Clock, SYSTEM_CLOCK } from './clock.js';
+import type { Reads } from './codec.js';
 import { DibsError } from './errors.js';
 import { type Fetched, type FetchParts, WAIT_MS_ASKED_MAX } from './fetch-loop.js';
 import { type FetchCall, Fetcher, type FindCall, mayJoin, never, type Taken } from './fetcher.js';
@@ -121,9 +122,9 @@ export class BytesClient {
     return this.#fetcher.fetch(call);
   }
 
-  /** Rebuilds, although there is a value. `untilMs` is the end of a wait that began before. */
-  refetch(call: FetchCall, untilMs?: number): Promise<Taken> {
-    return this.#fetcher.refetch(call, untilMs);
+  /** Rebuilds a value that the codec cannot read. `untilMs` is the end of a wait that began before. */
+  refetch(call: FetchCall, reads: Reads, untilMs?: number): Promise<Taken> {
+    return this.#fetcher.refetch(call, reads, untilMs);
   }
 
   fetchMany(call: ManyCall): ManyFetched {

@@ -11,7 +11,7 @@ import type {
   Publish,
   Release,
 } from './calls.js';
-import { type Codec, decoded, encodedBy, json, readable } from './codec.js';
+import { type Codec, decoded, encodedBy, json, readable, readsBy } from './codec.js';
 import { UndecodableError } from './errors.js';
 import type { FetchCall } from './fetcher.js';
 import { tell } from './hooks.js';
@@ -224,7 +224,7 @@ export class DibsClient {
     const { namespace, key, codec } = asked;
     this.#client.undecodable({ namespace, key, error });
     const call = this.#callOf(asked);
-    const taken = await this.#client.refetch(call, untilMs);
+    const taken = await this.#client.refetch(call, readsBy(codec), untilMs);
     try {
       return decoded(codec, taken.bytes, taken.isShared);
     } catch (still) {

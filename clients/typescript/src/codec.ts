@@ -75,3 +75,18 @@ export function readable<T>(
     return undefined;
   }
 }
+
+/** Whether a codec can read the bytes; null is a value that the source does not have. */
+export type Reads = (bytes: Buffer | null) => boolean;
+
+export function readsBy(codec: Pick<Codec<unknown>, 'decode'>): Reads {
+  return (bytes) => {
+    try {
+      // A copy, because the bytes may go to a caller.
+      if (bytes !== null) codec.decode(Buffer.from(bytes));
+      return true;
+    } catch {
+      return false;
+    }
+  };
+}

@@ -5,6 +5,7 @@ import { type Calls, WAY_MS } from './calls.js';
 import type { Chance } from './chance.js';
 import { countHit, countLocalRebuild, recordWait } from './client-metrics.js';
 import type { Clock } from './clock.js';
+import type { Reads } from './codec.js';
 import { DibsBusyError, DibsError, isAnswer, isUnreachable, RebuildFailedError } from './errors.js';
 import type { Flight, Flights } from './flights.js';
 import type { HeldLeases } from './held-leases.js';
@@ -62,6 +63,8 @@ export interface FetchLoop {
   readonly first?: FirstAnswer;
   /** Replaces the rebuild under the lease. */
   readonly onLease?: (lease: Lease) => Promise<void>;
+  /** It replaces a value that its codec could not read. Whether the codec can read another one. */
+  readonly reads?: Reads | undefined;
 }
 
 export interface FirstAnswer {
@@ -222,18 +225,32 @@ async function underLease(steps: FetchLoop, lease: Lease, sentMs: number) {
   const { parts, namespace, key, rebuild, options, flight } = steps;
   const { hooks, held, background, leaseHoldMaxMs, clock, chance } = parts;
   const { ttlMs, staleMs, leaseMs, traceparent, absentTtlMs = ttlMs, tags = [] } = options;
-  const { previous } = lease;
+  const failedBehind = (error: unknown) => tell(hooks.onBackgroundError, { namespace, key, error });
+  const previous = servable(steps, lease.previous);
+  if (steps.reads !== undefined && previous?.freshness === 'fresh') {
+    // Another caller has replaced what could not be read while this one waited for its turn.
+    const released = parts.calls.release({ namespace, key, token: lease.token }, { traceparent });
+    background.add(released.catch(failedBehind));
+    return { kind: 'served' as const, fetched: served(steps, previous) };
+  }
   const goesOn = previous !== undefined && options.refresh !== true && options.revalidate !== 'await';
   // Background work delays no caller, and ends by itself.
   const callers = goesOn ? new Callers(undefined, clock) : flight.callers;
-  const running = parts.running.begin(namespace, key, previous !== undefined, callers);
+  const isRefresh = lease.reason === 'refresh' || lease.reason === 'early_refresh';
+  const facts = {
+    namespace,
+    key,
+    hasPrevious: lease.previous !== undefined,
+    stale: options.stale,
+    isRefresh,
+  };
+  const running = parts.running.begin(facts, callers);
   const rebuilding = rebuildUnderLease(parts.calls, {
     ...{ namespace, key, lease, sentMs, rebuild, leaseMs, ttlMs, absentTtlMs, staleMs, tags, traceparent },
     ...{ hooks, held, background, running, leaseHoldMaxMs, clock, chance },
     signal: goesOn ? undefined : callers.signal,
     published: () => published(steps),
   });
-  const failedBehind = (error: unknown) => tell(hooks.onBackgroundError, { namespace, key, error });
   if (goesOn) {
     background.add(rebuilding.catch(failedBehind));
     return { kind: 'served' as const, fetched: served(steps, previous) };
@@ -244,6 +261,11 @@ async function underLease(steps: FetchLoop, lease: Lease, sentMs: number) {
     failedBehind(error);
     return { kind: 'served' as const, fetched: served(steps, previous) };
   });
+}
+
+/** Not the value that cannot be read: its error would hide that of the rebuild. */
+function servable({ reads }: FetchLoop, previous: Hit | undefined): Hit | undefined {
+  return previous !== undefined && reads?.(previous.value) === false ? undefined : previous;
 }
 
 /**
@@ -276,7 +298,8 @@ async function withoutService(steps: FetchLoop, cause: DibsError): Promise<Fetch
   parts.availability.unavailable(cause);
   const mayShare = options.refresh !== true && options.read !== 'store';
   const old = mayShare && options.stale !== 'forbid' ? near?.left(namespace, key) : undefined;
-  if (old !== undefined) {
+  // What was rebuilt here since then is newer.
+  if (old !== undefined && !(onUnavailable === 'rebuild' && local.has(namespace, key))) {
     tell(hooks.onHit, { namespace, key, freshness: 'stale', source: 'near' });
     countHit('near', 'stale', namespace);
     return { bytes: old && Buffer.from(old), isOwn: false, freshness: 'stale' };

@@ -1,15 +1,18 @@
 import { waitEnded } from './callers.js';
 import type { Changes } from './changes.js';
 import { countHit } from './client-metrics.js';
+import type { Reads } from './codec.js';
 import { DibsBusyError, DibsError, LeaseLostError, RebuildFailedError } from './errors.js';
 import { type Fetched, type FetchLoop, type FetchParts, fetchLoop, PAUSE_MS_MIN } from './fetch-loop.js';
 import type { Flight, FlightTerms } from './flights.js';
 import { DEFAULT_WAIT_MS, type GetOptions, type RebuildOptions } from './options.js';
 import { pause } from './pause.js';
 import type { RebuildBytes } from './rebuild.js';
+import type { RebuildFacts } from './running-rebuilds.js';
 
-/** Names calls of callers that had no answer from the call that they joined. */
+/** Names calls of callers that had no answer from the call that they joined, and calls that replace a value. */
 const AGAIN = 'again';
+const ANEW = 'anew';
 
 /** One call of getOrRebuild. */
 export interface FetchCall {
@@ -18,6 +21,8 @@ export interface FetchCall {
   readonly rebuild: RebuildBytes;
   readonly options: RebuildOptions;
   readonly onUnavailable: 'rebuild' | 'fail';
+  /** It replaces a value that its codec could not read. Whether the codec can read another one. */
+  readonly reads?: Reads;
 }
 
 /** One call of get. */
@@ -48,15 +53,17 @@ export class Fetcher {
     return this.#fetch(call, this.#untilMs(call), '');
   }
 
-  async #fetch(call: FetchCall, untilMs: number, name: string): Promise<Taken> {
-    const { namespace, key, options } = call;
+  async #fetch(call: FetchCall, untilMs: number, first: string): Promise<Taken> {
+    const { namespace, key, options, reads } = call;
     const { signal } = options;
-    if (!mayJoin(options)) return this.#ask(call, untilMs, undefined);
-    for (let again = name; ; again = AGAIN) {
+    if (reads === undefined ? !mayJoin(options) : options.read === 'store') {
+      return this.#ask(call, untilMs, reads === undefined ? undefined : ANEW);
+    }
+    for (let name = first; ; name = againOf(call)) {
       signal?.throwIfAborted();
       const running = this.parts.running.of(namespace, key);
-      if (running === undefined || (running.of.hasPrevious && takesPrevious(options))) {
-        return this.#ask(call, untilMs, again);
+      if (running === undefined || (reads === undefined && mayHaveAtOnce(running.of, options))) {
+        return this.#ask(call, untilMs, name);
       }
       const shared = await running.join(signal, untilMs);
       if (shared.kind === 'value') {
@@ -69,11 +76,11 @@ export class Fetcher {
   }
 
   /**
-   * Rebuilds, although there is a value. Callers of one turn of the event loop share it. `untilMs` is the end of a wait
-   * that began before.
+   * Rebuilds a value that the codec cannot read. Callers of one turn of the event loop share it, and later ones join the
+   * rebuild. `untilMs` is the end of a wait that began before.
    */
-  refetch(call: FetchCall, untilMs = this.#untilMs(call)): Promise<Taken> {
-    return this.#ask({ ...call, options: { ...call.options, refresh: true } }, untilMs, 'anew', true);
+  refetch(call: FetchCall, reads: Reads, untilMs = this.#untilMs(call)): Promise<Taken> {
+    return this.#fetch({ ...call, reads, options: { ...call.options, refresh: true } }, untilMs, ANEW);
   }
 
   /** What is cached; undefined if nothing is. Never rebuilds. */
@@ -109,7 +116,7 @@ export class Fetcher {
   }
 
   /** Asks as a call that others may join under `name`, or separately without a name. */
-  async #ask(call: FetchCall, untilMs: number, name: string | undefined, isShort = false): Promise<Taken> {
+  async #ask(call: FetchCall, untilMs: number, name: string | undefined): Promise<Taken> {
     const { namespace, key, options } = call;
     const { signal, ...rest } = options;
     let joined: Flight<Fetched> | undefined;
@@ -128,12 +135,12 @@ export class Fetcher {
     try {
       fetched = await (name === undefined
         ? this.parts.flights.alone(terms, start, seen)
-        : this.parts.flights.join(terms, start, seen, isShort));
+        : this.parts.flights.join(terms, start, seen, call.reads !== undefined));
     } catch (error) {
       const pauseMs = isFirst ? undefined : this.#goesOnAfterMs(error, untilMs, joined?.terms.untilMs);
       if (pauseMs === undefined) throw error;
       await pause(this.parts.clock, pauseMs, signal);
-      return this.#fetch(call, untilMs, AGAIN);
+      return this.#fetch(call, untilMs, againOf(call));
     }
     if (!isFirst) countHit('joined', fetched.freshness, namespace);
     return { ...fetched, isShared: joined?.callers.shared === true, untilMs };
@@ -169,9 +176,19 @@ export function mayJoin({ read, refresh }: Pick<RebuildOptions, 'read' | 'refres
   return read !== 'store' && refresh !== true;
 }
 
-/** It would get the stale value, and need not wait for the rebuild. */
-function takesPrevious({ stale, revalidate }: RebuildOptions): boolean {
-  return stale !== 'forbid' && revalidate !== 'await';
+function againOf({ reads }: FetchCall): string {
+  return reads === undefined ? AGAIN : ANEW;
+}
+
+/**
+ * Whether the service may have a value for this caller, who then need not wait for the rebuild: a fresh one beside a
+ * refresh, or a stale one. If the holder has another option for stale values, its lease does not say whether there is
+ * one.
+ */
+function mayHaveAtOnce(of: RebuildFacts, { stale, revalidate }: RebuildOptions): boolean {
+  if (of.isRefresh) return true;
+  if (stale === 'forbid' || revalidate === 'await') return false;
+  return of.hasPrevious || (of.stale !== 'allow' && of.stale !== stale);
 }
 
 /** Calls that agree in these get the same answer, so one of them asks for all. */

@@ -51,10 +51,15 @@ export class LocalRebuilds implements CopyHolder {
     });
   }
 
+  /** Whether there is a recent result. */
+  has(namespace: string, key: string): boolean {
+    return this.#kept.has(idOf(namespace, key));
+  }
+
   /** Calls `begun` if this begins a rebuild instead of joining one. */
   get(terms: LocalTerms, make: (signal: AbortSignal) => Promise<Made>): Promise<Made> {
     const { namespace, key, signal, untilMs, mayShare } = terms;
-    const id = `${named(namespace)}\0${key}`;
+    const id = idOf(namespace, key);
     if (mayShare) {
       const kept = this.#kept.get(id);
       if (kept !== undefined) return Promise.resolve(kept.made);
@@ -110,4 +115,8 @@ export class LocalRebuilds implements CopyHolder {
     }, end);
     return callers.wait(running.result, { signal });
   }
+}
+
+function idOf(namespace: string, key: string): string {
+  return `${named(namespace)}\0${key}`;
 }

@@ -1,5 +1,6 @@
 import { WAY_MS } from './calls.js';
 import { hitsOf } from './client-metrics.js';
+import type { Reads } from './codec.js';
 import type { Fetched, FetchParts } from './fetch-loop.js';
 import { type FetchCall, type Fetcher, mayJoin } from './fetcher.js';
 import { tell } from './hooks.js';
@@ -16,8 +17,8 @@ export interface ManyCall extends Omit<FetchCall, 'key' | 'rebuild'> {
 /** The result for each key of a call. */
 export interface ManyFetched {
   readonly of: ReadonlyMap<string, Promise<Pick<Fetched, 'bytes' | 'isOwn'>>>;
-  /** Rebuilds that key, although there is a value. */
-  refetch(key: string): Promise<Fetched>;
+  /** Rebuilds that key, whose value the codec cannot read. */
+  refetch(key: string, reads: Reads): Promise<Fetched>;
 }
 
 /** Each key behaves as in its own getOrRebuild. They share only the first request and the rebuild. */
@@ -54,5 +55,5 @@ export function fetchMany(parts: FetchParts, fetcher: Fetcher, call: ManyCall): 
     of.set(key, Promise.resolve({ bytes, isOwn: false, freshness: 'fresh' }));
   }
   void answers.ask(() => rebuilds.answered());
-  return { of, refetch: (key) => fetcher.refetch(callOf(key), untilMs) };
+  return { of, refetch: (key, reads) => fetcher.refetch(callOf(key), reads, untilMs) };
 }

@@ -15,6 +15,10 @@ export interface RebuildFacts {
   readonly key: string;
   /** The lease came with a value to serve in the meantime. */
   readonly hasPrevious: boolean;
+  /** The holder's option. With `forbid`, the lease comes without the stale value that there may be. */
+  readonly stale: 'allow' | 'forbid' | undefined;
+  /** A refresh or an early refresh: the service may have a fresh value meanwhile. */
+  readonly isRefresh: boolean;
 }
 
 interface RebuildParts {
@@ -72,12 +76,9 @@ export class RunningRebuilds implements CopyHolder {
 
   constructor(private readonly clock: Clock = SYSTEM_CLOCK) {}
 
-  begin(namespace: string, key: string, hasPrevious: boolean, callers: Callers): RunningRebuild {
-    const rebuild = new RunningRebuild(
-      { namespace, key, hasPrevious },
-      { callers, closed: this.#close, clock: this.clock },
-    );
-    this.#open.set(idOf(namespace, key), rebuild);
+  begin(of: RebuildFacts, callers: Callers): RunningRebuild {
+    const rebuild = new RunningRebuild(of, { callers, closed: this.#close, clock: this.clock });
+    this.#open.set(idOf(of.namespace, of.key), rebuild);
     return rebuild;
   }
 

@@ -6,6 +6,7 @@ import { UndecodableError } from './errors.js';
 import type { Fetched } from './fetch-loop.js';
 import type { ManyCall, ManyFetched } from './many-fetch.js';
 import { ManyRebuilds } from './many-rebuilds.js';
+import { MemoryFailures } from './memory-failures.js';
 import { checked, checkedToStore, checkText, type Storing } from './numbers.js';
 import {
   type CodecOption,
@@ -56,11 +57,14 @@ interface Running {
 export class MemoryDibs implements Dibs {
   readonly #entries = new Map<string, Entry>();
   readonly #running = new Map<string, Running>();
+  readonly #failures: MemoryFailures;
   readonly #leases = new Set<Lease>();
   #fence = 0;
 
   /** `nowMs` is the clock by which values expire, in milliseconds. */
-  constructor(private readonly nowMs: () => number = () => performance.now()) {}
+  constructor(private readonly nowMs: () => number = () => performance.now()) {
+    this.#failures = new MemoryFailures(nowMs);
+  }
 
   getOrRebuild: DibsClient['getOrRebuild'] = async <T, Given>(
     key: string,
@@ -87,7 +91,8 @@ export class MemoryDibs implements Dibs {
     } catch (error) {
       if (first.isOwn) throw new UndecodableError(key, error);
     }
-    return decoded(codec, (await this.#fetch(key, make, { ...given, refresh: true })).bytes, true);
+    const anew = await this.#fetch(key, make, { ...given, refresh: true }, true);
+    return decoded(codec, anew.bytes, true);
   };
 
   getOrRebuildMany: DibsClient['getOrRebuildMany'] = <T, Given>(
@@ -104,7 +109,7 @@ export class MemoryDibs implements Dibs {
           rebuilds.made(key, facts);
       const of = new Map(call.keys.map((key) => [key, this.#fetch(key, make(key), call.options)]));
       rebuilds.answered();
-      const refetch = (key: string) => this.#fetch(key, make(key), { ...call.options, refresh: true });
+      const refetch = (key: string) => this.#fetch(key, make(key), { ...call.options, refresh: true }, true);
       return { of, refetch };
     };
     const asked = { keys, rebuild, codec, options, namespace, onUnavailable: 'rebuild' as const };
@@ -116,15 +121,24 @@ export class MemoryDibs implements Dibs {
     options: GetOptions & Partial<CodecOption<T, never>> = {},
   ): Promise<T | null | undefined> => {
     checkText('key', key);
-    const { namespace, stale, signal } = checked(options);
+    const { namespace, stale, signal, waitMs = 0 } = checked(options);
     signal?.throwIfAborted();
-    const known = this.#entries.get(idOf(namespace, key));
-    const nowMs = this.nowMs();
-    const isServed =
-      known !== undefined && nowMs < (stale === 'forbid' ? known.freshUntilMs : known.servableUntilMs);
-    return isServed
-      ? readable(options.codec ?? json<T>(), known.bytes && Buffer.from(known.bytes))
-      : undefined;
+    const id = idOf(namespace, key);
+    const served = () => {
+      const known = this.#entries.get(id);
+      const untilMs = stale === 'forbid' ? known?.freshUntilMs : known?.servableUntilMs;
+      return this.nowMs() < (untilMs ?? Number.NEGATIVE_INFINITY) ? known : undefined;
+    };
+    const running = this.#running.get(id);
+    if (served() === undefined && running !== undefined && waitMs > 0) {
+      // A wait that ends, and a failure, find nothing.
+      const ended = running.result.catch(() => {});
+      const untilMs = performance.now() + waitMs;
+      await running.callers.wait(ended, { signal, untilMs }).catch(() => signal?.throwIfAborted());
+    }
+    const known = served();
+    if (known === undefined) return undefined;
+    return readable(options.codec ?? json<T>(), known.bytes && Buffer.from(known.bytes));
   };
 
   set: DibsClient['set'] = async <Given>(
@@ -140,24 +154,23 @@ export class MemoryDibs implements Dibs {
     const bytes = value === null || value === undefined ? null : Buffer.from(encodedBy(codec, value));
     signal?.throwIfAborted();
     const id = idOf(namespace, key);
-    const running = this.#running.get(id);
-    if (running !== undefined) {
-      const ended = running.result.then(
-        () => {},
-        () => {},
-      );
-      await running.callers.wait(ended, { signal, untilMs: performance.now() + waitMs });
-    }
+    if (this.#running.has(id)) await this.#afterRunning(id, signal, performance.now() + waitMs);
     this.#fence += 1;
+    this.#failures.end((failed) => failed === id);
     this.#entries.set(id, this.#entry(this.#fence, bytes, terms, {}));
     return { outcome: 'stored', stored: true, fence: this.#fence, counts: true, maybeStored: false };
   };
 
-  async #fetch(key: string, rebuild: RebuildBytes, asked: RebuildOptions): Promise<Fetched> {
+  /** `isAnew`: a refresh of a value that cannot be read, for which the result of a running rebuild is good enough. */
+  async #fetch(key: string, rebuild: RebuildBytes, asked: RebuildOptions, isAnew = false): Promise<Fetched> {
     const { signal, waitMs = DEFAULT_WAIT_MS, namespace = '' } = asked;
     checkText('key', key);
     signal?.throwIfAborted();
     const id = idOf(namespace, key);
+    const untilMs = performance.now() + waitMs;
+    const refused = asked.refresh === true ? reentrant(this, namespace, key) : undefined;
+    if (refused !== undefined) throw refused;
+    if (asked.refresh === true && !isAnew) await this.#afterRunning(id, signal, untilMs);
     const known = this.#entries.get(id);
     const nowMs = this.nowMs();
     const isFresh = known !== undefined && nowMs < known.freshUntilMs;
@@ -166,6 +179,10 @@ export class MemoryDibs implements Dibs {
     const again = reentrant(this, namespace, key);
     if (again !== undefined) throw again;
     const previous = isServable && asked.stale !== 'forbid' ? known : undefined;
+    const failure = asked.refresh === true ? undefined : this.#failures.of(id);
+    if (failure !== undefined && previous === undefined) throw failure;
+    if (failure !== undefined && previous !== undefined)
+      return { bytes: previous.bytes, isOwn: false, freshness: 'stale' };
     const reason = asked.refresh === true ? 'refresh' : known === undefined ? 'miss' : 'expired';
     const make = async (all: AbortSignal) => {
       const lease = this.#lease(id);
@@ -175,11 +192,15 @@ export class MemoryDibs implements Dibs {
         const kept = bytes && Buffer.from(bytes);
         if (how.store) this.#publish(lease, this.#entry(lease.fence, kept, asked, checked(how)));
         return kept;
+      } catch (error) {
+        // If the callers have left, or the key was invalidated, that is not a failure.
+        if (!lease.isVoided && !all.aborted) this.#failures.note(id, error);
+        throw error;
       } finally {
         this.#leases.delete(lease);
       }
     };
-    const rebuilding = this.#rebuilding(id, make, signal, performance.now() + waitMs);
+    const rebuilding = this.#rebuilding(id, make, signal, untilMs);
     if (previous !== undefined && asked.refresh !== true && asked.revalidate !== 'await') {
       rebuilding.catch(() => {});
       return { bytes: previous.bytes, isOwn: false, freshness: 'stale' };
@@ -189,6 +210,22 @@ export class MemoryDibs implements Dibs {
     }
     const own = rebuilding.then((bytes) => ({ bytes, isOwn: true, freshness: 'fresh' as const }));
     return own.catch(() => ({ bytes: previous.bytes, isOwn: false, freshness: 'stale' as const }));
+  }
+
+  /** Waits for the running rebuilds of a key. Throws the failure of one, as the service gives it to other callers. */
+  async #afterRunning(id: string, signal: AbortSignal | undefined, untilMs: number): Promise<void> {
+    for (let running = this.#running.get(id); running !== undefined; running = this.#running.get(id)) {
+      let hasFailed = false;
+      const ended = running.result.then(
+        () => {},
+        () => {
+          hasFailed = true;
+        },
+      );
+      await running.callers.wait(ended, { signal, untilMs });
+      const failure = hasFailed ? this.#failures.of(id) : undefined;
+      if (failure !== undefined) throw failure;
+    }
   }
 
   #rebuilding(
@@ -220,6 +257,7 @@ export class MemoryDibs implements Dibs {
     for (const id of this.#running.keys()) {
       if (named.has(id) || (isOfNamespace(id) && (all || tags.length > 0))) this.#running.delete(id);
     }
+    this.#failures.end((id) => named.has(id) || (all && isOfNamespace(id)));
     for (const lease of this.#leases) {
       if (isOfNamespace(lease.id)) lease.changes.push(change);
       if (!named.has(lease.id) || lease.isVoided) continue;
@@ -237,6 +275,7 @@ export class MemoryDibs implements Dibs {
   /** Forgets everything. */
   close(): void {
     this.#entries.clear();
+    this.#failures.end(() => true);
   }
 
   /** As in a client, for `await using`. */
@@ -253,6 +292,7 @@ export class MemoryDibs implements Dibs {
 
   #publish({ id, fence, changes, isVoided }: Lease, entry: Entry): void {
     if (isVoided || (this.#entries.get(id)?.fence ?? 0) > fence) return;
+    this.#failures.end((failed) => failed === id);
     this.#entries.set(id, entry);
     for (const change of changes) {
       const known = this.#entries.get(id);

@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import type { BytesClient } from './bytes-client.js';
-import { type Codec, decoded, encodedBy, readable } from './codec.js';
+import { type Codec, decoded, encodedBy, readable, readsBy } from './codec.js';
 import { DibsManyError, UndecodableError } from './errors.js';
 import type { ManyFetched } from './many-fetch.js';
 import type { RebuildFacts } from './many-rebuilds.js';
@@ -91,7 +91,7 @@ async function valueOfKey<T>(
     if (first.isOwn || isRefresh) throw new UndecodableError(key, error);
     undecodable(key, error);
   }
-  const { bytes } = await refetch(key);
+  const { bytes } = await refetch(key, readsBy(codec));
   try {
     return decoded(codec, bytes, true);
   } catch (still) {

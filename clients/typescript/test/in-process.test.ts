@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { DibsClient } from '../src/client.js';
-import { PublishOutcome } from '../src/generated/dibs/v1/coordinator.js';
+import { type GetOrLockResponse, PublishOutcome } from '../src/generated/dibs/v1/coordinator.js';
 import {
   busy,
   FakeService,
@@ -44,6 +44,12 @@ async function rebuilding(options: object = {}) {
   first.catch(() => {});
   await begun.promise;
   return { first };
+}
+/** A lease for this reason, without a previous value. */
+function leaseBecause(reason: number): GetOrLockResponse {
+  const answer = lease('t');
+  if (answer.outcome?.$case === 'lease') answer.outcome.value.reason = reason;
+  return answer;
 }
 const late = (options: object = {}) =>
   client.getOrRebuild('k', () => bytes('own'), { codec: raw, ttlMs, ...options });
@@ -189,6 +195,22 @@ describe('a rebuild of this process', () => {
     gate.resolve(bytes('v'));
     expect((await Promise.all([first, strict])).map(String)).toEqual(['v', 'v']);
   });
+
+  it.each<[string, GetOrLockResponse, object, object]>([
+    ['of a refresh', leaseBecause(6), { refresh: true }, { stale: 'forbid' }],
+    ['of an early refresh', leaseBecause(3), { revalidate: 'await' }, { revalidate: 'await' }],
+    ['whose holder alone forbids stale values', lease('t'), { stale: 'forbid' }, {}],
+    ['whose holder leaves that to the policy', lease('t'), {}, { stale: 'allow' }],
+  ])(
+    'is not joined by callers that the service may answer at once: one %s',
+    async (_of, answer, by, comes) => {
+      fake.will('getOrLock', answer, hit('at once'));
+      const { first } = await rebuilding(by);
+      expect(String(await late({ waitMs: 2_000, ...comes }))).toBe('at once');
+      gate.resolve(bytes('v'));
+      expect(String(await first)).toBe('v');
+    },
+  );
 
   it('is kept alive by the callers that joined it', async () => {
     const gone = new AbortController();

@@ -1,7 +1,11 @@
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
+import { DibsClient } from '../src/client.js';
 import { SYSTEM_CLOCK } from '../src/clock.js';
+import { DibsError } from '../src/errors.js';
 import { LocalRebuilds, type LocalTerms } from '../src/local-rebuilds.js';
+import { NearCache } from '../src/near-cache.js';
 import type { Made } from '../src/rebuild.js';
+import type { Transport } from '../src/transport.js';
 
 const TERMS: LocalTerms = {
   ...{ namespace: '', key: 'a', signal: new AbortController().signal, mayShare: true },
@@ -57,4 +61,22 @@ test('a rebuild without the service serves later callers for its TTL, and for 5 
     nowMs += 2;
     expect((await rebuilds.get(terms, async () => made('new'))).bytes?.toString()).toBe('new');
   }
+});
+
+test('what was rebuilt without the service is newer than what the near cache has left', async () => {
+  vi.spyOn(NearCache.prototype, 'left').mockReturnValue(Buffer.from('"old"'));
+  const transport: Partial<Transport> = {
+    getOrLock: () => Promise.reject(new DibsError('UNAVAILABLE', 'gone')),
+    close: () => {},
+  };
+  const client = new DibsClient({
+    ...{ transport: transport as Transport, nearCache: { maxBytes: 100_000 } },
+    serveNearWhenUnavailable: true,
+  });
+  const get = (options = {}) => client.getOrRebuild('k', () => 'new', { ttlMs: 60_000, ...options });
+  expect(await get()).toBe('old');
+  expect(await get({ stale: 'forbid' })).toBe('new');
+  expect(await get()).toBe('new');
+  expect(await get({ onUnavailable: 'fail' })).toBe('old');
+  vi.restoreAllMocks();
 });

@@ -6,6 +6,16 @@ import type { RebuildContext } from '../src/options.js';
 import { MemoryDibs } from '../src/testing.js';
 import { bytes, deferred, freshKey, raw, Service } from './service.js';
 
+/** A rebuild that runs until the gate opens. */
+function held() {
+  const [gate, started] = [deferred<Buffer>(), deferred()];
+  const rebuild = () => {
+    started.resolve();
+    return gate.promise;
+  };
+  return { gate, started, rebuild };
+}
+
 // One suite for the client on a real service and for its double, so users can rely on the double in their tests.
 
 let service: Service;
@@ -124,6 +134,42 @@ describe.each<[string, () => Dibs]>([
     expect((await text(dibs, key, 'new')).got).toBe('new');
   });
 
+  it('rebuilds for a refresh although a rebuild from before it runs', async () => {
+    const [dibs, key] = [make(), freshKey()];
+    const { gate, started, rebuild } = held();
+    const before = dibs.getOrRebuild(key, rebuild, { codec: raw, ttlMs });
+    await started.promise;
+    const refresh = text(dibs, key, 'new', { refresh: true });
+    gate.resolve(bytes('old'));
+    expect(String(await before)).toBe('old');
+    expect(await refresh).toEqual({ got: 'new', rebuilt: true });
+  });
+
+  it('leaves the source alone after a failure, until the key or everything is invalidated', async () => {
+    const [dibs, key] = [make(), freshKey()];
+    for (const what of [{ keys: [key] }, { all: true }]) {
+      const down = () => Promise.reject(new Error('down'));
+      await expect(dibs.getOrRebuild(key, down, { codec: raw, ttlMs })).rejects.toThrow('down');
+      const failed = { name: 'RebuildFailedError', message: 'down' };
+      await expect(text(dibs, key, 'v')).rejects.toMatchObject(failed);
+      await dibs.invalidate(what);
+      expect(await text(dibs, key, 'v')).toEqual({ got: 'v', rebuilt: true });
+      await dibs.invalidate({ keys: [key] });
+    }
+  });
+
+  it('waits for a running rebuild in a read only if it is told to', async () => {
+    const [dibs, key] = [make(), freshKey()];
+    const { gate, started, rebuild } = held();
+    const first = dibs.getOrRebuild(key, rebuild, { codec: raw, ttlMs });
+    await started.promise;
+    expect(await dibs.get(key, { codec: raw })).toBeUndefined();
+    expect(await dibs.get(key, { codec: raw, waitMs: 20 })).toBeUndefined();
+    const read = dibs.get(key, { codec: raw, waitMs: 10_000 });
+    gate.resolve(bytes('v'));
+    expect([String(await first), String(await read)]).toEqual(['v', 'v']);
+  });
+
   it('keeps to the wait of a caller that joins, and fails a rebuild that asks for its own key', async () => {
     const [dibs, key] = [make(), freshKey()];
     const gate = deferred<Buffer>();
@@ -182,6 +228,42 @@ describe('the double', () => {
     const rebuild = vi.fn(() => bytes('v'));
     for (nowMs of [0, 99, 100]) await dibs.getOrRebuild('k', rebuild, { codec: raw, ttlMs: 100 });
     expect(rebuild).toHaveBeenCalledTimes(2);
+  });
+
+  it.each(['set', 'refresh'] as const)(
+    'gives the failure of a rebuild from before it to a %s',
+    async (how) => {
+      const dibs = new MemoryDibs();
+      const { gate, started, rebuild } = held();
+      const before = dibs.getOrRebuild('k', rebuild, { codec: raw, ttlMs: 100 });
+      await started.promise;
+      const later =
+        how === 'set'
+          ? dibs.set('k', bytes('v'), { codec: raw, ttlMs: 100 })
+          : dibs.getOrRebuild('k', () => bytes('v'), { codec: raw, ttlMs: 100, refresh: true });
+      gate.reject(Object.assign(new Error('down'), { retryAfterMs: 60_000 }));
+      await expect(before).rejects.toThrow('down');
+      await expect(later).rejects.toMatchObject({ name: 'RebuildFailedError', message: 'down' });
+      expect(await dibs.get('k')).toBeUndefined();
+    },
+  );
+
+  it('serves a stale value during a back-off, without a rebuild', async () => {
+    let nowMs = 0;
+    const dibs = new MemoryDibs(() => nowMs);
+    const options = { codec: raw, ttlMs: 100, staleMs: 10_000 };
+    await dibs.getOrRebuild('k', () => bytes('old'), options);
+    nowMs = 100;
+    const down = vi.fn(() => Promise.reject(new Error('down')));
+    for (let time = 0; time < 2; time += 1) {
+      expect(String(await dibs.getOrRebuild('k', down, options))).toBe('old');
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    expect(down).toHaveBeenCalledTimes(1);
+    nowMs = 1_100;
+    expect(String(await dibs.getOrRebuild('k', () => bytes('new'), { ...options, stale: 'forbid' }))).toBe(
+      'new',
+    );
   });
 
   it('serves a marked value for its stale time from the first mark', async () => {

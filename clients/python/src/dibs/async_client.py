@@ -98,7 +98,7 @@ class AsyncClient(BaseClient):
         with crew.at_work():
             while True:
                 task = self._task(terms, self._rebuild_by(fn, terms, codec), codec)
-                answer = await crew.flights.join(terms.flight, functools.partial(fetch_loop, task))
+                answer = await crew.flights.join(terms.flight, functools.partial(fetch_loop, task), task.until)
                 if answer.data is None:
                     return None
                 try:

@@ -23,7 +23,8 @@ from dibs.rebuild_context import Rebuild, told, wants_context
 from dibs.rebuilding import Answer
 from dibs.reentry import inside
 from dibs.steps import Grant, Steps
-from dibs.threads import Course, Crew, LeftError
+from dibs.thread_waits import LeftError
+from dibs.threads import Course, Crew
 from dibs.typed_json import json_returned_by
 from dibs.values import Result, Value, result_of
 from dibs.write_through import Stored
@@ -106,7 +107,7 @@ class Client(BaseClient):
             return result_of(returned, codec)
 
         task = self._task(terms, rebuild, codec)
-        return self._crew.flights.join(terms.flight, lambda: fetch_loop(task), until)
+        return self._crew.flights.join(terms.flight, lambda: fetch_loop(task), until, task.until)
 
     def cached(
         self,

@@ -13,7 +13,7 @@ from dibs.errors import BusyError, DibsError, RebuildFailedError, ServiceError, 
 from dibs.hooks import tell
 from dibs.outcomes import freshness, payload, word
 from dibs.rebuild import LeaseGoneError, Task, give_back, rebuild_under_lease
-from dibs.rebuilding import Answer, Ended, Rebuilding
+from dibs.rebuilding import Answer, Ended, Rebuilding, wait_ended
 from dibs.steps import Behind, Call, Grant, Join, Ran, Run, Sleep, Steps
 from dibs.v1 import coordinator_pb2 as pb
 
@@ -30,8 +30,6 @@ _PIECE_S_MIN = 1.0
 #: How often in a row the service may break off a call before it counts as unreachable. A replica that was killed ends
 #: its calls like this, and the next attempt reaches another one. If there is none, it fails within milliseconds.
 _BROKEN_OFF_MAX = 2
-#: When to retry after a rebuild of this process outlasted the wait.
-_COME_BACK_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,8 @@ def fetch_loop(task: Task, first: First | None = None) -> Steps[Answer]:
         if answer is not None:
             return answer
     while True:
-        running = task.rebuilds.joinable(task.terms)
+        # A read gets no error of a rebuild, only what the service says of it.
+        running = None if task.read_only else task.rebuilds.joinable(task.terms)
         if running is not None:
             answer = yield from _join(task, running)
         else:
@@ -84,7 +83,7 @@ def _join(task: Task, running: Rebuilding) -> Steps[Answer | None]:
     got = ended is not None and (ended.answer is not None or ended.error is not None)
     _waited(task, waited, got)
     if ended is None:
-        raise BusyError("wait_ended", _COME_BACK_S, monotonic() - running.began_at)
+        raise wait_ended(running.began_at)
     if ended.error is not None:
         raise ended.error
     if ended.answer is not None:
@@ -217,9 +216,9 @@ def _under_lease(task: Task, lease: pb.Lease, asked_at: float) -> Steps[Answer]:
         yield from give_back(task, lease, None, None)
         return _served(task, previous)
     rebuilding = rebuild_under_lease(task, lease, asked_at)
-    if previous is None or terms.refresh:
+    if previous is None:
         return (yield from rebuilding)
-    if not terms.wait_for_rebuild:
+    if not terms.wait_for_rebuild and not terms.refresh:
         # There is a value to serve in the meantime, and the caller does not insist on the newest.
         yield Behind(_behind(task, rebuilding))
         return _served(task, previous)
@@ -252,7 +251,9 @@ def _behind(task: Task, rebuilding: Steps[Answer]) -> Steps[None]:
 def _without_service(task: Task, cause: ServiceError) -> Steps[Answer | None]:
     """The service cannot be reached: runs one rebuild at a time in this process, or raises the error."""
     terms = task.terms
-    old = _left_near(task)
+    kept = task.away.kept(terms) if terms.rebuild_locally else None
+    # What was rebuilt here since then is newer.
+    old = _left_near(task) if kept is None else None
     if old is None and not terms.rebuild_locally:
         raise cause
     if terms.rebuild_locally:
@@ -261,7 +262,6 @@ def _without_service(task: Task, cause: ServiceError) -> Steps[Answer | None]:
         next(task.metrics.hits(terms.namespace, "near", "stale").up)
         tell(task.hooks.hit, terms.namespace, terms.key, "stale")
         return old
-    kept = task.away.kept(terms)
     if kept is not None:
         next(task.metrics.hits(terms.namespace, "joined", "fresh").up)
         tell(task.hooks.hit, terms.namespace, terms.key, "fresh")

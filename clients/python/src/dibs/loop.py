@@ -14,7 +14,8 @@ from typing import Any, Generic, TypeVar
 
 from dibs.carrier import Carrier
 from dibs.errors import ServiceError
-from dibs.rebuilding import Answer, Ended
+from dibs.loop_waits import Lost, joined, settled
+from dibs.rebuilding import Answer, wait_ended
 from dibs.reentry import outside
 from dibs.steps import Abandoned, Act, Call, Join, Loss, Ran, Run, Sleep, Steps
 
@@ -25,18 +26,6 @@ _AT_ONCE_S = 1.0
 _ORDER_S = 5.0
 #: Whether the running code continues without a caller.
 IS_BEHIND: ContextVar[bool] = ContextVar("dibs_behind", default=False)
-
-
-class Lost(asyncio.Event):
-    """A lost lease: an event for the loop and for threads."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.in_threads = threading.Event()
-
-    def set(self) -> None:
-        super().set()
-        self.in_threads.set()
 
 
 class Crew:
@@ -157,6 +146,8 @@ class Course(Generic[T]):
         self._abandoned = False
         #: Whether no caller from before the lease is left. Set by the flight.
         self.callers_gone: Callable[[], bool] = lambda: False
+        #: Called when a rebuild begins.
+        self.rebuilds: Callable[[], None] = lambda: None
         #: What ended the rebuild, if that affects the whole process, such as SystemExit.
         self._interrupt: BaseException | None = None
 
@@ -202,7 +193,7 @@ class Course(Generic[T]):
         if isinstance(act, Run):
             return await self._run(act)
         if isinstance(act, Join):
-            return await _join(act)
+            return await joined(act)
         return self._crew.behind(act.steps)
 
     async def _call(self, call: Call) -> Any:
@@ -225,6 +216,7 @@ class Course(Generic[T]):
         run.running.void = partial(self._soon, void.set)
         if loss.came_with_its_lease():
             return Ran(None, None, lost=True, void=True)
+        self.rebuilds()
         run.running.deserted = partial(self._soon, self._deserted)
         with run.around():
             rebuilding = self._crew.start(self._rebuilt(run, lost))
@@ -236,7 +228,7 @@ class Course(Generic[T]):
         except asyncio.CancelledError:
             # By the last caller that left, or because the client is closed. The rebuild's result still counts.
             rebuilding.cancel()
-            await _settled(rebuilding)
+            await settled(rebuilding)
         finally:
             run.running.void = lambda: None
             keeping.cancel()
@@ -285,24 +277,6 @@ class Course(Generic[T]):
             self._loop.call_soon_threadsafe(do)
 
 
-async def _join(join: Join) -> Ended | None:
-    ended = asyncio.wrap_future(join.running.ended)
-    join.running.join()
-    try:
-        # Not awaited itself, because cancelling it would end it for the others.
-        await asyncio.wait((ended,), timeout=max(0.0, join.until - monotonic()))
-        return ended.result() if ended.done() else None
-    finally:
-        join.running.leave()
-
-
-async def _settled(task: asyncio.Task[Any]) -> None:
-    """Waits until it has ended, however often the waiting task is cancelled."""
-    while not task.done():
-        with suppress(asyncio.CancelledError):
-            await asyncio.wait((task,))
-
-
 class _Flight:
     """One call that several callers share."""
 
@@ -311,6 +285,26 @@ class _Flight:
         self.task = task
         self.callers = 0
         course.callers_gone = lambda: self.callers == 0
+        #: When its rebuild began, a time of `time.monotonic()`.
+        self._rebuilds_since: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        course.rebuilds = self._rebuilds
+
+    async def joined(self, wait_until: float) -> None:
+        """For a caller that did not begin it: raises BusyError if the rebuild outlasts the wait.
+
+        Before the rebuild, the steps themselves end the wait.
+        """
+        since = self._rebuilds_since
+        await asyncio.wait((self.task, since), return_when=asyncio.FIRST_COMPLETED)
+        if self.task.done():
+            return
+        await asyncio.wait((self.task,), timeout=max(0.0, wait_until - monotonic()))
+        if not self.task.done():
+            raise wait_ended(since.result())
+
+    def _rebuilds(self) -> None:
+        if not self._rebuilds_since.done():
+            self._rebuilds_since.set_result(monotonic())
 
 
 class Flights:
@@ -323,16 +317,20 @@ class Flights:
         self._crew = crew
         self._flights: dict[Hashable, _Flight] = {}
 
-    async def join(self, id: Hashable, start: Callable[[], Steps[Answer]]) -> Answer:  # noqa: A002
-        """Raises the error of the steps."""
+    async def join(self, id: Hashable, start: Callable[[], Steps[Answer]], wait_until: float) -> Answer:  # noqa: A002
+        """Raises the error of the steps, and BusyError at `wait_until` during the rebuild of another caller.
+
+        That is a time of `time.monotonic()`.
+        """
         flight = self._flights.get(id)
         # The request of a flight under way is older than this caller. An invalidation may have come in between.
-        if flight is None or flight.course.under_way or flight.task.done():
+        is_new = flight is None or flight.course.under_way or flight.task.done()
+        if flight is None or is_new:
             course = Course(start(), self._crew)
             flight = self._flights[id] = _Flight(course, self._crew.start(course.drive()))
         flight.callers += 1
         try:
-            await asyncio.wait((flight.task,))
+            await (asyncio.wait((flight.task,)) if is_new else flight.joined(wait_until))
             if flight.task.cancelled():
                 # Not cancelled by this caller, so it must not look like that.
                 raise ServiceError("CANCELLED", "the client was closed, or the rebuild was cancelled by itself")

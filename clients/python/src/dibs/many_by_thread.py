@@ -13,7 +13,8 @@ from typing import Any
 from dibs.loop import Crew as LoopCrew
 from dibs.many import ManyTask, fetch_many
 from dibs.reentry import outside
-from dibs.threads import Crew, LeftError, left_until
+from dibs.thread_waits import LeftError, left_until
+from dibs.threads import Crew
 
 Work = Callable[[], None]
 

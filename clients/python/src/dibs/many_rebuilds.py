@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from dibs.codec import Codec
-from dibs.loop import IS_BEHIND, Crew, Lost
+from dibs.loop import IS_BEHIND, Crew
+from dibs.loop_waits import Lost
 from dibs.steps import Grant
 from dibs.values import Result, result_of
 

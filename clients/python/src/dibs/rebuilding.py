@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 
+from dibs.errors import BusyError
 from dibs.options import Terms
 from dibs.v1 import coordinator_pb2 as pb
 
@@ -16,6 +17,13 @@ from dibs.v1 import coordinator_pb2 as pb
 _BESIDE_A_VALUE = (pb.LEASE_REASON_REFRESH, pb.LEASE_REASON_EARLY_REFRESH)
 #: How many losses are remembered whose rebuild has not begun here.
 LOST_KEPT_MAX = 1_000
+#: When to retry after a rebuild of this process outlasted the wait.
+_COME_BACK_S = 1.0
+
+
+def wait_ended(began_at: float) -> BusyError:
+    """For a caller whose wait ended during a rebuild of its own process, which began then."""
+    return BusyError("wait_ended", _COME_BACK_S, monotonic() - began_at)
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,9 @@ class _Record:
     voided: set[str] = field(default_factory=set)
     failed: str = ""
     failed_until: float = 0.0
+    #: The refreshes that wait for the running lease, and those that have waited for the one that failed, by request id.
+    waiting: set[str] = field(default_factory=set)
+    failed_for: set[str] = field(default_factory=set)
     #: The reason of the next lease.
     reason: pb.LeaseReason.ValueType = pb.LEASE_REASON_MISS
 
@@ -121,10 +124,12 @@ class _Memory:
         if record.token != "" or request.intent == pb.INTENT_READ:
             if old is not None and not refresh:
                 return pb.GetOrLockResponse(hit=old)
+            record.waiting.add(request.request_id)
             busy = pb.Busy(retry_after_ms=_COME_BACK_MS, reason=pb.BUSY_REASON_WAIT_ENDED)
             return pb.GetOrLockResponse(busy=busy)
-        if now < record.failed_until and not refresh:
-            if old is not None:
+        # A refresh does not wait for the back-off of a failure that it has not waited for.
+        if now < record.failed_until and (not refresh or request.request_id in record.failed_for):
+            if old is not None and not refresh:
                 return pb.GetOrLockResponse(hit=old)
             left_ms = round((record.failed_until - now) * 1_000)
             return pb.GetOrLockResponse(failed=pb.Failed(message=record.failed, retry_after_ms=left_ms))
@@ -133,6 +138,7 @@ class _Memory:
     def _lease(self, record: _Record, previous: pb.Hit | None, refresh: bool) -> pb.Lease:
         fence = next(self._fences)
         record.token = str(fence)
+        record.waiting = set()
         record.changes.clear()
         return pb.Lease(
             token=record.token,
@@ -171,6 +177,7 @@ class _Memory:
             failure = request.failure
             backoff_ms = failure.retry_after_ms if failure.HasField("retry_after_ms") else _BACKOFF_MS
             record.failed, record.failed_until = failure.message, self._now() + backoff_ms / 1_000
+            record.failed_for = record.waiting - {""}
         return pb.ReleaseResponse(outcome=pb.RELEASE_OUTCOME_RELEASED)
 
     def _extend(self, request: pb.ExtendRequest) -> pb.ExtendResponse:

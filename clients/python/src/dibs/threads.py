@@ -16,19 +16,12 @@ from typing import Any, Generic, TypeVar
 
 from dibs.carrier import Carrier
 from dibs.errors import ServiceError
-from dibs.rebuilding import Answer, Ended
+from dibs.rebuilding import Answer, Ended, wait_ended
 from dibs.reentry import outside
 from dibs.steps import Abandoned, Act, Call, Join, Loss, Ran, Run, Sleep, Steps
+from dibs.thread_waits import LeftError, VoidError, left_until
 
 T = TypeVar("T")
-
-
-class LeftError(Exception):
-    """The time of the driving caller is over. The steps stay where they are, and the next one continues them."""
-
-
-class _VoidError(Exception):
-    """The lease of the flight is void, and its driver is still in the rebuild. The others continue without it."""
 
 
 class Crew:
@@ -126,8 +119,10 @@ class Course(Generic[T]):
         self.under_way = False
         #: The lease is void while the driver is still in the rebuild.
         self.void = False
-        #: Called then.
-        self.on_void: Callable[[], None] = lambda: None
+        #: When its rebuild began, a time of `time.monotonic()`; None before that.
+        self.rebuilds_since: float | None = None
+        #: Called when one of the two changes.
+        self.on_change: Callable[[], None] = lambda: None
         self._crew = crew
         self._steps = steps
         self._act: Act | None = None
@@ -230,12 +225,14 @@ class Course(Generic[T]):
         def void() -> None:
             loss.voided()
             self.void = True
-            self.on_void()
+            self.on_change()
 
         self.void = False
         run.running.void = void
         if loss.came_with_its_lease():
             return Ran(None, None, lost=True, void=True)
+        self.rebuilds_since = monotonic()
+        self.on_change()
         keeper = None if run.keep is None else Course(run.keep(loss.over), self._crew)
         result, failed = None, None
         try:
@@ -267,20 +264,31 @@ class _Flight:
         self.callers = 0
         self._turn = threading.Condition(lock)
         self._driven = False
-        course.on_void = self._wake
+        course.on_change = self._wake
 
-    def fly(self, until: float) -> Answer:
-        """Drives it, or waits until the result is there or the driver has left. Raises LeftError and _VoidError."""
-        result = self.course.result
+    def fly(self, until: float, wait_until: float) -> Answer:
+        """Drives it, or waits until the result is there or the driver has left. Raises LeftError and VoidError.
+
+        A caller that waits while another one drives the rebuild gets a BusyError at `wait_until`. Before the rebuild, the
+        steps themselves end the wait.
+        """
+        course, result = self.course, self.course.result
+
+        def over() -> bool:
+            return not self._driven or result.done() or course.void
+
         with self._turn:
-            self._turn.wait_for(lambda: not self._driven or result.done() or self.course.void, left_until(until))
+            self._turn.wait_for(lambda: over() or course.rebuilds_since is not None, left_until(until))
+            since = course.rebuilds_since
+            if since is not None and not self._turn.wait_for(over, left_until(min(until, wait_until))):
+                raise LeftError if until < wait_until else wait_ended(since)
             if result.done():
                 return result.result()
             if self._driven:
-                raise _VoidError if self.course.void else LeftError
+                raise VoidError if course.void else LeftError
             self._driven = True
         try:
-            self.course.drive(until)
+            course.drive(until)
         finally:
             with self._turn:
                 self._driven = False
@@ -303,13 +311,16 @@ class Flights:
         self._lock = threading.Lock()
         self._flights: dict[Hashable, _Flight] = {}
 
-    def join(self, id: Hashable, start: Callable[[], Steps[Answer]], until: float) -> Answer:  # noqa: A002
-        """Raises the error of the steps, and LeftError at `until`, a time of `time.monotonic()`."""
+    def join(self, id: Hashable, start: Callable[[], Steps[Answer]], until: float, wait_until: float) -> Answer:  # noqa: A002
+        """Raises the error of the steps, LeftError at `until`, and BusyError at `wait_until` during another's rebuild.
+
+        Both are times of `time.monotonic()`.
+        """
         while True:
             flight = self._board(id, start)
             try:
-                return flight.fly(until)
-            except _VoidError:
+                return flight.fly(until, wait_until)
+            except VoidError:
                 # Asks again, within its own wait, which the steps know.
                 continue
             finally:
@@ -334,8 +345,3 @@ class Flights:
                 del self._flights[id]
         if abandoned:
             self._crew.behind(flight.course.abandon)
-
-
-def left_until(until: float) -> float | None:
-    """The time until then in seconds, for waiting: None means forever."""
-    return None if until == math.inf else max(0.0, until - monotonic())

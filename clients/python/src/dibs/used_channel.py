@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 
 #: What calls may take to end before a fork. They end at once, unless the process is starved.
 _ABORT_S = 1.0
-#: How long calls are sent one by one after a session was refused, or was late.
-_REFUSED_S = 60.0
+#: How long calls are sent one by one after a session was refused. It doubles each time: a token may have a successor
+#: soon, and something on the way may refuse all sessions.
+_REFUSED_S_MIN = 2.0
+_REFUSED_S_MAX = 60.0
+#: The same after a session that was late or broke off.
 _LATE_S = 5.0
 #: Values up to this size travel on the session. Every service accepts them.
 _ON_SESSION_BYTES_MAX = 1_000_000
@@ -65,6 +68,9 @@ class UsedChannel:
         #: Sessions that accept no more calls, and still answer theirs.
         self._left: set[Session] = set()
         self._by_itself_until = 0.0
+        self._refused_s = 0.0
+        #: The last session failed, and the service has answered since. Calls do not wait for the next one.
+        self._tries_behind = False
         self._sent: set[Any] = set()
         self._aborted = False
         self._retired = False
@@ -75,6 +81,8 @@ class UsedChannel:
         # Asked each time, because a session may fail before it takes the call.
         while self._sessions is not None and not by_itself and monotonic() >= self._by_itself_until:
             session = self._session or self._open_session(self._sessions)
+            if self._tries_behind and not session.is_open:
+                break
             if session.send(sending):
                 return
             self._forget(session)
@@ -159,7 +167,8 @@ class UsedChannel:
             self._sessions.began()
         # It may be confirmed before it is known here as the current one.
         if session not in self._left:
-            self._by_itself_until = 0.0
+            self._by_itself_until = self._refused_s = 0.0
+            self._tries_behind = False
             self._at.answers()
 
     def _session_left(self, session: Session) -> None:
@@ -193,13 +202,21 @@ class UsedChannel:
                 sending.fail(error)
         else:
             # Something on the way breaks streams, or the service does not accept sessions here.
-            self._by_itself_until = monotonic() + (_REFUSED_S if for_good else _LATE_S)
+            self._by_itself_until = monotonic() + self._pause_after(error, for_good)
             self._at.fails()
             if for_good:
                 self._at.link.send_by_itself(pending, self._at)
             else:
                 self._at.link.send_elsewhere(pending, self._at)
         self._close_if_over()
+
+    def _pause_after(self, error: ServiceError, for_good: bool) -> float:
+        if not for_good:
+            return _LATE_S
+        # A service without sessions will not have any soon.
+        longest = error.code == "UNIMPLEMENTED"
+        self._refused_s = _REFUSED_S_MAX if longest else min(max(_REFUSED_S_MIN, 2 * self._refused_s), _REFUSED_S_MAX)
+        return self._refused_s
 
     def _forget(self, session: Session) -> None:
         """It accepts no more calls, which it may not have reported yet."""
@@ -230,6 +247,7 @@ class UsedChannel:
             except grpc.RpcError as error:
                 self._failed(sending, service_error(error))
             else:
+                self._works_by_itself()
                 if not sending.succeed(response) and call.method == "GetOrLock" and response.HasField("lease"):
                     self._at.link.give_back(call.request.namespace, call.request.key, response.lease.token)
             finally:
@@ -238,6 +256,11 @@ class UsedChannel:
 
         sent.add_done_callback(answered)
         sending.on_cancel(sent.cancel)
+
+    def _works_by_itself(self) -> None:
+        """A call by itself was answered. If sessions fail, something on the way breaks them."""
+        if monotonic() < self._by_itself_until:
+            self._tries_behind = True
 
     def _failed(self, sending: Sending, error: ServiceError) -> None:
         self._at.broken_off |= error.unreachable or error.code == "UNAUTHENTICATED"
@@ -255,6 +278,7 @@ class UsedChannel:
         def read() -> None:
             try:
                 for answer in stream:
+                    self._works_by_itself()
                     sending.answer_one(answer)
             except grpc.RpcError as error:
                 if stream.cancelled() and self._aborted and not sending.future.cancelled():

@@ -90,3 +90,63 @@ async fn ask_for_themselves_in_the_time_that_they_have_left() {
     }
     assert_eq!(have_answers(|| busy_because(BusyReason::DeadlineTooShort)).await, (false, false));
 }
+
+/// Grants leases, or cannot be reached.
+struct Slow {
+    is_away: bool,
+}
+
+impl Transport for Slow {
+    fn ask(&self, request: Request, _: Terms) -> BoxFuture<'_, Result<Response, CallError>> {
+        async move {
+            sleep(Duration::from_millis(300)).await;
+            match request {
+                Request::GetOrLock(_) if self.is_away => Err(CallError::new(tonic::Code::Unavailable, "gone")),
+                Request::GetOrLock(_) => {
+                    let lease = v1::Lease { token: "t".into(), expires_in_ms: 60_000, ..Default::default() };
+                    Ok(answer(Answer::Lease(lease)))
+                }
+                _ => Ok(Response::Publish(v1::PublishResponse::default())),
+            }
+        }
+        .boxed()
+    }
+
+    fn ask_many<'a>(
+        &'a self,
+        _: v1::GetOrLockManyRequest,
+        _: Terms,
+        _: &'a mut Each<'_>,
+    ) -> BoxFuture<'a, Result<(), CallError>> {
+        std::future::pending().boxed()
+    }
+
+    fn watches(&self, _: &str) -> bool {
+        true
+    }
+}
+
+/// Also of a caller that came before the rebuild had begun.
+#[tokio::test(start_paused = true)]
+async fn end_while_a_rebuild_of_this_process_runs() {
+    for is_away in [false, true] {
+        let over = ClientBuilder::default().over(Box::new(Slow { is_away }), Hears::default(), None);
+        let client: Arc<Client> = Arc::new(over);
+        let call = || {
+            let call = client.get_or_rebuild("k").ttl(TTL).wait(WAIT);
+            let rebuild = || async {
+                sleep(5 * WAIT).await;
+                Ok(Some("v".into()))
+            };
+            tokio::spawn(call.with(rebuild))
+        };
+        let first = call();
+        sleep(Duration::from_millis(100)).await;
+        let (second, came) = (call(), Instant::now());
+        let error = second.await.unwrap().unwrap_err();
+        assert!(matches!(error, Error::Busy { reason: BusyReason::WaitEnded, .. }), "{error:?}");
+        assert!(came.elapsed() < WAIT + Duration::from_millis(100), "{:?}", came.elapsed());
+        assert!(!first.is_finished());
+        assert!(first.await.unwrap().is_ok());
+    }
+}

@@ -4,7 +4,7 @@ use tokio::time::advance;
 
 use super::*;
 use crate::{
-    flights::Landed,
+    flights::{Beside, Landed},
     near_cache::{NearOptions, Ticket},
     options::{Named, Options},
     testing,
@@ -197,6 +197,6 @@ async fn a_welcome_leaves_rebuilds_open_whose_request_came_before_it() {
     let flight = flight.unwrap();
     flight.sent(false);
     Session::begin(&Arc::downgrade(&watched.session), &watched.open);
-    flight.leased(false);
+    flight.leased(Beside::Nothing);
     assert!(watched.joins());
 }

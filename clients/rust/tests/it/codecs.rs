@@ -2,10 +2,18 @@
 use std::error::Error as StdError;
 
 use bytes::Bytes;
-use dibs::{Client, Codec, Error, Lease, Leased, ManyError, Previous, Revalidate, testing};
+use dibs::{
+    Client, Codec, Error, Lease, Leased, ManyError, Previous, Revalidate, testing,
+    v1::{Freshness, LeaseReason},
+};
 use tokio::time::advance;
 
-use crate::support::TTL;
+use crate::support::{
+    TTL,
+    answers::{hit, lease_beside, published_and_counts, released},
+    fake::Fake,
+    until,
+};
 
 /// Panics at the text `bad`, in both directions.
 struct Touchy;
@@ -87,4 +95,30 @@ async fn a_stale_value_that_cannot_be_read_is_no_better_than_the_error_of_the_re
     let asking = client.get_or_rebuild("k").ttl(TTL).codec(Touchy).revalidate(Revalidate::Await).stale_if_error(true);
     let got = asking.with(|| async { Err("no luck".into()) }).await;
     assert!(matches!(&got, Err(Error::Rebuild(error)) if error.to_string() == "no luck"), "{got:?}");
+}
+
+/// Otherwise each process of a fleet would rebuild it, one after another.
+#[tokio::test]
+async fn what_another_process_has_put_in_place_of_it_is_taken() {
+    let fake = Fake::start().await;
+    fake.will("get_or_lock", [hit("bad"), lease_beside(LeaseReason::Refresh, "theirs", Freshness::Fresh)]);
+    fake.will("release", [released()]);
+    let client = fake.client();
+    let got = client.get_or_rebuild("k").ttl(TTL).codec(Touchy).with(|| async { panic!("it is not rebuilt") }).await;
+    assert_eq!(got.unwrap().as_deref(), Some("theirs"));
+    until(|| fake.released().len() == 1).await;
+    assert_eq!((&fake.released()[0].failure, fake.published().len()), (&None, 0));
+}
+
+#[tokio::test]
+async fn what_no_process_has_replaced_is_rebuilt() {
+    for (previous, freshness) in [("bad", Freshness::Fresh), ("theirs", Freshness::Stale)] {
+        let fake = Fake::start().await;
+        fake.will("get_or_lock", [hit("bad"), lease_beside(LeaseReason::Refresh, previous, freshness)]);
+        fake.will("publish", [published_and_counts()]);
+        let client = fake.client();
+        let rebuild = || async { Ok(Some("mine".to_owned())) };
+        let got = client.get_or_rebuild("k").ttl(TTL).codec(Touchy).with(rebuild).await;
+        assert_eq!(got.unwrap().as_deref(), Some("mine"));
+    }
 }

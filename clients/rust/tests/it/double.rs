@@ -240,3 +240,22 @@ async fn a_mark_by_tags_or_of_all_during_a_rebuild_leaves_its_value_stale_from_t
         assert_eq!(client.get("k").await.unwrap(), None);
     }
 }
+
+/// As in the service. One that comes after the failure does not wait for its back-off.
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_also_that_of_a_refresh_and_of_a_set_that_have_waited() {
+    let client = testing::client();
+    let failing = || async {
+        tokio::time::sleep(ms(100)).await;
+        Err("no luck".into())
+    };
+    let holder = tokio::spawn(client.get_or_rebuild("k").ttl(TTL).with(failing));
+    tokio::time::sleep(ms(50)).await;
+    let refresh = client.get_or_rebuild("k").ttl(TTL).refresh(true).with(|| async { value("new") });
+    let set = || client.set("k").ttl(TTL).publish(Some("set".into()));
+    let (refreshed, waited) = tokio::join!(refresh, set());
+    assert!(matches!(refreshed, Err(Error::RebuildFailed { message, .. }) if message == "no luck"));
+    assert!(matches!(waited, Err(Error::RebuildFailed { .. })), "{waited:?}");
+    assert!(matches!(holder.await.unwrap(), Err(Error::Rebuild(_))));
+    assert_eq!(set().await.unwrap(), PublishOutcome::Stored);
+}

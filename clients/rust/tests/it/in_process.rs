@@ -9,13 +9,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use dibs::{BusyReason, Client, Error, Read, Stale, v1::PublishOutcome};
+use dibs::{
+    BusyReason, Client, Error, GetOrRebuild, Read, Stale,
+    v1::{Freshness, LeaseReason, PublishOutcome},
+};
 use tokio::{sync::Notify, task::JoinHandle};
 
 use crate::support::{
     TTL,
     answers::{
-        gated, hit, invalidated, lease, lease_reply, not_held, published, published_and_counts, released, unavailable,
+        gated, hit, invalidated, lease, lease_beside, lease_reply, not_held, published, published_and_counts, released,
+        unavailable,
     },
     fake::{Answer, Fake},
     ms, soon, text, until, value,
@@ -41,6 +45,15 @@ where
     F: Fn() -> R + Send + Sync + 'static,
     R: Future<Output = Result<Option<Bytes>, dibs::RebuildError>> + Send + 'static,
 {
+    held_by(|asking| asking, lease, then).await
+}
+
+/// The same, by a caller with other options.
+async fn held_by<F, R>(options: fn(GetOrRebuild) -> GetOrRebuild, lease: Answer, then: F) -> Held
+where
+    F: Fn() -> R + Send + Sync + 'static,
+    R: Future<Output = Result<Option<Bytes>, dibs::RebuildError>> + Send + 'static,
+{
     let fake = Fake::start().await;
     fake.will("get_or_lock", [lease, hit("theirs")]);
     fake.will("publish", [published_and_counts()]);
@@ -57,14 +70,14 @@ where
             then().await
         }
     };
-    let asking = client.get_or_rebuild("k").ttl(TTL).revalidate(dibs::Revalidate::Await);
+    let asking = options(client.get_or_rebuild("k").ttl(TTL).revalidate(dibs::Revalidate::Await));
     let holder = tokio::spawn(asking.with(rebuild));
     soon(began.notified()).await;
     Held { fake, client, gate, holder }
 }
 
 impl Held {
-    fn asking(&self) -> dibs::GetOrRebuild {
+    fn asking(&self) -> GetOrRebuild {
         self.client.get_or_rebuild("k").ttl(TTL)
     }
 
@@ -221,6 +234,33 @@ async fn callers_that_want_what_is_newer_or_take_what_is_stale_ask_by_themselves
     }
     held.gate.notify_one();
     held.ends_with("v", strict, "v", 4).await;
+}
+
+#[tokio::test]
+async fn callers_do_not_wait_while_a_fresh_value_is_rebuilt() {
+    for reason in [LeaseReason::Refresh, LeaseReason::EarlyRefresh] {
+        let lease = lease_beside(reason, "fresh", Freshness::Fresh);
+        let held = held_by(|asking| asking.refresh(true), lease, || async { value("v") }).await;
+        for asking in [held.asking(), held.asking().stale(Stale::Forbid)] {
+            assert_eq!(text(soon(asking.with(|| async { value("own") })).await.unwrap()), "theirs");
+        }
+        held.gate.notify_one();
+        assert_eq!(text(soon(held.holder).await.unwrap().unwrap()), "v");
+    }
+}
+
+#[tokio::test]
+async fn a_holder_that_accepts_no_stale_value_does_not_know_whether_there_is_one() {
+    let held = held_by(|asking| asking.stale(Stale::Forbid), lease(), || async { value("v") }).await;
+    for asking in [held.asking(), held.asking().stale(Stale::Allow)] {
+        assert_eq!(text(soon(asking.with(|| async { value("own") })).await.unwrap()), "theirs");
+    }
+    let strict = tokio::spawn(held.asking().stale(Stale::Forbid).with(|| async { value("own") }));
+    for _ in 0..3 {
+        tokio::task::yield_now().await;
+    }
+    held.gate.notify_one();
+    held.ends_with("v", strict, "v", 3).await;
 }
 
 #[tokio::test]

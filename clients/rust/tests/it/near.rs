@@ -248,6 +248,22 @@ async fn without_the_service_it_serves_where_it_may_and_as_stale() {
 }
 
 #[tokio::test]
+async fn without_the_service_what_this_process_has_made_since_comes_first() {
+    let mut near = Near::begin(|builder| builder.serve_near_when_unavailable(true)).await;
+    assert_eq!(near.filled(fresh("near", 60_000, None)).await, "near");
+    near.fake.will("get_or_lock", [unavailable()]);
+    let open = tokio::spawn(near.client.get_or_rebuild("open").ttl(TTL).with(|| async { value("own") }));
+    near.session.call().await;
+    near.sessions.close();
+    near.session.fail();
+    soon(open).await.unwrap().unwrap();
+    assert_eq!(near.near().await, "near");
+    let refreshed = near.asking().refresh(true).with(|| async { value("new") });
+    assert_eq!(text(soon(refreshed).await.unwrap()), "new");
+    assert_eq!(near.near().await, "new");
+}
+
+#[tokio::test]
 async fn what_is_kept_without_the_service_is_dropped_when_a_session_begins() {
     let mut near = Near::begin(|builder| builder.serve_near_when_unavailable(true)).await;
     assert_eq!(near.filled(fresh("near", 60_000, None)).await, "near");

@@ -34,6 +34,17 @@ pub fn lease_reply(token: &str, expires_in_ms: i64, previous: Option<&'static st
     }))
 }
 
+/// A lease for this reason, beside a value.
+pub fn lease_beside(reason: v1::LeaseReason, previous: &'static str, freshness: v1::Freshness) -> Answer {
+    Answer::Reply(answered(v1::get_or_lock_response::Outcome::Lease(v1::Lease {
+        token: "t".into(),
+        fence: 4,
+        expires_in_ms: 10_000,
+        previous: Some(hit_of(previous, freshness)),
+        reason: reason.into(),
+    })))
+}
+
 pub fn published_reply(outcome: v1::PublishOutcome) -> Reply {
     Reply::Publish(v1::PublishResponse { outcome: outcome.into(), fence: 4, ..Default::default() })
 }

@@ -96,7 +96,7 @@ final class Asking {
                 about.untilNanos(),
                 // A rebuild that began before this call may have read data older than the call.
                 underWay -> underWay.sinceNanos() - sinceNanos >= 0,
-                flight -> new FetchLoop(parts, about, flight).start());
+                flight -> new FetchLoop(parts, about, flight, How.replacing()).start());
     CompletableFuture<Found> seat = place.result();
     if (!place.isFirst()) Flight.bound(seat, about.untilNanos(), System.nanoTime());
     seat.whenComplete(

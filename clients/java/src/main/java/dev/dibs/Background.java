@@ -1,6 +1,7 @@
 package dev.dibs;
 
 import java.time.Duration;
+import java.util.List;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
@@ -20,18 +21,25 @@ final class Background {
     return work;
   }
 
-  /** Waits until all work in progress has ended; false on timeout. */
+  /** Waits until no work is in progress, with what begins meanwhile; false on timeout. */
   boolean await(Duration timeout) throws InterruptedException {
-    CompletableFuture<Void> all = CompletableFuture.allOf(underWay.toArray(CompletableFuture[]::new));
-    try {
-      // The maximum, for a timeout that does not fit.
-      all.get(TimeUnit.NANOSECONDS.convert(timeout), TimeUnit.NANOSECONDS);
-      return true;
-    } catch (TimeoutException error) {
-      return false;
-    } catch (ExecutionException error) {
-      // These futures never fail.
-      throw new AssertionError(error);
+    // The maximum, for a timeout that does not fit.
+    long timeoutNanos = TimeUnit.NANOSECONDS.convert(timeout);
+    long beganNanos = System.nanoTime();
+    while (!underWay.isEmpty()) {
+      List<CompletableFuture<Void>> these = List.copyOf(underWay);
+      long leftNanos = Math.max(0, timeoutNanos - (System.nanoTime() - beganNanos));
+      try {
+        CompletableFuture.allOf(these.toArray(CompletableFuture[]::new)).get(leftNanos, TimeUnit.NANOSECONDS);
+      } catch (TimeoutException error) {
+        return false;
+      } catch (ExecutionException error) {
+        // These futures never fail.
+        throw new AssertionError(error);
+      }
+      // This may happen before each removes itself.
+      underWay.removeAll(these);
     }
+    return true;
   }
 }

@@ -1,5 +1,8 @@
 package dev.dibs;
 
+import static dev.dibs.v1.Freshness.FRESHNESS_FRESH;
+import static dev.dibs.v1.Freshness.FRESHNESS_STALE;
+
 import dev.dibs.LeasedRebuild.LeaseLostException;
 import dev.dibs.Options.Revalidate;
 import dev.dibs.Transport.Terms;
@@ -7,10 +10,7 @@ import dev.dibs.v1.Busy;
 import dev.dibs.v1.GetOrLockRequest;
 import dev.dibs.v1.GetOrLockResponse;
 import dev.dibs.v1.Hit;
-import dev.dibs.v1.Intent;
 import dev.dibs.v1.Lease;
-import dev.dibs.v1.Read;
-import dev.dibs.v1.Stale;
 import io.grpc.Status;
 import java.time.Duration;
 import java.util.UUID;
@@ -87,7 +87,10 @@ final class FetchLoop {
     if (answer == null) {
       // A caller that has left must not stay in the service's queue or get the lease.
       Terms terms = new Terms(left.plus(WAY), about.trace().traceparent(), flight.audience().left(), this::leaves);
-      answer = parts.transport().call(Method.GET_OR_LOCK, request(left), terms);
+      // If the caller sets no wait, the deadline and the service's own maximum limit it.
+      Duration wait = about.options().maxWait() != null && !inPieces ? left : null;
+      GetOrLockRequest request = how.request(about, parts.holder(), requestId, wait);
+      answer = parts.transport().call(Method.GET_OR_LOCK, request, terms);
     }
     answer.whenComplete(
         (response, error) -> {
@@ -119,28 +122,6 @@ final class FetchLoop {
     NearCache.Asking asked = asking;
     asking = null;
     if (asked != null) parts.near().answered(asked, hit);
-  }
-
-  private GetOrLockRequest request(Duration left) {
-    Options<?> options = about.options();
-    GetOrLockRequest.Builder request =
-        GetOrLockRequest.newBuilder()
-            .setNamespace(about.namespace())
-            .setKey(about.key())
-            .setRequestId(requestId)
-            .setHolder(parts.holder())
-            .setIntent(intent());
-    // If the caller sets no wait, the deadline and the service's own maximum limit it.
-    if (options.maxWait() != null && !inPieces) request.setWaitMs(Bounds.ms(left));
-    if (options.lease() != null) request.setLeaseMs(Bounds.ms(options.lease()));
-    if (options.stale() != null) request.setStale(Stale.valueOf("STALE_" + options.stale()));
-    if (options.read() != null) request.setRead(Read.valueOf("READ_" + options.read()));
-    return request.build();
-  }
-
-  private Intent intent() {
-    if (how.isRead()) return Intent.INTENT_READ;
-    return about.options().isRefresh() ? Intent.INTENT_REFRESH : Intent.INTENT_REBUILD;
   }
 
   private void answered(GetOrLockResponse response, long askedNanos) {
@@ -225,6 +206,18 @@ final class FetchLoop {
       behind(lease, askedNanos);
       return;
     }
+    boolean mayBeReplaced = how.isAnew() && lease.getPrevious().getFreshness() == FRESHNESS_FRESH;
+    if (mayBeReplaced) ifReadable(lease.getPrevious(), () -> replaced(lease), () -> rebuild(lease, askedNanos));
+    else rebuild(lease, askedNanos);
+  }
+
+  /** Another process has replaced the value meanwhile: one more rebuild would bring nothing newer. */
+  private void replaced(Lease lease) {
+    Unused.giveBack(parts, about, lease);
+    served(lease.getPrevious());
+  }
+
+  private void rebuild(Lease lease, long askedNanos) {
     flight.rebuilding();
     new LeasedRebuild(parts, about, lease, askedNanos, about.trace(), flight.audience())
         .start()
@@ -247,12 +240,27 @@ final class FetchLoop {
 
   private void rebuilt(Lease lease, Found found, Throwable error) {
     boolean isStaleEnough = Thrown.by(error) instanceof Exception && about.options().isStaleIfError() && lease.hasPrevious();
-    if (isStaleEnough && !flight.audience().left().isRaised()) {
-      tellBackground(error);
-      served(lease.getPrevious());
-    } else {
+    if (!isStaleEnough || flight.audience().left().isRaised()) {
       flight.land(found, error);
+      return;
     }
+    Runnable old =
+        () -> {
+          tellBackground(error);
+          served(lease.getPrevious());
+        };
+    // An error of the codec would hide that of the rebuild.
+    if (how.isAnew()) ifReadable(lease.getPrevious(), old, () -> flight.land(null, error));
+    else old.run();
+  }
+
+  /** What follows depends on whether the caller's codec can read it: it could not read an earlier value of this key. */
+  private void ifReadable(Hit hit, Runnable then, Runnable otherwise) {
+    Values.isReadable(about.options(), hit, parts.executor(), left().plus(WAY))
+        .thenAccept(isReadable -> (isReadable ? then : otherwise).run())
+        .whenComplete((done, fault) -> {
+          if (fault != null) fail(Futures.cause(fault));
+        });
   }
 
   /** Background work does not delay a caller, and ends by itself. */
@@ -275,7 +283,7 @@ final class FetchLoop {
   }
 
   private void served(Hit hit) {
-    boolean isStale = hit.getFreshness() == dev.dibs.v1.Freshness.FRESHNESS_STALE;
+    boolean isStale = hit.getFreshness() == FRESHNESS_STALE;
     Freshness freshness = isStale ? Freshness.STALE : Freshness.FRESH;
     tellHit(freshness, HitSource.SERVICE);
     flight.land(new Found(hit.hasValue() ? hit.getValue() : null, false, freshness), null);
@@ -305,7 +313,9 @@ final class FetchLoop {
   /** The service cannot be reached: one rebuild at a time in this process, or the error. */
   private void withoutService(DibsStatusException cause) {
     parts.availability().lost(cause);
-    Found old = leftInNearCache();
+    // What this process made since is newer than what it has kept from before.
+    boolean hasNewer = about.onUnavailable() != OnUnavailable.FAIL && parts.local().hasResult(about);
+    Found old = hasNewer ? null : leftInNearCache();
     if (old != null) {
       tellHit(Freshness.STALE, HitSource.NEAR);
       flight.land(old, null);
@@ -316,6 +326,7 @@ final class FetchLoop {
       return;
     }
     CompletableFuture<Found> seat = parts.local().get(about, cause);
+    if (!seat.isDone()) flight.rebuilding();
     Runnable stay = flight.audience().left().onRaise(() -> seat.cancel(false));
     seat.whenComplete(
         (found, error) -> {

@@ -27,7 +27,7 @@ final class LocalRebuilds {
 
   CompletableFuture<Found> get(Question about, DibsStatusException cause) {
     FullKey key = about.fullKey();
-    Found kept = about.options().mayJoin() ? results.of(key) : null;
+    Found kept = result(about);
     if (kept != null) return CompletableFuture.completedFuture(kept);
     Flights.Place<Found> place =
         flights.join(
@@ -41,6 +41,15 @@ final class LocalRebuilds {
         place.isFirst() ? place.result() : place.result().thenApply(found -> new Found(found.bytes(), false));
     result.whenComplete((found, error) -> place.result().cancel(false));
     return result;
+  }
+
+  /** Whether a recent rebuild's value is there for this call. */
+  boolean hasResult(Question about) {
+    return result(about) != null;
+  }
+
+  private Found result(Question about) {
+    return about.options().mayJoin() ? results.of(about.fullKey()) : null;
   }
 
   /**

@@ -1,6 +1,12 @@
 package dev.dibs;
 
 import com.google.protobuf.ByteString;
+import dev.dibs.v1.Hit;
+import java.time.Duration;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Executor;
+import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.TimeUnit;
 
 /** Converts values between the codec's type and bytes. */
 final class Values {
@@ -17,5 +23,22 @@ final class Values {
   /** Null if the source has nothing. */
   static <V> V decoded(Options<V> options, Found found) {
     return found.bytes() == null ? null : options.codec().decode(found.bytes().toByteArray());
+  }
+
+  /**
+   * Whether the codec can read a value, which it tries on the executor. Also false if that takes longer than the wait;
+   * never fails.
+   */
+  static CompletableFuture<Boolean> isReadable(Options<?> options, Hit hit, Executor executor, Duration wait) {
+    if (!hit.hasValue()) return CompletableFuture.completedFuture(true);
+    CompletableFuture<Boolean> result;
+    try {
+      result =
+          CompletableFuture.runAsync(() -> options.codec().decode(hit.getValue().toByteArray()), executor)
+              .handle((read, error) -> error == null);
+    } catch (RejectedExecutionException error) {
+      return CompletableFuture.completedFuture(false);
+    }
+    return result.completeOnTimeout(false, wait.toNanos(), TimeUnit.NANOSECONDS);
   }
 }

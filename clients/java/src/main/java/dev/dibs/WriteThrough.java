@@ -2,7 +2,6 @@ package dev.dibs;
 
 import com.google.protobuf.ByteString;
 import dev.dibs.v1.Lease;
-import dev.dibs.v1.ReleaseRequest;
 import io.grpc.Status;
 import java.util.concurrent.CompletableFuture;
 
@@ -47,7 +46,7 @@ final class WriteThrough {
 
   private CompletableFuture<Void> under(Lease lease, Audience audience) {
     if (audience.left().isRaised()) {
-      giveBack(lease);
+      Unused.giveBack(parts, about, lease);
       return CompletableFuture.failedFuture(DibsStatusException.cancelled("the caller has gone"));
     }
     publishing = true;
@@ -60,8 +59,7 @@ final class WriteThrough {
                 published = done;
                 return null;
               }
-              // Others need not wait until the lease expires.
-              giveBack(lease);
+              Unused.giveBack(parts, about, lease);
               throw DibsStatusException.of(error);
             });
   }
@@ -73,26 +71,5 @@ final class WriteThrough {
   /** A caller that comes after this gets nothing older. Also on failure, because the value may be stored. */
   private void changed() {
     parts.changes().set(about.namespace(), about.key());
-  }
-
-  private void giveBack(Lease lease) {
-    ReleaseRequest request =
-        ReleaseRequest.newBuilder()
-            .setNamespace(about.namespace())
-            .setKey(about.key())
-            .setToken(lease.getToken())
-            .build();
-    CompletableFuture<Void> behind = parts.background().begin();
-    parts
-        .transport()
-        .call(Method.RELEASE, request, Transport.Terms.within(Transport.DEADLINE, about.trace().traceparent()))
-        .whenComplete(
-            (response, failed) -> {
-              if (failed != null) {
-                Throwable error = Futures.cause(failed);
-                parts.hooks().tell(hooks -> hooks.onBackgroundError(about.namespace(), about.key(), error));
-              }
-              behind.complete(null);
-            });
   }
 }

@@ -1,9 +1,12 @@
 package dev.dibs;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.google.protobuf.ByteString;
 import com.google.protobuf.MessageLite;
 import dev.dibs.v1.GetOrLockManyRequest;
 import dev.dibs.v1.GetOrLockManyResponse;
@@ -15,6 +18,8 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.Executor;
+import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -58,34 +63,53 @@ final class JoinedWaitsTest {
     }
   }
 
+  /** A rebuild that does not end. */
+  private static final class Endless implements Run.Body {
+    @Override
+    public CompletableFuture<ByteString> start(Run run, Executor executor, long waitNanos) {
+      return new CompletableFuture<>();
+    }
+
+    @Override
+    public Class<?> writtenAs() {
+      return Endless.class;
+    }
+  }
+
   private final Played service = new Played();
   private final Tracing tracing = new Tracing(OpenTelemetry.noop());
+  private final Metrics metrics = new Metrics(OpenTelemetry.noop(), "");
+  private final SafeHooks hooks = new SafeHooks(Hooks.NONE);
   private final Parts parts =
       new Parts(
           service,
           null,
-          new SafeHooks(Hooks.NONE),
+          hooks,
           new HeldLeases(),
           Flights.ofRequests(() -> true),
           Flights.ofWork(),
           new RunningRebuilds(),
-          null,
+          new LocalRebuilds(hooks, metrics, Runnable::run),
           null,
           new Availability("", () -> {}),
           null,
           new Background(),
           Runnable::run,
           tracing,
-          new Metrics(OpenTelemetry.noop(), ""),
+          metrics,
           "",
           "me",
           OnUnavailable.FAIL,
           Duration.ofMinutes(1));
 
   private CompletableFuture<Found> call(Duration wait) {
+    return call(wait, OnUnavailable.FAIL);
+  }
+
+  private CompletableFuture<Found> call(Duration wait, OnUnavailable choice) {
     long now = System.nanoTime();
-    var about =
-        new Question("", "k", TEXT, OnUnavailable.FAIL, null, tracing.ofCaller(""), now, now + wait.toNanos());
+    long until = now + wait.toNanos();
+    var about = new Question("", "k", TEXT, choice, new Endless(), tracing.ofCaller(""), now, until);
     return new Caller(parts, about).start();
   }
 
@@ -140,5 +164,20 @@ final class JoinedWaitsTest {
   void haveTheErrorThatIsForAll() throws Exception {
     var denied = new DibsStatusException(Status.Code.PERMISSION_DENIED, "no");
     endsBothWith(denied, answer -> answer.completeExceptionally(denied));
+  }
+
+  /** A rebuild without the service is that of another caller, too. */
+  @Test
+  void areTheirOwnWhereTheServiceIsAway() throws Exception {
+    CompletableFuture<Found> first = call(Duration.ofHours(1), OnUnavailable.REBUILD);
+    CompletableFuture<Found> second = call(BRIEF, OnUnavailable.REBUILD);
+    for (int time = 0; time < Availability.BROKEN_OFF_MAX; time += 1) {
+      int place = time;
+      Until.isTrue(() -> service.count() > place);
+      service.at(place).completeExceptionally(DibsStatusException.unavailable("gone"));
+    }
+    var error = assertThrows(ExecutionException.class, () -> second.get(5, TimeUnit.SECONDS)).getCause();
+    assertEquals(BusyReason.WAIT_ENDED, assertInstanceOf(DibsBusyException.class, error).reason());
+    assertFalse(first.isDone());
   }
 }

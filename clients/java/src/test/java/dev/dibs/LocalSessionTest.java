@@ -3,9 +3,12 @@ package dev.dibs;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import dev.dibs.v1.CallError;
+import dev.dibs.v1.GetOrLockResponse;
+import dev.dibs.v1.Hit;
 import dev.dibs.v1.Invalidated;
 import dev.dibs.v1.SessionEvent;
 import dev.dibs.v1.SessionReply;
+import dev.dibs.v1.Tags;
 import io.grpc.Status;
 import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
@@ -106,5 +109,25 @@ final class LocalSessionTest {
     changed("k");
     assertEquals("v4", refused("k"));
     assertEquals("v3", refused("other"));
+  }
+
+  /** What this process has made since is newer than what its near cache has from before. */
+  @Test
+  void isServedBeforeWhatANearCacheHasLeft() throws Exception {
+    try (DibsClient near = fake.client().nearCache(1 << 20).serveNearWhenUnavailable(true).build()) {
+      CompletableFuture<String> before = near.getOrRebuildAsync("k", TEXT, () -> "never");
+      begin();
+      Hit hit =
+          FakeService.hitOf("old").toBuilder().setFreshForMs(60_000).setTags(Tags.getDefaultInstance()).build();
+      stream.reply(
+          SessionReply.newBuilder()
+              .setId(stream.call().getId())
+              .setGetOrLock(GetOrLockResponse.newBuilder().setHit(hit)));
+      assertEquals("old", before.get());
+      fake.close();
+      assertEquals("old", near.getOrRebuild("k", TEXT, () -> "never"));
+      assertEquals("new", near.getOrRebuild("k", TEXT.refresh(), () -> "new"));
+      assertEquals("new", near.getOrRebuild("k", TEXT, () -> "never"));
+    }
   }
 }

@@ -5,15 +5,21 @@ import static dev.dibs.FakeService.busy;
 import static dev.dibs.FakeService.hit;
 import static dev.dibs.FakeService.lease;
 import static dev.dibs.FakeService.unavailable;
+import static dev.dibs.v1.Freshness.FRESHNESS_FRESH;
+import static dev.dibs.v1.Freshness.FRESHNESS_STALE;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import com.google.protobuf.Message;
 import dev.dibs.v1.GetOrLockRequest;
+import dev.dibs.v1.GetOrLockResponse;
 import dev.dibs.v1.Intent;
+import dev.dibs.v1.PublishRequest;
+import dev.dibs.v1.ReleaseRequest;
 import io.grpc.stub.StreamObserver;
 import java.time.Duration;
+import java.util.List;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
@@ -150,5 +156,44 @@ final class UnreadableTest {
     assertInstanceOf(
         DibsStatusException.class, assertThrows(ExecutionException.class, () -> calls[0].get()).getCause());
     assertEquals("mine", calls[1].get(3, TimeUnit.SECONDS));
+  }
+
+  private static FakeService.Answer leaseBeside(String previous, dev.dibs.v1.Freshness freshness) {
+    var hit = FakeService.hitOf(previous).toBuilder().setFreshness(freshness);
+    var lease = FakeService.leaseOf("t", 10_000).setPrevious(hit);
+    return FakeService.says(GetOrLockResponse.newBuilder().setLease(lease).build());
+  }
+
+  /** Otherwise each process of a fleet would rebuild it, one after another. */
+  @Test
+  void takeWhatAnotherProcessHasPutInItsPlace() throws Exception {
+    fake.will(GetOrLockRequest.class, hit("old"), leaseBeside("theirs", FRESHNESS_FRESH));
+    assertEquals("theirs", client.getOrRebuild("k", TEXT, () -> "never"));
+    Until.isTrue(() -> fake.requests(ReleaseRequest.class).size() == 1);
+    assertEquals(false, fake.requests(ReleaseRequest.class).get(0).hasFailure());
+    assertEquals(List.of(), fake.requests(PublishRequest.class));
+  }
+
+  @Test
+  void rebuildWhatNoProcessHasReplaced() throws Exception {
+    joined.countDown();
+    fake.will(GetOrLockRequest.class, hit("old"), leaseBeside("old", FRESHNESS_FRESH));
+    assertEquals("mine", client.getOrRebuild("k", TEXT, this::rebuild));
+    fake.will(GetOrLockRequest.class, hit("old"), leaseBeside("theirs", FRESHNESS_STALE));
+    assertEquals("mine", client.getOrRebuild("k", TEXT, this::rebuild));
+    assertEquals(2, fake.requests(PublishRequest.class).size());
+  }
+
+  /** A stale value that cannot be read is no help. */
+  @Test
+  void haveTheErrorOfTheRebuildAndNotThatOfTheCodec() {
+    fake.will(GetOrLockRequest.class, leaseBeside("old", FRESHNESS_STALE));
+    Options<String> either = TEXT.revalidate(Options.Revalidate.AWAIT).staleIfError();
+    var error =
+        assertThrows(
+            IllegalStateException.class,
+            () -> client.getOrRebuild("k", either, () -> { throw new IllegalStateException("away"); }));
+    assertEquals("away", error.getMessage());
+    assertEquals(1, hooks.of("undecodable").size());
   }
 }

@@ -1,13 +1,17 @@
 package dev.dibs.testing;
 
 import dev.dibs.Codec;
+import dev.dibs.DibsStatusException;
 import dev.dibs.Invalidation;
 import dev.dibs.Rebuild;
+import dev.dibs.RebuildFailedException;
 import dev.dibs.RebuildReason;
+import io.grpc.Status;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
 
 /** One rebuild in memory, and the callers that wait for it. */
 final class Flight {
@@ -56,6 +60,30 @@ final class Flight {
 
   CompletableFuture<byte[]> result() {
     return result;
+  }
+
+  /**
+   * Waits for the bytes of its value. A checked exception of the rebuild is the cause of what its other callers get:
+   * they may not declare it.
+   */
+  byte[] await() {
+    if (isSuccess()) return result.join();
+    Throwable error = result.handle((bytes, thrown) -> thrown).join();
+    if (error instanceof RuntimeException cause) throw cause;
+    throw new RebuildFailedException(String.valueOf(error.getMessage()), null, error);
+  }
+
+  /** Waits for its end. */
+  boolean isSuccess() {
+    try {
+      result.get();
+      return true;
+    } catch (InterruptedException error) {
+      Thread.currentThread().interrupt();
+      throw new DibsStatusException(Status.Code.CANCELLED, "the caller was interrupted");
+    } catch (ExecutionException error) {
+      return false;
+    }
   }
 
   boolean isLost() {

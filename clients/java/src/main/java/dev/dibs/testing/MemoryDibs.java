@@ -26,7 +26,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.ExecutionException;
 import java.util.function.Predicate;
 
 /**
@@ -73,9 +72,9 @@ public final class MemoryDibs implements Dibs {
       }
       if (isMine) return rebuilt(id, options, rebuild, known, flight);
       if (known != null && maySee(options)) return decoded(options, known.bytes());
-      byte[] theirs = await(flight.result());
       // A rebuild that began before is no refresh.
-      if (!options.isRefresh()) return decoded(options, theirs);
+      if (options.isRefresh()) after(id, flight);
+      else return decoded(options, flight.await());
     }
   }
 
@@ -124,7 +123,18 @@ public final class MemoryDibs implements Dibs {
           return new Published(PublishOutcome.STORED, lastFence, Optional.of(true), false);
         }
       }
-      await(flight.result());
+      after(id, flight);
+    }
+  }
+
+  /** Waits for a rebuild whose value is not wanted. Its failure is also that of who waits for it, as in the service. */
+  private void after(Id id, Flight flight) {
+    if (flight.isSuccess()) return;
+    synchronized (this) {
+      Failure failure = failures.get(id);
+      // None is left if the key was invalidated meanwhile.
+      if (failure == null || failure.until().compareTo(now) <= 0) return;
+      throw new RebuildFailedException(failure.message(), failure.until().minus(now));
     }
   }
 
@@ -229,7 +239,8 @@ public final class MemoryDibs implements Dibs {
       bytes = value == null ? null : options.codec().encode(value);
     } catch (Throwable error) {
       failed(id, flight, error);
-      if (!isBehind) throw error;
+      boolean isStaleEnough = options.isStaleIfError() && options.stale() != Options.Stale.FORBID;
+      if (!isBehind && !(known != null && isStaleEnough && error instanceof Exception)) throw error;
       return decoded(options, known.bytes());
     }
     succeeded(id, options, flight, bytes);
@@ -329,19 +340,6 @@ public final class MemoryDibs implements Dibs {
 
   private static <V> V decoded(Options<V> options, byte[] bytes) {
     return bytes == null ? null : options.codec().decode(bytes.clone());
-  }
-
-  /** A checked exception of a rebuild is the cause of what its other callers get: they may not declare it. */
-  private static byte[] await(CompletableFuture<byte[]> result) {
-    try {
-      return result.get();
-    } catch (InterruptedException error) {
-      Thread.currentThread().interrupt();
-      throw new DibsStatusException(Status.Code.CANCELLED, "the caller was interrupted");
-    } catch (ExecutionException error) {
-      if (error.getCause() instanceof RuntimeException cause) throw cause;
-      throw new RebuildFailedException(String.valueOf(error.getCause().getMessage()), null, error.getCause());
-    }
   }
 
   private static DibsStatusException isClosed() {
