@@ -1,6 +1,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, connect, createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -161,20 +162,30 @@ export class RedisServer {
   }
 }
 
+/**
+ * Below the ports that Linux gives to outgoing connections, which come and go while a server starts. Rarely do two
+ * processes choose the same one.
+ */
+const PORTS = { from: 10_000, to: 32_000 };
 /** The ports that this process was given. A server that is still starting has not bound its port yet. */
 const given = new Set<number>();
 
 /** Returns a port that is free now, and that no other server of this process uses. */
 export async function freePort(): Promise<number> {
   for (;;) {
-    const server = createServer();
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const { port } = server.address() as AddressInfo;
-    await new Promise((resolve) => server.close(resolve));
-    if (given.has(port)) continue;
+    const port = randomInt(PORTS.from, PORTS.to);
+    if (given.has(port) || !(await isFree(port))) continue;
     given.add(port);
     return port;
   }
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
 }
 
 function answersPing(port: number): Promise<boolean> {
