@@ -75,9 +75,8 @@ async function start(
   closeAll: () => Promise<void>,
 ): Promise<App> {
   const { limits, nearCacheBytes } = config;
-  let { policies } = config;
-  let arePoliciesRefused = false;
-  const policyOf = (namespace: string) => policies.get(namespace) ?? config.policy;
+  const kept = { policies: config.policies, isRefused: false };
+  const policyOf = (namespace: string) => kept.policies.get(namespace) ?? config.policy;
   const clock = new SystemClock();
   const observation = await startObservation(config, clock, policyOf);
   opened.push(() => observation.stop());
@@ -123,8 +122,7 @@ async function start(
   const doors = { ...shares.grpc, failed: metrics.callFailed, accepted: outside?.connections };
   const grpc = await serve(config, { services, tls, clock, guard: access, ...doors });
   opened.push(() => grpc.stop(STOP_MS_MAX));
-  metrics.watchWakes(authorities.wakes);
-  metrics.watchFile('DIBS_CONFIG', () => arePoliciesRefused);
+  metrics.watchFile('DIBS_CONFIG', () => kept.isRefused);
   const watches = watchesOf(config, http === undefined ? [grpc] : [http, grpc], access, observation);
   opened.push(() => watches.map((watch) => watch.stop()));
   ready = true;
@@ -152,9 +150,7 @@ async function start(
     mode: modeOf(config),
     drain,
     reload: async (read) => {
-      const again = policiesAgain(read, log);
-      policies = again ?? policies;
-      arePoliciesRefused = again === undefined;
+      readPoliciesAgain(kept, read, log);
       await Promise.all(watches.map((watch) => watch.look()));
     },
     stop: () => {
@@ -229,6 +225,7 @@ function watchGauges(
   authorities: Authorities,
 ): void {
   metrics.is(modeOf(config), VERSION);
+  metrics.watchWakes(authorities.wakes);
   metrics.watch({
     waiters: () => coordinator.waiters,
     waitersMax: config.limits.waitersMax,
@@ -243,17 +240,22 @@ function watchGauges(
   });
 }
 
-/** Undefined if they have faults. */
-function policiesAgain(read: () => Config['policies'], log: Logger): Config['policies'] | undefined {
+/** The policies in force, and whether later ones had faults. */
+interface Policies {
+  policies: Config['policies'];
+  isRefused: boolean;
+}
+
+function readPoliciesAgain(kept: Policies, read: () => Config['policies'], log: Logger): void {
   try {
-    const policies = read();
-    log.info({ namespaces: policies.size }, LOG.policiesReloaded);
-    return policies;
+    kept.policies = read();
+    kept.isRefused = false;
+    log.info({ namespaces: kept.policies.size }, LOG.policiesReloaded);
   } catch (error) {
+    kept.isRefused = true;
     // A fault of this code too is no reason to end a process that serves.
     const faults = error instanceof ConfigError ? error.faults : [String(error)];
     log.error({ faults }, LOG.policiesKept);
-    return undefined;
   }
 }
 

@@ -56,7 +56,8 @@ export const LOG = {
   libraryWarned: 'a library printed a warning; its text is left out unless it is known to be safe',
   connectionRefused:
     'connection refused: its address has too many connections, or too many refused calls; see why',
-  certificateEndsSoon: 'certificate ends soon: no client accepts it after that; renew the file of the variable',
+  certificateEndsSoon:
+    'certificate ends soon: no client accepts it after that; renew the file of the variable',
   certificateEnded: 'certificate has ended: no client accepts it any more; renew the file of the variable',
   handshakeFailed: 'handshake failed: the TLS settings of a client do not match; see why',
   auditInvalidated: 'audit: invalidated',

@@ -182,7 +182,9 @@ export class Metrics implements Omit<Observer, 'undecided' | 'publishUnanswered'
   watchFile(variable: string, isRefused: () => boolean): void {
     this.#files.set(variable, isRefused);
     if (this.#files.size > 1) return;
-    const about = { description: '1 while the file of the variable has faults and its old content is in force' };
+    const about = {
+      description: '1 while the file of the variable has faults and its old content is in force',
+    };
     this.#meter.createObservableGauge(METRICS.reloadRefused, about).addCallback((result) => {
       for (const [name, is] of this.#files) result.observe(is() ? 1 : 0, { [LABELS.variable]: name });
     });
@@ -190,7 +192,9 @@ export class Metrics implements Omit<Observer, 'undecided' | 'publishUnanswered'
 
   /** Call it once, with TLS. When the certificates of each variable end, in milliseconds since 1970. */
   watchCertificates(ends: () => readonly { readonly variable: string; readonly endMs: number }[]): void {
-    const about = { description: 'When the certificates in the file of the variable end, in seconds since 1970' };
+    const about = {
+      description: 'When the certificates in the file of the variable end, in seconds since 1970',
+    };
     this.#meter.createObservableGauge(METRICS.certificateEnd, about).addCallback((result) => {
       for (const { variable, endMs } of ends()) result.observe(endMs / 1000, { [LABELS.variable]: variable });
     });

@@ -81,11 +81,13 @@ describe('the service, as the command line calls it', () => {
     const trusting = { DIBS_TLS_CA: authority.ca };
     const shown = { ...trusting, DIBS_TLS_CERT: own.cert, DIBS_TLS_KEY: own.key };
     expect(await callerSeenBy(target, shown)).toBe('no token');
-    await expect(callerSeenBy(target, trusting)).rejects.toThrow(/does not answer .*DIBS_TLS_CERT/);
+    await expect(callerSeenBy(target, trusting)).rejects.toThrow(/does not answer .*DIBS_TLS_CERT/s);
     expect(() => Service.from({}, { ...trusting, DIBS_TLS_CERT: own.cert })).toThrow(/one needs the other/);
     expect(() => Service.from({}, { ...shown, DIBS_TLS_KEY: other.key })).toThrow(/belongs to another key/);
     // The environment of a replica has the replica's certificate.
-    expect(Service.from({}, { DIBS_TLS_CERT: own.cert, DIBS_TLS_KEY: own.key }).target).toBe('127.0.0.1:50051');
+    expect(Service.from({}, { DIBS_TLS_CERT: own.cert, DIBS_TLS_KEY: own.key }).target).toBe(
+      '127.0.0.1:50051',
+    );
   });
 
   it('names the variable if the authorities cannot be read', () => {

@@ -89,7 +89,9 @@ describe('the files of TLS', () => {
   });
 
   it('end with the first certificate of a chain, and with the last authority', () => {
-    const [short, long] = [authority.issue({ days: 1 }), authority.issue({ days: 9 })].map(({ cert }) => read(cert));
+    const [short, long] = [authority.issue({ days: 1 }), authority.issue({ days: 9 })].map(({ cert }) =>
+      read(cert),
+    );
     const days = (material: { cert: string; ca?: string }) =>
       certificateEndsOf({ key: '', ...material }).map(({ variable, fromMs, endMs }) => {
         expect(fromMs).toBeLessThanOrEqual(Date.now());

@@ -93,8 +93,12 @@ it('takes the certificate that ends first', () => {
 });
 
 it('hears wakes if every process does', () => {
-  expect(merged(gauge('dibs_wakes_live', ' 1'), gauge('dibs_wakes_live', ' 0'))).toEqual(['dibs_wakes_live 0']);
-  expect(merged(gauge('dibs_wakes_live', ' 1'), gauge('dibs_wakes_live', ' 1'))).toEqual(['dibs_wakes_live 1']);
+  expect(merged(gauge('dibs_wakes_live', ' 1'), gauge('dibs_wakes_live', ' 0'))).toEqual([
+    'dibs_wakes_live 0',
+  ]);
+  expect(merged(gauge('dibs_wakes_live', ' 1'), gauge('dibs_wakes_live', ' 1'))).toEqual([
+    'dibs_wakes_live 1',
+  ]);
 });
 
 it('shows one replica with one mode and version', () => {
