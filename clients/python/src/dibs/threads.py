@@ -269,8 +269,8 @@ class _Flight:
     def fly(self, until: float, wait_until: float) -> Answer:
         """Drives it, or waits until the result is there or the driver has left. Raises LeftError and VoidError.
 
-        A caller that waits while another one drives the rebuild gets a BusyError at `wait_until`. Before the rebuild, the
-        steps themselves end the wait.
+        A caller that waits while another one drives the rebuild gets a BusyError at `wait_until`. Before the rebuild,
+        the steps themselves end the wait.
         """
         course, result = self.course, self.course.result
 
