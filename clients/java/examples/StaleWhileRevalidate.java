@@ -24,7 +24,7 @@ final class StaleWhileRevalidate {
       long startedAtNanos = System.nanoTime();
       String stale = dibs.getOrRebuild("example:page", pages, render);
       boolean atOnce = System.nanoTime() - startedAtNanos < Duration.ofMillis(500).toNanos();
-      Thread.sleep(1_000);
+      dibs.flush(Duration.ofSeconds(10)); // until the rebuild has ended
       String next = dibs.getOrRebuild("example:page", pages, render);
       System.out.printf("%s, then %s %s, then %s%n", first, stale, atOnce ? "at once" : "after a wait", next);
     }

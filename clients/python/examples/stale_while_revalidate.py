@@ -24,7 +24,7 @@ with Client() as client:
     started_at = perf_counter()
     stale = read()
     waited = "at once" if perf_counter() - started_at < 0.5 else "after a wait"
-    sleep(1)
+    client.flush()  # until the rebuild has ended
     following = read()
 
 print(f"{first}, then {stale} {waited}, then {following}")
