@@ -65,6 +65,12 @@ async def never_called(_: Context) -> Any:
     pytest.fail("rebuilt without need")
 
 
+async def joined(caller: Caller, count: int) -> None:
+    """Until so many callers have joined the rebuild that runs."""
+    rebuilds = caller.client._rebuilds
+    await until(lambda: [running.joined for running in rebuilds._running.values()] == [count])
+
+
 async def until_lost(context: Context) -> Any:
     """A rebuild that stops when its lease is lost."""
     await until(context.lost.is_set)
@@ -177,8 +183,8 @@ class ThreadCaller:
 
         return await self._do(lambda: self.client.cached(**options)(cached)(*args))
 
-    async def close(self) -> None:
-        await self._do(self.client.close)
+    async def close(self, *args: Any) -> None:
+        await self._do(lambda: self.client.close(*args))
 
     async def _do(self, work: Callable[[], Any]) -> Any:
         # In its caller's context, as `asyncio.to_thread` would have it.
@@ -232,8 +238,8 @@ class LoopCaller:
 
         return await self.client.cached(**options)(cached)(*args)
 
-    async def close(self) -> None:
-        await self.client.close()
+    async def close(self, *args: Any) -> None:
+        await self.client.close(*args)
 
 
 Caller = ThreadCaller | LoopCaller

@@ -7,6 +7,32 @@ import pytest
 from callers import Caller, MakeCaller, caller_of, gives
 from fake_service import EXTENDED, RELEASED, STORED, FakeService, hit
 
+from dibs.base import BaseClient
+
+#: For what takes no time here, except on a busy machine: any thread may stand for seconds there.
+_LONG_S = 20.0
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections, answers and publishes have the time that they take on a busy machine, unless a test says less."""
+    connects: Any = BaseClient.__init__.__kwdefaults__
+    monkeypatch.setitem(connects, "connect", _LONG_S)
+    for module in ("fetch_loop", "many_answers"):
+        monkeypatch.setattr(f"dibs.{module}.WAY_S", _LONG_S)
+    for name in ("_PUBLISH_S", "_RELEASE_S"):
+        monkeypatch.setattr(f"dibs.rebuild.{name}", _LONG_S)
+    # Keys that come together are rebuilt together.
+    monkeypatch.setattr("dibs.many_answers._LOOK_S_MAX", _LONG_S)
+    monkeypatch.setattr("dibs.many_rebuilds._FIRST_S_MAX", 3.0)
+
+
+@pytest.fixture
+def live(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sessions count as live as long as a test takes, for the fake service sends no beats."""
+    for module in ("near_cache", "session"):
+        monkeypatch.setattr(f"dibs.{module}.LIVE_S", 3_600.0)
+
 
 @pytest.fixture
 def fake() -> Iterator[FakeService]:

@@ -88,9 +88,10 @@ class FakeService:
         over = threading.Event()
         context.add_callback(over.set)
         with self._lock:
-            self.heard.append(heard)
             answers = self._answers.get(method, [])
             answer = answers.pop(0) if len(answers) > 1 else next(iter(answers), None)
+            # Last: a test that has seen it may say what comes next.
+            self.heard.append(heard)
         if callable(answer):
             answer = answer(request)
         if answer is NEVER:
@@ -139,7 +140,9 @@ class _CallContext:
             *session.invocation_metadata(),
             *([("traceparent", call.traceparent)] * bool(call.traceparent)),
         ]
-        self.over: list[Callable[[], None]] = []
+        self._on_over: list[Callable[[], None]] = []
+        self._is_over = False
+        self._lock = threading.Lock()
         self.error: pb.CallError | None = None
         self._pushback_ms: int | None = None
 
@@ -147,7 +150,19 @@ class _CallContext:
         return self._metadata
 
     def add_callback(self, over: Callable[[], None]) -> None:
-        self.over.append(over)
+        with self._lock:
+            self._on_over.append(over)
+            is_over = self._is_over
+        # A call and its end may come in one message, and each call has a thread of its own.
+        if is_over:
+            over()
+
+    def end(self) -> None:
+        with self._lock:
+            self._is_over = True
+            on_over = [*self._on_over]
+        for over in on_over:
+            over()
 
     def set_trailing_metadata(self, trailers: tuple[tuple[str, str], ...]) -> None:
         self._pushback_ms = int(trailers[0][1])
@@ -223,8 +238,8 @@ class _Session:
 
     def _cancel(self, id_: int) -> None:
         context = self._open.pop(id_, None)
-        for over in [] if context is None else context.over:
-            over()
+        if context is not None:
+            context.end()
 
     def _ended(self) -> None:
         self._out.put(None)

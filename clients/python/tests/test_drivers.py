@@ -67,7 +67,7 @@ class TestThreads:
 
         with pytest.raises(KeyboardInterrupt):
             client.get_or_rebuild("k", interrupted, ttl=1)
-        client.close()
+        client.close(PATIENCE_S)
         (release,) = fake.requests("Release")
         assert not release.HasField("failure")
 
@@ -89,8 +89,9 @@ class TestThreads:
         first = in_threads(client.get_or_rebuild, "k", rebuild, ttl=1)
         begun.wait(PATIENCE_S)
         second = in_threads(client.get_or_rebuild, "k", rebuild, ttl=1)
-        # The second has joined when it cannot have started a call of its own any more.
-        threading.Event().wait(0.2)
+        (running,) = client._rebuilds._running.values()
+        while running.joined < 1:
+            threading.Event().wait(0.002)
         joined.set()
         with pytest.raises(KeyboardInterrupt):
             first.result(PATIENCE_S)
@@ -241,6 +242,7 @@ class TestALoop:
             assert not cancelled.is_set()
             calls[1].cancel()
             await cancelled.wait()
+            await until(lambda: fake.requests("Release"))
         (release,) = fake.requests("Release")
         assert not release.HasField("failure")
 
@@ -259,6 +261,7 @@ class TestALoop:
             await begun.wait()
             call.cancel()
             await asyncio.wait([call])
+            await until(lambda: fake.requests("Publish"))
         assert fake.requests("Publish")[0].value == b"v"
 
     async def test_an_answer_that_came_just_before_all_left_is_put_in_order(self) -> None:
@@ -298,7 +301,7 @@ class TestALoop:
     async def test_the_stub_is_the_contracts(self, fake: FakeService) -> None:
         fake.will("GetOrLock", hit(b"v"))
         async with AsyncClient(fake.target, token="secret") as client:
-            response = await client.stub.GetOrLock(pb.GetOrLockRequest(key="k"), metadata=(("a", "b"),), timeout=5)
+            response = await client.stub.GetOrLock(pb.GetOrLockRequest(key="k"), metadata=(("a", "b"),), timeout=20)
         assert response.hit.value == b"v"
         assert fake.heard[0].metadata["authorization"] == "Bearer secret"
         assert fake.heard[0].metadata["a"] == "b"
@@ -308,7 +311,7 @@ def test_the_stub_for_threads_is_the_contracts_too(fake: FakeService) -> None:
     fake.will("GetOrLock", hit(b"v"))
     with Client(fake.target, token="secret") as client:
         asked = pb.GetOrLockRequest(key="k")
-        for response in (client.stub.GetOrLock(asked, timeout=5), client.stub.GetOrLock.future(asked).result()):
+        for response in (client.stub.GetOrLock(asked, timeout=20), client.stub.GetOrLock.future(asked).result()):
             assert response.hit.value == b"v"
     assert [heard.metadata["authorization"] for heard in fake.heard] == ["Bearer secret"] * 2
 

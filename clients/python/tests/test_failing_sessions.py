@@ -49,6 +49,7 @@ async def test_it_is_tried_again_and_again(
     await until_answer(caller, "one", "two")
 
 
+@pytest.mark.usefixtures("live")
 async def test_it_drops_no_copy_of_another_session(
     start: Callable[..., FakeService], make_on_session: MakeCaller, failed: list[str]
 ) -> None:

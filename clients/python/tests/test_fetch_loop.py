@@ -6,7 +6,7 @@ import asyncio
 
 import grpc
 import pytest
-from callers import Caller, Context, MakeCaller, Recorder, gives, never_called, until
+from callers import PATIENCE_S, Caller, Context, MakeCaller, Recorder, gives, joined, never_called, until
 from fake_service import (
     DUPLICATE,
     NEVER,
@@ -26,9 +26,11 @@ from dibs.v1 import coordinator_pb2 as pb
 class TestLeaving:
     async def test_takes_the_wait_at_the_service_along(self, fake: FakeService, caller: Caller) -> None:
         fake.will("GetOrLock", NEVER)
-        with pytest.raises(TimeoutError):
-            await caller.get("k", never_called, leave_after=0.1)
-        await until(lambda: fake.heard and fake.heard[0].cancelled)
+        # On a busy machine, a call by itself may be recalled before it was sent.
+        while not fake.heard:
+            with pytest.raises(TimeoutError):
+                await caller.get("k", never_called, leave_after=0.1)
+        await until(lambda: fake.heard[0].cancelled)
 
     async def test_ends_a_pause(self, fake: FakeService, caller: Caller) -> None:
         fake.will("GetOrLock", busy(10_000))
@@ -164,8 +166,7 @@ class TestAServiceThatBreaksOff:
         # Only a rebuild that begins after all of them is new enough for all.
         await until(lambda: len(fake.heard) == 5)
         fake.gate.set()
-        await until(lambda: len(fake.heard) == 10)
-        await asyncio.sleep(0.1)
+        await joined(caller, 4)
         opened.set()
         assert await asyncio.gather(*calls) == [b"mine"] * 5
         assert len(rebuilds) == 1
@@ -189,7 +190,8 @@ class TestAServiceThatBreaksOff:
         fake.will("GetOrLock", NEVER)
         monkeypatch.setattr("dibs.fetch_loop.WAY_S", 0.1)
         assert await caller.get("k", gives(b"mine"), wait=0) == b"mine"
-        assert len(fake.heard) == 1
+        # None where the machine is so busy that not even the request came in time.
+        assert len(fake.heard) <= 1
 
     async def test_before_the_answer_to_a_publish_is_told_again(self, fake: FakeService, make: MakeCaller) -> None:
         fake.will("GetOrLock", lease())
@@ -293,7 +295,7 @@ class TestAClientThatIsClosed:
         fake.will("Publish", STORED)
         call = asyncio.create_task(caller.get("k", gives(b"v")))
         await until(lambda: fake.heard)
-        closing = asyncio.create_task(caller.close())
+        closing = asyncio.create_task(caller.close(PATIENCE_S))
         await asyncio.sleep(0.05)
         fake.gate.set()
         assert await call == b"v"

@@ -124,7 +124,7 @@ import dibs
 
 target, kind = sys.argv[1:]
 make = dibs.Client if kind == "threads" else dibs.AsyncClient
-client = make(target)
+client = make(target, connect=20)
 
 async def value():
     return "mine"
@@ -144,7 +144,7 @@ children = []
 for _ in range(3):
     pid = os.fork()
     if pid == 0:
-        signal.alarm(20)
+        signal.alarm(60)
         status = 1
         try:
             status = 0 if get("held 0") == "theirs" and get("free") == "theirs" else 2
@@ -189,7 +189,7 @@ class TestAFork:
         with parent:
             while len(fake.heard) < 4:
                 threading.Event().wait(0.002)
-            said, _ = parent.communicate("\n", timeout=60)
+            said, _ = parent.communicate("\n", timeout=2 * PATIENCE_S)
         assert said.splitlines() == ["[0, 0, 0]", "['theirs', 'theirs', 'theirs', 'theirs'] theirs"]
 
     @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -208,11 +208,11 @@ import asyncio, os, signal, sys
 import dibs
 from dibs.v1 import coordinator_pb2 as pb
 
-client = dibs.AsyncClient(sys.argv[1])
+client = dibs.AsyncClient(sys.argv[1], connect=20)
 
 def get():
     async def call():
-        return (await client.stub.GetOrLock(pb.GetOrLockRequest(key="k"), timeout=10)).hit.value.decode()
+        return (await client.stub.GetOrLock(pb.GetOrLockRequest(key="k"), timeout=40)).hit.value.decode()
     return asyncio.run(call())
 
 async def open_and_fork():
@@ -235,7 +235,7 @@ first = get()
 loop = asyncio.new_event_loop()
 children, ended = loop.run_until_complete(open_and_fork())
 if children is None:
-    signal.alarm(20)
+    signal.alarm(60)
     os._exit(0 if get() == "v" else 2)
 print(first, ended, get(), [os.waitpid(pid, 0)[1] for pid in children], flush=True)
 """
@@ -250,7 +250,7 @@ def test_the_stub_of_a_loop_outlives_a_fork(fake: FakeService) -> None:
     with parent:
         while len(fake.heard) < 2:
             threading.Event().wait(0.002)
-        said, _ = parent.communicate("\n", timeout=60)
+        said, _ = parent.communicate("\n", timeout=2 * PATIENCE_S)
     assert said.splitlines() == ["v AioRpcError CANCELLED v [0, 0, 0]"]
 
 

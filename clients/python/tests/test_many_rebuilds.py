@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Any
 
 import pytest
-from callers import Caller, MakeCaller, Recorder, Source, caller_of, never_called, until
+from callers import PATIENCE_S, Caller, MakeCaller, Recorder, Source, caller_of, never_called, until
 from fake_service import NEVER, FakeService, busy, each, hit, lease, leases, published, unavailable
 
 from dibs import (
@@ -82,16 +82,19 @@ class TestARebuildOfMany:
         await until(lambda: source.asked)
         assert not await caller.flush(0.05)
         source.gate.set()
-        assert await caller.flush()
+        assert await caller.flush(PATIENCE_S)
         assert source.asked == [["a", "b"]]
         assert {request.key for request in fake.requests("Publish")} == {"a", "b"}
 
-    async def test_that_loses_one_key_goes_on_for_the_others(self, fake: FakeService, make: MakeCaller) -> None:
+    async def test_that_loses_one_key_goes_on_for_the_others(
+        self, fake: FakeService, make: MakeCaller, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         hooks = Recorder()
         caller = make(hooks=hooks)
-        # So long that a machine that is busy does not lose both.
-        fake.will("GetOrLockMany", each(lambda key: lease(f"t {key}", expires_in_ms=1_500)))
-        extended = pb.ExtendResponse(outcome=pb.EXTEND_OUTCOME_EXTENDED, expires_in_ms=1_500)
+        # Their answers come so late that they are extended at once, and with so much time left that none runs out.
+        monkeypatch.setattr("dibs.many_answers.monotonic", lambda: monotonic() - 41)
+        fake.will("GetOrLockMany", each(lambda key: lease(f"t {key}", expires_in_ms=60_000)))
+        extended = pb.ExtendResponse(outcome=pb.EXTEND_OUTCOME_EXTENDED, expires_in_ms=60_000)
         lost = pb.ExtendResponse(outcome=pb.EXTEND_OUTCOME_LOST)
         fake.will("Extend", lambda request: lost if request.key == "a" else extended)
         fake.will("GetOrLock", hit(b"of another"))
@@ -142,8 +145,10 @@ class TestARebuildOfMany:
         fake.will("GetOrLockMany", each(leases))
         source = Source()
         source.gate.clear()
-        with pytest.raises(TimeoutError):
-            await caller.many(["a", "b"], source, leave_after=0.3)
+        calling = asyncio.ensure_future(caller.many(["a", "b"], source))
+        await until(lambda: source.asked)
+        calling.cancel()
+        await asyncio.wait((calling,))
         await until(lambda: {request.key for request in fake.requests("Release")} == {"a", "b"})
         assert not any(request.HasField("failure") for request in fake.requests("Release"))
 
@@ -159,13 +164,14 @@ class TestARebuildOfMany:
             await closing
         source.gate.set()
         with pytest.raises(ManyError):
-            await asyncio.wait_for(calling, 10)
+            await asyncio.wait_for(calling, PATIENCE_S)
 
     async def test_a_caller_that_waits_may_leave(self, fake: FakeService, caller: Caller) -> None:
         fake.will("GetOrLockMany", each(lambda _: busy(10)), NEVER)
+        calling = asyncio.ensure_future(caller.many(["a", "b"], Source(), leave_after=0.3))
+        await until(lambda: calling.done() or len(fake.requests("GetOrLockMany")) == 2)
         with pytest.raises(TimeoutError):
-            await caller.many(["a", "b"], Source(), leave_after=0.3)
-        await until(lambda: len(fake.requests("GetOrLockMany")) == 2)
+            await calling
 
     async def test_that_asks_for_one_of_its_own_keys_fails_at_once(self, fake: FakeService, caller: Caller) -> None:
         fake.will("GetOrLockMany", each(leases))
@@ -220,7 +226,7 @@ class TestAClientOfThreads:
             before = threading.active_count()
             for _ in range(20):
                 client.get_or_rebuild_many(["a"], lambda _: {}, ttl=1)
-            give_up_at = monotonic() + 10
+            give_up_at = monotonic() + PATIENCE_S
             while threading.active_count() > before:
                 assert monotonic() < give_up_at
 

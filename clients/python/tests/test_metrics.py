@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from callers import Caller, MakeCaller, fails, gives, never_called, until, until_lost
+from callers import PATIENCE_S, Caller, MakeCaller, fails, gives, never_called, until, until_lost
 from fake_service import EXTENDED, LOST, STORED, FakeService, busy, hit, lease, published, unavailable
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
@@ -56,6 +56,7 @@ async def caller(make: MakeCaller, shop: Application) -> Caller:
     return make(meter_provider=shop.provider)
 
 
+@pytest.mark.usefixtures("live")
 async def test_hits_are_counted_by_their_source(
     shop: Application, make_on_session: MakeCaller, fake: FakeService
 ) -> None:
@@ -98,7 +99,7 @@ async def test_rebuilds_are_counted_by_their_outcome(shop: Application, caller: 
     await caller.get("not stored", gives(b"v"))
     fake.will("Publish", unavailable(), STORED)
     await caller.get("published at last", gives(b"v"))
-    assert await caller.flush()
+    assert await caller.flush(PATIENCE_S)
     fake.will("Publish", STORED)
     with pytest.raises(ValueError, match="no"):
         await caller.get("failed", fails(ValueError("no")))

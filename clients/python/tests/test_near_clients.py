@@ -13,7 +13,7 @@ from callers import PATIENCE_S, Caller, MakeCaller, Recorder, gives, never_calle
 from fake_service import NEVER, FakeService, each, lease
 from test_near_cache import answer
 
-from dibs import BYTES, JSON, Client, NearCache
+from dibs import BYTES, JSON, Client, NearCache, near_cache
 from dibs.near_cache import LIVE_S
 from dibs.v1 import coordinator_pb2 as pb
 
@@ -55,6 +55,7 @@ async def until_it_is(near: Caller, value: bytes) -> None:
         assert monotonic() < give_up_at, "it never came"
 
 
+@pytest.mark.usefixtures("live")
 class TestClients:
     async def test_a_near_hit_costs_no_call(self, fake: FakeService, near: Caller) -> None:
         fake.will("GetOrLock", fresh(b"v"))
@@ -144,7 +145,7 @@ class TestClients:
         await near.get("k", never_called)
         session = session_of(near)
         watch = session._watch
-        watch.heard_at -= LIVE_S
+        watch.heard_at -= near_cache.LIVE_S
         fake.will("GetOrLock", fresh(b"v2"))
         fake.sessions[0].tell(event(beat=pb.Beat()))
         await until(lambda: session._watch is not watch and session._watch.heard_at > 0)
@@ -165,7 +166,7 @@ class TestClients:
         for how in ("rebuild", "fail"):
             service, hooks = FakeService().start(), Recorder()
             service.will("GetOrLock", fresh(b"v"))
-            options = {"near_cache": NearCache(1_000_000), "serve_near_when_unavailable": True, "connect": 0.3}
+            options = {"near_cache": NearCache(1_000_000), "serve_near_when_unavailable": True}
             near = make(target=service.target, hooks=hooks, on_unavailable=how, **options)
             await near.get("k", never_called)
             service.stop()

@@ -164,7 +164,8 @@ async def test_a_service_that_says_nothing_is_left_in_time(
     fake.will("GetOrLock", NEVER)
     with pytest.raises(ServiceError, match="DEADLINE_EXCEEDED"):
         await make(on_unavailable="fail").get("k", never_called, wait=0)
-    await until(lambda: fake.heard[0].cancelled)
+    # The service may hear of the call after its end.
+    await until(lambda: fake.heard and fake.heard[0].cancelled)
 
 
 async def test_what_a_session_ends_a_call_with_is_what_a_call_by_itself_would(
@@ -201,8 +202,10 @@ class TestWhereItCannotBeHad:
 
 def test_a_process_that_does_not_close_its_client_ends(fake: FakeService) -> None:
     fake.will("GetOrLock", hit(b'"v"'))
-    script = "import dibs, sys; print(dibs.Client(sys.argv[1]).get_or_rebuild('k', lambda: 1, ttl=1))"
-    done = subprocess.run([sys.executable, "-c", script, fake.target], capture_output=True, text=True, timeout=30)
+    script = "import dibs, sys; print(dibs.Client(sys.argv[1], connect=20).get_or_rebuild('k', lambda: 1, ttl=1))"
+    done = subprocess.run(
+        [sys.executable, "-c", script, fake.target], capture_output=True, text=True, timeout=PATIENCE_S
+    )
     assert (done.stdout, done.stderr, done.returncode) == ("v\n", "", 0)
 
 
@@ -246,7 +249,7 @@ async def test_calls_that_are_cancelled_and_answered_leave_nothing_behind(
     begun_at = monotonic()
     await until(lambda: sum(heard.cancelled for heard in fake.heard) == 8)
     # The fake would give them up after 30 s.
-    assert monotonic() - begun_at < 10
+    assert monotonic() - begun_at < 20
     assert len(one._cancelled) == 4
 
 
@@ -267,7 +270,8 @@ def test_a_report_that_fails_ends_it_and_no_call_hangs(fake: FakeService) -> Non
 
         began_at = monotonic()
         assert client.get_or_rebuild("k", rebuild, ttl=60, codec=BYTES) == b"theirs"
-        assert monotonic() - began_at < 1.5
+        # What an answer may take here is longer.
+        assert monotonic() - began_at < 15
 
 
 @pytest.mark.parametrize(
@@ -316,5 +320,5 @@ async def test_a_lease_that_comes_after_its_calls_time_is_given_back(
     with pytest.raises((ServiceError, ManyError), match="DEADLINE_EXCEEDED"):
         await getting
     fake.gate.set()
-    await asyncio.sleep(0.5)
+    await until(lambda: fake.requests("Release"))
     assert [one.token for one in fake.requests("Release")] == ["late"]

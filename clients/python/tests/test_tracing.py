@@ -105,7 +105,8 @@ class TestARebuild:
         span = shop.rebuilt()
         assert span.attributes is not None
         assert span.attributes["dibs.namespace"] == "mine"
-        assert sent("Extend") == [traceparent(span)]
+        # On a busy machine there may be more than one.
+        assert set(sent("Extend")) == {traceparent(span)}
 
     async def test_behind_a_stale_value_is_a_span_too(
         self, fake: FakeService, shop: Application, caller: Caller

@@ -113,7 +113,7 @@ final class AddressesTest {
   @Test
   void thatAreNewAreTakenUpAndThoseThatAreGoneAreLeft() throws Exception {
     name.has(one);
-    try (DibsClient client = DibsClient.builder().target("changing:///dibs").build()) {
+    try (DibsClient client = DibsClient.builder().target("changing:///dibs").connectTimeout(Until.PATIENCE).build()) {
       CompletableFuture<String> first = client.getOrRebuildAsync("k", TEXT, () -> "mine");
       FakeSessions.Stream old = one.stream();
       old.welcome("resume");

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.grpc.CallOptions;
 import io.grpc.ClientCall;
+import io.grpc.ConnectivityState;
 import io.grpc.ManagedChannel;
 import io.grpc.MethodDescriptor;
 import java.net.InetAddress;
@@ -37,8 +38,13 @@ final class ConnectionTest {
     String target = "unix://" + folder.resolve("dibs.sock");
     try (Service service = Service.start(target, Map.of());
         DibsClient client =
-            DibsClient.builder().target(target).session(session).onUnavailable(OnUnavailable.FAIL).build()) {
-      assertTrue(client.ready(Duration.ofSeconds(10)));
+            DibsClient.builder()
+                .target(target)
+                .connectTimeout(Until.PATIENCE)
+                .session(session)
+                .onUnavailable(OnUnavailable.FAIL)
+                .build()) {
+      assertTrue(client.ready(Until.PATIENCE));
       for (int time = 0; time < 2; time += 1) assertEquals("v0", client.getOrRebuild("k", TEXT, value(time)));
       assertEquals(new InvalidateResult(1, 0), client.invalidate(Invalidation.ofKeys("k")));
       assertTrue(service.target().contains("dibs.sock"), service.target());
@@ -53,7 +59,7 @@ final class ConnectionTest {
   void isReadyWhenItStands() throws Exception {
     try (FakeService fake = new FakeService();
         DibsClient client = fake.client().build()) {
-      assertTrue(client.ready(Duration.ofSeconds(10)));
+      assertTrue(client.ready(Until.PATIENCE));
       assertTrue(client.ready(Duration.ZERO));
     }
     try (ServerSocket mute = new ServerSocket(0, 50, InetAddress.getLoopbackAddress());
@@ -75,6 +81,14 @@ final class ConnectionTest {
     public ManagedChannel shutdown() {
       return this;
     }
+
+    @Override
+    public ConnectivityState getState(boolean connects) {
+      return isShutdown() ? ConnectivityState.SHUTDOWN : ConnectivityState.TRANSIENT_FAILURE;
+    }
+
+    @Override
+    public void notifyWhenStateChanged(ConnectivityState from, Runnable told) {}
 
     @Override
     public boolean isShutdown() {
@@ -118,14 +132,22 @@ final class ConnectionTest {
     Thread.sleep(1_500);
     assertEquals(0, channel.retries.get());
     connection.connected(Set.of(one), false);
-    Until.isTrue(() -> channel.retries.get() == 2);
+    Until.isTrue(() -> channel.retries.get() >= 2);
+  }
+
+  /** Plain gRPC would wait longer each time, up to two minutes. */
+  @Test
+  void isTriedAgainAndAgainWhileThereIsNone() throws Exception {
+    Idle channel = new Idle();
+    new Connection(channel, "a:1", Duration.ofSeconds(2)).watch();
+    Until.isTrue(() -> channel.retries.get() >= 3);
   }
 
   @Test
   void isNotLateWhileThisProcessItselfStands() throws Exception {
     CompletableFuture<Long> ranOut = new CompletableFuture<>();
     CountDownLatch standing = new CountDownLatch(1);
-    RunningTime.after(Duration.ofMillis(400), () -> ranOut.complete(System.nanoTime()));
+    CountDownLatch gate = new CountDownLatch(1);
     // No timer of this process comes to its turn, as where all of it is stopped.
     CompletableFuture<Long> goesOn = new CompletableFuture<>();
     Threads.after(
@@ -133,13 +155,16 @@ final class ConnectionTest {
         () -> {
           standing.countDown();
           try {
-            Thread.sleep(600);
+            gate.await();
           } catch (InterruptedException error) {
             Thread.currentThread().interrupt();
           }
           goesOn.complete(System.nanoTime());
         });
     standing.await();
+    RunningTime.after(Duration.ofMillis(400), () -> ranOut.complete(System.nanoTime()));
+    Thread.sleep(600);
+    gate.countDown();
     long afterwardsNanos = ranOut.get(30, TimeUnit.SECONDS) - goesOn.get();
     assertTrue(afterwardsNanos > TimeUnit.MILLISECONDS.toNanos(200), afterwardsNanos + " ns");
   }

@@ -111,7 +111,7 @@ final class FakeService extends CoordinatorServiceImplBase implements AutoClosea
   }
 
   DibsClientBuilder client() {
-    return DibsClient.builder().target(target());
+    return DibsClient.builder().target(target()).connectTimeout(Until.PATIENCE);
   }
 
   <Q extends Message> List<Q> requests(Class<Q> kind) {
@@ -212,11 +212,12 @@ final class FakeService extends CoordinatorServiceImplBase implements AutoClosea
   @SuppressWarnings("unchecked")
   private void answer(Message request, StreamObserver<? extends Message> reply) {
     ((ServerCallStreamObserver<? extends Message>) reply).setOnCancelHandler(() -> cancelled.add(request));
-    heard.add(request);
     Answer answer;
     synchronized (this) {
       Deque<Answer> next = answers.getOrDefault(request.getClass(), new ArrayDeque<>(List.of(NEVER)));
       answer = next.size() > 1 ? next.remove() : next.peek();
+      // Last: a test that has seen it may say what comes next.
+      heard.add(request);
     }
     answer.to(request, (StreamObserver<Message>) reply);
   }

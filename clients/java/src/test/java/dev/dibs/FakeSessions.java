@@ -29,7 +29,7 @@ import java.util.concurrent.TimeUnit;
 /** A service whose sessions a test plays by hand. */
 final class FakeSessions extends CoordinatorServiceImplBase implements AutoCloseable {
   /** Far longer than anything takes here. */
-  private static final long WAIT_S = 10;
+  private static final long WAIT_S = 20;
 
   /** One stream, from the service's side. */
   static final class Stream implements StreamObserver<SessionRequest> {
@@ -165,7 +165,7 @@ final class FakeSessions extends CoordinatorServiceImplBase implements AutoClose
   }
 
   DibsClientBuilder client() {
-    return DibsClient.builder().target(target());
+    return DibsClient.builder().target(target()).connectTimeout(Until.PATIENCE);
   }
 
   /** The next stream that a client opens. */

@@ -227,6 +227,7 @@ final class GuardedRebuildTest {
     fake.will(GetOrLockRequest.class, lease("t", 60_000));
     ExecutorService one = Executors.newSingleThreadExecutor();
     try (DibsClient filled = fake.client().session(false).executor(one).build()) {
+      assertTrue(filled.ready(Until.PATIENCE));
       Options<String> brief = TEXT.maxWait(Duration.ofMillis(10));
       var call = one.submit(() -> filled.getOrRebuild("k", brief, () -> "never"));
       Throwable error = assertThrows(ExecutionException.class, call::get).getCause();
@@ -309,7 +310,7 @@ final class GuardedRebuildTest {
     assertEquals("old", client.getOrRebuild("k", TEXT, this::deaf));
     assertFalse(client.flush(Duration.ofMillis(1)));
     gate.countDown();
-    assertTrue(client.flush(Duration.ofSeconds(10)));
+    assertTrue(client.flush(Until.PATIENCE));
     assertEquals(1, fake.requests(PublishRequest.class).size());
   }
 

@@ -50,6 +50,10 @@ final class IdentityTest {
     return fake.client().session(false);
   }
 
+  private static DibsClientBuilder byEnvironment(Map<String, String> environment) {
+    return new DibsClientBuilder(environment).session(false).connectTimeout(Until.PATIENCE);
+  }
+
   @Test
   void aTokenTravelsInClearOnlyToThisMachine() throws Exception {
     DibsClientBuilder far = DibsClient.builder().target("dibs.example.com:50051").token("secret");
@@ -88,15 +92,15 @@ final class IdentityTest {
   void aTokenOfAFileMayBeNamedByTheEnvironment() throws Exception {
     Path file = Files.writeString(folder.resolve("token"), "of-the-file\n");
     Map<String, String> environment = Map.of("DIBS_TARGET", fake.target(), "DIBS_TOKEN_FILE", file.toString());
-    try (DibsClient client = new DibsClientBuilder(environment).session(false).build()) {
+    try (DibsClient client = byEnvironment(environment).build()) {
       assertEquals("Bearer of-the-file", shown(client));
     }
-    try (DibsClient client = new DibsClientBuilder(environment).session(false).token("said").build()) {
+    try (DibsClient client = byEnvironment(environment).token("said").build()) {
       assertEquals("Bearer said", shown(client));
     }
     Map<String, String> both = new HashMap<>(environment);
     both.put("DIBS_TOKEN", "known");
-    try (DibsClient client = new DibsClientBuilder(both).session(false).build()) {
+    try (DibsClient client = byEnvironment(both).build()) {
       assertEquals("Bearer known", shown(client));
     }
     both = Map.of("DIBS_TARGET", "192.0.2.1:50051", "DIBS_TOKEN_FILE", file.toString());

@@ -54,7 +54,7 @@ public final class Service implements AutoCloseable {
 
   /** A client in a process of its own, as far as it can tell: nothing is shared with any other. */
   DibsClientBuilder client() {
-    return DibsClient.builder().target(target);
+    return DibsClient.builder().target(target).connectTimeout(Until.PATIENCE);
   }
 
   /** {@code kill -9}. */

@@ -45,7 +45,7 @@ final class SessionPoolTest {
         .target(target)
         .keyAffinity(keyAffinity)
         .nearCache(1 << 20)
-        .connectTimeout(Duration.ofSeconds(10))
+        .connectTimeout(Until.PATIENCE)
         .build();
   }
 
@@ -227,7 +227,7 @@ final class SessionPoolTest {
 
   @Test
   void hasNoneBeforeTheFirstCall() throws Exception {
-    assertTrue(client.ready(Duration.ofSeconds(10)));
+    assertTrue(client.ready(Until.PATIENCE));
     TimeUnit.MILLISECONDS.sleep(50);
     assertFalse(one.hasStream() || two.hasStream());
   }

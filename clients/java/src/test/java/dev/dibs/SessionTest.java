@@ -24,6 +24,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Predicate;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
@@ -32,7 +33,7 @@ final class SessionTest {
   private static final Options<String> TEXT = Options.of(Codec.UTF_8, Duration.ofMinutes(1));
 
   private final FakeSessions fake = new FakeSessions();
-  private final DibsClient client = fake.client().holder("me").connectTimeout(Duration.ofSeconds(1)).build();
+  private final DibsClient client = fake.client().holder("me").build();
 
   @AfterEach
   void close() {
@@ -54,7 +55,8 @@ final class SessionTest {
     SessionCall second = stream.call();
     assertEquals("one", first.getGetOrLock().getKey());
     assertTrue(first.getId() > 0 && second.getId() != first.getId());
-    assertTrue(first.getDeadlineMs() > 31_000 && first.getDeadlineMs() <= 32_000);
+    // The wait and the way, less the time until it leaves.
+    assertTrue(first.getDeadlineMs() > 20_000 && first.getDeadlineMs() <= 32_000);
     stream.hit(second, "2");
     assertEquals("2", two.get());
     stream.hit(first, "1");
@@ -179,41 +181,40 @@ final class SessionTest {
 
   @Test
   void extendsALeaseAtOnceThatItsAnswerBringsLate() throws Exception {
-    CompletableFuture<String> call = client.getOrRebuildAsync("k", TEXT, () -> {
+    CompletableFuture<String> first = get("first");
+    FakeSessions.Stream stream = fake.stream();
+    stream.welcome("resume");
+    stream.hit(stream.call(), "v");
+    first.get();
+    // A third of the lease, if that counted from its answer. A busy machine may take as long once, but not each time.
+    long maxNanos = Duration.ofMillis(950).toNanos();
+    boolean isAtOnce = false;
+    for (int time = 0; time < 8 && !isAtOnce; time += 1) isAtOnce = extendsALateLease(stream, "k" + time) < maxNanos;
+    assertTrue(isAtOnce);
+  }
+
+  /** How long after its answer a lease of 3 s is extended that comes late, in nanoseconds. */
+  private long extendsALateLease(FakeSessions.Stream stream, String token) throws Exception {
+    CompletableFuture<String> call = client.getOrRebuildAsync(token, TEXT, () -> {
       new CountDownLatch(1).await();
       return "never";
     });
-    FakeSessions.Stream stream = fake.stream();
-    stream.welcome("resume");
-    SessionCall asked = stream.call();
+    SessionCall asked = callAbout(stream, sent -> sent.getGetOrLock().getKey().equals(token));
     Thread.sleep(2_050);
-    GetOrLockResponse.Builder lease = GetOrLockResponse.newBuilder().setLease(FakeService.leaseOf("t", 3_000));
+    GetOrLockResponse.Builder lease = GetOrLockResponse.newBuilder().setLease(FakeService.leaseOf(token, 3_000));
     stream.reply(SessionReply.newBuilder().setId(asked.getId()).setGetOrLock(lease));
     long repliedNanos = System.nanoTime();
-    assertEquals("t", stream.call().getExtend().getToken());
-    // A third of the lease, if that counted from its answer.
-    assertTrue(System.nanoTime() - repliedNanos < Duration.ofMillis(950).toNanos());
+    callAbout(stream, sent -> sent.getExtend().getToken().equals(token));
+    long tookNanos = System.nanoTime() - repliedNanos;
     call.cancel(false);
+    return tookNanos;
   }
 
-  @Test
-  void thatCannotBeHadIsDoneWithoutForAWhile() throws Exception {
-    try (FakeService unary = new FakeService();
-        DibsClient oneByOne = unary.client().build()) {
-      unary.will(GetOrLockRequest.class, FakeService.hit("v"));
-      for (int time = 0; time < 3; time += 1) assertEquals("v", oneByOne.getOrRebuild("k", TEXT, () -> "never"));
-      // One stream that was refused, and three calls.
-      assertEquals(4, unary.headers.size());
-    }
-  }
-
-  @Test
-  void thatIsNotConfirmedInTimeIsDoneWithout() throws Exception {
-    assertTrue(client.ready(Duration.ofSeconds(10)));
-    assertEquals(FakeSessions.UNARY, get("k").get());
-    assertEquals(FakeSessions.UNARY, get("l").get());
-    fake.stream();
-    assertFalse(fake.hasStream());
+  /** The next call that is meant. Those before it are of calls that have ended. */
+  private static SessionCall callAbout(FakeSessions.Stream stream, Predicate<SessionCall> isMeant) throws Exception {
+    SessionCall call = stream.call();
+    while (!isMeant.test(call)) call = stream.call();
+    return call;
   }
 
   @Test
@@ -290,27 +291,5 @@ final class SessionTest {
     assertEquals("newer", two.get());
     stream.hit(asked, "older");
     assertEquals("older", one.get());
-  }
-
-  @Test
-  void isTriedForAgainBehindTheCallsThatGoWithout() throws Exception {
-    assertTrue(client.ready(Duration.ofSeconds(10)));
-    assertEquals(FakeSessions.UNARY, get("k").get());
-    fake.stream();
-    FakeSessions.Stream again = fake.stream();
-    again.welcome("resume");
-    Thread answering =
-        new Thread(
-            () -> {
-              try {
-                for (; ; ) again.hit(again.call(), "over the session");
-              } catch (InterruptedException error) {
-                // The test is over.
-              }
-            });
-    answering.setDaemon(true);
-    answering.start();
-    Until.isTrue(() -> get("l").get().equals("over the session"));
-    answering.interrupt();
   }
 }

@@ -26,6 +26,10 @@ final class TlsTest {
 
   @TempDir Path folder;
 
+  private static DibsClient patient(DibsClientBuilder builder) {
+    return builder.onUnavailable(OnUnavailable.FAIL).connectTimeout(Until.PATIENCE).build();
+  }
+
   @Test
   void isTurnedOnByTheAuthoritiesOfTheEnvironment() throws Exception {
     KeyStore store = selfSigned();
@@ -34,10 +38,12 @@ final class TlsTest {
     try (FakeService service = new FakeService(TlsServerCredentials.create(certificate.toFile(), key.toFile()))) {
       service.will(GetOrLockRequest.class, FakeService.hit("v"));
       Map<String, String> environment = Map.of("DIBS_TARGET", service.target(), "DIBS_TLS_CA", certificate.toString());
-      try (DibsClient client = new DibsClientBuilder(environment).onUnavailable(OnUnavailable.FAIL).build()) {
+      try (DibsClient client = patient(new DibsClientBuilder(environment))) {
         assertEquals("v", client.getOrRebuild("k", TEXT, () -> "never"));
       }
-      try (DibsClient plain = service.client().onUnavailable(OnUnavailable.FAIL).build()) {
+      // The service says nothing to it.
+      DibsClientBuilder hasty = service.client().connectTimeout(Duration.ofSeconds(2));
+      try (DibsClient plain = hasty.onUnavailable(OnUnavailable.FAIL).build()) {
         assertThrows(DibsStatusException.class, () -> plain.getOrRebuild("k", TEXT, () -> "never"));
       }
     }
@@ -53,9 +59,7 @@ final class TlsTest {
       String port = service.target().replaceFirst(".*:", ":");
       // The certificate is not one of 127.0.0.2.
       for (String target : new String[] {"127.0.0.2" + port + ",localhost" + port, "127.0.0.2" + port}) {
-        DibsClientBuilder builder =
-            DibsClient.builder().target(target).tlsCa(certificate).onUnavailable(OnUnavailable.FAIL);
-        try (DibsClient client = builder.build()) {
+        try (DibsClient client = patient(DibsClient.builder().target(target).tlsCa(certificate))) {
           if (target.contains(",")) assertEquals("v", client.getOrRebuild("k", TEXT, () -> "never"));
           else assertThrows(DibsStatusException.class, () -> client.getOrRebuild("k", TEXT, () -> "never"));
         }
@@ -79,10 +83,10 @@ final class TlsTest {
       Map<String, String> trusting = Map.of("DIBS_TARGET", service.target(), "DIBS_TLS_CA", certificate.toString());
       Map<String, String> known = new HashMap<>(trusting);
       known.putAll(Map.of("DIBS_TLS_CERT", certificate.toString(), "DIBS_TLS_KEY", key.toString()));
-      try (DibsClient client = new DibsClientBuilder(known).onUnavailable(OnUnavailable.FAIL).build()) {
+      try (DibsClient client = patient(new DibsClientBuilder(known))) {
         assertEquals("v", client.getOrRebuild("k", TEXT, () -> "never"));
       }
-      try (DibsClient unknown = new DibsClientBuilder(trusting).onUnavailable(OnUnavailable.FAIL).build()) {
+      try (DibsClient unknown = patient(new DibsClientBuilder(trusting))) {
         assertThrows(DibsStatusException.class, () -> unknown.getOrRebuild("k", TEXT, () -> "never"));
       }
     }

@@ -40,6 +40,7 @@ import io.opentelemetry.sdk.trace.data.SpanData;
 import io.opentelemetry.sdk.trace.export.SimpleSpanProcessor;
 import java.time.Duration;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
@@ -145,7 +146,8 @@ final class TracingTest {
           return "v";
         });
     assertEquals("mine", rebuilt().getAttributes().get(AttributeKey.stringKey("dibs.namespace")));
-    assertEquals(List.of(traceparent(rebuilt().getSpanContext())), fake.traceparents.get("Extend"));
+    // On a busy machine there may be more than one.
+    assertEquals(Set.of(traceparent(rebuilt().getSpanContext())), Set.copyOf(fake.traceparents.get("Extend")));
   }
 
   @Test

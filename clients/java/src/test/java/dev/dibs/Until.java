@@ -1,18 +1,19 @@
 package dev.dibs;
 
+import java.time.Duration;
 import java.util.concurrent.Callable;
-import java.util.concurrent.TimeUnit;
 
 /** Waits for what comes by itself, and far longer than it takes. */
 public final class Until {
-  private static final long MAX_NANOS = TimeUnit.SECONDS.toNanos(10);
+  /** On a busy machine, any thread and the service may stand for seconds. A test that fails waits so long. */
+  static final Duration PATIENCE = Duration.ofSeconds(30);
 
   private Until() {}
 
   public static void isTrue(Callable<Boolean> condition) throws Exception {
     long startNanos = System.nanoTime();
     while (!condition.call()) {
-      if (System.nanoTime() - startNanos > MAX_NANOS) throw new AssertionError("it did not come");
+      if (System.nanoTime() - startNanos > PATIENCE.toNanos()) throw new AssertionError("it did not come");
       Thread.sleep(2);
     }
   }

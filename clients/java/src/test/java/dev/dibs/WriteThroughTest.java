@@ -60,7 +60,7 @@ final class WriteThroughTest {
     fake.will(PublishRequest.class, refuses(Status.RESOURCE_EXHAUSTED.withDescription("value: 2 MiB are too many")));
     var error = assertThrows(DibsStatusException.class, () -> client.set("k", "v", TEXT));
     assertEquals(Status.Code.RESOURCE_EXHAUSTED, error.code());
-    assertTrue(client.flush(Duration.ofSeconds(10)));
+    assertTrue(client.flush(Until.PATIENCE));
     ReleaseRequest release = fake.requests(ReleaseRequest.class).get(0);
     assertFalse(release.hasFailure());
     assertEquals("t", release.getToken());
@@ -95,7 +95,8 @@ final class WriteThroughTest {
 
   /** A read never waits for a rebuild that no one runs, and never rebuilds. */
   @Test
-  void aReadThatIsBusyFindsNothing() {
+  void aReadThatIsBusyFindsNothing() throws Exception {
+    assertTrue(client.ready(Until.PATIENCE));
     for (int reason = 1; reason <= 7; reason += 1) {
       fake.will(GetOrLockRequest.class, busy(60_000, reason));
       assertTrue(client.get("k", TEXT).isEmpty());

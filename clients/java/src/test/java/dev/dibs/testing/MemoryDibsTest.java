@@ -290,7 +290,7 @@ final class MemoryDibsTest {
       CountDownLatch gate = new CountDownLatch(1);
       CompletableFuture<String> old = rebuilding(gate, "t");
       dibs.invalidate(Invalidation.ofTags("t"));
-      if (isJoined) assertEquals("new", dibs.getOrRebuildAsync("k", TEXT, () -> "new").get(5, TimeUnit.SECONDS));
+      if (isJoined) assertEquals("new", dibs.getOrRebuildAsync("k", TEXT, () -> "new").get(30, TimeUnit.SECONDS));
       gate.countDown();
       assertEquals("old", old.get());
       assertEquals("new", dibs.getOrRebuild("k", TEXT, () -> "new"));
@@ -303,7 +303,7 @@ final class MemoryDibsTest {
     CountDownLatch gate = new CountDownLatch(1);
     CompletableFuture<String> old = rebuilding(gate);
     dibs.invalidate(Invalidation.ofTags("t"));
-    assertTrue(dibs.setAsync("k", "set", TEXT).get(5, TimeUnit.SECONDS).isStored());
+    assertTrue(dibs.setAsync("k", "set", TEXT).get(30, TimeUnit.SECONDS).isStored());
     gate.countDown();
     assertEquals("old", old.get());
     assertEquals("set", dibs.getOrRebuild("k", TEXT, next));

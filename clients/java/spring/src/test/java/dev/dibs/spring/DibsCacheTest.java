@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.dibs.Dibs;
 import dev.dibs.DibsClient;
+import dev.dibs.DibsClientBuilder;
 import dev.dibs.Options;
 import dev.dibs.RebuildFailedException;
 import dev.dibs.RebuildFunction;
@@ -247,7 +248,7 @@ final class DibsCacheTest {
     CompletableFuture<String> loading = new CompletableFuture<>();
     manager.getCache("a").retrieve("k", () -> loading);
     runner[0].interrupt();
-    runner[0].join(5_000);
+    runner[0].join(30_000);
     assertFalse(runner[0].isAlive());
     assertTrue(loading.isCancelled());
   }
@@ -275,8 +276,9 @@ final class DibsCacheTest {
     var out = new BufferedReader(new InputStreamReader(service.getInputStream(), StandardCharsets.UTF_8));
     Matcher address = Pattern.compile("grpc=(\\S+)").matcher(out.readLine());
     assertTrue(address.find());
-    try (DibsClient one = DibsClient.builder().target(address.group(1)).build();
-        DibsClient two = DibsClient.builder().target(address.group(1)).build()) {
+    DibsClientBuilder client = DibsClient.builder().target(address.group(1)).connectTimeout(Duration.ofSeconds(30));
+    try (DibsClient one = client.build();
+        DibsClient two = client.build()) {
       List<Users> applications = List.of(application(one), application(two));
       List<CompletableFuture<User>> calls = new ArrayList<>();
       for (int call = 0; call < 20; call += 1) {
