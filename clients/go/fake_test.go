@@ -55,7 +55,7 @@ func (s *script[In, Out]) play(ctx context.Context, request In) (Out, error) {
 	return next(ctx, request)
 }
 
-// fakeService says over real gRPC what a test tells it to; without a session unless it is told of one.
+// fakeService says what a test tells it to, over real gRPC or in memory; without a session unless it is told of one.
 type fakeService struct {
 	dibsv1.UnimplementedCoordinatorServiceServer
 	getOrLock  script[*dibsv1.GetOrLockRequest, *dibsv1.GetOrLockResponse]
@@ -69,14 +69,21 @@ type fakeService struct {
 	target string
 }
 
+// newFake has no network: see [memoryConn].
+func newFake() *fakeService {
+	fake := &fakeService{}
+	fake.release.will(ok[*dibsv1.ReleaseRequest](&dibsv1.ReleaseResponse{Outcome: dibsv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED}))
+	return fake
+}
+
 func startFake(t *testing.T, options ...grpc.ServerOption) *fakeService {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	fake := &fakeService{server: grpc.NewServer(options...), target: listener.Addr().String()}
-	fake.release.will(ok[*dibsv1.ReleaseRequest](&dibsv1.ReleaseResponse{Outcome: dibsv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED}))
+	fake := newFake()
+	fake.server, fake.target = grpc.NewServer(options...), listener.Addr().String()
 	dibsv1.RegisterCoordinatorServiceServer(fake.server, fake)
 	go func() { _ = fake.server.Serve(listener) }()
 	t.Cleanup(fake.server.Stop)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -108,21 +109,24 @@ func TestACallerThatJoinedARebuildHasWhatCounts(t *testing.T) {
 }
 
 func TestACallerThatComesWhileAResultIsHandedOverAsks(t *testing.T) {
-	fake, its, rebuild, holder := holding(t, hit("theirs"))
-	handingOver, enough := make(chan struct{}), make(chan struct{})
-	fake.publish.will(func(ctx context.Context, in *dibsv1.PublishRequest) (*dibsv1.PublishResponse, error) {
-		close(handingOver)
-		<-enough
-		return publishedCounting(stored, proto.Bool(true))(ctx, in)
-	})
-	rebuild.returns <- fetched[string]{"mine", nil}
-	receive(t, "a publish", handingOver)
-	// One that joined would be told Busy.
-	value, err := dibs.Fetch(t.Context(), its, "k", returning("never"), dibs.WithWait(0))
-	want(t, value, err, "theirs")
-	close(enough)
-	got := receive(t, "the holder's value", holder)
-	want(t, got.value, got.err, "mine")
+	fake := newFake()
+	fake.getOrLock.will(lease("token", 60_000), hit("theirs"))
+	onFake(t, fake, func(t *testing.T, its *dibs.Client) {
+		handingOver, enough := make(chan struct{}), make(chan struct{})
+		fake.publish.will(func(ctx context.Context, in *dibsv1.PublishRequest) (*dibsv1.PublishResponse, error) {
+			close(handingOver)
+			<-enough
+			return publishedCounting(stored, proto.Bool(true))(ctx, in)
+		})
+		holder := behind(func() (string, error) { return dibs.Fetch(t.Context(), its, "k", returning("mine")) })
+		receive(t, "a publish", handingOver)
+		// One that joined would be told Busy.
+		value, err := dibs.Fetch(t.Context(), its, "k", returning("never"), dibs.WithWait(0))
+		want(t, value, err, "theirs")
+		close(enough)
+		got := receive(t, "the holder's value", holder)
+		want(t, got.value, got.err, "mine")
+	}, dibs.WithCodec(raw{}))
 }
 
 func TestAFailureIsSharedWithThoseWhoCameLaterOnlyWhereAllHearOfIt(t *testing.T) {
@@ -197,24 +201,25 @@ func TestCallersThatWantWhatIsNewerDoNotJoinARebuild(t *testing.T) {
 }
 
 func TestACallerThatAcceptsAStaleValueHasItAtOnce(t *testing.T) {
-	fake := startFake(t)
+	fake := newFake()
 	fake.getOrLock.will(leaseBeside("token", "old"), hit("old"))
 	fake.publish.will(publishedCounting(stored, proto.Bool(true)))
-	its := client(t, fake.target, dibs.WithSession(false), dibs.WithCodec(raw{}), ttl)
-	rebuild := newGated()
-	for range 2 {
-		value, err := dibs.Fetch(t.Context(), its, "k", rebuild.load)
-		want(t, value, err, "old")
-	}
-	receive(t, "a rebuild", rebuild.begun)
-	insists := behind(func() (string, error) {
-		return dibs.Fetch(t.Context(), its, "k", returning("never"), dibs.WithStale(dibs.StaleForbid))
-	})
-	// Nothing counts who joins a rebuild behind a stale value.
-	time.Sleep(200 * time.Millisecond)
-	rebuild.returns <- fetched[string]{"new", nil}
-	got := receive(t, "the new value", insists)
-	want(t, got.value, got.err, "new")
+	onFake(t, fake, func(t *testing.T, its *dibs.Client) {
+		rebuild := newGated()
+		for range 2 {
+			value, err := dibs.Fetch(t.Context(), its, "k", rebuild.load)
+			want(t, value, err, "old")
+		}
+		receive(t, "a rebuild", rebuild.begun)
+		insists := behind(func() (string, error) {
+			return dibs.Fetch(t.Context(), its, "k", returning("never"), dibs.WithStale(dibs.StaleForbid))
+		})
+		// Nothing counts who joins a rebuild behind a stale value.
+		synctest.Wait()
+		rebuild.returns <- fetched[string]{"new", nil}
+		got := receive(t, "the new value", insists)
+		want(t, got.value, got.err, "new")
+	}, dibs.WithCodec(raw{}))
 }
 
 func TestARebuildThatAsksForItsOwnKeyFailsAtOnce(t *testing.T) {
@@ -258,7 +263,7 @@ func TestALateJoinerOfALostLeaseAsksAgainAtOnce(t *testing.T) {
 }
 
 func TestALongWaitIsAskedForInPieces(t *testing.T) {
-	fake := startFake(t)
+	fake := newFake()
 	slow := func(ctx context.Context, in *dibsv1.GetOrLockRequest) (*dibsv1.GetOrLockResponse, error) {
 		time.Sleep(600 * time.Millisecond)
 		return busy(dibsv1.BusyReason_BUSY_REASON_WAIT_ENDED, 20_000)(ctx, in)
@@ -271,7 +276,7 @@ func TestALongWaitIsAskedForInPieces(t *testing.T) {
 			t.Errorf("asked for a wait of %d ms", request.GetWaitMs())
 		}
 	}
-	fake = startFake(t)
+	fake = newFake()
 	refused := refuses[*dibsv1.GetOrLockRequest, *dibsv1.GetOrLockResponse](codes.InvalidArgument, "wait_ms: 20000 is outside 0 to 5000", -1)
 	fake.getOrLock.will(refused, slow, refused, slow, hit("v"))
 	value, err = fetch(t, fake, returning(""), dibs.WithWait(20*time.Second))
@@ -282,7 +287,7 @@ func TestALongWaitIsAskedForInPieces(t *testing.T) {
 }
 
 func TestANegativeWaitIsRefused(t *testing.T) {
-	_, err := fetch(t, startFake(t), returning(""), dibs.WithWait(-time.Millisecond))
+	_, err := fetch(t, newFake(), returning(""), dibs.WithWait(-time.Millisecond))
 	if status.Code(err) != codes.InvalidArgument {
 		t.Errorf("got %v", err)
 	}

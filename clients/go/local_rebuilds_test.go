@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/dibs-cache/dibs/clients/go/dibsv1"
@@ -88,22 +89,25 @@ func TestACallThatNeedsANewerValueSharesALocalRebuildThatBeganAfterIt(t *testing
 
 // However many others are kept. Otherwise later callers would get the older one.
 func TestTheResultOfALaterLocalRebuildReplacesTheEarlierOne(t *testing.T) {
-	its := newLocalRebuilds(newLifetime())
-	rebuild := func(key, value string, newerThan time.Time) {
-		id := valueID{"default", key}
-		its.join(t.Context(), localCallOf(id, newerThan, func(context.Context) (result, time.Duration) {
-			return result{value: []byte(value)}, time.Minute
-		}))
-	}
-	for at := range keptMax {
-		rebuild(fmt.Sprint(at), "old", time.Time{})
-	}
-	rebuild("one too many", "old", time.Time{})
-	if _, isKept := its.recent(valueID{"default", "one too many"}); isKept {
-		t.Error("there is no bound")
-	}
-	rebuild("7", "new", time.Now())
-	if got, _ := its.recent(valueID{"default", "7"}); string(got.value) != "new" {
-		t.Errorf("got %q", got.value)
-	}
+	// However long so many rebuilds take, none is too old to be kept.
+	synctest.Test(t, func(t *testing.T) {
+		its := newLocalRebuilds(newLifetime())
+		rebuild := func(key, value string, newerThan time.Time) {
+			id := valueID{"default", key}
+			its.join(t.Context(), localCallOf(id, newerThan, func(context.Context) (result, time.Duration) {
+				return result{value: []byte(value)}, time.Minute
+			}))
+		}
+		for at := range keptMax {
+			rebuild(fmt.Sprint(at), "old", time.Time{})
+		}
+		rebuild("one too many", "old", time.Time{})
+		if _, isKept := its.recent(valueID{"default", "one too many"}); isKept {
+			t.Error("there is no bound")
+		}
+		rebuild("7", "new", time.Now())
+		if got, _ := its.recent(valueID{"default", "7"}); string(got.value) != "new" {
+			t.Errorf("got %q", got.value)
+		}
+	})
 }

@@ -24,19 +24,22 @@ type manyStage struct {
 	session  *fakeSession
 }
 
-func newManyStage(t *testing.T, options ...dibs.Option) *manyStage {
+// onManyStage runs a test in fake time.
+func onManyStage(t *testing.T, test func(*manyStage), options ...dibs.Option) {
 	t.Helper()
-	fake := startFake(t)
-	m := &manyStage{t: t, sessions: sessionsOf(fake)}
-	m.Client = client(t, fake.target, append([]dibs.Option{dibs.WithCodec(raw{}), ttl}, options...)...)
-	if err := m.Ready(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	m.session = receive(t, "a session", m.sessions)
-	return m
+	inSessions(t, func(t *testing.T, its *dibs.Client, sessions <-chan *fakeSession) {
+		if err := its.Ready(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		test(&manyStage{Client: its, t: t, sessions: sessions, session: receive(t, "a session", sessions)})
+	}, options...)
 }
 
-func (m *manyStage) fetch(ctx context.Context, keys ...string) <-chan fetched[map[string]string] {
+func (m *manyStage) fetch(keys ...string) <-chan fetched[map[string]string] {
+	return m.fetchIn(m.t.Context(), keys...)
+}
+
+func (m *manyStage) fetchIn(ctx context.Context, keys ...string) <-chan fetched[map[string]string] {
 	return behind(func() (map[string]string, error) {
 		return dibs.FetchMany(ctx, m.Client, keys, rebuiltAs("rebuilt"))
 	})
@@ -79,104 +82,109 @@ func (m *manyStage) wants(done <-chan fetched[map[string]string], values map[str
 }
 
 func TestManyKeysAreAskedForWithoutAWaitFirst(t *testing.T) {
-	m := newManyStage(t)
-	done := m.fetch(t.Context(), "a", "b", "c")
-	look := m.asked("a", "b", "c")
-	if request := look.GetGetOrLockMany(); request.WaitMs == nil || request.GetWaitMs() != 0 || request.GetRequestId() == "" {
-		t.Errorf("asked %v", request)
-	}
-	m.reply(look, "b", busy(dibsv1.BusyReason_BUSY_REASON_WAIT_ENDED, 5), true)
-	m.reply(look, "a", hit("1"), true)
-	m.reply(look, "c", busy(dibsv1.BusyReason_BUSY_REASON_UNDECIDED, 5), false)
-	// What is not decided is asked again at once; what another caller rebuilds is waited for.
-	again := m.asked("c")
-	m.reply(again, "c", hit("3"), false)
-	wait := m.asked("b")
-	if request := wait.GetGetOrLockMany(); request.WaitMs != nil || request.GetRequestId() != look.GetGetOrLockMany().GetRequestId() || wait.GetDeadlineMs() < 30_000 {
-		t.Errorf("asked %v", wait)
-	}
-	m.reply(wait, "b", hit("2"), false)
-	m.wants(done, map[string]string{"a": "1", "b": "2", "c": "3"})
+	onManyStage(t, func(m *manyStage) {
+		done := m.fetch("a", "b", "c")
+		look := m.asked("a", "b", "c")
+		if request := look.GetGetOrLockMany(); request.WaitMs == nil || request.GetWaitMs() != 0 || request.GetRequestId() == "" {
+			t.Errorf("asked %v", request)
+		}
+		m.reply(look, "b", busy(dibsv1.BusyReason_BUSY_REASON_WAIT_ENDED, 5), true)
+		m.reply(look, "a", hit("1"), true)
+		m.reply(look, "c", busy(dibsv1.BusyReason_BUSY_REASON_UNDECIDED, 5), false)
+		// What is not decided is asked again at once; what another caller rebuilds is waited for.
+		again := m.asked("c")
+		m.reply(again, "c", hit("3"), false)
+		wait := m.asked("b")
+		if request := wait.GetGetOrLockMany(); request.WaitMs != nil || request.GetRequestId() != look.GetGetOrLockMany().GetRequestId() || wait.GetDeadlineMs() <= 30_000 {
+			t.Errorf("asked %v", wait)
+		}
+		m.reply(wait, "b", hit("2"), false)
+		m.wants(done, map[string]string{"a": "1", "b": "2", "c": "3"})
+	})
 }
 
 func TestKeysThatASessionLeftOpenAreAskedForAgain(t *testing.T) {
-	m := newManyStage(t)
-	done := m.fetch(t.Context(), "a", "b")
-	look := m.asked("a", "b")
-	m.reply(look, "a", hit("1"), true)
-	m.session.over <- status.Error(codes.Unavailable, "the replica was killed")
-	m.session = receive(t, "another session", m.sessions)
-	again := m.asked("b")
-	if again.GetGetOrLockMany().GetRequestId() != look.GetGetOrLockMany().GetRequestId() {
-		t.Error("it was another call")
-	}
-	m.reply(again, "b", hit("2"), false)
-	m.wants(done, map[string]string{"a": "1", "b": "2"})
+	onManyStage(t, func(m *manyStage) {
+		done := m.fetch("a", "b")
+		look := m.asked("a", "b")
+		m.reply(look, "a", hit("1"), true)
+		m.session.over <- status.Error(codes.Unavailable, "the replica was killed")
+		m.session = receive(m.t, "another session", m.sessions)
+		again := m.asked("b")
+		if again.GetGetOrLockMany().GetRequestId() != look.GetGetOrLockMany().GetRequestId() {
+			t.Error("it was another call")
+		}
+		m.reply(again, "b", hit("2"), false)
+		m.wants(done, map[string]string{"a": "1", "b": "2"})
+	})
 }
 
 func TestAnErrorOfOneKeyIsNotThatOfTheOthers(t *testing.T) {
-	m := newManyStage(t)
-	done := m.fetch(t.Context(), "a", "b", "c")
-	look := m.asked("a", "b", "c")
-	m.session.reply(&dibsv1.SessionReply{Id: look.GetId(), More: true, Response: &dibsv1.SessionReply_GetOrLockMany{
-		GetOrLockMany: &dibsv1.GetOrLockManyResponse{Key: "a", Result: &dibsv1.GetOrLockManyResponse_Error{
-			Error: &dibsv1.CallError{Code: int32(codes.PermissionDenied), Message: "no"},
-		}},
-	}})
-	// Nor is an answer that comes twice, or for no key of the request, or not at all.
-	m.reply(look, "b", hit("2"), true)
-	m.reply(look, "b", hit("twice"), true)
-	m.reply(look, "unasked", lease("token", 10_000), false)
-	got := receive(t, "the end", done)
-	var many *dibs.ManyError
-	if !errors.As(got.err, &many) || status.Code(many.Errors["a"]) != codes.PermissionDenied || status.Code(many.Errors["c"]) != codes.Internal ||
-		!maps.Equal(got.value, map[string]string{"b": "2"}) {
-		t.Errorf("got %v, %v", got.value, got.err)
-	}
+	onManyStage(t, func(m *manyStage) {
+		done := m.fetch("a", "b", "c")
+		look := m.asked("a", "b", "c")
+		m.session.reply(&dibsv1.SessionReply{Id: look.GetId(), More: true, Response: &dibsv1.SessionReply_GetOrLockMany{
+			GetOrLockMany: &dibsv1.GetOrLockManyResponse{Key: "a", Result: &dibsv1.GetOrLockManyResponse_Error{
+				Error: &dibsv1.CallError{Code: int32(codes.PermissionDenied), Message: "no"},
+			}},
+		}})
+		// Nor is an answer that comes twice, or for no key of the request, or not at all.
+		m.reply(look, "b", hit("2"), true)
+		m.reply(look, "b", hit("twice"), true)
+		m.reply(look, "unasked", lease("token", 10_000), false)
+		got := receive(m.t, "the end", done)
+		var many *dibs.ManyError
+		if !errors.As(got.err, &many) || status.Code(many.Errors["a"]) != codes.PermissionDenied || status.Code(many.Errors["c"]) != codes.Internal ||
+			!maps.Equal(got.value, map[string]string{"b": "2"}) {
+			t.Errorf("got %v, %v", got.value, got.err)
+		}
+	})
 }
 
 func TestLeasesThatComeAfterTheirCallerLeftAreGivenBack(t *testing.T) {
-	m := newManyStage(t)
-	ctx, leave := context.WithCancel(t.Context())
-	done := m.fetch(ctx, "a", "b")
-	look := m.asked("a", "b")
-	leave()
-	if got := receive(t, "the end", done); !errors.Is(got.err, context.Canceled) {
-		t.Errorf("got %v", got.err)
-	}
-	message := receive(t, "a message", m.session.came)
-	if ids := message.GetCancelledIds(); len(ids) != 1 || ids[0] != look.GetId() {
-		t.Errorf("it heard %v", message)
-	}
-	given := map[string]string{}
-	for _, key := range []string{"a", "b"} {
-		m.reply(look, key, lease("of "+key, 10_000), key == "a")
-		release := m.session.call(t)
-		given[release.GetRelease().GetKey()] = release.GetRelease().GetToken()
-		m.session.reply(&dibsv1.SessionReply{Id: release.GetId(), Response: &dibsv1.SessionReply_Release{Release: &dibsv1.ReleaseResponse{}}})
-	}
-	if !maps.Equal(given, map[string]string{"a": "of a", "b": "of b"}) {
-		t.Errorf("given back: %v", given)
-	}
+	onManyStage(t, func(m *manyStage) {
+		ctx, leave := context.WithCancel(m.t.Context())
+		done := m.fetchIn(ctx, "a", "b")
+		look := m.asked("a", "b")
+		leave()
+		if got := receive(m.t, "the end", done); !errors.Is(got.err, context.Canceled) {
+			t.Errorf("got %v", got.err)
+		}
+		message := receive(m.t, "a message", m.session.came)
+		if ids := message.GetCancelledIds(); len(ids) != 1 || ids[0] != look.GetId() {
+			t.Errorf("it heard %v", message)
+		}
+		given := map[string]string{}
+		for _, key := range []string{"a", "b"} {
+			m.reply(look, key, lease("of "+key, 10_000), key == "a")
+			release := m.session.call(m.t)
+			given[release.GetRelease().GetKey()] = release.GetRelease().GetToken()
+			m.session.reply(&dibsv1.SessionReply{Id: release.GetId(), Response: &dibsv1.SessionReply_Release{Release: &dibsv1.ReleaseResponse{}}})
+		}
+		if !maps.Equal(given, map[string]string{"a": "of a", "b": "of b"}) {
+			t.Errorf("given back: %v", given)
+		}
+	})
 }
 
 func TestHitsOfManyAreKeptNearUnlessTheyWereOvertaken(t *testing.T) {
-	m := newManyStage(t, dibs.WithNearCache(dibs.NearCache{MaxBytes: 1 << 20}))
-	fresh := func(value string) asked {
-		return ok[*dibsv1.GetOrLockRequest](&dibsv1.GetOrLockResponse{Outcome: &dibsv1.GetOrLockResponse_Hit{Hit: &dibsv1.Hit{
-			Payload: &dibsv1.Hit_Value{Value: []byte(value)}, Freshness: dibsv1.Freshness_FRESHNESS_FRESH, FreshForMs: 60_000, Tags: &dibsv1.Tags{},
-		}}})
-	}
-	done := m.fetch(t.Context(), "a", "b")
-	look := m.asked("a", "b")
-	m.session.going <- &dibsv1.SessionResponse{Events: []*dibsv1.SessionEvent{invalidatedEvent(&dibsv1.Invalidated{Namespace: "default", Keys: []string{"b"}})}}
-	m.reply(look, "a", fresh("1"), true)
-	m.reply(look, "b", fresh("old"), false)
-	m.wants(done, map[string]string{"a": "1", "b": "old"})
-	done = m.fetch(t.Context(), "a", "b")
-	m.reply(m.asked("b"), "b", fresh("new"), false)
-	m.wants(done, map[string]string{"a": "1", "b": "new"})
-	m.wants(m.fetch(t.Context(), "a", "b"), map[string]string{"a": "1", "b": "new"})
+	onManyStage(t, func(m *manyStage) {
+		fresh := func(value string) asked {
+			return ok[*dibsv1.GetOrLockRequest](&dibsv1.GetOrLockResponse{Outcome: &dibsv1.GetOrLockResponse_Hit{Hit: &dibsv1.Hit{
+				Payload: &dibsv1.Hit_Value{Value: []byte(value)}, Freshness: dibsv1.Freshness_FRESHNESS_FRESH, FreshForMs: 60_000, Tags: &dibsv1.Tags{},
+			}}})
+		}
+		done := m.fetch("a", "b")
+		look := m.asked("a", "b")
+		m.session.going <- &dibsv1.SessionResponse{Events: []*dibsv1.SessionEvent{invalidatedEvent(&dibsv1.Invalidated{Namespace: "default", Keys: []string{"b"}})}}
+		m.reply(look, "a", fresh("1"), true)
+		m.reply(look, "b", fresh("old"), false)
+		m.wants(done, map[string]string{"a": "1", "b": "old"})
+		done = m.fetch("a", "b")
+		m.reply(m.asked("b"), "b", fresh("new"), false)
+		m.wants(done, map[string]string{"a": "1", "b": "new"})
+		m.wants(m.fetch("a", "b"), map[string]string{"a": "1", "b": "new"})
+	}, dibs.WithNearCache(dibs.NearCache{MaxBytes: 1 << 20}))
 }
 
 func TestWhereNoSessionCanBeHadManyKeysAreAskedForByAStream(t *testing.T) {
@@ -218,20 +226,21 @@ func TestASetThatIsNotAnsweredIsTriedAgainAndThenAnError(t *testing.T) {
 		"too large":      {[]answer[*dibsv1.PublishRequest, *dibsv1.PublishResponse]{unpublished(codes.ResourceExhausted, "value: too large")}, codes.ResourceExhausted, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			fake := startFake(t)
+			fake := newFake()
 			fake.getOrLock.will(lease("token", 10_000))
 			fake.publish.will(test.answers...)
-			its := client(t, fake.target, dibs.WithSession(false), dibs.WithCodec(raw{}))
-			stored, err := dibs.Set(t.Context(), its, "k", "v", ttl, dibs.WithTags("t"), dibs.WithWait(time.Second))
-			if status.Code(err) != test.code || stored.IsStored != (test.code == codes.OK) {
-				t.Errorf("got %v, %v", stored, err)
-			}
+			onFake(t, fake, func(t *testing.T, its *dibs.Client) {
+				stored, err := dibs.Set(t.Context(), its, "k", "v", dibs.WithTags("t"), dibs.WithWait(time.Second))
+				if status.Code(err) != test.code || stored.IsStored != (test.code == codes.OK) {
+					t.Errorf("got %v, %v", stored, err)
+				}
+				if err := its.Flush(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}, dibs.WithCodec(raw{}))
 			asked, sent := fake.getOrLock.heard()[0], fake.publish.heard()
-			if asked.GetIntent() != dibsv1.Intent_INTENT_REFRESH || asked.GetWaitMs() > 1000 || len(sent) != test.attempts || string(sent[0].GetValue()) != "v" || sent[0].GetTags()[0] != "t" {
+			if asked.GetIntent() != dibsv1.Intent_INTENT_REFRESH || asked.GetWaitMs() != 1000 || len(sent) != test.attempts || string(sent[0].GetValue()) != "v" || sent[0].GetTags()[0] != "t" {
 				t.Errorf("asked %v, sent %v", asked, sent)
-			}
-			if err := its.Flush(t.Context()); err != nil {
-				t.Fatal(err)
 			}
 			if given := fake.release.heard(); (len(given) == 1) != (test.code != codes.OK) {
 				t.Errorf("given back: %v", given)
@@ -241,12 +250,13 @@ func TestASetThatIsNotAnsweredIsTriedAgainAndThenAnError(t *testing.T) {
 }
 
 func TestAReadNeverHoldsALease(t *testing.T) {
-	fake := startFake(t)
+	fake := newFake()
 	fake.getOrLock.will(lease("token", 10_000))
-	its := client(t, fake.target, dibs.WithSession(false), dibs.WithCodec(raw{}), dibs.WithWait(time.Hour))
-	if _, found, err := dibs.Get[string](t.Context(), its, "k"); found || err != nil {
-		t.Errorf("got %v, %v", found, err)
-	}
+	onFake(t, fake, func(t *testing.T, its *dibs.Client) {
+		if _, found, err := dibs.Get[string](t.Context(), its, "k"); found || err != nil {
+			t.Errorf("got %v, %v", found, err)
+		}
+	}, dibs.WithCodec(raw{}), dibs.WithWait(time.Hour))
 	if asked := fake.getOrLock.heard()[0]; asked.GetIntent() != dibsv1.Intent_INTENT_READ || asked.WaitMs == nil || asked.GetWaitMs() != 0 {
 		t.Errorf("asked %v", asked)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -15,113 +16,22 @@ import (
 	"github.com/dibs-cache/dibs/clients/go/dibsv1"
 )
 
-// nearStage is a client with a near cache, and its session; the service answers each question by the next of the values.
-type nearStage struct {
-	*dibs.Client
-	t       *testing.T
-	fake    *fakeService
-	session *fakeSession
-	others  <-chan *fakeSession
-	asked   atomic.Int64
-	freshMs int64
-	tags    *dibsv1.Tags
-	nears   atomic.Int64
-	isAway  atomic.Bool
-}
-
-func newNearStage(t *testing.T, options ...dibs.Option) *nearStage {
-	t.Helper()
-	fake := startFake(t)
-	sessions := sessionsOf(fake)
-	n := &nearStage{t: t, fake: fake, others: sessions, freshMs: 60_000, tags: &dibsv1.Tags{}}
-	options = append([]dibs.Option{
-		dibs.WithCodec(raw{}), ttl, dibs.WithNearCache(dibs.NearCache{MaxBytes: 1 << 20}), dibs.WithHooks(dibs.Hooks{Hit: func(e dibs.HitEvent) {
-			if e.IsNear {
-				n.nears.Add(1)
-			}
-		}}),
-	}, options...)
-	n.Client = client(t, fake.target, options...)
-	if err := n.Ready(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	n.session = receive(t, "a session", sessions)
-	go n.serve(n.session)
-	return n
-}
-
-// serve answers with "v1", "v2", and so on.
-func (n *nearStage) serve(session *fakeSession) {
-	for message := range session.came {
-		for _, call := range message.GetCalls() {
-			session.reply(n.answer(call))
-		}
-	}
-}
-
-func (n *nearStage) answer(call *dibsv1.SessionCall) *dibsv1.SessionReply {
-	if call.GetGetOrLock() == nil {
-		return &dibsv1.SessionReply{Id: call.GetId(), Response: &dibsv1.SessionReply_Invalidate{Invalidate: &dibsv1.InvalidateResponse{}}}
-	}
-	if n.isAway.Load() {
-		return awayReply(call.GetId())
-	}
-	return &dibsv1.SessionReply{Id: call.GetId(), Response: &dibsv1.SessionReply_GetOrLock{GetOrLock: &dibsv1.GetOrLockResponse{
-		Outcome: &dibsv1.GetOrLockResponse_Hit{Hit: &dibsv1.Hit{
-			Payload:    &dibsv1.Hit_Value{Value: fmt.Appendf(nil, "v%d", n.asked.Add(1))},
-			Freshness:  dibsv1.Freshness_FRESHNESS_FRESH,
-			FreshForMs: n.freshMs,
-			Tags:       n.tags,
-		}},
-	}}}
-}
-
-func (n *nearStage) fetch(key string, options ...dibs.FetchOption) string {
-	n.t.Helper()
-	value, err := dibs.Fetch(n.t.Context(), n.Client, key, returning("rebuilt"), options...)
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	return value
-}
-
-func (n *nearStage) wants(key, value string, options ...dibs.FetchOption) {
-	n.t.Helper()
-	if got := n.fetch(key, options...); got != value {
-		n.t.Errorf("got %s, want %s", got, value)
-	}
-}
-
-// tell sends events, and waits until the client has heard them.
-func (n *nearStage) tell(events ...*dibsv1.SessionEvent) {
-	n.t.Helper()
-	n.session.going <- &dibsv1.SessionResponse{Events: events}
-	// Messages come in order: when this is answered, it has.
-	n.fetch(freshKey(), dibs.WithRead(dibs.ReadStore))
-	n.asked.Add(-1)
-}
-
-func invalidatedEvent(its *dibsv1.Invalidated) *dibsv1.SessionEvent {
-	return &dibsv1.SessionEvent{Event: &dibsv1.SessionEvent_Invalidated{Invalidated: its}}
-}
-
-var beat = &dibsv1.SessionEvent{Event: &dibsv1.SessionEvent_Beat{Beat: &dibsv1.Beat{}}}
-
 func TestANearHitCostsNoCall(t *testing.T) {
-	n := newNearStage(t)
-	if watched := n.session.hello.GetWatchedNamespaces(); fmt.Sprint(watched) != "[default]" {
-		t.Errorf("it watches %v", watched)
-	}
-	n.wants("k", "v1")
-	n.wants("k", "v1")
-	if n.asked.Load() != 1 || n.nears.Load() != 1 {
-		t.Errorf("asked %d times, %d near hits", n.asked.Load(), n.nears.Load())
-	}
-	n.wants("k", "v2", dibs.WithRead(dibs.ReadStore))
-	n.wants("k", "v2")
-	n.wants("k", "v3", dibs.WithRefresh())
-	n.wants("other", "v4", dibs.WithNamespace("unwatched"))
-	n.wants("other", "v5", dibs.WithNamespace("unwatched"))
+	onNearStage(t, func(n *nearStage) {
+		if watched := n.session.hello.GetWatchedNamespaces(); fmt.Sprint(watched) != "[default]" {
+			t.Errorf("it watches %v", watched)
+		}
+		n.wants("k", "v1")
+		n.wants("k", "v1")
+		if n.asked.Load() != 1 || n.nears.Load() != 1 {
+			t.Errorf("asked %d times, %d near hits", n.asked.Load(), n.nears.Load())
+		}
+		n.wants("k", "v2", dibs.WithRead(dibs.ReadStore))
+		n.wants("k", "v2")
+		n.wants("k", "v3", dibs.WithRefresh())
+		n.wants("other", "v4", dibs.WithNamespace("unwatched"))
+		n.wants("other", "v5", dibs.WithNamespace("unwatched"))
+	})
 }
 
 func TestANearEntryIsDropped(t *testing.T) {
@@ -140,16 +50,17 @@ func TestANearEntryIsDropped(t *testing.T) {
 		"not by everything elsewhere":     {&dibsv1.Tags{}, &dibsv1.Invalidated{Namespace: "other", All: true, Keys: []string{"k"}}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			n := newNearStage(t)
-			n.tags = test.tags
-			n.wants("k", "v1")
-			n.tell(invalidatedEvent(test.what))
-			if test.drops {
-				n.wants("k", "v2")
-				n.wants("k", "v2")
-			} else {
+			onNearStage(t, func(n *nearStage) {
+				n.tags = test.tags
 				n.wants("k", "v1")
-			}
+				n.tell(invalidatedEvent(test.what))
+				if test.drops {
+					n.wants("k", "v2")
+					n.wants("k", "v2")
+				} else {
+					n.wants("k", "v1")
+				}
+			})
 		})
 	}
 }
@@ -159,33 +70,35 @@ func TestANearEntryIsDroppedByTheProcesssOwnInvalidation(t *testing.T) {
 		"key": {Keys: []string{"k"}}, "tag": {Tags: []string{"a"}}, "all": {All: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			n := newNearStage(t)
-			n.tags = &dibsv1.Tags{Names: []string{"a"}}
-			n.wants("k", "v1")
-			if _, err := n.Invalidate(t.Context(), what); err != nil {
-				t.Fatal(err)
-			}
-			n.wants("k", "v2")
+			onNearStage(t, func(n *nearStage) {
+				n.tags = &dibsv1.Tags{Names: []string{"a"}}
+				n.wants("k", "v1")
+				if _, err := n.Invalidate(n.t.Context(), what); err != nil {
+					t.Fatal(err)
+				}
+				n.wants("k", "v2")
+			})
 		})
 	}
 }
 
 func TestANearEntryIsServedForItsTimeAndWithABeat(t *testing.T) {
-	n := newNearStage(t)
-	n.freshMs = 50
-	n.wants("short", "v1")
-	time.Sleep(60 * time.Millisecond)
-	n.wants("short", "v2")
-	n.freshMs = 0
-	n.wants("none", "v3")
-	n.wants("none", "v4")
-	n.freshMs = 60_000
-	n.wants("k", "v5")
-	n.wants("k", "v5")
-	time.Sleep(3100 * time.Millisecond)
-	n.wants("k", "v6")
-	n.tell(beat)
-	n.wants("k", "v7")
+	onNearStage(t, func(n *nearStage) {
+		n.freshMs = 50
+		n.wants("short", "v1")
+		time.Sleep(60 * time.Millisecond)
+		n.wants("short", "v2")
+		n.freshMs = 0
+		n.wants("none", "v3")
+		n.wants("none", "v4")
+		n.freshMs = 60_000
+		n.wants("k", "v5")
+		n.wants("k", "v5")
+		time.Sleep(3100 * time.Millisecond)
+		n.wants("k", "v6")
+		n.tell(beat)
+		n.wants("k", "v7")
+	})
 }
 
 func TestNearEntriesAreDroppedWhenTheSessionBreaks(t *testing.T) {
@@ -225,83 +138,60 @@ func TestNoAnswerIsKeptThatWasOvertakenByAChange(t *testing.T) {
 				invalidatedEvent(&dibsv1.Invalidated{Namespace: "default", Keys: []string{"k"}}),
 			}}
 		},
+		"of the process's own": func(n *nearStage) {
+			invalidation := behind(func() (dibs.Invalidated, error) {
+				return n.Invalidate(n.t.Context(), dibs.Invalidation{Keys: []string{"k"}})
+			})
+			n.session.reply(n.answer(n.session.call(n.t)))
+			if got := receive(n.t, "the invalidation", invalidation); got.err != nil {
+				n.t.Fatal(got.err)
+			}
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			fake := startFake(t)
-			sessions := sessionsOf(fake)
-			its := client(t, fake.target, dibs.WithCodec(raw{}), ttl, dibs.WithNearCache(dibs.NearCache{MaxBytes: 1 << 20}))
-			n := &nearStage{Client: its, t: t, freshMs: 60_000}
-			call := inSession(t, its, "k")
-			n.session = receive(t, "a session", sessions)
-			asked := n.session.call(t)
-			change(n)
-			n.session.reply(n.answer(asked))
-			got := receive(t, "the value", call)
-			want(t, got.value, got.err, "v1")
-			go n.serve(n.session)
-			n.wants("k", "v2")
-			n.wants("k", "v2")
+			inSessions(t, func(t *testing.T, its *dibs.Client, sessions <-chan *fakeSession) {
+				n := &nearStage{Client: its, t: t, freshMs: 60_000}
+				call := inSession(t, its, "k")
+				n.session = receive(t, "a session", sessions)
+				asked := n.session.call(t)
+				change(n)
+				n.session.reply(n.answer(asked))
+				got := receive(t, "the value", call)
+				want(t, got.value, got.err, "v1")
+				go n.serve(n.session)
+				n.wants("k", "v2")
+				n.wants("k", "v2")
+			}, dibs.WithNearCache(dibs.NearCache{MaxBytes: 1 << 20}))
 		})
 	}
-	t.Run("of the process's own", func(t *testing.T) {
-		fake := startFake(t)
-		sessions := sessionsOf(fake)
-		its := client(t, fake.target, dibs.WithCodec(raw{}), ttl, dibs.WithNearCache(dibs.NearCache{MaxBytes: 1 << 20}))
-		n := &nearStage{Client: its, t: t, freshMs: 60_000}
-		call := inSession(t, its, "k")
-		n.session = receive(t, "a session", sessions)
-		asked := n.session.call(t)
-		invalidation := behind(func() (dibs.Invalidated, error) {
-			return its.Invalidate(t.Context(), dibs.Invalidation{Keys: []string{"k"}})
-		})
-		n.session.reply(n.answer(n.session.call(t)))
-		if got := receive(t, "the invalidation", invalidation); got.err != nil {
-			t.Fatal(got.err)
-		}
-		n.session.reply(n.answer(asked))
-		got := receive(t, "the value", call)
-		want(t, got.value, got.err, "v1")
-		go n.serve(n.session)
-		n.wants("k", "v2")
-	})
 }
 
 func TestUnderAWatchCallersJoinARequestThatIsUnderWay(t *testing.T) {
-	fake := startFake(t)
-	sessions := sessionsOf(fake)
-	its := client(t, fake.target, dibs.WithCodec(raw{}), ttl, dibs.WithNearCache(dibs.NearCache{MaxBytes: 1 << 20}))
-	if err := its.Ready(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	n := &nearStage{Client: its, t: t, freshMs: 60_000, session: receive(t, "a session", sessions)}
-	one := inSession(t, its, "k")
-	asked := n.session.call(t)
-	joined := inSession(t, its, "k")
-	joins(t, its, "k")
-	n.session.going <- &dibsv1.SessionResponse{Events: []*dibsv1.SessionEvent{
-		invalidatedEvent(&dibsv1.Invalidated{Namespace: "default", Tags: []string{"x"}}), beat,
-	}}
-	// The event is heard when the next call comes: it has not joined.
-	var late *dibsv1.SessionCall
-	var lates []<-chan fetched[string]
-	eventually(t, "a call of its own", func() bool {
-		lates = append(lates, inSession(t, its, "k"))
-		select {
-		case message := <-n.session.came:
-			late = message.GetCalls()[0]
-			return true
-		case <-time.After(10 * time.Millisecond):
-			return false
+	inSessions(t, func(t *testing.T, its *dibs.Client, sessions <-chan *fakeSession) {
+		if err := its.Ready(t.Context()); err != nil {
+			t.Fatal(err)
 		}
-	})
-	n.session.reply(n.answer(asked))
-	for _, call := range []<-chan fetched[string]{one, joined} {
-		got := receive(t, "the value", call)
-		want(t, got.value, got.err, "v1")
-	}
-	n.session.reply(n.answer(late))
-	got := receive(t, "the newer value", lates[len(lates)-1])
-	want(t, got.value, got.err, "v2")
+		n := &nearStage{Client: its, t: t, freshMs: 60_000, session: receive(t, "a session", sessions)}
+		one := inSession(t, its, "k")
+		asked := n.session.call(t)
+		joined := inSession(t, its, "k")
+		joins(t, its, "k")
+		n.session.going <- &dibsv1.SessionResponse{Events: []*dibsv1.SessionEvent{
+			invalidatedEvent(&dibsv1.Invalidated{Namespace: "default", Tags: []string{"x"}}), beat,
+		}}
+		// The event is heard by then.
+		synctest.Wait()
+		late := inSession(t, its, "k")
+		again := n.session.call(t)
+		n.session.reply(n.answer(asked))
+		for _, call := range []<-chan fetched[string]{one, joined} {
+			got := receive(t, "the value", call)
+			want(t, got.value, got.err, "v1")
+		}
+		n.session.reply(n.answer(again))
+		got := receive(t, "the newer value", late)
+		want(t, got.value, got.err, "v2")
+	}, dibs.WithNearCache(dibs.NearCache{MaxBytes: 1 << 20}))
 }
 
 func TestWithoutTheServiceWhatWasFreshIsServedAsStaleWhereAskedFor(t *testing.T) {

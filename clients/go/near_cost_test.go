@@ -27,7 +27,7 @@ func TestANearHitMakesNothingButItsValue(t *testing.T) {
 		t.Error("it is near")
 		return nil, nil
 	}
-	allocations := testing.AllocsPerRun(100, func() {
+	allocations := allocationsOf(func() {
 		line.beat()
 		if value, err := Fetch(t.Context(), client, "k", rebuild); err != nil || string(value) != "v" {
 			t.Errorf("got %q, %v", value, err)

@@ -33,9 +33,18 @@ func TestAFailureMessageIsCutBetweenTwoCharacters(t *testing.T) {
 	}
 }
 
+// allocationsOf is how many a call makes. Goroutines that an earlier test has left behind may make some more meanwhile.
+func allocationsOf(call func()) float64 {
+	least := testing.AllocsPerRun(100, call)
+	for range 9 {
+		least = min(least, testing.AllocsPerRun(100, call))
+	}
+	return least
+}
+
 func TestWhereThereIsNoSpanATraceparentCostsNothing(t *testing.T) {
 	ctx := context.Background()
-	allocations := testing.AllocsPerRun(100, func() {
+	allocations := allocationsOf(func() {
 		if traceparentOf(ctx) != "" {
 			t.Error("there is one")
 		}

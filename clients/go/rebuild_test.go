@@ -17,7 +17,7 @@ import (
 )
 
 func TestARebuildIsToldOfItsLeaseAndItsResultIsPublished(t *testing.T) {
-	fake := startFake(t)
+	fake := newFake()
 	fake.getOrLock.will(lease("token", 10_000))
 	fake.publish.will(published(stored))
 	value, err := fetch(t, fake, func(ctx context.Context) (string, error) {
@@ -40,7 +40,7 @@ func TestARebuildIsToldOfItsLeaseAndItsResultIsPublished(t *testing.T) {
 }
 
 func TestNothingIsPublishedWithATimeOfItsOwn(t *testing.T) {
-	fake := startFake(t)
+	fake := newFake()
 	fake.getOrLock.will(lease("token", 10_000))
 	fake.publish.will(published(stored))
 	_, err := fetch(t, fake, failing(fmt.Errorf("user 42: %w", dibs.ErrAbsent)), dibs.WithAbsentTTL(time.Second))
@@ -82,7 +82,7 @@ func TestAStaleValueIsServedAndRebuiltBehind(t *testing.T) {
 func TestWhoeverAwaitsTheRebuildHasItsResult(t *testing.T) {
 	for name, option := range map[string]dibs.FetchOption{"await": dibs.WithRevalidate(dibs.RevalidateAwait), "refresh": dibs.WithRefresh()} {
 		t.Run(name, func(t *testing.T) {
-			fake := startFake(t)
+			fake := newFake()
 			fake.getOrLock.will(leaseBeside("token", "old"))
 			fake.publish.will(published(stored))
 			value, err := fetch(t, fake, returning("new"), option)
@@ -130,7 +130,7 @@ func TestARebuildThatFails(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			fake := startFake(t)
+			fake := newFake()
 			fake.getOrLock.will(lease("token", 10_000))
 			_, err := fetch(t, fake, test.rebuild)
 			if err == nil || err.Error() != test.message {
@@ -231,21 +231,20 @@ func TestALostLease(t *testing.T) {
 		return "", context.Cause(ctx)
 	}
 	t.Run("ends its rebuild, and the service is asked again", func(t *testing.T) {
-		fake := startFake(t)
+		fake := newFake()
 		fake.getOrLock.will(lease("token", 30), hit("theirs"))
 		fake.extend.will(lost)
 		var told atomic.Int64
-		its := client(t, fake.target, dibs.WithSession(false), dibs.WithCodec(raw{}), dibs.WithHooks(dibs.Hooks{
-			LeaseLost: func(dibs.LeaseLostEvent) { told.Add(1) },
-		}))
-		value, err := dibs.Fetch(t.Context(), its, "k", untilLost, ttl)
-		want(t, value, err, "theirs")
+		onFake(t, fake, func(t *testing.T, its *dibs.Client) {
+			value, err := dibs.Fetch(t.Context(), its, "k", untilLost)
+			want(t, value, err, "theirs")
+		}, dibs.WithCodec(raw{}), dibs.WithHooks(dibs.Hooks{LeaseLost: func(dibs.LeaseLostEvent) { told.Add(1) }}))
 		if told.Load() != 1 || len(fake.release.heard()) != 0 || len(fake.publish.heard()) != 0 {
 			t.Errorf("told %d times", told.Load())
 		}
 	})
 	t.Run("leaves the error where no time remains", func(t *testing.T) {
-		fake := startFake(t)
+		fake := newFake()
 		fake.getOrLock.will(lease("token", 30))
 		fake.extend.will(lost)
 		_, err := fetch(t, fake, untilLost, dibs.WithWait(0))
@@ -254,32 +253,32 @@ func TestALostLease(t *testing.T) {
 		}
 	})
 	t.Run("is not waited for, and its result is thrown away", func(t *testing.T) {
-		fake := startFake(t)
+		fake := newFake()
 		fake.getOrLock.will(lease("token", 30), hit("theirs"))
 		fake.extend.will(lost)
-		gate, returned := make(chan struct{}), make(chan struct{})
-		value, err := fetch(t, fake, func(context.Context) (string, error) {
-			defer close(returned)
-			<-gate
-			return "mine", nil
-		})
-		want(t, value, err, "theirs")
-		close(gate)
-		receive(t, "the end of the rebuild", returned)
+		onFake(t, fake, func(t *testing.T, its *dibs.Client) {
+			gate := make(chan struct{})
+			value, err := dibs.Fetch(t.Context(), its, "k", func(context.Context) (string, error) {
+				<-gate
+				return "mine", nil
+			})
+			want(t, value, err, "theirs")
+			close(gate)
+		}, dibs.WithCodec(raw{}))
 		if len(fake.publish.heard()) != 0 || len(fake.release.heard()) != 0 {
 			t.Error("it was handed over")
 		}
 	})
 	t.Run("by being held for too long is one too", func(t *testing.T) {
-		fake := startFake(t)
+		fake := newFake()
 		fake.getOrLock.will(lease("token", 300), hit("theirs"))
 		fake.extend.will(ok[*dibsv1.ExtendRequest](&dibsv1.ExtendResponse{Outcome: dibsv1.ExtendOutcome_EXTEND_OUTCOME_EXTENDED, ExpiresInMs: 60_000}))
-		its := client(t, fake.target, dibs.WithSession(false), dibs.WithCodec(raw{}), dibs.WithLeaseHoldMax(50*time.Millisecond))
-		value, err := dibs.Fetch(t.Context(), its, "k", untilLost, ttl)
-		want(t, value, err, "theirs")
+		onFake(t, fake, func(t *testing.T, its *dibs.Client) {
+			value, err := dibs.Fetch(t.Context(), its, "k", untilLost)
+			want(t, value, err, "theirs")
+		}, dibs.WithCodec(raw{}), dibs.WithLeaseHoldMax(50*time.Millisecond))
 		// The service believes that it is held, and would give it again to the same request.
-		eventually(t, "it is given back", func() bool { return len(fake.release.heard()) == 1 })
-		if released := fake.release.heard()[0]; released.GetToken() != "token" || released.GetFailure() != nil {
+		if released := fake.release.heard(); len(released) != 1 || released[0].GetToken() != "token" || released[0].GetFailure() != nil {
 			t.Errorf("released %v", released)
 		}
 		if asked := fake.getOrLock.heard(); asked[0].GetRequestId() == asked[1].GetRequestId() {

@@ -60,10 +60,11 @@ func (s *realService) kill() {
 	_ = s.process.Wait()
 }
 
-// client makes one that the test closes.
+// client makes one that the test closes. On a busy machine the service may take seconds for its first answer, and is
+// not out of reach then.
 func client(t *testing.T, target string, options ...dibs.Option) *dibs.Client {
 	t.Helper()
-	made, err := dibs.New(target, options...)
+	made, err := dibs.New(target, append([]dibs.Option{dibs.WithConnectTimeout(time.Minute)}, options...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +98,7 @@ func failing(err error) func(context.Context) (string, error) {
 	return func(context.Context) (string, error) { return "", err }
 }
 
-// eventually fails the test if it does not come about within 10 s.
+// eventually fails the test if it does not come about within a minute.
 func eventually(t *testing.T, what string, isSo func() bool) {
 	t.Helper()
 	for end := time.Now().Add(60 * time.Second); !isSo(); time.Sleep(5 * time.Millisecond) {

@@ -20,15 +20,16 @@ func TestASetDoesNotOutlastItsLease(t *testing.T) {
 		"all attempts are within it":                {50, 4},
 	} {
 		t.Run(name, func(t *testing.T) {
-			fake := startFake(t)
+			fake := newFake()
 			fake.getOrLock.will(lease("token", 2500))
 			fake.publish.will(refuses[*dibsv1.PublishRequest, *dibsv1.PublishResponse](codes.ResourceExhausted, "too many", test.retryAfterMs))
-			its := client(t, fake.target, dibs.WithSession(false))
-			began := time.Now()
-			_, err := dibs.Set(t.Context(), its, "k", "v", ttl)
-			if status.Code(err) != codes.ResourceExhausted || time.Since(began) > 2500*time.Millisecond {
-				t.Errorf("after %v: %v", time.Since(began), err)
-			}
+			onFake(t, fake, func(t *testing.T, its *dibs.Client) {
+				began := time.Now()
+				_, err := dibs.Set(t.Context(), its, "k", "v")
+				if status.Code(err) != codes.ResourceExhausted || time.Since(began) > 2500*time.Millisecond {
+					t.Errorf("after %v: %v", time.Since(began), err)
+				}
+			})
 			if attempts := len(fake.publish.heard()); attempts != test.attempts {
 				t.Errorf("tried %d times", attempts)
 			}

@@ -26,20 +26,23 @@ func TestWhatACallIsGivenMayBeUsedAgain(t *testing.T) {
 		}
 	})
 	t.Run("the bytes of Set", func(t *testing.T) {
-		fake, gate := startFake(t), newTokenGate()
+		fake := newFake()
 		fake.getOrLock.will(lease("token", 60_000))
 		fake.publish.will(published(stored))
-		its := client(t, fake.target, dibs.WithSession(false), dibs.WithTokenFunc(gate.token))
-		ctx, leave := context.WithCancel(t.Context())
-		value := []byte("mine")
-		set := behind(func() (dibs.Stored, error) { return dibs.Set(ctx, its, "k", value, ttl) })
-		gate.open(t) // GetOrLock
-		receive(t, "the publish", gate.came)
-		leave()
-		receive(t, "the end", set)
-		copy(value, "XXXX")
-		gate.goes <- struct{}{}
-		eventually(t, "a publish", func() bool { return len(fake.publish.heard()) == 1 })
+		inFakeTime(t, func(t *testing.T) {
+			gate := newTokenGate()
+			its := client(t, "", dibs.WithConn(memoryConn{fake}), dibs.WithSession(false), dibs.WithTokenFunc(gate.token))
+			ctx, leave := context.WithCancel(t.Context())
+			value := []byte("mine")
+			set := behind(func() (dibs.Stored, error) { return dibs.Set(ctx, its, "k", value, ttl) })
+			gate.open(t) // GetOrLock
+			receive(t, "the publish", gate.came)
+			leave()
+			receive(t, "the end", set)
+			copy(value, "XXXX")
+			gate.goes <- struct{}{}
+			eventually(t, "a publish", func() bool { return len(fake.publish.heard()) == 1 })
+		})
 		if got := fake.publish.heard()[0].GetValue(); string(got) != "mine" {
 			t.Errorf("published %s", got)
 		}

@@ -26,7 +26,7 @@ func (n *nasty) Error() string             { return n.text }
 func (n *nasty) RetryAfter() time.Duration { return time.Duration(len(n.text)) }
 
 func TestAnErrorWhoseMethodsPanicIsAFailureLikeAnyOther(t *testing.T) {
-	fake := startFake(t)
+	fake := newFake()
 	fake.getOrLock.will(lease("token", 10_000))
 	var none *nasty
 	_, err := fetch(t, fake, failing(none))
@@ -45,7 +45,7 @@ func (explosive) Marshal(any) ([]byte, error)     { panic("cannot write") }
 func (explosive) Unmarshal(_ []byte, _ any) error { panic("cannot read") }
 
 func TestACodecThatPanicsIsAnError(t *testing.T) {
-	fake := startFake(t)
+	fake := newFake()
 	fake.getOrLock.will(lease("token", 10_000))
 	var panicked *dibs.PanicError
 	if _, err := fetch(t, fake, returning("v"), dibs.WithCodec(explosive{})); !errors.As(err, &panicked) || panicked.Value != "cannot write" {
@@ -59,7 +59,7 @@ func TestACodecThatPanicsIsAnError(t *testing.T) {
 
 func TestOptionsOutOfBoundsAreRefusedBeforeTheRebuild(t *testing.T) {
 	year := 365 * 24 * time.Hour
-	fake := startFake(t)
+	fake := newFake()
 	for want, option := range map[string]dibs.FetchOption{
 		"ttl_ms: 0 is outside 1 to 31536000000":        dibs.WithTTL(0),
 		"ttl_ms: 31536000001 is outside":               dibs.WithTTL(year + time.Millisecond),
@@ -149,7 +149,7 @@ func TestAnUnreadableValueIsAMiss(t *testing.T) {
 }
 
 func TestARebuildSaysHowItsValueIsStored(t *testing.T) {
-	fake := startFake(t)
+	fake := newFake()
 	fake.getOrLock.will(lease("token", 10_000))
 	fake.publish.will(published(stored))
 	_, err := fetch(t, fake, func(ctx context.Context) (string, error) {
@@ -233,7 +233,7 @@ func TestANilPointerIsAbsentAndAnotherKeysAbsenceIsNot(t *testing.T) {
 }
 
 func TestAStaleValueInPlaceOfAFailure(t *testing.T) {
-	fake := startFake(t)
+	fake := newFake()
 	fake.getOrLock.will(leaseBeside("token", "old"))
 	value, err := fetch(t, fake, failing(errors.New("down")), dibs.WithRevalidate(dibs.RevalidateAwaitElseStale))
 	want(t, value, err, "old")

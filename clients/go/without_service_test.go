@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -27,11 +28,13 @@ func awayReply(id int64) *dibsv1.SessionReply {
 	return &dibsv1.SessionReply{Id: id, Response: &dibsv1.SessionReply_Error{Error: away}}
 }
 
-func newWithoutAnswers(t *testing.T) *withoutAnswers {
+// onWithoutAnswers runs a test in fake time.
+func onWithoutAnswers(t *testing.T, test func(*withoutAnswers)) {
 	t.Helper()
-	w := &withoutAnswers{nearStage: newNearStage(t)}
-	w.isAway.Store(true)
-	return w
+	onNearStage(t, func(n *nearStage) {
+		n.isAway.Store(true)
+		test(&withoutAnswers{nearStage: n})
+	})
 }
 
 // wantsRebuilt is how many rebuilds there were by then. The value is that of the last one.
@@ -55,39 +58,35 @@ func TestWhatWasMadeWithoutTheServiceIsDropped(t *testing.T) {
 		"not by a change of another namespace": {&dibsv1.Invalidated{Namespace: "other", All: true, Keys: []string{"k"}}, false},
 	} {
 		t.Run(name+" that a session tells of", func(t *testing.T) {
-			w := newWithoutAnswers(t)
-			w.wantsRebuilt(1)
-			w.wantsRebuilt(1)
-			w.tell(invalidatedEvent(test.what))
-			if test.drops {
-				w.wantsRebuilt(2)
-				w.wantsRebuilt(2)
-			} else {
+			onWithoutAnswers(t, func(w *withoutAnswers) {
 				w.wantsRebuilt(1)
-			}
+				w.wantsRebuilt(1)
+				w.tell(invalidatedEvent(test.what))
+				if test.drops {
+					w.wantsRebuilt(2)
+					w.wantsRebuilt(2)
+				} else {
+					w.wantsRebuilt(1)
+				}
+			})
 		})
 	}
 }
 
 func TestWhatWasMadeWithoutTheServiceIsDroppedWhenASessionBegins(t *testing.T) {
-	w := newWithoutAnswers(t)
-	w.wantsRebuilt(1)
-	w.wantsRebuilt(1)
-	w.session.over <- status.Error(codes.Unavailable, "gone")
-	eventually(t, "a session begins", func() bool {
-		select {
-		case session := <-w.others:
-			w.session = session
-			go w.serve(session)
-			return true
-		default:
-			go func() { _, _ = dibs.Fetch(context.Background(), w.Client, freshKey(), returning("")) }()
-			return false
-		}
+	onWithoutAnswers(t, func(w *withoutAnswers) {
+		w.wantsRebuilt(1)
+		w.wantsRebuilt(1)
+		w.session.over <- status.Error(codes.Unavailable, "gone")
+		// The break is heard by then.
+		synctest.Wait()
+		opens := inSession(w.t, w.Client, freshKey())
+		w.session = receive(w.t, "a session", w.others)
+		go w.serve(w.session)
+		receive(w.t, "the end", opens)
+		w.wantsRebuilt(2)
+		w.wantsRebuilt(2)
 	})
-	w.tell()
-	w.wantsRebuilt(2)
-	w.wantsRebuilt(2)
 }
 
 func TestATokenThatCannotBeHadIsNoAnswerOfTheService(t *testing.T) {
