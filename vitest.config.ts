@@ -15,6 +15,7 @@ export default defineConfig({
     teardownTimeout: 10_000,
     // Longer than a second: other work may have the processor.
     expect: { poll: { timeout: 20_000 } },
+    setupFiles: ['test/support/long-waits.ts'],
     projects: [
       {
         extends: true,

@@ -32,8 +32,7 @@ describeWithRedis('the value store on a Redis Cluster', () => {
   });
   afterAll(() => cluster?.stop());
 
-  // Each node forwards its own messages, so messages of two nodes have no order.
-  const start = async () => ({ ...(await connectRedisStore(cluster.url)), wakesTakeMs: 120 });
+  const start = () => connectRedisStore(cluster.url);
   valueStoreContract(start);
 
   describe('with its namespaces', () => {

@@ -3,6 +3,12 @@ import { driftMs } from '../../src/coordination/leasing/drift.js';
 import type { Clock } from '../../src/coordination/ports/clock.js';
 import type { Ballot, LeaseQuorum } from '../../src/coordination/ports/lease-quorum.js';
 import { freshNonce } from '../support/fresh-nonce.js';
+import { inRounds } from '../support/rounds.js';
+
+/** Longer than any test. */
+const LONG_MS = 60_000;
+/** How long a lock lasts that ends during a test, and must not end before the next step. */
+const ROUNDS_MS = [200, 2_000, 8_000];
 
 export interface QuorumUnderTest {
   readonly quorum: LeaseQuorum;
@@ -23,10 +29,19 @@ export function leaseQuorumContract(start: () => Promise<QuorumUnderTest>): void
     under = await start();
   });
   afterAll(() => under.close());
-  beforeEach(() => {
+  const another = () => {
     ids += 1;
     id = `id-${ids}`;
-  });
+  };
+  beforeEach(another);
+  /** A test with a lock that ends after `ms`. */
+  const timed = (name: string, round: (ms: number) => Promise<void>) =>
+    test(name, () =>
+      inRounds(ROUNDS_MS, async (ms) => {
+        another();
+        await round(ms);
+      }),
+    );
 
   async function granted(ballot: Promise<Ballot>) {
     const settled = await ballot;
@@ -37,108 +52,108 @@ export function leaseQuorumContract(start: () => Promise<QuorumUnderTest>): void
   describe('acquire', () => {
     test('grants a free id, valid for the lease less the drift, counted from the request', async () => {
       const beforeMs = under.clock.nowMs();
-      const grant = await granted(under.quorum.acquire(id, freshNonce(), 5_000));
+      const grant = await granted(under.quorum.acquire(id, freshNonce(), LONG_MS));
       const afterMs = under.clock.nowMs();
-      expect(grant.validUntilMs).toBeGreaterThanOrEqual(beforeMs + 5_000 - driftMs(5_000));
-      expect(grant.validUntilMs).toBeLessThanOrEqual(afterMs + 5_000 - driftMs(5_000));
+      expect(grant.validUntilMs).toBeGreaterThanOrEqual(beforeMs + LONG_MS - driftMs(LONG_MS));
+      expect(grant.validUntilMs).toBeLessThanOrEqual(afterMs + LONG_MS - driftMs(LONG_MS));
     });
 
     test('answers "held" to itself and to others until the lock is released', async () => {
-      const { nonce } = await granted(under.quorum.acquire(id, freshNonce(), 5_000));
-      expect(await under.quorum.acquire(id, freshNonce(), 5_000)).toEqual({ kind: 'held' });
-      expect(await under.other.acquire(id, freshNonce(), 5_000)).toEqual({ kind: 'held' });
+      const { nonce } = await granted(under.quorum.acquire(id, freshNonce(), LONG_MS));
+      expect(await under.quorum.acquire(id, freshNonce(), LONG_MS)).toEqual({ kind: 'held' });
+      expect(await under.other.acquire(id, freshNonce(), LONG_MS)).toEqual({ kind: 'held' });
       await under.quorum.release(id, nonce);
-      await granted(under.other.acquire(id, freshNonce(), 5_000));
+      await granted(under.other.acquire(id, freshNonce(), LONG_MS));
     });
 
     test('grants each lock under the given nonce', async () => {
       for (let at = 0; at < 10; at += 1) {
         const nonce = freshNonce();
-        expect((await granted(under.quorum.acquire(id, nonce, 5_000))).nonce).toBe(nonce);
+        expect((await granted(under.quorum.acquire(id, nonce, LONG_MS))).nonce).toBe(nonce);
         // The same secret with another identity holds nothing.
         await under.other.release(id, nonce.replace(/\..*/, '.another'));
-        expect(await under.other.acquire(id, freshNonce(), 5_000)).toEqual({ kind: 'held' });
+        expect(await under.other.acquire(id, freshNonce(), LONG_MS)).toEqual({ kind: 'held' });
         await under.quorum.release(id, nonce);
       }
     });
 
-    test('grants again once the lock has expired', async () => {
-      await granted(under.quorum.acquire(id, freshNonce(), 200));
-      expect(await under.other.acquire(id, freshNonce(), 200)).toEqual({ kind: 'held' });
-      await under.pass(210);
-      await granted(under.other.acquire(id, freshNonce(), 200));
+    timed('grants again once the lock has expired', async (ms) => {
+      await granted(under.quorum.acquire(id, freshNonce(), ms));
+      expect(await under.other.acquire(id, freshNonce(), ms)).toEqual({ kind: 'held' });
+      await under.pass(ms + 10);
+      await granted(under.other.acquire(id, freshNonce(), ms));
     });
 
     test('grants to at most one of many', async () => {
       const ballots = await Promise.all(
         Array.from({ length: 20 }, (_, at) =>
-          (at % 2 ? under.quorum : under.other).acquire(id, freshNonce(), 5_000),
+          (at % 2 ? under.quorum : under.other).acquire(id, freshNonce(), LONG_MS),
         ),
       );
       expect(ballots.filter(({ kind }) => kind === 'granted').length).toBeLessThanOrEqual(1);
     });
 
     test('locks one id and no other', async () => {
-      await granted(under.quorum.acquire(id, freshNonce(), 5_000));
-      await granted(under.quorum.acquire(`${id}-other`, freshNonce(), 5_000));
+      await granted(under.quorum.acquire(id, freshNonce(), LONG_MS));
+      await granted(under.quorum.acquire(`${id}-other`, freshNonce(), LONG_MS));
     });
 
     test('does not grant a lock that has no time left after the drift', async () => {
       expect(await under.quorum.acquire(id, freshNonce(), 2)).toEqual({ kind: 'undecided' });
-      await granted(under.other.acquire(id, freshNonce(), 5_000));
+      await granted(under.other.acquire(id, freshNonce(), LONG_MS));
     });
   });
 
   describe('extend', () => {
-    test('lets the lock last from now on, even from another replica', async () => {
-      const { nonce } = await granted(under.quorum.acquire(id, freshNonce(), 300));
-      await under.pass(100);
+    timed('lets the lock last from now on, even from another replica', async (ms) => {
+      const { nonce } = await granted(under.quorum.acquire(id, freshNonce(), ms));
+      await under.pass(ms / 2);
       const beforeMs = under.clock.nowMs();
-      const extended = await granted(under.other.extend(id, nonce, 400));
+      const extended = await granted(under.other.extend(id, nonce, 2 * ms));
       expect(extended.nonce).toBe(nonce);
-      expect(extended.validUntilMs).toBeGreaterThanOrEqual(beforeMs + 400 - driftMs(400));
-      await under.pass(250);
-      expect(await under.other.acquire(id, freshNonce(), 300)).toEqual({ kind: 'held' });
+      expect(extended.validUntilMs).toBeGreaterThanOrEqual(beforeMs + 2 * ms - driftMs(2 * ms));
+      await under.pass(ms);
+      expect(await under.other.acquire(id, freshNonce(), ms)).toEqual({ kind: 'held' });
     });
 
-    test('never shortens the lock', async () => {
-      const { nonce } = await granted(under.quorum.acquire(id, freshNonce(), 5_000));
-      await granted(under.quorum.extend(id, nonce, 100));
-      await under.pass(150);
-      expect(await under.other.acquire(id, freshNonce(), 300)).toEqual({ kind: 'held' });
+    timed('never shortens the lock', async (ms) => {
+      const { nonce } = await granted(under.quorum.acquire(id, freshNonce(), LONG_MS));
+      await granted(under.quorum.extend(id, nonce, ms));
+      await under.pass(ms + 10);
+      expect(await under.other.acquire(id, freshNonce(), ms)).toEqual({ kind: 'held' });
     });
 
-    test('locks again if the lock has expired and is free', async () => {
-      const { nonce } = await granted(under.quorum.acquire(id, freshNonce(), 100));
-      await under.pass(110);
-      await granted(under.quorum.extend(id, nonce, 5_000));
-      expect(await under.other.acquire(id, freshNonce(), 300)).toEqual({ kind: 'held' });
+    timed('locks again if the lock has expired and is free', async (ms) => {
+      const { nonce } = await granted(under.quorum.acquire(id, freshNonce(), ms));
+      await under.pass(ms + 10);
+      await granted(under.quorum.extend(id, nonce, LONG_MS));
+      expect(await under.other.acquire(id, freshNonce(), ms)).toEqual({ kind: 'held' });
     });
 
-    test('answers "held" if another nonce holds the lock, and does not change that', async () => {
-      const { nonce } = await granted(under.quorum.acquire(id, freshNonce(), 100));
-      await under.pass(110);
-      const next = await granted(under.other.acquire(id, freshNonce(), 5_000));
-      expect(await under.quorum.extend(id, nonce, 5_000)).toEqual({ kind: 'held' });
-      await granted(under.other.extend(id, next.nonce, 5_000));
+    timed('answers "held" if another nonce holds the lock, and does not change that', async (ms) => {
+      const { nonce } = await granted(under.quorum.acquire(id, freshNonce(), ms));
+      await under.pass(ms + 10);
+      const next = await granted(under.other.acquire(id, freshNonce(), LONG_MS));
+      expect(await under.quorum.extend(id, nonce, LONG_MS)).toEqual({ kind: 'held' });
+      await granted(under.other.extend(id, next.nonce, LONG_MS));
     });
   });
 
   describe('release', () => {
     test('removes only its own lock', async () => {
-      const { nonce } = await granted(under.quorum.acquire(id, freshNonce(), 5_000));
+      const { nonce } = await granted(under.quorum.acquire(id, freshNonce(), LONG_MS));
       await under.quorum.release(id, `${nonce.slice(0, -1)}${nonce.endsWith('A') ? 'B' : 'A'}`);
-      expect(await under.other.acquire(id, freshNonce(), 5_000)).toEqual({ kind: 'held' });
+      expect(await under.other.acquire(id, freshNonce(), LONG_MS)).toEqual({ kind: 'held' });
       await under.other.release(id, nonce);
-      await granted(under.quorum.acquire(id, freshNonce(), 5_000));
+      await granted(under.quorum.acquire(id, freshNonce(), LONG_MS));
     });
 
-    test('does nothing if the lock is free', async () => {
+    timed('does nothing if the lock is free', async (ms) => {
       await under.quorum.release(id, 'nobody');
-      const { nonce } = await granted(under.quorum.acquire(id, freshNonce(), 100));
-      await under.pass(110);
+      const { nonce } = await granted(under.quorum.acquire(id, freshNonce(), ms));
+      await under.pass(ms + 10);
       await under.quorum.release(id, nonce);
-      await granted(under.quorum.acquire(id, freshNonce(), 5_000));
+      await granted(under.quorum.acquire(id, freshNonce(), LONG_MS));
     });
   });
 }

@@ -5,6 +5,7 @@ import {
   type NamespaceStore,
 } from '../../src/coordination/ports/namespace-store.js';
 import type { NamespaceWake, WakeChannel } from '../../src/coordination/ports/wake-channel.js';
+import { inRounds } from '../support/rounds.js';
 import { until } from '../support/until.js';
 
 export interface NamespacesUnderTest {
@@ -16,6 +17,8 @@ export interface NamespacesUnderTest {
 }
 
 const LONG_MS = 60_000;
+/** How long something lasts that must not end before the next step. */
+const ROUNDS_MS = [60, 600, 6_000];
 let spaces = 0;
 
 /** What every namespace store promises. */
@@ -35,10 +38,11 @@ export function namespaceStoreContract(start: () => Promise<NamespacesUnderTest>
     });
   });
   afterAll(() => under.close());
-  beforeEach(() => {
+  const another = () => {
     spaces += 1;
     name = `space-${spaces}`;
-  });
+  };
+  beforeEach(another);
 
   const clock = () => store.begin(name, LONG_MS);
   const heard = (kind: NamespaceWake['kind']) =>
@@ -60,20 +64,22 @@ export function namespaceStoreContract(start: () => Promise<NamespacesUnderTest>
       expect(await store.read(name, [])).toEqual(nothing);
     });
 
-    it('lasts for the longest time requested, and invalidations do not prolong it', async () => {
-      const { id } = await store.begin(name, 60);
-      await store.begin(name, 10);
-      expect((await store.read(name, [])).keptForMs).toBeGreaterThan(10);
-      await under.pass(30);
-      await store.begin(name, 60);
-      await store.invalidate(name, { tags: ['t'], all: false, mode: 'delete' });
-      await store.invalidate(name, { tags: [], all: true, mode: 'delete' });
-      const { keptForMs } = await store.read(name, []);
-      expect(keptForMs).toBeLessThanOrEqual(60);
-      await under.pass(70);
-      expect((await store.read(name, [])).clock).toBe('');
-      expect((await store.begin(name, LONG_MS)).id).not.toBe(id);
-    });
+    it('lasts for the longest time requested, and invalidations do not prolong it', () =>
+      inRounds(ROUNDS_MS, async (ms) => {
+        another();
+        const { id } = await store.begin(name, ms);
+        await store.begin(name, ms / 6);
+        expect((await store.read(name, [])).keptForMs).toBeGreaterThan(ms / 6);
+        await under.pass(ms / 2);
+        await store.begin(name, ms);
+        await store.invalidate(name, { tags: ['t'], all: false, mode: 'delete' });
+        await store.invalidate(name, { tags: [], all: true, mode: 'delete' });
+        const { keptForMs } = await store.read(name, []);
+        expect(keptForMs).toBeLessThanOrEqual(ms);
+        await under.pass(ms + 10);
+        expect((await store.read(name, [])).clock).toBe('');
+        expect((await store.begin(name, LONG_MS)).id).not.toBe(id);
+      }));
 
     it('also ends if an invalidation began it', async () => {
       await store.invalidate(name, { tags: ['t'], all: false, mode: 'delete' });
@@ -192,28 +198,30 @@ export function namespaceStoreContract(start: () => Promise<NamespacesUnderTest>
       expect([await enter('c'), await enter('d')]).toEqual([true, false]);
     });
 
-    it('can be kept under another name until their time to live ends', async () => {
-      await enter('a', 200);
-      expect(await store.keep(name, 'a', 'lease', LONG_MS)).toBe(true);
-      expect(await store.keep(name, 'a', 'lease', LONG_MS)).toBe(false);
-      expect(await store.keep(name, 'lease', 'lease', LONG_MS)).toBe(true);
-      await under.pass(210);
-      expect([await enter('b'), await enter('c')]).toEqual([true, false]);
-      await store.leave(name, 'lease');
-      expect(await enter('c', 10)).toBe(true);
-      await under.pass(15);
-      expect(await store.keep(name, 'c', 'c', LONG_MS)).toBe(false);
-    });
+    it('can be kept under another name until their time to live ends', () =>
+      inRounds(ROUNDS_MS, async (ms) => {
+        another();
+        await enter('a', 3 * ms);
+        expect(await store.keep(name, 'a', 'lease', LONG_MS)).toBe(true);
+        expect(await store.keep(name, 'a', 'lease', LONG_MS)).toBe(false);
+        expect(await store.keep(name, 'lease', 'lease', LONG_MS)).toBe(true);
+        await under.pass(3 * ms + 10);
+        expect([await enter('b'), await enter('c')]).toEqual([true, false]);
+        await store.leave(name, 'lease');
+        expect(await enter('c', 10)).toBe(true);
+        await under.pass(15);
+        expect(await store.keep(name, 'c', 'c', LONG_MS)).toBe(false);
+      }));
 
     it('are returned only once', async () => {
       await enter('a');
       await store.leave(name, 'a');
       await heard('room');
-      const before = wakes.length;
       await store.leave(name, 'a');
       await store.invalidate(name, { tags: ['x'], all: false, mode: 'delete' });
       await heard('tags');
-      expect(wakes.slice(before).map(({ kind }) => kind)).toEqual(['tags']);
+      const own = wakes.filter(({ namespace }) => namespace === name);
+      expect(own.map(({ kind }) => kind)).toEqual(['room', 'tags']);
     });
   });
 }

@@ -19,6 +19,8 @@ function inMemory(stampsMax?: number) {
   };
 }
 
+/** Longer than thousands of steps take on a busy machine. */
+const LONG_MS = 3_600_000;
 const STAMPS = 1_000;
 /** So many that the fields of a tag count for more than those of the floor. */
 const MANY = 20_000;
@@ -26,7 +28,7 @@ const deletion = (...tags: string[]) => ({ tags, all: false, mode: 'delete' }) a
 
 /** Stamps more tags than the store keeps, and checks what it forgets. */
 async function expectForgetting({ namespaces }: { readonly namespaces: NamespaceStore }) {
-  const { id, at } = await namespaces.begin('many', 60_000);
+  const { id, at } = await namespaces.begin('many', LONG_MS);
   await namespaces.invalidate('many', { tags: ['marked'], all: false, mode: 'mark_stale' });
   await namespaces.invalidate('many', deletion('renewed'));
   for (let tag = 0; tag < 2 * STAMPS; tag += 1) {
@@ -69,7 +71,7 @@ async function expectForgetting({ namespaces }: { readonly namespaces: Namespace
 /** As many tags as the store keeps, each deleted once and marked stale twice. */
 async function expectKeptTogether({ namespaces }: { readonly namespaces: NamespaceStore }, tags: number) {
   const names = Array.from({ length: tags }, (_, tag) => `tag ${tag}`);
-  await namespaces.begin('space', 60_000);
+  await namespaces.begin('space', LONG_MS);
   for (const mode of ['delete', 'mark_stale', 'mark_stale'] as const) {
     for (let at = 0; at < tags; at += 1_000) {
       await namespaces.invalidate('space', { tags: names.slice(at, at + 1_000), all: false, mode });

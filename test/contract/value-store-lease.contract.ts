@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { LONG_MS, SHORT_MS, type StoreTrial, textOf } from '../support/store-trial.js';
+import { inRounds } from '../support/rounds.js';
+import { LONG_MS, SHORT_MS, SHORTS_MS, type StoreTrial, textOf } from '../support/store-trial.js';
 
 const SHORT_EXTEND = {
   nonce: 'n2',
@@ -88,22 +89,17 @@ export function leaseContract(current: () => StoreTrial): void {
       expect(await trial.read()).toEqual({ fence: 0, valueFence: 0 });
     });
 
-    test('extends a lease up to holdMs after it was armed, and no further', async () => {
-      const trial = current();
-      await trial.arm('n1', { expiresInMs: SHORT_MS });
-      const extend = {
-        nonce: 'n1',
-        expiresInMs: LONG_MS,
-        holdMs: 2 * SHORT_MS,
-        quorumLost: false,
-        group: 'g',
-        keepMs: LONG_MS,
-      };
-      const reply = await trial.store.extend(trial.id, extend);
-      expect(reply.extended && reply.expiresInMs).toBeLessThanOrEqual(2 * SHORT_MS);
-      await trial.under.pass(3 * SHORT_MS);
-      expect((await trial.store.extend(trial.id, extend)).extended).toBe(false);
-    });
+    test('extends a lease up to holdMs after it was armed, and no further', () =>
+      inRounds(SHORTS_MS, async (shortMs) => {
+        const trial = current().another();
+        await trial.arm('n1', { expiresInMs: shortMs });
+        const extend = { ...SHORT_EXTEND, nonce: 'n1', expiresInMs: LONG_MS, holdMs: 2 * shortMs };
+        const reply = await trial.store.extend(trial.id, { ...extend, keepMs: LONG_MS });
+        expect(reply.extended && reply.expiresInMs).toBeLessThanOrEqual(2 * shortMs);
+        await trial.under.pass(3 * shortMs);
+        expect((await trial.store.extend(trial.id, extend)).extended).toBe(false);
+        trial.close();
+      }));
 
     test('keeps a value until it expires, whatever short leases come and go', async () => {
       const steps: ((trial: StoreTrial) => Promise<unknown>)[] = [
@@ -232,27 +228,27 @@ export function leaseContract(current: () => StoreTrial): void {
       expect(await trial.arm('n2')).toMatchObject({ armed: true, record: { lease: { nonce: 'n2' } } });
     });
 
-    test('does not supersede a lease given by the store alone until its end', async () => {
-      const trial = current();
-      await trial.arm('n1', { quorumLost: true, expiresInMs: 10 * SHORT_MS });
-      expect(await trial.arm('n2')).toMatchObject({
-        armed: false,
-        record: { lease: { nonce: 'n1', quorumLost: true } },
-      });
-      await trial.under.pass(11 * SHORT_MS);
-      expect((await trial.arm('n2')).armed).toBe(true);
-    });
+    test('does not supersede a lease given by the store alone until its end', () =>
+      inRounds(SHORTS_MS, async (shortMs) => {
+        const trial = current().another();
+        await trial.arm('n1', { quorumLost: true, expiresInMs: 5 * shortMs });
+        const record = { lease: { nonce: 'n1', quorumLost: true } };
+        expect(await trial.arm('n2')).toMatchObject({ armed: false, record });
+        await trial.under.pass(6 * shortMs);
+        expect((await trial.arm('n2')).armed).toBe(true);
+        trial.close();
+      }));
 
-    test('arms no lease by the store alone while any lease runs', async () => {
-      const trial = current();
-      await trial.arm('n1', { expiresInMs: 10 * SHORT_MS });
-      expect((await trial.arm('n2', { quorumLost: true })).armed).toBe(false);
-      await trial.under.pass(11 * SHORT_MS);
-      expect(await trial.arm('n2', { quorumLost: true })).toMatchObject({
-        armed: true,
-        record: { lease: { quorumLost: true } },
-      });
-    });
+    test('arms no lease by the store alone while any lease runs', () =>
+      inRounds(SHORTS_MS, async (shortMs) => {
+        const trial = current().another();
+        await trial.arm('n1', { expiresInMs: 5 * shortMs });
+        expect((await trial.arm('n2', { quorumLost: true })).armed).toBe(false);
+        await trial.under.pass(6 * shortMs);
+        const record = { lease: { quorumLost: true } };
+        expect(await trial.arm('n2', { quorumLost: true })).toMatchObject({ armed: true, record });
+        trial.close();
+      }));
 
     test('returns the rest of the record with an armed lease', async () => {
       const trial = current();

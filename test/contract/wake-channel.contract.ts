@@ -35,8 +35,9 @@ export function wakeChannelContract(start: () => Promise<WakeChannelUnderTest>):
     { id: 'a-_9', kind: 'invalidated', fence: Number.MAX_SAFE_INTEGER },
   ];
 
-  test('is live', () => {
-    expect(under.channel.live).toBe(true);
+  test('is live', async () => {
+    // On a busy machine, its last pong may be old for a moment.
+    await until(() => under.channel.live);
   });
 
   test('delivers each wake once to each listener, complete and in the order of sending', async () => {

@@ -5,9 +5,12 @@ import { RedisLockNode } from '../../src/redis/lock-node.js';
 import { SystemChance } from '../../src/system-chance.js';
 import { SystemClock } from '../../src/system-clock.js';
 import { ClaimInMemory } from './claim-in-memory.js';
-import { PATIENCE } from './patience.js';
+import { MUCH_PATIENCE } from './patience.js';
 import { RedisServer } from './redis-server.js';
 import { until } from './until.js';
+
+/** A node that forgot may wait for some seconds. */
+const STATE_MS_MAX = 60_000;
 
 export interface VoteHeard {
   readonly node: string;
@@ -17,7 +20,9 @@ export interface VoteHeard {
 
 export interface QuorumTrialOptions {
   readonly nodes?: 3 | 5;
+  /** By default longer than a node stalls on a busy machine. */
   readonly timeoutMs?: number;
+  readonly silenceMs?: number;
   readonly leaseMsMax?: number;
   readonly args?: readonly string[];
 }
@@ -50,9 +55,11 @@ export class QuorumTrial {
 
   /** Adds a quorum. Resolves when all its nodes have answered. */
   async replica(options: QuorumTrialOptions = {}): Promise<RedlockQuorum> {
-    const { timeoutMs = 100, leaseMsMax = 60_000 } = { ...this.options, ...options };
+    const { silenceMs = MUCH_PATIENCE.silenceMs, ...more } = { ...this.options, ...options };
+    const { timeoutMs = 10_000, leaseMsMax = 60_000 } = more;
+    const patience = { ...MUCH_PATIENCE, silenceMs };
     const quorum = new RedlockQuorum({
-      nodes: this.servers.map(({ address }) => new RedisLockNode(address, PATIENCE)),
+      nodes: this.servers.map(({ address }) => new RedisLockNode(address, patience)),
       claim: this.claim,
       clock: new SystemClock(),
       chance: new SystemChance(),
@@ -62,7 +69,7 @@ export class QuorumTrial {
         sharesStore: (node) => this.changes.push(`${node} shares the store`),
       },
       timeoutMs,
-      silenceMs: PATIENCE.silenceMs,
+      silenceMs,
       leaseMsMax,
     });
     this.#quorums.push(quorum);
@@ -94,12 +101,12 @@ export class QuorumTrial {
   }
 
   async untilState(quorum: RedlockQuorum, at: number, state: NodeState): Promise<void> {
-    await until(() => this.stateOf(quorum, at) === state);
+    await until(() => this.stateOf(quorum, at) === state, STATE_MS_MAX);
   }
 
   /** Waits until all five vote. */
   async untilAllVote(quorum: RedlockQuorum): Promise<void> {
-    await until(() => [...quorum.states().values()].every((state) => state === 'voting'));
+    await until(() => [...quorum.states().values()].every((state) => state === 'voting'), STATE_MS_MAX);
   }
 
   async close(): Promise<void> {

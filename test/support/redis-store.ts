@@ -40,8 +40,9 @@ export async function connectRedisStore(
   const channel = new RedisWakeChannel(address, MUCH_PATIENCE);
   await until(() => channel.live);
   const store = new RedisValueStore(connection);
-  // A cluster refuses what comes before its masters are connected to; so many keys are on all of them.
-  const ids = Array.from({ length: connection.isCluster ? 50 : 1 }, (_, at) => keyOf('default', `${at}`).id);
+  // A cluster refuses what comes before its masters are connected to.
+  const keysOnAll = connection.isCluster ? 50 : 1;
+  const ids = Array.from({ length: keysOnAll }, (_, at) => keyOf('default', `${at}`).id);
   await until(() =>
     Promise.all(ids.map((id) => store.read(id))).then(
       () => true,
@@ -52,6 +53,7 @@ export async function connectRedisStore(
     store,
     namespaces: new RedisNamespaceStore(connection, new SystemChance(), stampsMax),
     channel,
+    keysOnAll,
     pass: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
     close: async () => {
       connection.close();

@@ -12,15 +12,19 @@ export interface ReplicatedStore {
   stop(): Promise<void>;
 }
 
-/** How long a master may be silent before it is replaced. In production this is some seconds. */
-const SILENT_MS = 500;
+/** How long a master may be silent before it is replaced. A busy machine must not replace one by itself. */
+const SILENT_MS = 4_000;
+/** A server that hangs must not hold up a question to all of them. */
+const ANSWER_MS_MAX = 5_000;
+
+const READY_MS_MAX = 60_000;
 
 /** A replica takes over only with all data. By default it waits five seconds before it gets them. */
 const SYNC_AT_ONCE = ['--repl-diskless-sync-delay', '0'];
 
 const run = promisify(execFile);
 const cli = async (server: RedisServer, ...args: string[]) =>
-  (await run('redis-cli', ['-p', `${server.port}`, ...args], { timeout: 2_000 })).stdout.trim();
+  (await run('redis-cli', ['-p', `${server.port}`, ...args], { timeout: ANSWER_MS_MAX })).stdout.trim();
 
 export interface ReplicatedStoreOptions {
   /** With it, everything uses TLS: servers, replication, sentinels and the cluster's bus. */
@@ -68,7 +72,7 @@ export async function startSentinelStore({ authority, sentinelUser }: SentinelSt
   const config = [
     `sentinel monitor values 127.0.0.1 ${masterPort} 2`,
     `sentinel down-after-milliseconds values ${SILENT_MS}`,
-    'sentinel failover-timeout values 3000',
+    'sentinel failover-timeout values 10000',
     ...(sentinelUser === undefined ? [] : [...users, peers]),
   ].join('\n');
   const sentinels = await Promise.all(
@@ -77,18 +81,17 @@ export async function startSentinelStore({ authority, sentinelUser }: SentinelSt
   const login = sentinelUser === undefined ? [] : ['-a', SENTINEL_PASSWORD, '--no-auth-warning'];
   const ask = (sentinel: RedisServer, ...command: string[]) => cli(sentinel, ...login, ...command);
   const servers = [master, replica];
-  const [sentinel] = sentinels as [RedisServer];
   // The sentinels find each other and the replica through the master.
-  await until(async () => {
-    const known = await ask(sentinel, 'SENTINEL', 'MASTER', 'values');
-    return /num-slaves\n1\nnum-other-sentinels\n2/.test(known);
-  });
-  await until(async () => (await master.replicas()) === 1);
+  const known = (one: RedisServer) => ask(one, 'SENTINEL', 'MASTER', 'values').catch(() => '');
+  for (const one of sentinels)
+    await until(async () => /num-slaves\n1\nnum-other-sentinels\n2/.test(await known(one)), READY_MS_MAX);
+  await until(async () => (await master.replicas()) === 1, READY_MS_MAX);
   const hosts = sentinels.map(({ port }, at) => `127.0.0.1:${ofSentinels[at]?.port ?? port}`);
   return {
     sentinels,
     url: `${authority === undefined ? 'redis' : 'rediss'}+sentinel://${hosts.join(',')}/values`,
     async masterOf() {
+      const [sentinel] = sentinels as [RedisServer];
       const answer = await ask(sentinel, 'SENTINEL', 'GET-MASTER-ADDR-BY-NAME', 'values');
       const port = Number(answer.split('\n')[1]);
       const at = [ofMaster, ofReplica].findIndex((one) => one?.port === port);
@@ -125,25 +128,27 @@ export async function startClusterStore({
       return RedisServer.start({ args: [...args, ...bus, ...SYNC_AT_ONCE, ...secured] });
     }),
   );
-  const [first] = servers as [RedisServer];
   const hosts = servers.map(({ port }, at) => `127.0.0.1:${tls[at]?.port ?? port}`);
   const trusting = authority === undefined ? [] : ['--tls', '--cacert', authority.ca];
   const create = ['--cluster', 'create', ...hosts, '--cluster-replicas', '1', '--cluster-yes'];
   await run('redis-cli', [...trusting, ...create]);
-  await until(async () => {
-    const nodes = await cli(first, 'CLUSTER', 'NODES');
-    return (
-      /cluster_state:ok/.test(await cli(first, 'CLUSTER', 'INFO')) && nodes.split(' slave ').length === 4
-    );
-  });
+  /** Empty if it does not answer. */
+  const asked = (server: RedisServer, ...what: string[]) => cli(server, 'CLUSTER', ...what).catch(() => '');
+  // Each of them may be the one that is asked.
+  for (const server of servers) {
+    await until(async () => {
+      const nodes = await asked(server, 'NODES');
+      return /cluster_state:ok/.test(await asked(server, 'INFO')) && nodes.split('slave ').length === 4;
+    }, READY_MS_MAX);
+  }
   return {
     servers,
     url: `${authority === undefined ? 'redis' : 'rediss'}+cluster://${hosts.join(',')}`,
     async masterOf(recordKey) {
-      const slot = Number(await cli(first, 'CLUSTER', 'KEYSLOT', recordKey));
       for (const server of servers) {
-        const nodes = await cli(server, 'CLUSTER', 'NODES').catch(() => '');
+        const nodes = await asked(server, 'NODES');
         if (nodes === '') continue;
+        const slot = Number(await asked(server, 'KEYSLOT', recordKey));
         for (const line of nodes.split('\n')) {
           const [, address = '', flags = '', , , , , , ...ranges] = line.split(' ');
           const owns = ranges.some((range) => {
@@ -156,7 +161,7 @@ export async function startClusterStore({
           }
         }
       }
-      throw new Error(`no master of slot ${slot}`);
+      throw new Error(`no master of ${recordKey}`);
     },
     stop: () => stopAll(servers),
   };

@@ -16,15 +16,17 @@ export interface StoreUnderTest {
   readonly channel: WakeChannel;
   /** Moves the store's clock. */
   pass(ms: number): Promise<void>;
-  /** The longest that a wake takes to arrive. Absent if wakes arrive in the order in which they were sent. */
-  readonly wakesTakeMs?: number;
+  /** Wakes of one server arrive in the order in which they were sent. So many keys are on all servers; by default one. */
+  readonly keysOnAll?: number;
   close(): Promise<void>;
 }
 
 /** Longer than any test: what lasts this long does not end during it. */
 export const LONG_MS = 600_000;
-/** Short, but long enough for a few steps on a busy machine. */
+/** Short, for what may end at any time. What must not end before a step needs a round of {@link SHORTS_MS}. */
 export const SHORT_MS = 40;
+/** Times in place of {@link SHORT_MS}, for `inRounds`. */
+export const SHORTS_MS = [SHORT_MS, 10 * SHORT_MS, 50 * SHORT_MS];
 
 /** The default lock nodes. */
 const GROUP = 'these nodes';
@@ -152,10 +154,7 @@ export class StoreTrial {
     return this.store.invalidate(this.id, { mode, keepMs: LONG_MS });
   }
 
-  /**
-   * The wakes of this key so far. If wakes arrive in the order in which they were sent, all of ours have arrived once a
-   * later wake of another key has.
-   */
+  /** The wakes of this key so far: all have arrived once a later wake of each server has. */
   async wakes(): Promise<Pick<Wake, 'kind' | 'fence'>[]> {
     return (await this.#ownWakes()).map(({ kind, fence }) => ({ kind, fence }));
   }
@@ -166,18 +165,10 @@ export class StoreTrial {
   }
 
   async #ownWakes(): Promise<Wake[]> {
-    const { wakesTakeMs } = this.under;
-    if (wakesTakeMs === undefined) {
-      const marker = keyOf('trial', `marker ${++ids}`).id;
-      await this.store.invalidate(marker, { mode: 'delete', keepMs: 1 });
-      await until(() => this.#wakes.some(({ id }) => id === marker));
-    } else {
-      let before: number;
-      do {
-        before = this.#wakes.length;
-        await new Promise((resolve) => setTimeout(resolve, wakesTakeMs));
-      } while (this.#wakes.length > before);
-    }
+    const { keysOnAll = 1 } = this.under;
+    const markers = Array.from({ length: keysOnAll }, () => keyOf('trial', `marker ${++ids}`).id);
+    await Promise.all(markers.map((id) => this.store.invalidate(id, { mode: 'delete', keepMs: 1 })));
+    await until(() => markers.every((marker) => this.#wakes.some(({ id }) => id === marker)));
     return this.#wakes.filter(({ id }) => id === this.id);
   }
 

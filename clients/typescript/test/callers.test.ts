@@ -1,4 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
+import { runningMs } from '../../../test/support/running-ms.js';
 import { Callers } from '../src/callers.js';
 import { LeaseLostError } from '../src/errors.js';
 import { afterRunning } from '../src/running-time.js';
@@ -55,11 +56,12 @@ describe('a failed rebuild', () => {
     fake.will('getOrLock', lease('t'));
     fake.will('release', 'never');
     try {
-      const startMs = performance.now();
       const rebuild = () => Promise.reject(new Error('down'));
-      const call = fake.client({ session: false }).getOrRebuild('k', rebuild, { ttlMs: 1_000 });
-      await expect(call).rejects.toThrow('down');
-      expect(performance.now() - startMs).toBeLessThan(4_000);
+      const tookMs = await runningMs(async () => {
+        const call = fake.client({ session: false }).getOrRebuild('k', rebuild, { ttlMs: 1_000 });
+        await expect(call).rejects.toThrow('down');
+      });
+      expect(tookMs).toBeLessThan(4_000);
     } finally {
       fake.stop();
     }

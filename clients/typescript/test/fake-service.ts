@@ -14,6 +14,7 @@ import {
 } from '../src/generated/dibs/v1/coordinator.js';
 import type { DibsClientOptions } from '../src/options.js';
 import type { Transport } from '../src/transport.js';
+import { CONNECT_MS } from './patience.js';
 
 type Method = Exclude<keyof Transport, 'close' | 'ready' | 'askGetOrLock' | 'groupsOf'>;
 const METHODS: readonly Method[] = ['getOrLock', 'publish', 'release', 'extend', 'invalidate'];
@@ -75,7 +76,7 @@ export class FakeService {
   }
 
   client(options: DibsClientOptions = {}): DibsClient {
-    const client = new DibsClient({ target: this.#target, ...options });
+    const client = new DibsClient({ target: this.#target, connectMs: CONNECT_MS, ...options });
     this.#clients.push(client);
     return client;
   }

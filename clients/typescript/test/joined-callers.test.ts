@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Changes } from '../src/changes.js';
 import { DibsClient } from '../src/client.js';
 import { callErrorOf } from '../src/errors.js';
@@ -44,10 +44,10 @@ it('waits on for another process when the caller that it joined waits no longer'
   await client.get(freshKey());
   await vi.waitFor(async () => expect((await client.explain(key)).lease).toBeDefined());
   const asking = vi.spyOn(SessionTransport.prototype, 'askGetOrLock');
-  const call = () => client.getOrRebuild(key, () => 'own', { ttlMs, waitMs: 1_000 });
+  const call = () => client.getOrRebuild(key, () => 'own', { ttlMs, waitMs: 6_000 });
   const first = call();
   first.catch(() => {});
-  await pause(700);
+  await pause(3_000);
   const joined = call();
   await pause(0);
   expect(asking).toHaveBeenCalledTimes(1);
@@ -57,7 +57,11 @@ it('waits on for another process when the caller that it joined waits no longer'
 });
 
 describe('a caller whose wait is longer than that of the call that it joined', () => {
-  afterEach(() => void vi.restoreAllMocks());
+  beforeEach(() => void vi.useFakeTimers());
+  afterEach(() => {
+    vi.useRealTimers();
+    vi.restoreAllMocks();
+  });
 
   it.each([
     [
@@ -90,9 +94,10 @@ describe('a caller whose wait is longer than that of the call that it joined', (
     const call = () => client.getOrRebuild('k', untilAborted, { ttlMs, waitMs: 300 });
     const first = call();
     first.catch(() => {});
-    await pause(150);
+    await vi.advanceTimersByTimeAsync(150);
     const joined = call();
     joined.catch(() => {});
+    await vi.advanceTimersByTimeAsync(2_000);
     await expect(first).rejects.toMatchObject(error);
     expect(await joined).toBe('theirs');
     expect(asked).toHaveLength(2);

@@ -34,7 +34,7 @@ async function said(
   const { stdout } = await execute(process.execPath, ['--input-type=module', '--eval', program], {
     cwd: folder,
     env: { ...process.env, ...env },
-    timeout: 20_000,
+    timeout: 60_000,
     killSignal: 'SIGKILL',
   });
   return stdout.trim();

@@ -58,7 +58,7 @@ export class PlayedStream extends EventEmitter {
       if (call === undefined) throw new Error('there is no further call');
       this.#taken += 1;
       return call;
-    }, 10_000);
+    });
   }
 
   get cancelledIds(): number[] {

@@ -16,7 +16,7 @@ function sessionsOf(streams: readonly PlayedStream[]) {
     vi.waitFor(() => {
       expect(streams.length).toBeGreaterThan(at);
       return streams[at] as PlayedStream;
-    }, 10_000);
+    });
 }
 
 function manyOf(keys: readonly string[]): ManyCall {

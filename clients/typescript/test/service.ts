@@ -6,6 +6,7 @@ import { Link } from '../src/link.js';
 import type { DibsClientOptions } from '../src/options.js';
 import type { CallTerms, Transport } from '../src/transport.js';
 import { UnaryTransport } from '../src/unary-transport.js';
+import { CONNECT_MS } from './patience.js';
 
 type Method = Exclude<keyof Transport, 'close' | 'ready' | 'getOrLockMany'>;
 
@@ -85,7 +86,7 @@ export class Service {
 
   /** Returns a client that shares nothing with any other, as if it were in another process. */
   client(options: DibsClientOptions = {}): DibsClient {
-    const client = new DibsClient({ target: this.target, ...options });
+    const client = new DibsClient({ target: this.target, connectMs: CONNECT_MS, ...options });
     this.#clients.push(client);
     return client;
   }
@@ -93,7 +94,7 @@ export class Service {
   /** Returns a client over a link that tests can make fail. */
   clientOverBadLink(options: DibsClientOptions = {}): { client: DibsClient; link: BadLink } {
     const link = new BadLink(
-      new UnaryTransport(new Link({ target: this.target, token: '', tlsCa: '', connectMs: 2_000 })),
+      new UnaryTransport(new Link({ target: this.target, token: '', tlsCa: '', connectMs: CONNECT_MS })),
     );
     return { client: this.client({ ...options, transport: link }), link };
   }

@@ -93,11 +93,12 @@ describe('a client over a session', () => {
         });
       });
     };
-    expect(String(await client.getOrRebuild(key, rebuild, { codec: raw, ttlMs, leaseMs: 30_000 }))).toBe(
+    // Extended after 20 seconds.
+    expect(String(await client.getOrRebuild(key, rebuild, { codec: raw, ttlMs, leaseMs: 60_000 }))).toBe(
       'anew',
     );
     expect(reasons).toEqual([expect.any(LeaseLostError)]);
-    expect(performance.now() - startMs).toBeLessThan(2_000);
+    expect(performance.now() - startMs).toBeLessThan(15_000);
   });
 
   it('keeps to deadlines and signals by itself if the service sends nothing', async () => {
@@ -175,10 +176,10 @@ describe('a client over a session', () => {
         }
       };
       const workers = [worker(), worker(), worker(), worker()];
-      await vi.waitFor(() => expect(done).toBeGreaterThan(50), 10_000);
+      await vi.waitFor(() => expect(done).toBeGreaterThan(50));
       await one.stop();
       const before = done;
-      await vi.waitFor(() => expect(done).toBeGreaterThan(before + 50), 10_000);
+      await vi.waitFor(() => expect(done).toBeGreaterThan(before + 50));
       going = false;
       await Promise.all(workers);
       expect(onLocalRebuild).not.toHaveBeenCalled();

@@ -7,6 +7,7 @@ import {
 } from '../src/generated/dibs/v1/coordinator.js';
 import { Link } from '../src/link.js';
 import { UnaryTransport } from '../src/unary-transport.js';
+import { CONNECT_MS } from './patience.js';
 
 // What travels with the messages, seen from a server whose answers the test sets. The real service, which has its own
 // suite, never gives most of these answers.
@@ -50,7 +51,7 @@ beforeEach(async () => {
 afterEach(() => server.forceShutdown());
 
 const transport = (token = '') =>
-  new UnaryTransport(new Link({ target, token, tlsCa: '', connectMs: 2_000 }));
+  new UnaryTransport(new Link({ target, token, tlsCa: '', connectMs: CONNECT_MS }));
 
 describe('a unary call', () => {
   it('carries the token and the traceparent, and no such header without them', async () => {
@@ -60,8 +61,8 @@ describe('a unary call', () => {
       done(null, REPLY);
     };
     const link = transport('secret');
-    expect(await link.extend(REQUEST, { deadlineMs: 5_000, traceparent: '00-1-2-01' })).toEqual(REPLY);
-    await transport().extend(REQUEST, { deadlineMs: 5_000 });
+    expect(await link.extend(REQUEST, { deadlineMs: 60_000, traceparent: '00-1-2-01' })).toEqual(REPLY);
+    await transport().extend(REQUEST, { deadlineMs: 60_000 });
     expect(seen).toEqual([
       [['Bearer secret'], ['00-1-2-01']],
       [[], []],
@@ -84,7 +85,7 @@ describe('a unary call', () => {
       done({ code: status[code], details: 'key: it is wrong', metadata: trailer });
     };
     const error = await transport()
-      .extend(REQUEST, { deadlineMs: 5_000 })
+      .extend(REQUEST, { deadlineMs: 60_000 })
       .catch((reason: unknown) => reason);
     expect(error).toMatchObject({
       name: 'DibsError',
@@ -102,11 +103,12 @@ describe('a unary call', () => {
   });
 
   it('is cancelled at the server too when its caller leaves', async () => {
-    answer = () => {};
+    const heard = vi.fn();
+    answer = heard;
     const gone = new AbortController();
-    const call = transport().extend(REQUEST, { deadlineMs: 5_000, signal: gone.signal });
+    const call = transport().extend(REQUEST, { deadlineMs: 60_000, signal: gone.signal });
     call.catch(() => {});
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await vi.waitFor(() => expect(heard).toHaveBeenCalled());
     gone.abort();
     await expect(call).rejects.toMatchObject({ code: 'CANCELLED' });
     await vi.waitFor(() => expect(cancelled).toBe(1));
@@ -116,10 +118,10 @@ describe('a unary call', () => {
     answer = (_metadata, done) => done(null, REPLY);
     const port = Number(target.split(':')[1]);
     const link = transport();
-    await link.extend(REQUEST, { deadlineMs: 5_000 });
+    await link.extend(REQUEST, { deadlineMs: 60_000 });
     server.forceShutdown();
     await vi.waitFor(() =>
-      expect(link.extend(REQUEST, { deadlineMs: 5_000 })).rejects.toMatchObject({ code: 'UNAVAILABLE' }),
+      expect(link.extend(REQUEST, { deadlineMs: 60_000 })).rejects.toMatchObject({ code: 'UNAVAILABLE' }),
     );
     server = new Server();
     server.addService(
@@ -129,8 +131,6 @@ describe('a unary call', () => {
     await new Promise((resolve) =>
       server.bindAsync(`127.0.0.1:${port}`, ServerCredentials.createInsecure(), resolve),
     );
-    await vi.waitFor(async () => expect(await link.extend(REQUEST, { deadlineMs: 5_000 })).toEqual(REPLY), {
-      timeout: 10_000,
-    });
+    await vi.waitFor(async () => expect(await link.extend(REQUEST, { deadlineMs: 60_000 })).toEqual(REPLY));
   });
 });

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Metadata, type MethodDefinition, type ServerWritableStream, status } from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
 import type { Guard } from '../../../src/access/guard.js';
@@ -17,6 +16,7 @@ import {
 import { many } from '../../../src/grpc/many.js';
 import type { Decoded } from '../../../src/grpc/strict-codec.js';
 import { LIMITS } from '../../support/coordination-trial.js';
+import { settled } from '../../support/settled.js';
 import { someLease } from '../../support/some-lease.js';
 import { ToldTrace } from '../../support/told-trace.js';
 
@@ -155,11 +155,11 @@ describe('the answers to many keys', () => {
     });
     const { run, written, ended, calls } = trial({ a: late, b: hit, c: hit });
     run('a', 'b', 'c');
-    await sleep(1);
+    await settled();
     expect(written.map(({ key }) => key)).toEqual(['b', 'c']);
     expect(ended()).toBe(false);
     publish(hit);
-    await sleep(1);
+    await settled();
     expect(written.map(({ key }) => key)).toEqual(['b', 'c', 'a']);
     expect(ended()).toBe(true);
     expect(calls.map(({ identity, traceparent }) => [identity, traceparent])).toEqual(
@@ -185,11 +185,11 @@ describe('the answers to many keys', () => {
     const { run, stream, written, drain } = trial({ a: hit, b: hit });
     stream.full = true;
     run('a', 'b');
-    await sleep(1);
+    await settled();
     expect(written).toHaveLength(1);
     stream.full = false;
     drain();
-    await sleep(1);
+    await settled();
     expect(written).toHaveLength(2);
   });
 
@@ -200,9 +200,9 @@ describe('the answers to many keys', () => {
     });
     stream.full = true;
     run('a', 'b');
-    await sleep(1);
+    await settled();
     cancel();
-    await sleep(1);
+    await settled();
     expect(written).toHaveLength(1);
     expect(givenBack).toEqual(['b']);
     expect(calls.every(({ cancelled }) => cancelled)).toBe(true);
@@ -222,7 +222,7 @@ describe('the answers to many keys', () => {
     run('a', 'b', 'c', 'd');
     revoke();
     publish(leased);
-    await sleep(1);
+    await settled();
     expect(failures).toMatchObject([{ code: status.UNAUTHENTICATED }]);
     expect([...givenBack].sort()).toEqual(['b', 'c', 'd']);
     stream.full = false;
@@ -255,7 +255,7 @@ describe('the answers to many keys', () => {
     run('a', 'b');
     cancel();
     leave(new CoordinationError('unavailable', 'the call was cancelled'));
-    await sleep(1);
+    await settled();
     expect(failed).toEqual(['GetOrLockMany RESOURCE_EXHAUSTED']);
     expect(traces.map(({ statusCode }) => statusCode)).toEqual([
       status.CANCELLED,

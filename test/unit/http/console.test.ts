@@ -113,9 +113,9 @@ describe('the console events', () => {
   it('begin at once, and continue every second', async () => {
     const watcher = await watch();
     expect(watcher.response.headers.get('content-type')).toBe('text/event-stream');
-    await until(() => watcher.events.length === 1, 500);
-    await until(() => watcher.events.length === 3);
-    expect(watcher.events.map(({ atMs }) => atMs)).toEqual([1, 2, 3]);
+    expect(await runningMs(() => until(() => watcher.events.length > 0))).toBeLessThan(500);
+    await until(() => watcher.events.length >= 3);
+    expect(watcher.events.slice(0, 3).map(({ atMs }) => atMs)).toEqual([1, 2, 3]);
     expect(watcher.events[0]?.held.leases[0]?.key).toBe('a\nkey');
     watcher.leave();
   });
@@ -123,19 +123,21 @@ describe('the console events', () => {
   it('are made once for all watchers, and not without one', async () => {
     await sleep(1_200);
     expect(looks).toBe(0);
+    const startMs = performance.now();
     const watchers = await Promise.all(Array.from({ length: 10 }, watch));
-    await until(() => watchers.every(({ events }) => events.length >= 1));
-    expect(looks).toBe(1);
     await until(() => watchers.every(({ events }) => events.length >= 2));
-    expect(looks).toBe(2);
+    // One at once, and one in each second. For each watcher there would be twenty.
+    expect(looks).toBeLessThanOrEqual(2 + Math.floor((performance.now() - startMs) / 1_000));
     for (const watcher of watchers) watcher.leave();
-    await sleep(100);
-    const before = looks;
-    await sleep(1_200);
-    expect(looks).toBe(before);
+    let before = 0;
+    await until(async () => {
+      before = looks;
+      await sleep(1_200);
+      return looks === before;
+    });
     // A later watcher gets the current state.
     const late = await watch();
-    await until(() => late.events.length === 1);
+    await until(() => late.events.length > 0);
     expect(late.events[0]?.atMs).toBe(before + 1);
     late.leave();
   });
@@ -159,13 +161,13 @@ describe('the console events', () => {
     expect(early.headers.get('retry-after')).toBe('1');
     state = () => stateOf(7);
     const watcher = await watch();
-    await until(() => watcher.events.length === 1);
+    await until(() => watcher.events.length > 0);
     watcher.leave();
   });
 
   it('end at once with the server', async () => {
     const watcher = await watch();
-    await until(() => watcher.events.length === 1);
+    await until(() => watcher.events.length > 0);
     const tookMs = await runningMs(async () => {
       await server.stop();
       await until(() => watcher.ended);
@@ -181,7 +183,7 @@ describe('the console events', () => {
     const request = 'GET /console/events HTTP/1.1\r\nHost: localhost\r\n\r\n';
     const deaf = connect(Number(port), host, () => deaf.write(request));
     deaf.pause();
-    await until(() => looks >= 7, 12_000);
+    await until(() => looks >= 7, 60_000);
     const heard: number[] = [];
     deaf.on('data', (chunk) => {
       for (const [, number] of chunk.toString('latin1').matchAll(/"atMs":(\d+)/g)) heard.push(Number(number));

@@ -3,7 +3,7 @@ import { parseStoreUrl } from '../../../src/config/store-url.js';
 import { StoreConnection } from '../../../src/redis/connection.js';
 import { describeWithRedis } from '../../support/describe-with-redis.js';
 import { FakeSentinel } from '../../support/fake-sentinel.js';
-import { PATIENCE } from '../../support/patience.js';
+import { MUCH_PATIENCE } from '../../support/patience.js';
 import { RedisServer } from '../../support/redis-server.js';
 import { until } from '../../support/until.js';
 
@@ -11,7 +11,7 @@ describeWithRedis('a store behind sentinels', () => {
   it('is found again after a failover that is announced during a reconnect', async () => {
     const server = await RedisServer.start();
     const sentinel = await FakeSentinel.start(server.port);
-    const connection = new StoreConnection(parseStoreUrl(sentinel.url), PATIENCE);
+    const connection = new StoreConnection(parseStoreUrl(sentinel.url), MUCH_PATIENCE);
     const answers = () =>
       connection.ping().then(
         () => true,

@@ -4,6 +4,7 @@ import { StoreConnection } from '../../../src/redis/connection.js';
 import { RedisFirstStart } from '../../../src/redis/first-start.js';
 import { claimStoreFormat, NewerStore } from '../../../src/redis/store-format.js';
 import { describeWithRedis } from '../../support/describe-with-redis.js';
+import { ManualClock } from '../../support/manual-clock.js';
 import { MUCH_PATIENCE } from '../../support/patience.js';
 import { RedisServer } from '../../support/redis-server.js';
 import { until } from '../../support/until.js';
@@ -64,7 +65,8 @@ describeWithRedis('the format of a store', () => {
 
   test('is waited for by a claim of the first start, for half a second', async () => {
     await admin.set('dibs:format', '1');
-    const held = new StoreConnection(server.address, { ...MUCH_PATIENCE, awaitsFormat: true });
+    const clock = new ManualClock();
+    const held = new StoreConnection(server.address, { ...MUCH_PATIENCE, clock, awaitsFormat: true });
     await until(() =>
       held
         .callInAnyFormat((client) => client.ping())
@@ -74,10 +76,11 @@ describeWithRedis('the format of a store', () => {
         ),
     );
     const first = new RedisFirstStart(held, 'a', true);
-    await expect(first.claimFirstStart()).rejects.toThrow(
-      'the store cannot serve: its format is not known yet',
-    );
+    const tooEarly = first.claimFirstStart();
+    clock.advance(500);
+    await expect(tooEarly).rejects.toThrow('the store cannot serve: its format is not known yet');
     const claimed = first.claimFirstStart();
+    clock.advance(499);
     await claimStoreFormat(held);
     expect(await claimed).toBe(true);
     held.close();

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import type { Call } from '../../../../src/coordination/words/call.js';
 import { keyOf } from '../../../../src/coordination/words/key.js';
@@ -21,6 +20,7 @@ import { Outbox } from '../../../../src/grpc/session/outbox.js';
 import { Session } from '../../../../src/grpc/session/session.js';
 import { encodeToken } from '../../../../src/grpc/token.js';
 import { LIMITS } from '../../../support/coordination-trial.js';
+import { settled } from '../../../support/settled.js';
 import { someLease } from '../../../support/some-lease.js';
 
 const lease = someLease('me');
@@ -89,7 +89,7 @@ describe('a session', () => {
   it('gives back the leases that it holds when it ends, once', async () => {
     const { session, ask, givenBack, calls } = trial();
     ask(1);
-    await sleep(5);
+    await settled();
     expect(session.leases).toBe(1);
     expect(calls[0]).toMatchObject({ identity: 'me', deadlineMs: 500, traceparent: TRACEPARENT });
     await session.end();
@@ -100,9 +100,9 @@ describe('a session', () => {
   it('does not give back a lease that its client has released', async () => {
     const { session, ask, givenBack } = trial();
     ask(1);
-    await sleep(5);
+    await settled();
     ask(2, { $case: 'release', value: ReleaseRequest.fromPartial({ key: 'k', token }) });
-    await sleep(5);
+    await settled();
     await session.end();
     expect(givenBack).toEqual([]);
   });
@@ -110,15 +110,15 @@ describe('a session', () => {
   it('keeps the lease of an answered call when a later call with its id is cancelled', async () => {
     let isFirst = true;
     const { session, ask, givenBack, calls } = trial(async () => {
-      if (!isFirst) await sleep(50);
+      if (!isFirst) await new Promise(() => {});
       isFirst = false;
       return undefined;
     });
     ask(1);
-    await sleep(5);
+    await settled();
     ask(1);
     session.cancel(1);
-    await sleep(5);
+    await settled();
     expect(calls.map(({ cancelled }) => cancelled)).toEqual([false, true]);
     expect(givenBack).toEqual([]);
     expect(session.leases).toBe(1);
@@ -129,13 +129,13 @@ describe('a session', () => {
     const leases = [lease, other];
     const { session, ask, givenBack } = trial(async () => leases.shift());
     ask(1);
-    await sleep(5);
+    await settled();
     ask(1);
-    await sleep(5);
+    await settled();
     ask(2, { $case: 'release', value: ReleaseRequest.fromPartial({ key: 'k', token }) });
-    await sleep(5);
+    await settled();
     session.cancel(1);
-    await sleep(5);
+    await settled();
     expect(givenBack).toEqual([['k', 'cancelled']]);
     expect(session.leases).toBe(0);
   });
@@ -146,9 +146,9 @@ describe('a session', () => {
   ] as const)('gives back at its end a lease whose %s was refused', async (_what, request) => {
     const { session, ask, givenBack, replies } = trial();
     ask(1);
-    await sleep(5);
+    await settled();
     ask(2, request);
-    await sleep(5);
+    await settled();
     expect(replies().at(-1)?.response?.$case).toBe('error');
     await session.end();
     expect(givenBack).toEqual([['k', 'session_lost']]);
@@ -163,7 +163,7 @@ describe('a session', () => {
     ask(1);
     session.cancel(1);
     grant();
-    await sleep(5);
+    await settled();
     expect(givenBack).toEqual([['k', 'cancelled']]);
     expect([session.leases, replies()]).toEqual([0, []]);
   });
@@ -171,14 +171,14 @@ describe('a session', () => {
   it('gives back a lease whose call was cancelled after its answer was sent', async () => {
     const { session, ask, givenBack, replies } = trial();
     ask(1);
-    await sleep(5);
+    await settled();
     expect(replies()).toHaveLength(1);
     session.cancel(1);
     session.cancel(1);
     expect(givenBack).toEqual([['k', 'cancelled']]);
     expect(session.leases).toBe(0);
     ask(2);
-    await sleep(5);
+    await settled();
     ask(3, { $case: 'release', value: ReleaseRequest.fromPartial({ key: 'k', token }) });
     session.cancel(2);
     await session.end();
@@ -190,15 +190,15 @@ describe('a session', () => {
     const leases = [lease, again];
     const { session, ask, givenBack } = trial(async () => leases.shift());
     ask(1);
-    await sleep(5);
+    await settled();
     ask(2);
-    await sleep(5);
+    await settled();
     session.cancel(1);
-    await sleep(5);
+    await settled();
     expect(givenBack).toEqual([]);
     expect(session.leases).toBe(1);
     session.cancel(2);
-    await sleep(5);
+    await settled();
     expect(givenBack).toEqual([['k', 'cancelled']]);
   });
 
@@ -214,7 +214,7 @@ describe('a session', () => {
     ask(1);
     // The answer to the first call ends neither the second one nor its id.
     answers[0]?.(undefined);
-    await sleep(5);
+    await settled();
     expect([givenBack, replies()]).toEqual([[['k', 'cancelled']], []]);
     session.cancel(1);
     expect(calls.map(({ cancelled }) => cancelled)).toEqual([true, true]);
@@ -226,10 +226,10 @@ describe('a session', () => {
   it('does not take over its own lease, also if that is released during its extension', async () => {
     const { session, ask } = trial();
     ask(1);
-    await sleep(5);
+    await settled();
     ask(2, extend);
     ask(3, { $case: 'release', value: ReleaseRequest.fromPartial({ key: 'k', token }) });
-    await sleep(5);
+    await settled();
     expect(session.leases).toBe(0);
   });
 
@@ -237,7 +237,7 @@ describe('a session', () => {
     const { session, ask, replies, givenBack } = trial();
     ask(1, extend);
     session.cancel(1);
-    await sleep(5);
+    await settled();
     expect([givenBack, replies(), session.leases]).toEqual([[], [], 1]);
     await session.end();
     expect(givenBack).toEqual([['k', 'session_lost']]);
@@ -248,7 +248,7 @@ describe('a session', () => {
     ask(1, extend);
     session.attach(undefined);
     session.cancelAll();
-    await sleep(5);
+    await settled();
     expect([givenBack, session.leases]).toEqual([[], 1]);
   });
 
@@ -257,16 +257,16 @@ describe('a session', () => {
     ask(1, extend);
     session.attach(undefined);
     await session.end();
-    await sleep(5);
+    await settled();
     expect([givenBack, session.leases]).toEqual([[['k', 'session_lost']], 0]);
   });
 
   it('reports a lost lease, and forgets it', async () => {
     const { session, ask, end, messages, givenBack } = trial();
     ask(1);
-    await sleep(5);
+    await settled();
     end()('invalidated');
-    await sleep(5);
+    await settled();
     expect(messages.flatMap(({ events }) => events)).toMatchObject([
       { event: { $case: 'leaseLost', value: { key: keyOf('default', 'k').key, token } } },
     ]);
@@ -277,26 +277,26 @@ describe('a session', () => {
   it('reports a lease that was lost while its stream was broken, once it is resumed', async () => {
     const { session, ask, messages, outbox, end } = trial();
     ask(1);
-    await sleep(5);
+    await settled();
     session.attach(undefined);
     end()('invalidated');
     session.attach(outbox);
-    await sleep(5);
+    await settled();
     const events = messages.flatMap((message) => message.events);
     expect(events).toMatchObject([{ event: { $case: 'leaseLost', value: { key: 'k', token } } }]);
     session.attach(undefined);
     session.attach(outbox);
-    await sleep(5);
+    await settled();
     expect(messages.flatMap((message) => message.events)).toHaveLength(1);
   });
 
   it('is idle once every call has been answered', async () => {
-    const { session, ask, replies } = trial(() => sleep(10).then(() => undefined));
+    const { session, ask, replies } = trial(() => settled().then(() => undefined));
     await session.idle();
     ask(1);
     ask(2);
     await session.idle();
-    await sleep(5);
+    await settled();
     expect(replies().map(({ id }) => id)).toEqual([1, 2]);
   });
 });
@@ -322,11 +322,11 @@ describe('the messages of a session', () => {
   it('combine replies, up to the size that one message may have', async () => {
     const { outbox, messages } = trial();
     for (let id = 1; id <= 10; id += 1) outbox.reply(reply(id), 0);
-    await sleep(5);
+    await settled();
     expect(messages).toHaveLength(1);
     for (let id = 1; id <= 3; id += 1) outbox.reply(reply(id, 600_000), 600_000);
     outbox.reply(reply(4, 5_000_000), 5_000_000);
-    await sleep(5);
+    await settled();
     expect(messages.slice(1).map(({ replies }) => replies.length)).toEqual([1, 1, 1, 1]);
   });
 
@@ -334,10 +334,10 @@ describe('the messages of a session', () => {
     const { outbox, messages, stream, holding } = trial();
     stream.full = true;
     outbox.reply(reply(1), 0);
-    await sleep(5);
+    await settled();
     outbox.reply(reply(2), 0);
     const flushed = outbox.flushed();
-    await sleep(5);
+    await settled();
     expect([messages.length, holding]).toEqual([1, [true]]);
     stream.full = false;
     stream.drained();

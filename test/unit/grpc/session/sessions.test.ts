@@ -1,5 +1,4 @@
 import { EventEmitter } from 'node:events';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Metadata, type StatusObject, status } from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
 import type { Guard, Visitor } from '../../../../src/access/guard.js';
@@ -16,6 +15,7 @@ import { Turns } from '../../../../src/grpc/turns.js';
 import { SystemClock } from '../../../../src/system-clock.js';
 import { ChaosWakeChannel } from '../../../support/chaos-wake-channel.js';
 import { LIMITS } from '../../../support/coordination-trial.js';
+import { settled } from '../../../support/settled.js';
 import { until } from '../../../support/until.js';
 
 /** The client's end of a stream. */
@@ -102,7 +102,7 @@ describe('a stream', () => {
     for (const namespace of ['watched', 'other']) {
       wakes.publish({ id: keyOf(namespace, 'k').id, kind: 'published', fence: 1 });
     }
-    await sleep(1);
+    await settled();
     expect(stream.events).toMatchObject([
       { $case: 'invalidated', value: { namespace: 'watched', keys: ['k'], all: false } },
     ]);
@@ -136,11 +136,11 @@ describe('a stream', () => {
     const stream = open();
     stream.say({ hello: SessionHello.fromPartial({}) });
     stream.say({});
-    await sleep(1);
+    await settled();
     expect(stream.events).toEqual([]);
     visitor.isKnown = false;
     for (const _ of [1, 2]) stream.say({});
-    await sleep(1);
+    await settled();
     expect(stream.events.map((event) => event?.$case)).toEqual(['draining']);
     const stopping = sessions.stop();
     stream.emit('end');
@@ -156,7 +156,7 @@ describe('a stream', () => {
     quiet.say({ hello: SessionHello.fromPartial({ watchedNamespaces: ['b'] }) });
     const change = async () => {
       wakes.publish({ id: keyOf('a', 'k').id, kind: 'published', fence: 1 });
-      await sleep(1);
+      await settled();
     };
     const told = ({ events }: Stream) =>
       events.flatMap((event) => (event?.$case === 'invalidated' ? [event.value] : []));
@@ -179,7 +179,7 @@ describe('a stream', () => {
     const stream = open();
     stream.say({ hello: SessionHello.fromPartial({}) });
     sessions.drain();
-    await sleep(1);
+    await settled();
     expect(stream.events.map((event) => event?.$case)).toEqual(['draining']);
     const stopping = sessions.stop();
     // Its client has left.
