@@ -11,10 +11,12 @@ import java.util.regex.Pattern;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
-/** The examples run unchanged, in processes of their own. */
+/** The examples run unchanged, in processes of their own, and again where the machine was too busy. */
+@Timeout(300)
 final class ExamplesTest {
   private static Service service;
 

@@ -18,8 +18,11 @@ import java.util.Base64;
 import java.util.HashMap;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
+/** A certificate is made by a process of its own, which takes long on a busy machine. */
+@Timeout(300)
 final class TlsTest {
   private static final Options<String> TEXT = Options.of(Codec.UTF_8, Duration.ofMinutes(1));
   private static final char[] PASSWORD = "password".toCharArray();
