@@ -97,7 +97,7 @@ async fn rebuilt(namespace: &'static str, publish: Answer, extend: ExtendOutcome
     fake.will("extend", [extended(extend, 10_000)]);
     fake.will("release", [released()]);
     let client = fake.client_with(Client::builder().namespace(namespace));
-    let call = client.get_or_rebuild("k").ttl(TTL).wait(Duration::from_secs(1)).with_lease(move |lease| async move {
+    let call = client.get_or_rebuild("k").ttl(TTL).wait(Duration::from_secs(25)).with_lease(move |lease| async move {
         match rebuild {
             "fails" => Err("down".into()),
             "hangs" => {

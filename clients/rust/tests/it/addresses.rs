@@ -16,10 +16,10 @@ use dibs::{
 use tokio::sync::mpsc;
 
 use crate::support::{
-    TTL,
+    SOON, TTL,
     answers::{hit, hit_reply, invalidated},
     fake::{Fake, Session},
-    ms, soon, text, until, value,
+    ms, patient, soon, text, until, value,
 };
 
 const KEYS: usize = 40;
@@ -115,7 +115,7 @@ fn client(targets: &[&str]) -> Client {
 }
 
 fn options(targets: &[&str]) -> ClientBuilder {
-    Client::builder().target(targets.join(",")).on_unavailable(OnUnavailable::Fail)
+    patient().target(targets.join(",")).on_unavailable(OnUnavailable::Fail)
 }
 
 /// Who answers, by key.
@@ -138,7 +138,7 @@ async fn answers_to_many(client: &Client) -> BTreeMap<usize, String> {
 
 /// Until each of them answers its share, no other does, and keys stay where they are.
 async fn until_answer(client: &Client, names: &[&str]) -> BTreeMap<usize, String> {
-    let late = Instant::now() + Duration::from_secs(20);
+    let late = Instant::now() + SOON;
     let mut before = BTreeMap::new();
     loop {
         let by_key = answers(client).await;
@@ -235,14 +235,16 @@ async fn one_that_takes_connections_and_says_nothing_holds_up_only_the_first_cal
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let one = Replica::start("one").await;
     let silent_target = silent.local_addr().unwrap().to_string();
-    let client = options(&[&silent_target, &one.fake.target()]).connect_timeout(ms(500)).build().unwrap();
-    assert!(soon(client.ready(Duration::from_secs(10))).await);
+    let client =
+        options(&[&silent_target, &one.fake.target()]).connect_timeout(Duration::from_secs(2)).build().unwrap();
+    assert!(soon(client.ready(SOON)).await);
     answers(&client).await;
     let began = Instant::now();
     for _ in 0..10 {
         answers(&client).await;
     }
-    assert!(began.elapsed() < Duration::from_secs(5), "it is tried behind the calls");
+    // Half of the 400 keys would wait 2 s each.
+    assert!(began.elapsed() < Duration::from_secs(60), "it is tried behind the calls");
 }
 
 #[tokio::test]
@@ -293,7 +295,7 @@ async fn no_call_fails_when_a_replica_drains() {
             replica.will("invalidate", [invalidated(1)]);
         }
         let target = format!("{},{}", replicas[0].target(), replicas[1].target());
-        let client = Client::builder().target(target).session(false).build().unwrap();
+        let client = patient().target(target).session(false).build().unwrap();
         client.invalidate().keys(["k"]).now().await.unwrap();
         let calls: Vec<_> = (0..8)
             .map(|_| {

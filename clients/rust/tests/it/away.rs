@@ -12,13 +12,15 @@ use tokio::{
 };
 
 use crate::support::{
-    TTL,
+    Frozen, TTL,
     fake::{Fake, Session},
     soon, text, value,
 };
 
-/// A client whose sessions stand, and whose calls fail as if the service could not be reached.
+/// A client whose sessions stand, and whose calls fail as if the service could not be reached. Its time stands still:
+/// what is rebuilt is kept for 5 s only.
 struct Away {
+    _frozen: Frozen,
     _fake: Fake,
     sessions: mpsc::UnboundedReceiver<Session>,
     session: Session,
@@ -34,6 +36,7 @@ async fn welcomed(sessions: &mut mpsc::UnboundedReceiver<Session>) -> Session {
 
 impl Away {
     async fn begin() -> Self {
+        let frozen = Frozen::begin();
         let fake = Fake::start().await;
         let mut sessions = fake.sessions();
         let client = Client::builder().target(fake.target()).near_cache(1 << 20).build().unwrap();
@@ -43,7 +46,7 @@ impl Away {
         });
         let session = welcomed(&mut sessions).await;
         assert!(soon(ready).await.unwrap());
-        Self { _fake: fake, sessions, session, client }
+        Self { _frozen: frozen, _fake: fake, sessions, session, client }
     }
 
     fn ask(&self, key: &str, rebuilt: &'static str) -> JoinHandle<Result<Option<Bytes>, Error>> {

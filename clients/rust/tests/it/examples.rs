@@ -1,13 +1,23 @@
 //! The examples run unchanged, and the start in the README is one of them.
 use std::{env, fs, process::Command};
 
-use crate::support::service::SERVICE;
+use crate::support::service::{SERVICE, Service};
 
+/// Their times are short, and a busy machine may make any of them late. Then they say so, and have left a value.
 fn says(name: &str, expected: &str) {
+    let mut texts = vec![said(name, &SERVICE)];
+    while texts.len() < 5 && !texts.iter().any(|text| text == expected) {
+        texts.push(said(name, &Service::start(&[])));
+    }
+    assert!(texts.iter().any(|text| text == expected), "{texts:?}");
+}
+
+fn said(name: &str, service: &Service) -> String {
     let deps = env::current_exe().expect("a path");
     let example = deps.parent().and_then(|deps| deps.parent()).expect("target").join("examples").join(name);
-    let output = Command::new(example).env("DIBS_TARGET", &SERVICE.target).output().expect("the example runs");
-    assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{}", String::from_utf8_lossy(&output.stderr));
+    let output = Command::new(example).env("DIBS_TARGET", &service.target).output().expect("the example runs");
+    eprint!("{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 #[test]

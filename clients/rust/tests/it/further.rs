@@ -20,7 +20,7 @@ use crate::support::{
     answers::{busy, hit, lease, lease_reply, published, refuse, released, unavailable},
     call_error,
     fake::Fake,
-    ms, soon, text, value,
+    ms, patient, soon, text, value,
 };
 
 fn sorted<T>(values: HashMap<String, T>) -> BTreeMap<String, T> {
@@ -58,7 +58,7 @@ async fn a_read_asks_for_no_lease_and_does_not_wait_unless_it_is_told_to() {
     let asked = fake.asked();
     assert!(asked.iter().all(|request| request.intent() == Intent::Read));
     assert_eq!(asked[0].wait_ms, Some(0));
-    assert!(asked[1].wait_ms.is_some_and(|ms| ms > 19_000));
+    assert!(asked[1].wait_ms.is_some_and(|ms| ms > 10_000));
     fake.will("get_or_lock", [unavailable()]);
     assert_eq!(call_error(client.get("k").await.unwrap_err()).code, Code::Unavailable);
     fake.will("get_or_lock", [refuse(Code::PermissionDenied, "no", None)]);
@@ -240,7 +240,7 @@ async fn without_the_service_all_keys_are_rebuilt_by_one_call() {
 async fn a_caller_of_many_that_leaves_gives_back_what_has_come_and_what_comes() {
     let fake = Fake::start().await;
     let mut sessions = fake.sessions();
-    let client = Client::builder().target(fake.target()).build().unwrap();
+    let client = patient().target(fake.target()).build().unwrap();
     let call = tokio::spawn(client.get_or_rebuild_many(["k1", "k2", "k3"]).ttl(TTL).with(|_| async {
         std::future::pending::<()>().await;
         Ok(HashMap::<String, Option<Bytes>>::new())

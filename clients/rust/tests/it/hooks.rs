@@ -5,12 +5,13 @@ use std::sync::{
 };
 
 use dibs::{Client, ClientBuilder, Event, Lease, v1::ExtendOutcome, v1::PublishOutcome};
+use tokio::time::advance;
 
 use crate::support::{
-    TTL,
+    Frozen, TTL,
     answers::{busy, extended, hit, lease, lease_reply, published, refuse, released, unavailable},
     fake::{Answer, Fake},
-    text, until, value,
+    ms, text, until, value,
 };
 
 fn listening() -> (ClientBuilder, Arc<Mutex<Vec<String>>>) {
@@ -31,8 +32,10 @@ fn listening() -> (ClientBuilder, Arc<Mutex<Vec<String>>>) {
     (builder, heard)
 }
 
-/// The first `count` that it hears, in no order.
+/// The first `count` that it hears, in no order. Its time stands still until it hears of something: on a busy machine
+/// the way of an answer would look like a wait.
 async fn heard_of(answers: impl IntoIterator<Item = Answer>, rebuild: &'static str, count: usize) -> Vec<String> {
+    let _frozen = Frozen::begin();
     let fake = Fake::start().await;
     fake.will("get_or_lock", answers);
     fake.will("publish", [published(PublishOutcome::Stored)]);
@@ -43,7 +46,11 @@ async fn heard_of(answers: impl IntoIterator<Item = Answer>, rebuild: &'static s
         .get_or_rebuild("k")
         .ttl(TTL)
         .with(move || async move { if rebuild == "fails" { Err("no luck".into()) } else { value(rebuild) } });
-    let _ = call.await;
+    let come_back = async {
+        until(|| !heard.lock().unwrap().is_empty()).await;
+        advance(ms(50)).await;
+    };
+    let _ = tokio::join!(call, come_back);
     until(|| heard.lock().unwrap().len() >= count).await;
     let mut heard = heard.lock().unwrap().clone();
     heard.sort();
@@ -68,7 +75,7 @@ async fn what_goes_on_behind() {
 #[tokio::test]
 async fn a_lease_that_is_lost_and_a_result_that_is_not_delivered() {
     let fake = Fake::start().await;
-    fake.will("get_or_lock", [Answer::Reply(lease_reply("t", 60, None))]);
+    fake.will("get_or_lock", [Answer::Reply(lease_reply("t", 60, None)), lease()]);
     fake.will("extend", [extended(ExtendOutcome::Lost, 0)]);
     fake.will("publish", [refuse(dibs::Code::Unavailable, "later", Some(1))]);
     fake.will("release", [released()]);

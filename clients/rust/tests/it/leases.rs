@@ -1,5 +1,5 @@
 //! Leases in the user's own hands.
-use dibs::{LeaseReason, Leased, v1::PublishOutcome};
+use dibs::{LeaseReason, Leased};
 
 use crate::support::{TTL, fresh_key, service::SERVICE, soon, text, value};
 
@@ -9,7 +9,8 @@ async fn are_published_under() {
     let key = fresh_key();
     let Leased::Lease(guard) = one.lease(&key, TTL).await.unwrap() else { panic!("a value") };
     assert_eq!(guard.lease().reason(), LeaseReason::Miss);
-    assert_eq!(guard.publish(Some("v".into())).await.unwrap(), PublishOutcome::Stored);
+    // On a busy machine it may be sent twice, and is stored once.
+    assert!(guard.publish(Some("v".into())).await.unwrap().is_stored());
     let Leased::Value(got) = two.lease(&key, TTL).await.unwrap() else { panic!("a lease") };
     assert_eq!(text(got), "v");
 }

@@ -7,16 +7,18 @@ use dibs::{
     v1::{self, PublishOutcome, session_call::Request, session_event, session_reply::Response},
 };
 use futures_util::FutureExt;
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{sync::mpsc, task::JoinHandle, time::advance};
 
 use crate::support::{
-    TTL,
+    Frozen, TTL,
     answers::{hit, lease_reply, published_reply, unavailable},
     fake::{Fake, Session},
-    ms, soon, text, value,
+    ms, patient, soon, text, value,
 };
 
+/// Its time stands still: entries are served only for 3 s after a beat.
 struct Near {
+    _frozen: Frozen,
     fake: Fake,
     sessions: mpsc::UnboundedReceiver<Session>,
     session: Session,
@@ -42,6 +44,7 @@ fn fresh(value: &'static str, fresh_for_ms: i64, tags: Option<&[&str]>) -> Respo
 
 impl Near {
     async fn begin(options: impl FnOnce(dibs::ClientBuilder) -> dibs::ClientBuilder) -> Self {
+        let frozen = Frozen::begin();
         let fake = Fake::start().await;
         let mut sessions = fake.sessions();
         let hits = Arc::new(Mutex::new(Vec::new()));
@@ -58,7 +61,7 @@ impl Near {
         });
         let session = welcomed(&mut sessions).await;
         assert!(ready.await.unwrap());
-        Self { fake, sessions, session, client, hits }
+        Self { _frozen: frozen, fake, sessions, session, client, hits }
     }
 
     fn asking(&self) -> dibs::GetOrRebuild {
@@ -171,7 +174,7 @@ async fn an_answer_that_a_change_has_overtaken_is_not_kept() {
 async fn nothing_is_served_past_its_time() {
     let mut near = Near::begin(|builder| builder).await;
     assert_eq!(near.filled(fresh("1", 40, None)).await, "1");
-    tokio::time::sleep(ms(50)).await;
+    advance(ms(40)).await;
     assert_eq!(near.filled(fresh("2", 0, None)).await, "2");
     assert_eq!(near.filled(fresh("3", 0, None)).await, "3", "what is born without time is not kept");
 }
@@ -285,7 +288,7 @@ async fn what_is_kept_without_the_service_is_dropped_when_a_session_begins() {
 async fn answers_of_single_calls_are_not_kept() {
     let fake = Fake::start().await;
     fake.will("get_or_lock", [crate::support::fake::Answer::Reply(fresh("1", 60_000, None))]);
-    let client = Client::builder().target(fake.target()).near_cache(1 << 20).build().unwrap();
+    let client = patient().target(fake.target()).near_cache(1 << 20).build().unwrap();
     for _ in 0..2 {
         client.get_or_rebuild("k").ttl(TTL).with(|| async { value("own") }).await.unwrap();
     }

@@ -7,7 +7,7 @@ use std::{
 
 use dibs::{Client, Code, Error, OnUnavailable};
 
-use crate::support::{TTL, answers::hit, call_error, fake::Fake, service::Service, text, value};
+use crate::support::{TTL, answers::hit, call_error, fake::Fake, patient, service::Service, text, value};
 
 #[tokio::test]
 async fn the_token_goes_along_also_with_the_raw_stub() {
@@ -216,7 +216,7 @@ async fn tls_trusts_the_authority_that_it_is_told_and_no_other() {
     fake.will("get_or_lock", [hit("v")]);
     for session in [true, false] {
         let ask = |ca: &Temporary| {
-            let options = Client::builder().target(fake.target()).tls_ca(ca.path()).session(session);
+            let options = patient().target(fake.target()).tls_ca(ca.path()).session(session);
             let client = options.on_unavailable(OnUnavailable::Fail).build().unwrap();
             client.get_or_rebuild("k").ttl(TTL).with(|| async { value("") })
         };

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use dibs::{BusyReason, Client, Code, Error, LeaseReason, Previous, Read, Revalidate, Stale};
 use serde::{Deserialize, Serialize};
 
-use crate::support::{TTL, call_error, fresh_key, ms, service::SERVICE, text, until, value};
+use crate::support::{SOON, TTL, call_error, fresh_key, ms, service::SERVICE, text, until, value};
 
 /// Two processes, as far as the service can tell, each by sessions and by single calls.
 fn pairs() -> [(Client, Client); 2] {
@@ -94,6 +94,8 @@ async fn a_wait_that_ends_says_when_to_come_back() {
     for (one, two) in pairs() {
         let key = fresh_key();
         let lease = one.lease(&key, TTL).await.unwrap();
+        // Within such a short wait, a busy machine may not even connect.
+        assert!(two.ready(SOON).await);
         for wait in [Duration::ZERO, ms(30)] {
             match two.get_or_rebuild(&key).ttl(TTL).wait(wait).with(|| async { value("two") }).await {
                 Err(error @ Error::Busy { reason: BusyReason::WaitEnded, retry_after, .. }) => {

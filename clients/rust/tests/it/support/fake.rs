@@ -164,7 +164,7 @@ impl Fake {
     }
 
     pub fn client_with(&self, options: ClientBuilder) -> Client {
-        options.target(self.target()).session(false).build().expect("a client")
+        options.target(self.target()).session(false).connect_timeout(super::SOON).build().expect("a client")
     }
 
     /// The sessions that are opened from now on.

@@ -3,6 +3,7 @@ use std::{
     io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
     sync::LazyLock,
+    time::Duration,
 };
 
 use dibs::{Client, ClientBuilder};
@@ -13,8 +14,14 @@ pub struct Service {
     pub target: String,
 }
 
-/// One for all tests that need nothing special: its standard input is closed when the tests end, and so it ends, too.
-pub static SERVICE: LazyLock<Service> = LazyLock::new(|| Service::start(&[]));
+/// One for all tests that need nothing special: its standard input is closed when the tests end, and so it ends, too. On
+/// a busy machine, the next caller may come seconds after a failure, and the back-off must still run.
+pub static SERVICE: LazyLock<Service> = LazyLock::new(|| Service::start(&[("DIBS_CONFIG", POLICIES)]));
+
+const POLICIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/policies.yaml");
+
+/// On a busy machine the service may take seconds for its first answer.
+const CONNECT: Duration = Duration::from_secs(60);
 
 const MAIN: &str = "import('./dist/main.js'); process.stdin.resume().on('end', () => process.exit())";
 
@@ -46,7 +53,7 @@ impl Service {
     }
 
     pub fn client_with(&self, options: ClientBuilder) -> Client {
-        options.target(&self.target).build().expect("a client")
+        options.target(&self.target).connect_timeout(CONNECT).build().expect("a client")
     }
 }
 
