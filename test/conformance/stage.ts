@@ -73,7 +73,7 @@ export class Stage {
     await Promise.all(REPLICAS.map((name) => stage.#start(name, stage.#firstListen(name))));
     if (targets.has('guarded')) stage.#guarded = await GuardedReplica.start(stage.#environment());
     if (targets.has('short')) {
-      stage.#short = await Replica.start({ ...stage.#environment(), DIBS_WAIT_MAX_MS: '500' });
+      stage.#short = await Replica.start({ ...stage.#environment(), DIBS_WAIT_MAX_MS: '2000' });
     }
     stage.#newer = await newerService(stage.targetOf('r1'));
     stage.#mute = await MuteService.before(stage.targetOf('r1'));
