@@ -13,8 +13,9 @@ import { until } from '../support/until.js';
 // alert while waits time out. dashboards.test.ts checks each query against a replica, label by label.
 
 const PATIENCE_MS = 60_000;
-/** These events do not happen here, or only by chance. */
+/** These events do not happen here, or only by chance, and there is no TLS. */
 const WITHOUT_DATA = [
+  'Time until certificates end',
   'Lock nodes that do not vote, by node',
   'Store steps that fail, by step',
   'Calls that end with an error',
