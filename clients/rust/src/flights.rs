@@ -325,7 +325,7 @@ struct Listed(Flight);
 
 impl Drop for Listed {
     fn drop(&mut self) {
-        let Flight { flights, key, number } = &self.0;
+        let Flight { flights, key, number, .. } = &self.0;
         let mut running = flights.running();
         if let Some(entries) = running.by_key.get_mut(key) {
             entries.retain(|entry| entry.number != *number);
