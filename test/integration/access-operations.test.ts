@@ -143,7 +143,8 @@ describe('a change of the auth file', () => {
     const gate = new Promise<string>((resolve) => {
       open = resolve;
     });
-    const rebuilt = client.getOrRebuild('slow', () => gate, { ...options, leaseMs: 1_000 });
+    // Extended every two seconds.
+    const rebuilt = client.getOrRebuild('slow', () => gate, { ...options, leaseMs: 6_000 });
     await client.getOrRebuild('before', () => 'v', options);
     token = 'checkout';
     writeFileSync(trial.authFile, AUTH_FILE.replace(`${sha256('checkout-old')}, `, ''));
@@ -157,7 +158,7 @@ describe('a change of the auth file', () => {
           () => true,
         ),
     );
-    for (let at = 0; at < 20; at += 1) {
+    for (let at = 0; at < 50; at += 1) {
       expect(await client.getOrRebuild(`after ${at}`, () => 'v', options)).toBe('v');
       await new Promise((resolve) => setTimeout(resolve, 100));
     }

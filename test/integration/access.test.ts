@@ -205,7 +205,7 @@ it('a session is resumed by its own identity only', async () => {
 describe('bounds', () => {
   it('of calls allow a burst, refuse one more with a time to retry, and refuse no other caller', async () => {
     const hasty = trial.by('hasty');
-    const ends = await Promise.allSettled(Array.from({ length: 20 }, () => hasty.getOrLock(read)));
+    const ends = await Promise.allSettled(Array.from({ length: 60 }, () => hasty.getOrLock(read)));
     const refused = ends.flatMap((end) => (end.status === 'rejected' ? [end.reason as ServiceError] : []));
     const [first] = refused;
     expect(ends.length - refused.length).toBeGreaterThanOrEqual(5);

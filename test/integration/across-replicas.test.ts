@@ -12,6 +12,7 @@ import {
 import { Caller, textOf } from '../support/caller.js';
 import { describeWithRedis } from '../support/describe-with-redis.js';
 import { Fleet } from '../support/fleet.js';
+import { PATIENT_ENV } from '../support/patience.js';
 import { SessionCaller } from '../support/session-caller.js';
 import { waitersOf } from '../support/waiters.js';
 
@@ -26,7 +27,7 @@ describeWithRedis('several replicas', () => {
   let [one, two, three]: Caller[] = [];
 
   beforeAll(async () => {
-    fleet = await Fleet.start({ replicas: 3 });
+    fleet = await Fleet.start({ replicas: 3, env: PATIENT_ENV });
     callers = fleet.replicas.map(({ target }) => new Caller(target));
     [one, two, three] = callers;
     await Promise.all(callers.map((caller) => caller.connect()));
@@ -42,13 +43,13 @@ describeWithRedis('several replicas', () => {
       await SessionCaller.open(fleet.replicas[0]!.target),
       await SessionCaller.open(fleet.replicas[1]!.target),
     ];
-    const { token } = await first.lease({ key, leaseMs: 1_000 });
+    const { token } = await first.lease({ key, leaseMs: 5_000 });
     const extended = await second.replyTo(
       second.ask({ $case: 'extend', value: { namespace: '', key, token, leaseMs: LEASE_MS } }),
     );
     expect(extended).toMatchObject({ value: { outcome: ExtendOutcome.EXTEND_OUTCOME_EXTENDED } });
     // After the first end: the first replica does not report a loss, and the end of its session does not end the lease.
-    await sleep(1_300);
+    await sleep(5_300);
     expect(first.events).toEqual([]);
     first.stream.cancel();
     const next = three!.getOrLock({ key, waitMs: 20_000, leaseMs: LEASE_MS });

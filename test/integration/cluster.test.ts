@@ -3,9 +3,10 @@ import { Degraded, Read } from '../../src/grpc/generated/dibs/v1/coordinator.js'
 import { Caller, textOf } from '../support/caller.js';
 import { describeWithRedis } from '../support/describe-with-redis.js';
 import { Fleet } from '../support/fleet.js';
-import { MUCH_PATIENCE } from '../support/patience.js';
+import { MUCH_PATIENCE, PATIENT_ENV } from '../support/patience.js';
 import { type ReplicatedStore, startClusterStore } from '../support/replicated-store.js';
 import { expire, Origin, stampede } from '../support/stampede.js';
+import { until } from '../support/until.js';
 
 const CALLERS = 1_000;
 
@@ -16,9 +17,14 @@ describeWithRedis('three replicas with a Redis Cluster as value store', () => {
 
   beforeAll(async () => {
     cluster = await startClusterStore({ silentMs: MUCH_PATIENCE.silenceMs });
-    fleet = await Fleet.start({ replicas: 3, env: { DIBS_STORE_URL: cluster.url } });
+    fleet = await Fleet.start({ replicas: 3, env: { ...PATIENT_ENV, DIBS_STORE_URL: cluster.url } });
     callers = fleet.replicas.map(({ target }) => new Caller(target));
     await Promise.all(callers.map((caller) => caller.connect()));
+    // On a busy machine, a replica may not have reached the whole cluster yet.
+    for (const caller of callers) {
+      const ask = async () => (await caller.getOrLock({ key: `first ${Math.random()}` })).degraded;
+      await until(async () => (await ask()) === Degraded.DEGRADED_NONE);
+    }
   });
   afterAll(async () => {
     for (const caller of callers ?? []) caller.close();

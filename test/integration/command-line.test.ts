@@ -40,8 +40,8 @@ const hasValue = async (key: string) =>
   /^value +5 bytes/m.test((await dibs('explain', '-n', 'prices', key)).stdout);
 
 it('explain shows a key that is rebuilt while others wait', async () => {
-  await caller.lease({ key: 'slow', holder: 'web-3/17', leaseMs: 30_000 });
-  const waiting = [0, 1, 2].map(() => caller.getOrLock({ key: 'slow', waitMs: 20_000 }));
+  await caller.lease({ key: 'slow', holder: 'web-3/17', leaseMs: 60_000 });
+  const waiting = [0, 1, 2].map(() => caller.getOrLock({ key: 'slow', waitMs: 30_000 }));
   await expect.poll(() => waitersOf(replica.httpUrl)).toBe(3);
   const { code, stdout, stderr } = await dibs('explain', 'slow');
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
@@ -123,7 +123,7 @@ it('top prints its table once if its output is not a terminal', async () => {
   const cells = stdout.split('\n')[3]?.split(/ {2,}/) ?? [];
   expect(stdout.split('\n')[2]).toMatch(/^REPLICA +CALLS\/S /);
   expect(cells[0]).toBe(new URL(replica.httpUrl).host);
-  expect(Number(cells[1]?.replaceAll(',', ''))).toBeGreaterThan(10);
+  expect(Number(cells[1]?.replaceAll(',', ''))).toBeGreaterThan(0);
   expect(cells.slice(-2)).toEqual(['embedded', 'no']);
   expect(stdout).toMatch(/^busy: wait_ended /m);
 });

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { LOG } from '../../src/telemetry/log-texts.js';
 import { oneProcess } from '../support/one-process.js';
-import { freePort } from '../support/redis-server.js';
+import { ownAddress } from '../support/real-jaeger.js';
 
 // Signals that come while a process starts. Its Redis servers accept connections and never answer.
 
@@ -24,15 +24,15 @@ afterAll(() => {
 
 /** A process that waits for its first contact. */
 async function starting(env: Readonly<Record<string, string>> = {}) {
-  const httpPort = await freePort();
+  const http = `${ownAddress()}:9464`;
   const address = silent.address() as { readonly port: number };
   const process = oneProcess({
     DIBS_QUORUM_NODES: [1, 2, 3].map((at) => `redis://127.0.0.${at}:${address.port}`).join(','),
     DIBS_STORE_URL: `redis://127.0.0.1:${address.port}`,
-    DIBS_HTTP_LISTEN: `127.0.0.1:${httpPort}`,
+    DIBS_HTTP_LISTEN: http,
     ...env,
   });
-  const page = () => fetch(`http://127.0.0.1:${httpPort}/healthz`).then(({ status }) => status, String);
+  const page = () => fetch(`http://${http}/healthz`).then(({ status }) => status, String);
   await expect.poll(page).toBe(200);
   return process;
 }
@@ -60,7 +60,7 @@ describe.each([1, 2])('a process that starts with DIBS_WORKERS=%s', (workers) =>
     }
     writeFileSync(file, 'namespaces: { one: {}, two: {} }');
     child.kill('SIGHUP');
-    await expect.poll(() => output.stdout).toMatch('dibs listening');
+    await expect.poll(() => output.stdout, { timeout: 60_000 }).toMatch('dibs listening');
     const reloaded = () =>
       output.stderr
         .split('\n')

@@ -63,11 +63,11 @@ const waiters = () => waitersOf(`http://${app.httpAddress}`);
 
 describe('one key from miss to hit', () => {
   it('gives a lease, lets others wait, and gives them the published value', async () => {
-    const lease = await caller.lease({ key: 'round', leaseMs: 5_000 });
+    const lease = await caller.lease({ key: 'round', leaseMs: 50_000 });
     expect(lease).toMatchObject({ reason: LeaseReason.LEASE_REASON_MISS, previous: undefined });
     expect(lease.token).toMatch(/^[\x21-\x7e]{1,128}$/);
-    expect(lease.expiresInMs).toBeGreaterThan(4_000);
-    expect(lease.expiresInMs).toBeLessThan(5_000);
+    expect(lease.expiresInMs).toBeGreaterThan(40_000);
+    expect(lease.expiresInMs).toBeLessThan(50_000);
 
     const busy = await other.getOrLock({ key: 'round', waitMs: 0 });
     expect(busy.outcome).toMatchObject({
@@ -76,7 +76,7 @@ describe('one key from miss to hit', () => {
     });
     const waiting = other.getOrLock({ key: 'round' });
     await expect.poll(waiters).toBe(1);
-    const extended = await caller.extend({ key: 'round', token: lease.token, leaseMs: 6_000 });
+    const extended = await caller.extend({ key: 'round', token: lease.token, leaseMs: 60_000 });
     expect(extended.outcome).toBe(ExtendOutcome.EXTEND_OUTCOME_EXTENDED);
 
     const published = await caller.publishText('round', lease.token, 'fresh');
@@ -240,14 +240,14 @@ describe('a caller that leaves', () => {
     });
 
   it('gets Busy before its deadline', async () => {
-    await caller.lease({ key: 'deadline' });
+    await caller.lease({ key: 'deadline', leaseMs: 60_000 });
     const client = stub();
-    const answer = await ask(client, 'deadline', Date.now() + 500);
+    // The answer comes 50 ms before the deadline, which a busy machine may take for itself.
+    await expect
+      .poll(() => ask(client, 'deadline', Date.now() + 500))
+      .toMatchObject({ outcome: { $case: 'busy', value: { reason: BusyReason.BUSY_REASON_WAIT_ENDED } } });
     client.close();
-    expect(answer).toMatchObject({
-      outcome: { $case: 'busy', value: { reason: BusyReason.BUSY_REASON_WAIT_ENDED } },
-    });
-    expect(await waiters()).toBe(0);
+    await expect.poll(waiters).toBe(0);
   });
 
   it('leaves at once when it cancels', async () => {

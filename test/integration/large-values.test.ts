@@ -4,6 +4,7 @@ import { PublishOutcome } from '../../src/grpc/generated/dibs/v1/coordinator.js'
 import { Caller } from '../support/caller.js';
 import { describeWithRedis } from '../support/describe-with-redis.js';
 import { Fleet } from '../support/fleet.js';
+import { PATIENT_ENV } from '../support/patience.js';
 
 const MIB = 2 ** 20;
 const BURST = 100;
@@ -17,7 +18,7 @@ describeWithRedis('large values', () => {
   beforeAll(async () => {
     fleet = await Fleet.start({
       replicas: 2,
-      env: { DIBS_VALUE_MAX_BYTES: `${LARGEST_BYTES}`, DIBS_NEAR_CACHE_BYTES: '0' },
+      env: { ...PATIENT_ENV, DIBS_VALUE_MAX_BYTES: `${LARGEST_BYTES}`, DIBS_NEAR_CACHE_BYTES: '0' },
     });
     caller = new Caller(fleet.replicas[0]?.target ?? '');
     await caller.connect();

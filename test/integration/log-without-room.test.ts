@@ -4,7 +4,7 @@ import { closeSync, existsSync, openSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { afterEach, expect, it } from 'vitest';
 import { endWithThisProcess } from '../support/end-with-this-process.js';
-import { freePort } from '../support/redis-server.js';
+import { ownAddress } from '../support/real-jaeger.js';
 
 // What takes the output of a service may be full or gone. The service goes on, and ends when it is told to.
 
@@ -33,10 +33,6 @@ function start(http: string, stdout: Output, stderr: Output): ChildProcess {
   return child;
 }
 
-async function addressOfPages(): Promise<string> {
-  return `127.0.0.1:${await freePort()}`;
-}
-
 async function serves(http: string): Promise<void> {
   const isReady = async () => (await fetch(`http://${http}/readyz`).catch(() => undefined))?.status;
   await expect.poll(isReady, { timeout: 60_000 }).toBe(200);
@@ -49,7 +45,7 @@ async function stops(child: ChildProcess): Promise<void> {
 }
 
 it.runIf(existsSync(FULL))('on a full disk', async () => {
-  const http = await addressOfPages();
+  const http = `${ownAddress()}:9464`;
   const full = openSync(FULL, 'w');
   const child = start(http, full, full);
   closeSync(full);
@@ -58,7 +54,7 @@ it.runIf(existsSync(FULL))('on a full disk', async () => {
 });
 
 it('with readers that have ended', async () => {
-  const http = await addressOfPages();
+  const http = `${ownAddress()}:9464`;
   const child = start(http, 'pipe', 'pipe');
   child.stdout?.destroy();
   child.stderr?.destroy();
@@ -67,7 +63,7 @@ it('with readers that have ended', async () => {
 });
 
 it('with a reader of the log that ends before the service, as after Ctrl-C in a pipeline', async () => {
-  const http = await addressOfPages();
+  const http = `${ownAddress()}:9464`;
   const child = start(http, 'pipe', 'pipe');
   const line = once(createInterface({ input: child.stderr as NodeJS.ReadableStream }), 'line');
   expect(String(await line)).toMatch('embedded mode, reachable from other machines');

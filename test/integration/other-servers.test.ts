@@ -5,6 +5,7 @@ import { Caller, textOf } from '../support/caller.js';
 import { examined, troublesOf } from '../support/doctor.js';
 import { Fleet } from '../support/fleet.js';
 import { OTHER_SERVERS, pathOf } from '../support/other-redis.js';
+import { PATIENT_ENV } from '../support/patience.js';
 import type { RedisServer } from '../support/redis-server.js';
 import { Replica } from '../support/replica.js';
 import { expire, Origin, stampede } from '../support/stampede.js';
@@ -41,7 +42,7 @@ describe.each(servers)('on $name', ({ path, version }) => {
     let fleet: Fleet;
     let callers: Caller[] = [];
     beforeAll(async () => {
-      fleet = await Fleet.start({ replicas: 2, lockNodes: 3, binary: path });
+      fleet = await Fleet.start({ replicas: 2, lockNodes: 3, binary: path, env: PATIENT_ENV });
       callers = fleet.replicas.map(({ target }) => new Caller(target));
     }, START_MS_MAX);
     afterAll(async () => {
@@ -77,6 +78,7 @@ describe.each(servers)('on $name', ({ path, version }) => {
         };
         const nodes = await Promise.all(fleet.lockNodes.map((node) => asUser(node, 'dibs-lock')));
         const env = {
+          ...PATIENT_ENV,
           DIBS_QUORUM_NODES: nodes.join(','),
           DIBS_STORE_URL: await asUser(fleet.store, 'dibs-store'),
         };
@@ -118,7 +120,7 @@ async function everything(one: Caller, two: Caller): Promise<void> {
   const again = await one.getOrLock({ namespace, key, read: Read.READ_STORE });
   expect(again.outcome?.$case).toBe('lease');
   if (again.outcome?.$case !== 'lease') return;
-  const failure = { message: 'no', retryAfterMs: 1_000 };
+  const failure = { message: 'no', retryAfterMs: 60_000 };
   await one.release({ namespace, key, token: again.outcome.value.token, failure });
   expect((await two.getOrLock({ namespace, key, read: Read.READ_STORE })).outcome?.$case).toBe('failed');
   await two.invalidate({ namespace, all: true });

@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, it, vi } from 'vitest';
+import { expect, it } from 'vitest';
 import { RELOADED } from '../../src/config/reloads.js';
 import { LOG } from '../../src/telemetry/log-texts.js';
 import { Caller } from '../support/caller.js';
@@ -109,15 +109,15 @@ it('on SIGHUP a process reads its policies again, and keeps the old ones if the 
   const payload = { $case: 'value', value: Buffer.from('v') } as const;
   await caller.publish({ key: 'k', token, payload, ttlMs: 1, staleMs: 60_000 });
   // Another caller rebuilds, so a caller without stale values waits.
-  await vi.waitFor(async () => expect((await ask()).outcome?.$case).toBe('lease'));
+  await expect.poll(async () => (await ask()).outcome?.$case).toBe('lease');
 
   async function ask() {
-    return caller.getOrLock({ key: 'k', waitMs: 0 });
+    return caller.getOrLock({ key: 'k', waitMs: 0, leaseMs: 60_000 });
   }
   async function reload(said: string): Promise<void> {
     const before = replica.log.split(said).length;
     replica.signal('SIGHUP');
-    await vi.waitFor(() => expect(replica.log.split(said).length).toBe(before + 1));
+    await expect.poll(() => replica.log.split(said).length).toBe(before + 1);
   }
 
   expect((await ask()).outcome?.$case).toBe('hit');

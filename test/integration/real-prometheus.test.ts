@@ -51,7 +51,7 @@ describe.skipIf(isSkipped)('a real Prometheus on a live fleet', () => {
     const targets = fleet.replicas.map(({ httpUrl }) => new URL(httpUrl).host);
     prometheus = await RealPrometheus.start(binaries?.prometheus ?? 'prometheus', targets);
     await until(async () => (await prometheus.query('up == 1')).length === 2, PATIENCE_MS);
-  }, PATIENCE_MS);
+  });
   afterAll(async () => {
     for (const caller of callers ?? []) caller.close();
     await prometheus?.stop();
@@ -74,6 +74,7 @@ describe.skipIf(isSkipped)('a real Prometheus on a live fleet', () => {
     }
     await until(
       async () => (await prometheus.query('sum(dibs_publish_total{outcome="stored"}) == 20')).length === 1,
+      PATIENCE_MS,
     );
     expect(await firing()).toEqual([]);
 

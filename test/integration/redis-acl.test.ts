@@ -9,7 +9,7 @@ import { LOG } from '../../src/telemetry/log-texts.js';
 import { Caller, textOf } from '../support/caller.js';
 import { TestAuthority } from '../support/certificates.js';
 import { describeWithRedis } from '../support/describe-with-redis.js';
-import { MUCH_PATIENCE } from '../support/patience.js';
+import { MUCH_PATIENCE, PATIENT_ENV } from '../support/patience.js';
 import { freePort, RedisServer } from '../support/redis-server.js';
 import { Replica } from '../support/replica.js';
 import { startClusterStore, startSentinelStore } from '../support/replicated-store.js';
@@ -86,6 +86,7 @@ describeWithRedis('a fleet with the rules of the ACL page, over TLS', () => {
     store = await start('dibs-store');
     writeFileSync(join(dir, 'policies.yaml'), 'namespaces: { few: { max_rebuilds: 1 } }');
     env = {
+      ...PATIENT_ENV,
       DIBS_QUORUM_NODES: nodes.map(({ url }) => url).join(','),
       DIBS_STORE_URL: store.url,
       DIBS_REDIS_CA: authority.ca,
@@ -104,7 +105,7 @@ describeWithRedis('a fleet with the rules of the ACL page, over TLS', () => {
     const [one, two] = replicas.map(({ target }) => new Caller(target)) as [Caller, Caller];
     const value = { $case: 'value', value: Buffer.from('v') } as const;
     const round = async (namespace: string, key: string) => {
-      const lease = await one.lease({ namespace, key, leaseMs: 5_000 });
+      const lease = await one.lease({ namespace, key, leaseMs: 30_000 });
       const waiting = two.getOrLock({ namespace, key });
       await one.extend({ namespace, key, token: lease.token });
       await one.publish({ namespace, key, token: lease.token, payload: value, ttlMs: 60_000, tags: ['t'] });
@@ -209,6 +210,7 @@ describeWithRedis('a Redis Cluster with the rule of the ACL page', () => {
     };
     expect(new Set(await onEach('ACL', 'SETUSER', user, ...rule, ...more))).toEqual(new Set(['OK']));
     const env = {
+      ...PATIENT_ENV,
       DIBS_QUORUM_NODES: locks.map(({ url }) => url).join(','),
       DIBS_STORE_URL: cluster.url.replace('//', `//${user}:PASSWORD@`),
     };
@@ -251,6 +253,7 @@ describeWithRedis('sentinels with the rule of the ACL page', () => {
     const store = await startSentinelStore({ sentinelUser: [user, ...rest].join(' ') });
     const locks = await Promise.all(Array.from({ length: 3 }, () => RedisServer.start()));
     const fleet = {
+      ...PATIENT_ENV,
       DIBS_QUORUM_NODES: locks.map(({ url }) => url).join(','),
       DIBS_STORE_URL: store.url,
     };

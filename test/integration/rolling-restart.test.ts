@@ -1,6 +1,7 @@
 import { afterEach, expect, it } from 'vitest';
 import { describeWithRedis } from '../support/describe-with-redis.js';
 import { Fleet } from '../support/fleet.js';
+import { PATIENT_ENV } from '../support/patience.js';
 import { freePort } from '../support/redis-server.js';
 import { listenAt, RollingLoad, replaceOneByOne } from '../support/rolling-load.js';
 
@@ -13,7 +14,7 @@ describeWithRedis('a rolling restart', () => {
   });
 
   it('fails no call, and rebuilds each key once between its steps', async () => {
-    fleet = await Fleet.start({ replicas: 0 });
+    fleet = await Fleet.start({ replicas: 0, env: PATIENT_ENV });
     const ports = await Promise.all([freePort(), freePort(), freePort()]);
     for (const port of ports) await fleet.addReplica(listenAt(port));
     load = new RollingLoad(ports, { plainCalls: true });

@@ -14,6 +14,7 @@ import {
   ReleaseRequest,
 } from '../../src/grpc/generated/dibs/v1/coordinator.js';
 import { Caller, textOf } from '../support/caller.js';
+import { inRounds } from '../support/rounds.js';
 import { runningMs } from '../support/running-ms.js';
 import { SessionCaller } from '../support/session-caller.js';
 import { until } from '../support/until.js';
@@ -21,7 +22,6 @@ import { waitersOf } from '../support/waiters.js';
 
 // Sessions with one replica inside this process, over a real connection.
 
-const GRACE_MS = 400;
 let app: App;
 let target: string;
 let caller: Caller;
@@ -240,36 +240,36 @@ describe('leases of a session', () => {
     expect(one.events).toEqual([]);
   });
 
-  it('outlast a broken stream by the grace period, and belong to the client that resumes it', async () => {
-    const graceful = await start({ DIBS_SESSION_GRACE_MS: `${GRACE_MS}` });
-    const [at = ''] = graceful.grpcAddresses;
-    const outside = new Caller(at);
-    try {
-      const one = await session({}, at);
-      expect(one.welcome).toMatchObject({ resumed: false, graceMs: GRACE_MS });
-      const key = fresh();
-      const { token } = await one.lease({ key, leaseMs: 20_000 });
-      one.drop();
-      await new Promise((resolve) => setTimeout(resolve, GRACE_MS / 2));
-      const { resumeToken } = one.welcome;
-      const again = await session({ resumeToken }, at);
-      expect(again.welcome).toMatchObject({ resumed: true, resumeToken });
-      await new Promise((resolve) => setTimeout(resolve, GRACE_MS));
-      expect((await outside.getOrLock({ key, waitMs: 0 })).outcome?.$case).toBe('busy');
-      again.drop();
-      const droppedMs = performance.now();
-      const next = await outside.getOrLock({ key, waitMs: 10_000 });
-      expect(next.outcome?.$case).toBe('lease');
-      expect(performance.now() - droppedMs).toBeGreaterThanOrEqual(GRACE_MS - 50);
-      expect((await outside.publishText(key, token, 'late')).outcome).not.toBe(
-        PublishOutcome.PUBLISH_OUTCOME_STORED,
-      );
-      expect((await session({ resumeToken }, at)).welcome.resumed).toBe(false);
-    } finally {
-      outside.close();
-      await graceful.stop();
-    }
-  });
+  it('outlast a broken stream by the grace period, and belong to the client that resumes it', () =>
+    inRounds([400, 4_000], async (graceMs) => {
+      const graceful = await start({ DIBS_SESSION_GRACE_MS: `${graceMs}` });
+      const [at = ''] = graceful.grpcAddresses;
+      const outside = new Caller(at);
+      try {
+        const one = await session({}, at);
+        expect(one.welcome).toMatchObject({ resumed: false, graceMs });
+        const key = fresh();
+        const { token } = await one.lease({ key, leaseMs: 60_000 });
+        one.drop();
+        await new Promise((resolve) => setTimeout(resolve, graceMs / 2));
+        const { resumeToken } = one.welcome;
+        const again = await session({ resumeToken }, at);
+        expect(again.welcome).toMatchObject({ resumed: true, resumeToken });
+        await new Promise((resolve) => setTimeout(resolve, graceMs));
+        expect((await outside.getOrLock({ key, waitMs: 0 })).outcome?.$case).toBe('busy');
+        again.drop();
+        const droppedMs = performance.now();
+        const next = await outside.getOrLock({ key, waitMs: 20_000 });
+        expect(next.outcome?.$case).toBe('lease');
+        expect(performance.now() - droppedMs).toBeGreaterThanOrEqual(graceMs - 50);
+        const late = await outside.publishText(key, token, 'late');
+        expect(late.outcome).not.toBe(PublishOutcome.PUBLISH_OUTCOME_STORED);
+        expect((await session({ resumeToken }, at)).welcome.resumed).toBe(false);
+      } finally {
+        outside.close();
+        await graceful.stop();
+      }
+    }));
 });
 
 describe('the events of a session', () => {

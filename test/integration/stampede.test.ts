@@ -4,20 +4,21 @@ import { Caller } from '../support/caller.js';
 import { describeWithRedis } from '../support/describe-with-redis.js';
 import { Fleet } from '../support/fleet.js';
 import { HolderProcess } from '../support/holder-process.js';
+import { PATIENT_ENV } from '../support/patience.js';
 import { type Answered, expire, getOrRebuild, Origin, stampede } from '../support/stampede.js';
 import { starvedDuring } from '../support/starved.js';
 
 const CALLERS = 1_000;
 const ROUNDS = process.env.DIBS_TEST_LONG ? 250 : 25;
-/** How long a replacement may take after the lost holder's lease: a poll and its jitter. */
-const REPLACED_WITHIN_MS = 1_200;
+/** How long a replacement may take after the lost holder's lease: a poll and its jitter, on a busy machine. */
+const REPLACED_WITHIN_MS = 10_000;
 
 describeWithRedis('a stampede on three replicas and a quorum of five', () => {
   let fleet: Fleet;
   let callers: Caller[];
 
   beforeAll(async () => {
-    fleet = await Fleet.start({ replicas: 3 });
+    fleet = await Fleet.start({ replicas: 3, env: PATIENT_ENV });
     callers = fleet.replicas.map(({ target }) => new Caller(target));
     await Promise.all(callers.map((caller) => caller.connect()));
   });
@@ -63,7 +64,7 @@ describeWithRedis('a stampede on three replicas and a quorum of five', () => {
   it('replaces a killed holder: one caller gets the next lease, and all get its value', async () => {
     const key = 'killed holder';
     const [one, two] = fleet.replicas.map(({ target }) => target) as [string, string];
-    const holder = await HolderProcess.start(one, key, 1_500);
+    const holder = await HolderProcess.start(one, key, 5_000);
     const origin = new Origin(50);
     const waiting = stampede(callers, [key], 300, origin);
     await sleep(100);

@@ -1,5 +1,3 @@
-import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { keyOf } from '../../src/coordination/words/key.js';
 import type { Diagnosis } from '../../src/doctor/finding.js';
@@ -8,6 +6,8 @@ import { recordKey } from '../../src/redis/keys.js';
 import { Caller, textOf } from '../support/caller.js';
 import { TestAuthority } from '../support/certificates.js';
 import { describeWithRedis } from '../support/describe-with-redis.js';
+import { examined } from '../support/doctor.js';
+import { PATIENT_ENV } from '../support/patience.js';
 import { RedisServer } from '../support/redis-server.js';
 import { Replica } from '../support/replica.js';
 import { type ReplicatedStore, startClusterStore, startSentinelStore } from '../support/replicated-store.js';
@@ -16,7 +16,7 @@ import { until } from '../support/until.js';
 // A store of several servers, with TLS on every connection.
 
 /** Sentinels whose machine stalled do nothing for 30 s. */
-const FAILOVER_MS_MAX = 45_000;
+const FAILOVER_MS_MAX = 90_000;
 
 const STORES: [string, (options: { authority: TestAuthority }) => Promise<ReplicatedStore>][] = [
   ['rediss+sentinel', startSentinelStore],
@@ -35,6 +35,7 @@ describeWithRedis('a value store of several servers, over TLS', () => {
       store = await startStore({ authority });
       nodes = await Promise.all([1, 2, 3].map(() => RedisServer.start()));
       env = {
+        ...PATIENT_ENV,
         DIBS_QUORUM_NODES: nodes.map(({ url }) => url).join(','),
         DIBS_STORE_URL: store.url,
         DIBS_REDIS_CA: authority.ca,
@@ -51,6 +52,11 @@ describeWithRedis('a value store of several servers, over TLS', () => {
     it('serves, wakes and survives a failover', { timeout: 2 * FAILOVER_MS_MAX }, async () => {
       expect(store.url).toMatch(`${scheme}://`);
       const [one, two] = replicas.map(({ target }) => new Caller(target)) as [Caller, Caller];
+      const ask = async (caller: Caller, key: string) =>
+        (await caller.getOrLock({ key, waitMs: 0, read: Read.READ_STORE })).degraded;
+      // On a busy machine, a replica may not have reached all servers yet.
+      for (const caller of [one, two])
+        await expect.poll(() => ask(caller, `first ${Math.random()}`)).toBe(Degraded.DEGRADED_NONE);
       const round = async (key: string) => {
         const lease = await one.lease({ key });
         const waiting = two.getOrLock({ key });
@@ -63,10 +69,7 @@ describeWithRedis('a value store of several servers, over TLS', () => {
       await until(async () => (await master.replicas()) > 0);
       await master.kill();
       for (const caller of [one, two]) {
-        await until(async () => {
-          const { degraded } = await caller.getOrLock({ key: 'before', waitMs: 0, read: Read.READ_STORE });
-          return degraded === Degraded.DEGRADED_NONE;
-        }, FAILOVER_MS_MAX);
+        await until(async () => (await ask(caller, 'before')) === Degraded.DEGRADED_NONE, FAILOVER_MS_MAX);
       }
       await round('after');
       one.close();
@@ -74,12 +77,13 @@ describeWithRedis('a value store of several servers, over TLS', () => {
     });
 
     it('is healthy according to `dibs doctor`', async () => {
-      const child = promisify(execFile)(process.execPath, ['dist/cli.js', 'doctor', '--json'], {
-        env: { PATH: process.env.PATH, ...env },
-      });
-      const { findings } = JSON.parse((await child).stdout) as Diagnosis;
-      const troubles = findings.filter(({ result }) => result === 'fault');
-      expect(troubles).toEqual([]);
+      let findings: Diagnosis['findings'] = [];
+      // On a busy machine, a check may take too long.
+      const faults = async () => {
+        ({ findings } = await examined(env));
+        return findings.filter(({ result }) => result === 'fault');
+      };
+      await expect.poll(faults, { timeout: 60_000 }).toEqual([]);
       expect(findings.map(({ part, check }) => `${part}: ${check}`)).toEqual(
         expect.arrayContaining(['value store: certificate', 'end to end: wake']),
       );

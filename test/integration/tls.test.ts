@@ -75,8 +75,8 @@ describe('a certificate of the service', () => {
     const { token } = await caller.lease({ key: 'k' });
     await caller.publishText('k', token, 'a value');
     expect(textOf(await caller.getOrLock({ key: 'k' }))).toBe('a value');
-    await isRefused(over({ tls: { ca: stranger.ca } }).getOrLock(anyRead, { deadlineMs: 5_000 }));
-    await isRefused(over({}).getOrLock(anyRead, { deadlineMs: 5_000 }));
+    await isRefused(over({ tls: { ca: stranger.ca } }).getOrLock(anyRead, { deadlineMs: 60_000 }));
+    await isRefused(over({}).getOrLock(anyRead, { deadlineMs: 60_000 }));
   });
 
   it('is used for the HTTP pages too, which are open without identities', async () => {
@@ -146,7 +146,7 @@ describe('a certificate of the client', () => {
   });
 
   it.each(bad)('gives access to probes only, if it is %s', async (_what, shownBy) => {
-    await isRefused(callerOf(replica, shownBy).getOrLock(anyRead, { deadlineMs: 5_000 }));
+    await isRefused(callerOf(replica, shownBy).getOrLock(anyRead, { deadlineMs: 60_000 }));
     for (const path of ['/healthz', '/startupz', '/readyz']) {
       expect((await httpsGet(`${httpsUrl}${path}`, shownBy)).status).toBe(200);
     }

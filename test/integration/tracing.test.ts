@@ -4,6 +4,7 @@ import { Caller, textOf } from '../support/caller.js';
 import { describeWithRedis } from '../support/describe-with-redis.js';
 import { Fleet } from '../support/fleet.js';
 import { OtlpReceiver, type ReceivedSpan } from '../support/otlp/receiver.js';
+import { PATIENT_ENV } from '../support/patience.js';
 import { Replica } from '../support/replica.js';
 import { SessionCaller } from '../support/session-caller.js';
 import { until } from '../support/until.js';
@@ -13,8 +14,6 @@ const GET_OR_LOCK = 'dibs.v1.CoordinatorService/GetOrLock';
 const PUBLISH = 'dibs.v1.CoordinatorService/Publish';
 const SERVER = 2;
 const REBUILD_MS = 400;
-/** Long enough for all nodes to vote on a machine that is busy for a moment. */
-const PATIENT = { DIBS_LEASE_MIN_MS: '1000', DIBS_NODE_TIMEOUT_MS: '1000' };
 
 /** Returns a trace as a caller's own tracing would make it. */
 function someTrace(flags = '01') {
@@ -34,17 +33,17 @@ describeWithRedis('the traces of a stampede across two replicas', () => {
     receiver = await OtlpReceiver.start();
     fleet = await Fleet.start({
       replicas: 2,
-      env: { ...receiver.env, ...PATIENT, DIBS_NEAR_CACHE_BYTES: '0' },
+      env: { ...receiver.env, ...PATIENT_ENV, DIBS_NEAR_CACHE_BYTES: '0' },
     });
     callers = fleet.replicas.map(({ target }) => new Caller(target));
     const [one, two] = callers as [Caller, Caller];
     await Promise.all(callers.map((caller) => caller.connect()));
-    const lease = await one.lease({ key, holder: 'checkout', leaseMs: 5_000 }, holder);
+    const lease = await one.lease({ key, holder: 'checkout', leaseMs: 60_000 }, holder);
     const waits = [
-      one.getOrLock({ key, waitMs: 5_000 }, near),
-      two.getOrLock({ key, waitMs: 5_000 }, far),
+      one.getOrLock({ key, waitMs: 30_000 }, near),
+      two.getOrLock({ key, waitMs: 30_000 }, far),
       // This one counts as served too, and is in no trace.
-      one.getOrLock({ key, waitMs: 5_000 }, someTrace('00')),
+      one.getOrLock({ key, waitMs: 30_000 }, someTrace('00')),
     ];
     for (const [at, count] of [2, 1].entries())
       await until(async () => (await waitersOf(fleet.replicas[at]!.httpUrl)) === count);
@@ -54,7 +53,11 @@ describeWithRedis('the traces of a stampede across two replicas', () => {
       holder,
     );
     expect((await Promise.all(waits)).map(textOf)).toEqual(['fresh', 'fresh', 'fresh']);
-    await until(() => receiver.named(GET_OR_LOCK).length >= 3 && receiver.named('dibs.lease').length > 0);
+    // They come in several batches.
+    const named = [PUBLISH, 'dibs.publish', 'dibs.lease'];
+    await until(() => named.every((name) => receiver.named(name).length > 0));
+    await until(() => receiver.named(GET_OR_LOCK).length >= 3 && receiver.named('dibs.wait').length >= 2);
+    await until(() => receiver.named('dibs.vote').length >= 5);
   });
   afterAll(async () => {
     for (const caller of callers) caller.close();
@@ -212,7 +215,8 @@ describe('a replica with tracing', () => {
     const before = performance.now();
     replica.signal('SIGTERM');
     expect(await replica.ended).toMatchObject({ code: 0 });
-    expect(performance.now() - before).toBeLessThan(8_000);
+    // An export may take a minute.
+    expect(performance.now() - before).toBeLessThan(30_000);
     caller.close();
   });
 });

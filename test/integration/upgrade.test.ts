@@ -10,6 +10,7 @@ import { Caller, textOf } from '../support/caller.js';
 import { describeWithRedis } from '../support/describe-with-redis.js';
 import { EarlierVersion, earlierVersion, isWithoutHistory } from '../support/earlier-version.js';
 import { Fleet } from '../support/fleet.js';
+import { PATIENT_ENV } from '../support/patience.js';
 import { freePort } from '../support/redis-server.js';
 import { listenAt, RollingLoad, replaceOneByOne } from '../support/rolling-load.js';
 
@@ -42,7 +43,7 @@ describeUpgrade(`an upgrade from ${version}`, () => {
 
   describeWithRedis('of a fleet', () => {
     it('fails no call of a client, and rebuilds each key once between its steps', async () => {
-      fleet = await Fleet.start({ replicas: 0 });
+      fleet = await Fleet.start({ replicas: 0, env: PATIENT_ENV });
       const ports = await Promise.all([freePort(), freePort(), freePort()]);
       for (const port of ports) await fleet.addReplica(listenAt(port), earlier.main);
       const load = new RollingLoad(ports, { plainCalls: false });
@@ -58,7 +59,7 @@ describeUpgrade(`an upgrade from ${version}`, () => {
       ['the earlier', 'this'],
       ['this', 'the earlier'],
     ])('lets %s version begin what %s version continues', async (first) => {
-      fleet = await Fleet.start({ replicas: 0 });
+      fleet = await Fleet.start({ replicas: 0, env: PATIENT_ENV });
       const mains = first === 'this' ? [undefined, earlier.main] : [earlier.main, undefined];
       const [one, other] = (
         await Promise.all(mains.map((main) => fleet?.addReplica({ DIBS_NEAR_CACHE_BYTES: '0' }, main)))
@@ -82,10 +83,10 @@ describeUpgrade(`an upgrade from ${version}`, () => {
       expect(await leaseOf(fromStore(one, 'written'))).toBeGreaterThan(written.fence);
 
       // A lease: one at a time, extended and published on the other replica, with waiters on both.
-      const lease = await one.lease({ key: 'leased', leaseMs: 5_000, requestId: 'same' });
+      const lease = await one.lease({ key: 'leased', leaseMs: 30_000, requestId: 'same' });
       expect((await other.getOrLock({ key: 'leased', waitMs: 0 })).outcome?.$case).toBe('busy');
       const { token } = await other.lease({ key: 'leased', requestId: 'same' });
-      const extended = await other.extend({ key: 'leased', token, leaseMs: 20_000 });
+      const extended = await other.extend({ key: 'leased', token, leaseMs: 60_000 });
       expect(extended.outcome).toBe(ExtendOutcome.EXTEND_OUTCOME_EXTENDED);
       const waiting = [one, other].map((caller) => caller.getOrLock({ key: 'leased', waitMs: 10_000 }));
       const published = await other.publishText('leased', lease.token, 'by the other');

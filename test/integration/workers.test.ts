@@ -76,11 +76,12 @@ describeWithRedis('two workers', () => {
     await until(async () => (await waitersOf(replica.httpUrl)) === 1, 30_000);
     await one.publishText('shared', token, 'once');
     expect(textOf(await waiting)).toBe('once');
+    // Both see the same lock nodes.
+    const voting = async () => figure(await metricsOf(replica), METRICS.quorumNodes, 'state="voting"');
+    await expect.poll(voting).toBe(3);
     for (const path of ['/healthz', '/startupz', '/readyz']) expect(await statusOf(replica, path)).toBe(200);
     const text = await metricsOf(replica);
     expect(figure(text, METRICS.getOrLock)).toBe(2);
-    // Both see the same lock nodes.
-    expect(figure(text, METRICS.quorumNodes, 'state="voting"')).toBe(3);
     expect(figure(text, METRICS.info)).toBe(1);
     expect(figure(text, WORKER_METRICS.workers, 'state="serving"')).toBe(2);
     expect(figure(text, METRICS.wait.concat('_count'))).toBe(1);

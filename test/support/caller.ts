@@ -93,7 +93,7 @@ export class Caller {
   /** Resolves when the connection is open, so that timings do not include the handshake. */
   connect(): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#stub.waitForReady(Date.now() + 10_000, (error) => (error ? reject(error) : resolve()));
+      this.#stub.waitForReady(Date.now() + 60_000, (error) => (error ? reject(error) : resolve()));
     });
   }
 

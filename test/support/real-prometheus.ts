@@ -7,6 +7,8 @@ import { endWithThisProcess } from './end-with-this-process.js';
 import { freePort } from './redis-server.js';
 import { until } from './until.js';
 
+const START_MS_MAX = 60_000;
+
 /** A series and its last value. */
 export interface Sample {
   readonly metric: Readonly<Record<string, string>>;
@@ -44,7 +46,7 @@ export class RealPrometheus {
     const prometheus = new RealPrometheus(child, `http://${address}`, folder);
     await until(
       async () => (await fetch(`http://${address}/-/ready`).catch(() => undefined))?.ok === true,
-      30_000,
+      START_MS_MAX,
     );
     return prometheus;
   }

@@ -17,7 +17,7 @@ export class SessionAsker implements Asker {
   readonly #session: SessionTransport;
 
   constructor(target: string) {
-    const connectMs = 5_000;
+    const connectMs = DEADLINE_MS;
     this.#link = new Link({ target, token: '', tlsCa: '', connectMs });
     const options = { clock: SYSTEM_CLOCK, connectMs, holder: 'asker', leaseLost: () => {} };
     this.#session = new SessionTransport(this.#link, options);

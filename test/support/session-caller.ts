@@ -55,7 +55,7 @@ export class SessionCaller {
   ): Promise<SessionCaller> {
     const session = new SessionCaller(target, shownBy);
     session.hello(hello);
-    await until(() => session.messages.length > 0);
+    await until(() => session.messages.length > 0, REPLY_MS_MAX);
     return session;
   }
 

@@ -50,7 +50,7 @@ async function isServed(token: string): Promise<boolean> {
 }
 
 it('a new client, the probes and the metrics are served, and the auth file is read again', async () => {
-  expect(await isServed('checkout')).toBe(true);
+  await until(() => isServed('checkout'), 60_000);
   expect((await fetch(`${replica.httpUrl}/healthz`)).status).toBe(200);
   writeFileSync(file, AUTH_FILE.replace(sha256('search'), sha256('renewed')));
   replica.signal('SIGHUP');
@@ -61,8 +61,11 @@ it('the log and a metric report the refused connections', async () => {
   await until(() => replica.log.includes(LOG.connectionRefused));
   await expect.poll(() => replica.log).toContain('"protocol":"grpc","address":"127.0.0.2","why":"share"');
   const headers = { authorization: `Basic ${Buffer.from('dibs:operator').toString('base64')}` };
-  const metrics = await (await fetch(`${replica.httpUrl}/metrics`, { headers })).text();
-  const [, refused = '0'] =
-    /^dibs_connections_refused_total\{[^}]*protocol="grpc",why="share"[^}]*\} (\d+)/m.exec(metrics) ?? [];
-  expect(Number(refused)).toBeGreaterThanOrEqual(250);
+  const refused = async () => {
+    const metrics = await (await fetch(`${replica.httpUrl}/metrics`, { headers })).text();
+    const [, count = '0'] =
+      /^dibs_connections_refused_total\{[^}]*protocol="grpc",why="share"[^}]*\} (\d+)/m.exec(metrics) ?? [];
+    return Number(count);
+  };
+  await expect.poll(refused).toBeGreaterThanOrEqual(250);
 });

@@ -90,6 +90,6 @@ it('one identity gets half of the sessions from all of its addresses, and others
   // Closed sessions are available again.
   await connections[0]?.end();
   await expect
-    .poll(async () => (await openFrom('127.0.0.6', 'search', 1)).get('open'), { timeout: 10_000 })
+    .poll(async () => (await openFrom('127.0.0.6', 'search', 1)).get('open'), { timeout: 60_000 })
     .toBe(1);
 });

@@ -7,7 +7,7 @@ import { StoreConnection } from '../../../src/redis/connection.js';
 import { recordKey } from '../../../src/redis/keys.js';
 import { Caller, textOf } from '../../support/caller.js';
 import { describeWithRedis } from '../../support/describe-with-redis.js';
-import { PATIENCE } from '../../support/patience.js';
+import { MUCH_PATIENCE } from '../../support/patience.js';
 import { RedisServer } from '../../support/redis-server.js';
 import { Replica } from '../../support/replica.js';
 import {
@@ -21,10 +21,14 @@ import { until } from '../../support/until.js';
 // What a failover of the value store costs: some rebuilds, but never an old value or a call without an answer.
 
 const LEASE_MS = 1_000;
+/** Outlasts a machine that is held up for a moment. */
+const LONG_LEASE_MS = 30_000;
 /** The earliest poll of a waiter. */
 const POLL_MS_MIN = 250;
-/** The other server takes over about a second after the first is declared down. */
-const FAILOVER_MS_MAX = 15_000;
+/** The other server takes over some seconds after the first fell silent. Sentinels that stalled do nothing for 30 s. */
+const FAILOVER_MS_MAX = 90_000;
+/** A call that waits 200 ms. One that is forgotten takes much longer. */
+const ANSWER_MS_MAX = 10_000;
 
 const STORES: [string, () => Promise<ReplicatedStore>][] = [
   ['Sentinel', startSentinelStore],
@@ -66,7 +70,7 @@ describeWithRedis('a failover of the value store', () => {
       for (let at = 0; performance.now() < untilMs; at += 1) {
         const caller = callers[at % callers.length] as Caller;
         const asked = caller.getOrLock({ key, waitMs: 200, read: Read.READ_STORE });
-        expect(await runningMs(() => asked)).toBeLessThan(1_200);
+        expect(await runningMs(() => asked)).toBeLessThan(ANSWER_MS_MAX);
         const answer = await asked;
         degraded.add(answer.degraded);
         if (answer.outcome?.$case !== 'lease') {
@@ -93,7 +97,7 @@ describeWithRedis('a failover of the value store', () => {
 
     async function everyoneHas(key: string, text: string): Promise<void> {
       for (const caller of callers) {
-        const answer = await caller.getOrLock({ key, waitMs: 5_000, read: Read.READ_STORE });
+        const answer = await caller.getOrLock({ key, waitMs: 20_000, read: Read.READ_STORE });
         expect(textOf(answer)).toBe(text);
       }
     }
@@ -102,7 +106,7 @@ describeWithRedis('a failover of the value store', () => {
       const key = 'killed';
       const [one, two] = callers as [Caller, Caller];
       const before = await one.lease({ key });
-      await one.publishText(key, before.token, 'before', 2_000);
+      await one.publishText(key, before.token, 'before', 10_000);
       await everyoneHas(key, 'before');
       const master = await store.masterOf(recordOf(key));
       await master.kill();
@@ -118,14 +122,14 @@ describeWithRedis('a failover of the value store', () => {
       await until(async () => {
         round += 1;
         const key = `woken ${round}`;
-        const lease = await one.lease({ key });
-        const waiting = two.getOrLock({ key, waitMs: 5_000 });
+        const lease = await one.lease({ key, leaseMs: LONG_LEASE_MS });
+        const waiting = two.getOrLock({ key, waitMs: 25_000 });
         await sleep(60);
         const publishedMs = performance.now();
         await one.publishText(key, lease.token, 'v');
         expect(textOf(await waiting)).toBe('v');
         return performance.now() - publishedMs < POLL_MS_MIN / 2;
-      });
+      }, FAILOVER_MS_MAX);
     });
 
     it('with a silent master: what it still has when it resumes is never served', async () => {
@@ -171,15 +175,13 @@ describeWithRedis('a failover of the value store', () => {
     const store = await startSentinelStore();
     const [first] = store.sentinels as [RedisServer];
     first.hang();
-    const connection = new StoreConnection(parseStoreUrl(store.url), PATIENCE);
+    const connection = new StoreConnection(parseStoreUrl(store.url), MUCH_PATIENCE);
     try {
-      await until(
-        () =>
-          connection.ping().then(
-            () => true,
-            () => false,
-          ),
-        3_000,
+      await until(() =>
+        connection.ping().then(
+          () => true,
+          () => false,
+        ),
       );
     } finally {
       connection.close();

@@ -13,6 +13,8 @@ import { until } from '../../support/until.js';
 // Each step of the ladder, down and up, as callers, /metrics and the log show it. Only killed processes are restarted.
 
 const LEASE_MS_MAX = 1_000;
+/** A step takes some seconds of silence. */
+const RUNG_MS_MAX = 60_000;
 
 describeWithRedis('the ladder of degradation', () => {
   const folder = mkdtempSync(join(tmpdir(), 'dibs-ladder-'));
@@ -66,17 +68,18 @@ describeWithRedis('the ladder of degradation', () => {
     const expected = Degraded[`DEGRADED_${mode.toUpperCase()}` as keyof typeof Degraded];
     await until(
       async () => (await caller.getOrLock(fresh())).degraded === expected && (await modeInMetrics()) === mode,
+      RUNG_MS_MAX,
     );
     // The log comes through a pipe, and a little later.
     await until(() => lastStep() === mode);
   }
 
-  /** Expects that a namespace with `on_loss: fail` refuses within a second, and says why. */
+  /** Expects that a namespace with `on_loss: fail` refuses long before the wait is over, and says why. */
   async function strictFails(why: RegExp): Promise<void> {
     const refused = caller
-      .getOrLock({ ...fresh(), namespace: 'strict', waitMs: 5_000 })
+      .getOrLock({ ...fresh(), namespace: 'strict', waitMs: 30_000 })
       .catch((error: unknown) => error);
-    expect(await runningMs(() => refused)).toBeLessThan(1_000);
+    expect(await runningMs(() => refused)).toBeLessThan(10_000);
     expect(await refused).toMatchObject({ details: expect.stringMatching(why) });
   }
 
@@ -128,7 +131,8 @@ describeWithRedis('the ladder of degradation', () => {
     await expect(caller.invalidate({ keys: [name] })).rejects.toThrow(/UNAVAILABLE/);
     fleet.store.resume();
     await onRung('none');
-    expect((await caller.getOrLock({ key: name, waitMs: 0 })).outcome?.$case).toBe('lease');
+    const again = async () => (await caller.getOrLock({ key: name, waitMs: 0 })).outcome?.$case;
+    await expect.poll(again).toBe('lease');
   });
 
   it('without either: the replica allows one rebuild at a time, and reports each step back up', async () => {

@@ -6,6 +6,7 @@ import { Caller } from '../../support/caller.js';
 import { TestAuthority } from '../../support/certificates.js';
 import { describeWithRedis } from '../../support/describe-with-redis.js';
 import { examined, runDoctor, troublesOf } from '../../support/doctor.js';
+import { PATIENT_ENV } from '../../support/patience.js';
 import { freePort, RedisServer } from '../../support/redis-server.js';
 import { Replica } from '../../support/replica.js';
 import { until } from '../../support/until.js';
@@ -47,7 +48,8 @@ describeWithRedis('dibs doctor', () => {
   beforeAll(async () => {
     store = await redis();
     nodes = await Promise.all([redis(), redis(), redis()]);
-    env = { DIBS_QUORUM_NODES: nodes.map(({ url }) => url).join(','), DIBS_STORE_URL: store.url };
+    const urls = nodes.map(({ url }) => url).join(',');
+    env = { ...PATIENT_ENV, DIBS_QUORUM_NODES: urls, DIBS_STORE_URL: store.url };
   });
   afterAll(async () => {
     await Promise.all(servers.map((server) => server.stop()));
@@ -70,6 +72,7 @@ describeWithRedis('dibs doctor', () => {
     const lock = await Promise.all([1, 2, 3].map(() => withUser(rule('dibs-lock'))));
     const values = await withUser(rule('dibs-store'));
     const guarded = {
+      ...PATIENT_ENV,
       DIBS_QUORUM_NODES: lock.map((server) => as('dibs-lock:PASSWORD', server)).join(','),
       DIBS_STORE_URL: as('dibs-store:PASSWORD', values),
     };
@@ -88,7 +91,7 @@ describeWithRedis('dibs doctor', () => {
     for (const one of [values, ...lock]) expect((await one.command('ACL', 'LOG')).trim()).toBe('');
     // The replica still works.
     const caller = new Caller(replica.target);
-    expect((await caller.getOrLock({ key: 'k', waitMs: 0 })).outcome?.$case).toBe('lease');
+    expect((await caller.getOrLock({ key: 'k' })).outcome?.$case).toBe('lease');
     caller.close();
     await replica.kill();
   });

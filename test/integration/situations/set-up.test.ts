@@ -29,7 +29,7 @@ async function refusalOf(env: Readonly<Record<string, string>>): Promise<string>
 /** Returns the log of a process until it listens, one object per line. */
 async function logOf(env: Readonly<Record<string, string>>): Promise<Record<string, unknown>[]> {
   const { output, child, ended } = start(env);
-  await expect.poll(() => output.stdout).toMatch('dibs listening');
+  await expect.poll(() => output.stdout, { timeout: 60_000 }).toMatch('dibs listening');
   child.kill('SIGTERM');
   expect(await ended).toBe(0);
   return output.stderr

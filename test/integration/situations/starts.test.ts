@@ -9,6 +9,7 @@ import { describeWithRedis } from '../../support/describe-with-redis.js';
 import { linesOf } from '../../support/log-lines.js';
 import { oneProcess } from '../../support/one-process.js';
 import { opened } from '../../support/opened.js';
+import { PATIENT_ENV } from '../../support/patience.js';
 import { freePort, type RedisServer } from '../../support/redis-server.js';
 import { Replica } from '../../support/replica.js';
 
@@ -70,7 +71,8 @@ describeWithRedis('starts and lock nodes', () => {
 
   it('a healthy first start, and a normal stop', async () => {
     const nodes = [await redis(), await redis(), await redis(), await redis(), await redis()];
-    const { replica, caller, metrics } = await start(urlsOf(nodes), (await redis()).url);
+    // A server that is late on a busy machine would be worth a line.
+    const { replica, caller, metrics } = await start(urlsOf(nodes), (await redis()).url, PATIENT_ENV);
     const { token } = await caller.lease({ key: 'k' });
     await caller.publishText('k', token, 'v');
     expect((await caller.getOrLock({ key: 'k' })).degraded).toBe(Degraded.DEGRADED_NONE);
@@ -103,7 +105,7 @@ describeWithRedis('starts and lock nodes', () => {
   it('the value store is a lock node too', async () => {
     const nodes = [await redis(), await redis(), await redis()];
     const { ask, lineOf } = await start(urlsOf(nodes), `redis://localhost:${nodes[1]?.port}`);
-    expect(await ask()).toBe('lease DEGRADED_NONE');
+    await expect.poll(ask, PATIENCE).toBe('lease DEGRADED_NONE');
     expect(await lineOf(LOG.storeIsLockNode)).toMatchObject({
       level: 'warn',
       node: `127.0.0.1:${nodes[1]?.port}`,
@@ -139,7 +141,7 @@ describeWithRedis('starts and lock nodes', () => {
     const { replica, ask, metrics } = await start(urlsOf(nodes), (await redis()).url);
     await nodes[0]?.restart();
     await expect.poll(metrics, PATIENCE).toMatch('dibs_quorum_nodes{state="waiting"} 1\n');
-    expect(await ask()).toBe('lease DEGRADED_NONE');
+    await expect.poll(ask, PATIENCE).toBe('lease DEGRADED_NONE');
     expect(linesOf(replica).map(({ why }) => why)).toContainEqual(
       expect.stringMatching(/may have forgotten leases; votes again in \d+ ms/),
     );
@@ -147,9 +149,10 @@ describeWithRedis('starts and lock nodes', () => {
 
   it('two fleets share their lock nodes, and each has its own store', async () => {
     const urls = urlsOf([await redis(), await redis(), await redis()]);
-    const first = await start(urls, (await redis()).url);
-    const second = await start(urls, (await redis()).url);
-    await first.caller.lease({ key: 'shared', leaseMs: 50_000 });
+    // With late lock nodes, a store alone would give a lease.
+    const first = await start(urls, (await redis()).url, PATIENT_ENV);
+    const second = await start(urls, (await redis()).url, PATIENT_ENV);
+    await first.caller.lease({ key: 'shared', leaseMs: 60_000 });
     const ask = async () => {
       const { outcome } = await second.caller.getOrLock({ key: 'shared', waitMs: 0 });
       expect(outcome).toMatchObject({ $case: 'busy', value: { reason: 3 } });
@@ -160,7 +163,7 @@ describeWithRedis('starts and lock nodes', () => {
       why: expect.stringMatching(/use these lock nodes with another store/),
     });
     expect(await second.metrics()).toMatch('dibs_undecided 1\n');
-    await second.caller.lease({ key: 'another', leaseMs: 500 });
+    await second.caller.lease({ key: 'another' });
     expect(await second.lineOf(LOG.decided)).toMatchObject({ level: 'info' });
     expect(await second.metrics()).toMatch('dibs_undecided 0\n');
   });
