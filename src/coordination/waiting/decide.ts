@@ -86,10 +86,12 @@ function decideBy(snapshot: Snapshot, ask: Ask, nowMs: number): Decision {
 const NO_VALUE: Busy = { kind: 'busy', retryAfterMs: 0, holderAgeMs: 0, reason: 'no_value' };
 const TOO_LATE: Busy = { kind: 'busy', retryAfterMs: 0, holderAgeMs: 0, reason: 'deadline_too_short' };
 
-/** A wait that cannot succeed is refused at once. */
+/** A wait that cannot succeed is refused at once. One that is over by now was not too short: it ends as all waits do. */
 function wait(snapshot: Snapshot, ask: Ask, nowMs: number): Decision {
   const earliestMs = forecast(snapshot, nowMs)?.earliestMs ?? 0;
-  return nowMs + earliestMs > ask.waitsUntilMs ? { act: 'answer', outcome: TOO_LATE } : { act: 'wait' };
+  return earliestMs > 0 && nowMs + earliestMs > ask.waitsUntilMs
+    ? { act: 'answer', outcome: TOO_LATE }
+    : { act: 'wait' };
 }
 
 /** One caller in many is drawn to rebuild a value before it expires, the more likely the nearer its end. */

@@ -224,6 +224,12 @@ describe('a caller', () => {
       { act: 'answer', outcome: { kind: 'busy', reason: 'deadline_too_short' } },
     ],
     [
+      'a rebuild that may end at any time, after its wait is over: the end of its wait',
+      { lease: lease(5_000) },
+      { ...caller, waitsUntilMs: NOW_MS - 1 },
+      { act: 'wait' },
+    ],
+    [
       'a rebuild that may end in time for it: a wait',
       { lease: lease(5_000), rebuild },
       { ...caller, waitsUntilMs: NOW_MS + 300 },
