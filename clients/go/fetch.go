@@ -273,7 +273,7 @@ func (c *Client) fetchOnce(ctx context.Context, steps *fetchLoop, id fetchID) (g
 func (r result) mayEndLater(ctx context.Context, until time.Time) bool {
 	switch err := r.err.(type) {
 	case *BusyError:
-		return !err.endsHere() && comeBack(ctx, err.retryAfter, until)
+		return err.Reason != BusyNoValue && comeBack(ctx, err.retryAfter, until)
 	case *Error:
 		return err.retryAfter >= 0 && comeBack(ctx, err.retryAfter, until)
 	default:

@@ -206,7 +206,8 @@ func (l *fetchLoop) answered(ctx context.Context, its *flight, response *dibsv1.
 
 // waitsOn pauses as the service asked, unless only a piece of the wait is over.
 func (l *fetchLoop) waitsOn(ctx context.Context, busy *BusyError, waited time.Duration) bool {
-	if busy.endsHere() {
+	// Waiting longer makes no sense if the rebuild takes longer than the wait. It may take longer than a piece.
+	if busy.Reason == BusyNoValue || busy.Reason == BusyDeadlineTooShort && !l.isInPieces {
 		return false
 	}
 	if l.isInPieces && busy.Reason == BusyWaitEnded && waited >= pieceMin && time.Now().Before(l.until) {
@@ -316,11 +317,6 @@ func busyError(busy *dibsv1.Busy) *BusyError {
 		HolderAge:  milliseconds(busy.GetHolderAgeMs()),
 		retryAfter: milliseconds(busy.GetRetryAfterMs()),
 	}
-}
-
-// endsHere: waiting longer makes no sense if the service said that the rebuild takes longer than the wait.
-func (e *BusyError) endsHere() bool {
-	return e.Reason == BusyDeadlineTooShort || e.Reason == BusyNoValue
 }
 
 // comeBack pauses as the service asked. It returns false at once if the caller's time is over by then.

@@ -95,7 +95,7 @@ func TestBusyEndsTheCall(t *testing.T) {
 	}{
 		"when the wait would be over":      {dibsv1.BusyReason_BUSY_REASON_WAIT_ENDED, 100 * time.Millisecond, dibs.BusyWaitEnded},
 		"when it does not want to wait":    {dibsv1.BusyReason_BUSY_REASON_WAIT_ENDED, 0, dibs.BusyWaitEnded},
-		"when the rebuild takes longer":    {dibsv1.BusyReason_BUSY_REASON_DEADLINE_TOO_SHORT, time.Minute, dibs.BusyDeadlineTooShort},
+		"when the rebuild takes longer":    {dibsv1.BusyReason_BUSY_REASON_DEADLINE_TOO_SHORT, 20 * time.Second, dibs.BusyDeadlineTooShort},
 		"when there is nothing":            {dibsv1.BusyReason_BUSY_REASON_NO_VALUE, time.Minute, dibs.BusyNoValue},
 		"for a reason of a later service":  {77, 0, dibs.BusyUnspecified},
 		"for a reason that is left unsaid": {0, 0, dibs.BusyUnspecified},

@@ -286,6 +286,13 @@ func TestALongWaitIsAskedForInPieces(t *testing.T) {
 	}
 }
 
+func TestALongWaitOutlastsARebuildThatTakesLongerThanAPiece(t *testing.T) {
+	fake := newFake()
+	fake.getOrLock.will(busy(dibsv1.BusyReason_BUSY_REASON_DEADLINE_TOO_SHORT, 40_000), hit("v"))
+	value, err := fetch(t, fake, returning(""), dibs.WithWait(time.Minute))
+	want(t, value, err, "v")
+}
+
 func TestANegativeWaitIsRefused(t *testing.T) {
 	_, err := fetch(t, newFake(), returning(""), dibs.WithWait(-time.Millisecond))
 	if status.Code(err) != codes.InvalidArgument {

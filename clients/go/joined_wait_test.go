@@ -42,6 +42,19 @@ func TestACallerThatJoinedKeepsItsOwnWait(t *testing.T) {
 			}
 		})
 	})
+	t.Run("when the other's wait is too short for the rebuild", func(t *testing.T) {
+		played(t, someNear, func(p *playedStage) {
+			call, ended := p.joinedLate("k")
+			busy := &dibsv1.Busy{Reason: dibsv1.BusyReason_BUSY_REASON_DEADLINE_TOO_SHORT, RetryAfterMs: 2000}
+			p.reply(call, &dibsv1.GetOrLockResponse{Outcome: &dibsv1.GetOrLockResponse_Busy{Busy: busy}})
+			time.Sleep(time.Millisecond)
+			p.wantsOneLeft(ended)
+			time.Sleep(2100 * time.Millisecond)
+			if !p.hasCall() {
+				t.Error("it does not ask again")
+			}
+		})
+	})
 	t.Run("when the service names a later retry", func(t *testing.T) {
 		played(t, someNear, func(p *playedStage) {
 			call, ended := p.joinedLate("k")

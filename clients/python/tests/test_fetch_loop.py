@@ -79,6 +79,12 @@ class TestWaiting:
         assert not any(request.HasField("wait_ms") for request in asked)
         assert len({request.request_id for request in asked}) == 1
 
+    async def test_in_pieces_outlasts_a_rebuild_that_takes_longer_than_a_piece(
+        self, fake: FakeService, caller: Caller
+    ) -> None:
+        fake.will("GetOrLock", busy(1, pb.BUSY_REASON_DEADLINE_TOO_SHORT), hit(b"v"))
+        assert await caller.get("k", never_called, wait=60) == b"v"
+
     async def test_in_pieces_ends_with_the_callers_own(
         self, fake: FakeService, caller: Caller, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -107,7 +113,7 @@ class TestWaiting:
     ) -> None:
         fake.will("GetOrLock", busy(1, reason))
         with pytest.raises(BusyError) as raised:
-            await caller.get("k", never_called)
+            await caller.get("k", never_called, wait=20)
         assert raised.value.reason == word
         assert len(fake.heard) == 1
 

@@ -114,7 +114,7 @@ async fn of_joined(landed: Landed, until: Instant) -> Next {
 /// None: the error is for all callers.
 fn pause_after(error: &Error) -> Option<Duration> {
     match error {
-        Error::Busy { reason: BusyReason::DeadlineTooShort | BusyReason::NoValue, .. } => None,
+        Error::Busy { reason: BusyReason::NoValue, .. } => None,
         Error::Busy { reason: BusyReason::WaitEnded, .. } => Some(Duration::ZERO),
         Error::Busy { retry_after, .. } => Some(*retry_after),
         Error::Call(error) => error.retry_after,

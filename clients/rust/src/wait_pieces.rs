@@ -57,6 +57,11 @@ impl WaitPieces {
         true
     }
 
+    /// The last request asked for a part of the wait only.
+    pub fn is_part(&self) -> bool {
+        self.is_part
+    }
+
     /// The piece has ended, and the caller's wait has not.
     pub fn goes_on(&self, busy: &Busy, waited: Duration, until: Instant) -> bool {
         self.is_part && waited >= PIECE_MIN && busy.reason() == BusyReason::WaitEnded && Instant::now() < until

@@ -154,7 +154,7 @@ export async function fetchLoop(steps: FetchLoop): Promise<Fetched> {
       await comeBack(
         parts,
         busyError(outcome),
-        endsHere(outcome) ? undefined : outcome.retryAfterMs,
+        endsHere(outcome, inPieces) ? undefined : outcome.retryAfterMs,
         untilMs,
         signal,
       );
@@ -198,9 +198,9 @@ function waited({ parts, namespace, key }: FetchLoop, waitedMs: number, answered
   recordWait(waitedMs, namespace);
 }
 
-/** Waiting longer makes no sense if the service said that the rebuild takes longer than the wait. */
-function endsHere({ reason }: Busy): boolean {
-  return reason === 'deadline_too_short' || reason === 'no_value';
+/** Waiting longer makes no sense if the rebuild takes longer than the wait. It may take longer than a piece. */
+function endsHere({ reason }: Busy, inPieces: boolean): boolean {
+  return reason === 'no_value' || (reason === 'deadline_too_short' && !inPieces);
 }
 
 function busyError({ reason, retryAfterMs, holderAgeMs }: Busy): DibsBusyError {

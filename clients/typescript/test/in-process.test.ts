@@ -251,6 +251,11 @@ describe('a wait that is longer than the service allows', () => {
     expect(fake.requests('getOrLock').map(({ waitMs }) => waitMs)).toEqual([undefined, undefined, undefined]);
   });
 
+  it('outlasts a rebuild that takes longer than a piece', async () => {
+    fake.will('getOrLock', busy(1, 2), hit('v'));
+    expect(String(await late({ waitMs: 90_000 }))).toBe('v');
+  });
+
   it('is sent in pieces once the service has reported its bound, and no longer than the caller waits', async () => {
     const refused = new Refusal(3, 'wait_ms: 250 is outside 0 to 50');
     fake.will('getOrLock', (({ waitMs }: { waitMs?: number }) =>

@@ -133,8 +133,8 @@ def _ask(task: Task, asking: _Asking, first: First | None = None) -> Steps[Answe
     a_piece = not question.request.HasField("wait_ms")
     if reason == "wait_ended" and a_piece and waited >= _PIECE_S_MIN and monotonic() < task.until:
         return None
-    # Waiting longer makes no sense if the service said that the rebuild takes longer than the wait.
-    ends_here = reason in ("deadline_too_short", "no_value")
+    # Waiting longer makes no sense if the rebuild takes longer than the wait. It may take longer than a piece.
+    ends_here = reason == "no_value" or (reason == "deadline_too_short" and not a_piece)
     yield from _come_back(busy_error, None if ends_here else after, task.until)
     return None
 

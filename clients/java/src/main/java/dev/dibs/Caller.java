@@ -66,7 +66,7 @@ final class Caller {
     if (!(error instanceof DibsBusyException busy)) return null;
     return switch (busy.reason()) {
       case WAIT_ENDED -> Duration.ZERO;
-      case DEADLINE_TOO_SHORT, NO_VALUE -> null;
+      case NO_VALUE -> null;
       default -> error.retryAfter().orElse(null);
     };
   }

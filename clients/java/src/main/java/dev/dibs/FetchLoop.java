@@ -174,8 +174,8 @@ final class FetchLoop {
     BusyReason reason = Words.of(busy.getReason(), "BUSY_REASON_", BusyReason.UNSPECIFIED);
     Duration retryAfter = Duration.ofMillis(busy.getRetryAfterMs());
     DibsBusyException error = new DibsBusyException(reason, retryAfter, Duration.ofMillis(busy.getHolderAgeMs()));
-    // Further waiting is pointless if the service said that the rebuild takes longer than the wait.
-    boolean endsHere = reason == BusyReason.DEADLINE_TOO_SHORT || reason == BusyReason.NO_VALUE;
+    // Waiting longer makes no sense if the rebuild takes longer than the wait. It may take longer than a piece.
+    boolean endsHere = reason == BusyReason.NO_VALUE || reason == BusyReason.DEADLINE_TOO_SHORT && !inPieces;
     boolean isPiece = inPieces && reason == BusyReason.WAIT_ENDED && left().compareTo(PAUSE_MIN) > 0;
     if (endsHere) fail(error);
     else if (!isPiece) comeBack(error);

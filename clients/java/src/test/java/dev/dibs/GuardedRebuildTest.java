@@ -289,6 +289,12 @@ final class GuardedRebuildTest {
   }
 
   @Test
+  void aWaitInPiecesOutlastsARebuildThatTakesLongerThanAPiece() throws Exception {
+    fake.will(GetOrLockRequest.class, busy(1, 2), hit("v"));
+    assertEquals("v", client.getOrRebuild("k", TEXT.maxWait(Duration.ofMinutes(10)), () -> "never"));
+  }
+
+  @Test
   void anInvalidationOfNothingAsksNobodyAndALongOneIsSplit() {
     fake.will(
         InvalidateRequest.class, says(InvalidateResponse.newBuilder().setKeysInvalidated(2).build()));

@@ -143,7 +143,7 @@ final class JoinedWaitsTest {
   }
 
   @ParameterizedTest
-  @EnumSource(names = {"DEADLINE_TOO_SHORT", "NO_VALUE"}, mode = EnumSource.Mode.EXCLUDE)
+  @EnumSource(names = "NO_VALUE", mode = EnumSource.Mode.EXCLUDE)
   void askForThemselvesWhereTheServiceHadNoAnswerInTime(BusyReason reason) throws Exception {
     leavesTimeToTheSecond(answer -> answer.complete(busy(reason)));
   }
@@ -155,7 +155,7 @@ final class JoinedWaitsTest {
   }
 
   @ParameterizedTest
-  @EnumSource(names = {"DEADLINE_TOO_SHORT", "NO_VALUE"})
+  @EnumSource(names = "NO_VALUE")
   void haveTheAnswerThatIsForAll(BusyReason reason) throws Exception {
     endsBothWith(new DibsBusyException(reason, BRIEF, Duration.ZERO), answer -> answer.complete(busy(reason)));
   }
