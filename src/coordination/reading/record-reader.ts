@@ -125,7 +125,8 @@ export class RecordReader {
   }
 
   /**
-   * The record, with its value if that counts. The stamps of a value's tags are read only if the clock has moved on.
+   * The record, with its value if that counts. The stamps of a value's tags are read only if the clock has moved on. The
+   * namespace was read beside the record, so its clock may have begun in between: then it is read again.
    */
   #counted<Value extends ValueFacts, Record extends RecordFacts & { value?: Value | undefined }>(
     { namespace }: Key,
@@ -135,11 +136,12 @@ export class RecordReader {
     const { failure, value } = record;
     const tags = value === undefined || value.clock === known.clock ? [] : value.tags;
     const by = (now: Pick<NamespaceRecord, 'clock' | 'stamps'>) => {
-      const failed = failure && withBackOff(failure, known.clock, known.stamps);
+      const failed = failure && withBackOff(failure, now.clock, now.stamps);
       const told = failed === failure ? record : { ...record, failure: failed };
       return withValue(told, value && counted(value, now.clock, now.stamps));
     };
-    return tags.length === 0 ? by(known) : this.parts.namespaces.read(namespace, tags).then(by);
+    const isBehind = known.clock === '' && (value ?? failure) !== undefined;
+    return tags.length === 0 && !isBehind ? by(known) : this.parts.namespaces.read(namespace, tags).then(by);
   }
 
   /** What this replica itself knows about the key, if the store is lost. Undefined if it is only late. */

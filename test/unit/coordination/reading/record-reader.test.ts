@@ -131,4 +131,16 @@ describe('a read whose reply is late', () => {
     await trial.settle();
     expect(isWaiting(waiter)).toBe(true);
   });
+
+  it('counts the first value of a namespace, whose clock has begun since the namespace was read', async () => {
+    const trial = new CoordinationTrial();
+    const gate = trial.store.holdBefore('read');
+    const reader = trial.send({}, new Call(), trial.replica());
+    await gate.reached;
+    const { token } = await trial.lease();
+    await trial.publish(token, 'first');
+    gate.open();
+    await trial.settle();
+    expect(textIn(hitOf(reader))).toBe('first');
+  });
 });
