@@ -257,14 +257,15 @@ describe('a wait that is longer than the service allows', () => {
   });
 
   it('is sent in pieces once the service has reported its bound, and no longer than the caller waits', async () => {
-    const refused = new Refusal(3, 'wait_ms: 250 is outside 0 to 50');
+    const refused = new Refusal(3, 'wait_ms: 2000 is outside 0 to 50');
     fake.will('getOrLock', (({ waitMs }: { waitMs?: number }) =>
       waitMs !== undefined && waitMs > 50 ? refused : busy(1)) as never);
-    await expect(late({ waitMs: 250 })).rejects.toMatchObject({ reason: 'wait_ended' });
+    await expect(late({ waitMs: 2_000 })).rejects.toMatchObject({ reason: 'wait_ended' });
     const waits = fake.requests('getOrLock').map(({ waitMs }) => waitMs as number | undefined);
     expect(waits[0]).toBeGreaterThan(200);
     expect(waits[1]).toBeUndefined();
     expect(waits.slice(1).every((waitMs) => waitMs === undefined || waitMs <= 50)).toBe(true);
-    expect(waits.at(-1)).toBeLessThanOrEqual(50);
+    // After a stall, the last piece may be a whole one.
+    expect(waits.at(-1) ?? 0).toBeLessThanOrEqual(50);
   });
 });
