@@ -112,9 +112,10 @@ func TestACallerThatComesWhileAResultIsHandedOverAsks(t *testing.T) {
 	fake := newFake()
 	fake.getOrLock.will(lease("token", 60_000), hit("theirs"))
 	onFake(t, fake, func(t *testing.T, its *dibs.Client) {
-		handingOver, enough := make(chan struct{}), make(chan struct{})
+		handingOver, enough := make(chan struct{}, 10), make(chan struct{})
+		defer close(enough)
 		fake.publish.will(func(ctx context.Context, in *dibsv1.PublishRequest) (*dibsv1.PublishResponse, error) {
-			close(handingOver)
+			handingOver <- struct{}{}
 			<-enough
 			return publishedCounting(stored, proto.Bool(true))(ctx, in)
 		})
@@ -123,7 +124,7 @@ func TestACallerThatComesWhileAResultIsHandedOverAsks(t *testing.T) {
 		// One that joined would be told Busy.
 		value, err := dibs.Fetch(t.Context(), its, "k", returning("never"), dibs.WithWait(0))
 		want(t, value, err, "theirs")
-		close(enough)
+		enough <- struct{}{}
 		got := receive(t, "the holder's value", holder)
 		want(t, got.value, got.err, "mine")
 	}, dibs.WithCodec(raw{}))
