@@ -225,7 +225,6 @@ function watchGauges(
   authorities: Authorities,
 ): void {
   metrics.is(modeOf(config), VERSION);
-  metrics.watchWakes(authorities.wakes);
   metrics.watch({
     waiters: () => coordinator.waiters,
     waitersMax: config.limits.waitersMax,
@@ -233,6 +232,7 @@ function watchGauges(
     leasesHeld: () => coordinator.leasesHeld,
     nearCacheBytes: () => coordinator.nearCacheBytes,
     undecided: () => coordinator.undecided,
+    wakesLive: () => authorities.wakes.live,
     nodeStates: () => authorities.nodeStates(),
     nodeGroups: () => authorities.nodeGroups(),
     statesOfNodes: NODE_STATES,

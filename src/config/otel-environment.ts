@@ -89,9 +89,8 @@ export function otlpEndpoints(reader: EnvironmentReader, { traces, metrics }: Ot
     const variable = reader.get(own) === undefined ? 'OTEL_EXPORTER_OTLP_ENDPOINT' : own;
     const protocol = protocolOf(reader, signal);
     const endpoint = reader.get(variable) ?? `http://localhost:${usualPortOf(protocol)}`;
-    if (!URL.canParse(endpoint)) return [];
-    const url = new URL(endpoint);
-    return [{ variable, protocol, url, port: portOf(url, protocol) }];
+    const url = httpUrlOf(endpoint);
+    return url === undefined ? [] : [{ variable, protocol, url, port: portOf(url, protocol) }];
   });
 }
 

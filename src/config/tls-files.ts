@@ -62,8 +62,8 @@ export function readTlsFiles(
 }
 
 /**
- * When each file is of no use any more: a certificate when the first of its chain ends, authorities when the last of them
- * does.
+ * When each file can no longer be used: a certificate when the first of its chain ends, authorities when the last of
+ * them does.
  */
 export function certificateEndsOf({ cert, ca }: TlsMaterial): readonly CertificateEnd[] {
   const [first] = endsIn('DIBS_TLS_CERT', cert);

@@ -114,15 +114,11 @@ export class HttpServer {
         : createTlsServer({ ...bounds, ...serverOptionsOf(tls) }, listener);
     connections.keep(server);
     await new Promise<void>((resolve, reject) => {
-      const failed = (error: Error) =>
-        reject(new Error(`cannot listen at ${options.host}:${options.port}: ${error.message}`));
-      server.once('error', failed);
-      server.listen(options.port, options.host, () => {
-        server.off('error', failed);
-        // A connection that the system could not accept. Without a listener, that would end the process.
-        server.on('error', () => {});
-        resolve();
-      });
+      // Later errors are of connections that the system could not accept. Without a listener, they would end the process.
+      server.on('error', (error) =>
+        reject(new Error(`cannot listen at ${options.host}:${options.port}: ${error.message}`)),
+      );
+      server.listen(options.port, options.host, resolve);
     });
     return new HttpServer(server, page, options.host);
   }

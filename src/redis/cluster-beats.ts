@@ -73,7 +73,8 @@ export class ClusterBeats {
     try {
       this.#subscribedAt = String(await client.call('CLUSTER', 'MYID'));
     } catch (error) {
-      this.#noLinks(error as Error);
+      if (!isReply(error)) throw error;
+      this.#noLinks(error);
     }
   }
 
@@ -108,15 +109,14 @@ export class ClusterBeats {
         this.#linkedSince.set(at, since);
         if (isOther) this.#onGap();
       },
-      // That the connection is broken is told for the beat.
-      (error: Error) => {
-        if (error.name === 'ReplyError') this.#noLinks(error);
+      // The beat reports a broken connection.
+      (error) => {
+        if (isReply(error)) this.#noLinks(error);
       },
     );
   }
 
   #noLinks(error: Error): void {
-    if (error.name !== 'ReplyError') throw error;
     const isForbidden = error.message.startsWith('NOPERM');
     if (isForbidden && this.#tellLinks) this.#onLinksHidden(error);
     if (isForbidden || /unknown (sub)?command/i.test(error.message)) this.#tellLinks = false;
@@ -128,6 +128,11 @@ export class ClusterBeats {
     this.#heard.set(at, { number, atMs: performance.now() });
     if (!isNext) this.#onGap();
   }
+}
+
+/** The server's own answer, and not a broken connection. */
+function isReply(error: unknown): error is Error {
+  return error instanceof Error && error.name === 'ReplyError';
 }
 
 /** Since when the answering node has had its link to this node, on its own clock. 0 if it has none. */

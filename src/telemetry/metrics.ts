@@ -71,6 +71,8 @@ export interface Gauges {
   leasesHeld(): number;
   nearCacheBytes(): number;
   undecided(): boolean;
+  /** The wakes of the value store are heard now. */
+  wakesLive(): boolean;
   /** The state of each lock node, by name. Empty when embedded. */
   nodeStates(): ReadonlyMap<string, string>;
   /** The states of the nodes of each group, by its label: empty if there is only one group. */
@@ -170,14 +172,6 @@ export class Metrics implements Omit<Observer, 'undecided' | 'publishUnanswered'
     });
   }
 
-  /** Call it once. Whether the wakes of the value store are heard now. */
-  watchWakes(wakes: { readonly live: boolean }): void {
-    const about = { description: '1 while wakes of the value store are heard' };
-    this.#meter.createObservableGauge(METRICS.wakesLive, about).addCallback((result) => {
-      result.observe(wakes.live ? 1 : 0);
-    });
-  }
-
   /** Whether the file of this variable was refused when it was reloaded. */
   watchFile(variable: string, isRefused: () => boolean): void {
     this.#files.set(variable, isRefused);
@@ -221,6 +215,9 @@ export class Metrics implements Omit<Observer, 'undecided' | 'publishUnanswered'
     );
     gauge(METRICS.undecided, '1 while no attempt at a lease has had a winner for a while').addCallback(
       (result) => result.observe(gauges.undecided() ? 1 : 0),
+    );
+    gauge(METRICS.wakesLive, '1 while wakes of the value store are heard').addCallback((result) =>
+      result.observe(gauges.wakesLive() ? 1 : 0),
     );
     this.#watchNodes(gauges);
     const spans = { description: 'Spans, by outcome' };

@@ -17,6 +17,7 @@ describe('Prometheus text', () => {
       leasesHeld: () => 2,
       nearCacheBytes: () => 0,
       undecided: () => false,
+      wakesLive: () => true,
       nodeStates: () => new Map([['redis://a:1', 'voting']]),
       nodeGroups: () => new Map([['', ['voting']]]),
       statesOfNodes: ['voting'],

@@ -27,6 +27,7 @@ const GAUGES: Gauges = {
   leasesHeld: () => 2,
   nearCacheBytes: () => 1,
   undecided: () => true,
+  wakesLive: () => true,
   nodeStates: () =>
     new Map([
       ['127.0.0.1:7001', 'voting'],
@@ -56,7 +57,6 @@ function busyMetrics(): Metrics {
   metrics.callFailed('Publish', 'UNAVAILABLE');
   metrics.connectionRefused('grpc', 'share');
   metrics.is('quorum', '1.2.3');
-  metrics.watchWakes({ live: true });
   metrics.watchFile('DIBS_AUTH_FILE', () => true);
   metrics.watchFile('DIBS_CONFIG', () => false);
   metrics.watchCertificates(() => [{ variable: 'DIBS_TLS_CERT', endMs: 1_800_000_000_000 }]);
