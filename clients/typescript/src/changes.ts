@@ -102,6 +102,11 @@ export function named(namespace: string): string {
   return namespace === '' ? 'default' : namespace;
 }
 
+/** The same for a key and its namespace, as one text. */
+export function idOf(namespace: string | undefined, key: string): string {
+  return `${named(namespace ?? '')}\0${key}`;
+}
+
 /** Whether a copy of this key may be old after the change. Its tags are unknown. */
 export function concerns(
   { keys, tags, all, namespace: of }: Change,

@@ -148,16 +148,7 @@ export async function fetchLoop(steps: FetchLoop): Promise<Fetched> {
     if (steps.intent !== 'read' || waitedMs >= WAITED_MS_MIN)
       waited(steps, waitedMs, outcome.kind === 'failed');
     if (outcome.kind === 'failed') throw new RebuildFailedError(outcome.message, outcome.retryAfterMs);
-    if (inPieces && outcome.reason === 'wait_ended')
-      await comeBack(parts, busyError(outcome), 0, untilMs, signal);
-    else
-      await comeBack(
-        parts,
-        busyError(outcome),
-        endsHere(outcome, inPieces) ? undefined : outcome.retryAfterMs,
-        untilMs,
-        signal,
-      );
+    await comeBack(parts, busyError(outcome), askedAgainAfterMs(outcome, inPieces), untilMs, signal);
   }
 }
 
@@ -198,9 +189,14 @@ function waited({ parts, namespace, key }: FetchLoop, waitedMs: number, answered
   recordWait(waitedMs, namespace);
 }
 
-/** Waiting longer makes no sense if the rebuild takes longer than the wait. It may take longer than a piece. */
-function endsHere({ reason }: Busy, inPieces: boolean): boolean {
-  return reason === 'no_value' || (reason === 'deadline_too_short' && !inPieces);
+/**
+ * Undefined if waiting longer makes no sense: there is nothing to wait for, or the rebuild takes longer than the wait. It
+ * may take longer than a piece of the wait.
+ */
+function askedAgainAfterMs({ reason, retryAfterMs }: Busy, inPieces: boolean): number | undefined {
+  if (reason === 'no_value') return undefined;
+  if (inPieces) return reason === 'wait_ended' ? 0 : retryAfterMs;
+  return reason === 'deadline_too_short' ? undefined : retryAfterMs;
 }
 
 function busyError({ reason, retryAfterMs, holderAgeMs }: Busy): DibsBusyError {

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { Callers } from './callers.js';
-import { type Change, type CopyHolder, concerns, named } from './changes.js';
+import { type Change, type CopyHolder, concerns, idOf } from './changes.js';
 import { type Clock, SYSTEM_CLOCK } from './clock.js';
 import type { Made } from './rebuild.js';
 
@@ -115,8 +115,4 @@ export class LocalRebuilds implements CopyHolder {
     }, end);
     return callers.wait(running.result, { signal });
   }
-}
-
-function idOf(namespace: string, key: string): string {
-  return `${named(namespace)}\0${key}`;
 }

@@ -1,6 +1,6 @@
 import { gone } from './call-ends.js';
 import type { Callers } from './callers.js';
-import { type Change, type CopyHolder, concerns, named } from './changes.js';
+import { type Change, type CopyHolder, concerns, idOf } from './changes.js';
 import { type Clock, SYSTEM_CLOCK } from './clock.js';
 
 /** The result of a rebuild, for callers that joined it after its lease was granted. */
@@ -99,8 +99,4 @@ export class RunningRebuilds implements CopyHolder {
   began(): void {
     this.#open.clear();
   }
-}
-
-function idOf(namespace: string, key: string): string {
-  return `${named(namespace)}\0${key}`;
 }

@@ -1,5 +1,6 @@
 import { Callers } from './callers.js';
 import { checkInvalidate, type Invalidate } from './calls.js';
+import { idOf } from './changes.js';
 import type { Dibs, DibsClient, Stored } from './client.js';
 import { type Codec, decoded, encodedBy, json, readable } from './codec.js';
 import { UndecodableError } from './errors.js';
@@ -168,21 +169,23 @@ export class MemoryDibs implements Dibs {
     signal?.throwIfAborted();
     const id = idOf(namespace, key);
     const untilMs = performance.now() + waitMs;
-    const refused = asked.refresh === true ? reentrant(this, namespace, key) : undefined;
-    if (refused !== undefined) throw refused;
-    if (asked.refresh === true && !isAnew) await this.#afterRunning(id, signal, untilMs);
+    const again = reentrant(this, namespace, key);
+    if (asked.refresh === true) {
+      if (again !== undefined) throw again;
+      if (!isAnew) await this.#afterRunning(id, signal, untilMs);
+    }
     const known = this.#entries.get(id);
     const nowMs = this.nowMs();
     const isFresh = known !== undefined && nowMs < known.freshUntilMs;
     const isServable = known !== undefined && nowMs < known.servableUntilMs;
     if (isFresh && asked.refresh !== true) return { bytes: known.bytes, isOwn: false, freshness: 'fresh' };
-    const again = reentrant(this, namespace, key);
     if (again !== undefined) throw again;
     const previous = isServable && asked.stale !== 'forbid' ? known : undefined;
     const failure = asked.refresh === true ? undefined : this.#failures.of(id);
-    if (failure !== undefined && previous === undefined) throw failure;
-    if (failure !== undefined && previous !== undefined)
+    if (failure !== undefined) {
+      if (previous === undefined) throw failure;
       return { bytes: previous.bytes, isOwn: false, freshness: 'stale' };
+    }
     const reason = asked.refresh === true ? 'refresh' : known === undefined ? 'miss' : 'expired';
     const make = async (all: AbortSignal) => {
       const lease = this.#lease(id);
@@ -215,15 +218,13 @@ export class MemoryDibs implements Dibs {
   /** Waits for the running rebuilds of a key. Throws the failure of one, as the service gives it to other callers. */
   async #afterRunning(id: string, signal: AbortSignal | undefined, untilMs: number): Promise<void> {
     for (let running = this.#running.get(id); running !== undefined; running = this.#running.get(id)) {
-      let hasFailed = false;
-      const ended = running.result.then(
-        () => {},
-        () => {
-          hasFailed = true;
-        },
+      const fails = running.result.then(
+        () => false,
+        () => true,
       );
-      await running.callers.wait(ended, { signal, untilMs });
-      const failure = hasFailed ? this.#failures.of(id) : undefined;
+      const failure = (await running.callers.wait(fails, { signal, untilMs }))
+        ? this.#failures.of(id)
+        : undefined;
       if (failure !== undefined) throw failure;
     }
   }
@@ -326,8 +327,4 @@ function marked(entry: Entry, nowMs: number): Entry {
     freshUntilMs: Math.min(freshUntilMs, nowMs),
     servableUntilMs: Math.min(servableUntilMs, nowMs + staleMs),
   };
-}
-
-function idOf(namespace: string | undefined, key: string): string {
-  return `${namespace || 'default'}\0${key}`;
 }
