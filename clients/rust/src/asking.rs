@@ -18,7 +18,7 @@ use crate::{
     hooks::{Event, HitSource},
     options::{Options, WAY, duration},
     v1::{self, BusyReason, get_or_lock_response::Outcome},
-    wait_pieces::WaitPieces,
+    wait_pieces::{Piece, WaitPieces},
 };
 
 /// A shorter wait does not count as one: it is the answer's way over the network.
@@ -85,8 +85,10 @@ impl Asking {
             if let Some(flight) = flight {
                 flight.sent(self.core.calls.watches(&self.options.namespace));
             }
+            // Also for an answer of a call for many, which asks for the same wait.
+            let piece = self.pieces.next(self.until.saturating_duration_since(asked_at), self.options.wait.is_some());
             let response = match self.given.take() {
-                None => self.ask(asked_at).await,
+                None => self.ask(piece).await,
                 Some(given) => match given.await {
                     Ok(Given::Lease(lease)) => return Ok(Answer::Lease(lease)),
                     Ok(Given::Response(response)) => {
@@ -149,10 +151,8 @@ impl Asking {
         }
     }
 
-    async fn ask(&mut self, now: Instant) -> Result<v1::GetOrLockResponse, CallError> {
-        let Self { core, options, request_id, until, pieces, .. } = self;
-        let left = until.saturating_duration_since(now);
-        let piece = pieces.next(left, options.wait.is_some());
+    async fn ask(&self, piece: Piece) -> Result<v1::GetOrLockResponse, CallError> {
+        let Self { core, options, request_id, .. } = self;
         let request = options.get_or_lock(request_id.clone(), core.holder.clone(), piece.wait);
         core.calls.get_or_lock(request, within(piece.deadline + WAY, options.trace.traceparent())).await
     }

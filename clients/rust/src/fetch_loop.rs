@@ -129,13 +129,8 @@ async fn without_service(
 ) -> Outcome {
     let kept = || core.local_results.get(options).filter(|_| may_read(options));
     // What this process has made since is newer than what its near cache has from before.
-    if options.on_unavailable == OnUnavailable::Rebuild
-        && let Some(value) = kept()
-    {
-        tell_hit(core, options, HitSource::Near, false);
-        return Ok(value);
-    }
-    if let Some(value) = core.near.as_ref().and_then(|near| near.get_unavailable(options)) {
+    let comes_first = options.on_unavailable == OnUnavailable::Rebuild && kept().is_some();
+    if !comes_first && let Some(value) = core.near.as_ref().and_then(|near| near.get_unavailable(options)) {
         tell_hit(core, options, HitSource::Near, true);
         return Ok(value);
     }

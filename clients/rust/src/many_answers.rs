@@ -204,3 +204,5 @@ impl ManyAnswers {
 
 #[cfg(test)]
 mod hanging;
+#[cfg(test)]
+mod long_waits;

@@ -22,21 +22,20 @@ const HAS_VALUE: Duration = Duration::from_millis(2_500);
 /// How the service says that it has no value yet.
 type Refuses = fn() -> Result<Response, CallError>;
 
-struct Undecided {
+/// Answers each request after a while, so that others join it. It is told how long the service has run by then.
+struct Late<A> {
     began: Instant,
-    refuses: Refuses,
+    answers: A,
 }
 
-impl Transport for Undecided {
-    fn ask(&self, _: Request, _: Terms) -> BoxFuture<'_, Result<Response, CallError>> {
+impl<A> Transport for Late<A>
+where
+    A: Fn(Request, Duration) -> Result<Response, CallError> + Send + Sync + 'static,
+{
+    fn ask(&self, request: Request, _: Terms) -> BoxFuture<'_, Result<Response, CallError>> {
         async move {
-            // The request is under way for a while, so that others join it.
             sleep(Duration::from_millis(300)).await;
-            if self.began.elapsed() < HAS_VALUE {
-                (self.refuses)()
-            } else {
-                Ok(answer(Answer::Hit(v1::Hit::default())))
-            }
+            (self.answers)(request, self.began.elapsed())
         }
         .boxed()
     }
@@ -55,6 +54,14 @@ impl Transport for Undecided {
     }
 }
 
+fn client<A>(answers: A) -> Arc<Client>
+where
+    A: Fn(Request, Duration) -> Result<Response, CallError> + Send + Sync + 'static,
+{
+    let service = Late { began: Instant::now(), answers };
+    Arc::new(ClientBuilder::default().over(Box::new(service), Hears::default(), None))
+}
+
 fn answer(outcome: Answer) -> Response {
     Response::GetOrLock(v1::GetOrLockResponse { outcome: Some(outcome), ..Default::default() })
 }
@@ -65,8 +72,8 @@ fn busy_because(reason: BusyReason) -> Result<Response, CallError> {
 
 /// Whether the first and the second caller have an answer in the end.
 async fn have_answers(refuses: Refuses) -> (bool, bool) {
-    let service = Undecided { began: Instant::now(), refuses };
-    let client: Arc<Client> = Arc::new(ClientBuilder::default().over(Box::new(service), Hears::default(), None));
+    let client =
+        client(move |_, since| if since < HAS_VALUE { refuses() } else { Ok(answer(Answer::Hit(v1::Hit::default()))) });
     let call = || {
         let call = client.get_or_rebuild("k").ttl(TTL).wait(WAIT);
         tokio::spawn(async move { call.with(|| async { panic!("there is no lease") }).await.is_ok() })
@@ -92,37 +99,14 @@ async fn ask_for_themselves_in_the_time_that_they_have_left() {
 }
 
 /// Grants leases, or cannot be reached.
-struct Slow {
-    is_away: bool,
-}
-
-impl Transport for Slow {
-    fn ask(&self, request: Request, _: Terms) -> BoxFuture<'_, Result<Response, CallError>> {
-        async move {
-            sleep(Duration::from_millis(300)).await;
-            match request {
-                Request::GetOrLock(_) if self.is_away => Err(CallError::new(tonic::Code::Unavailable, "gone")),
-                Request::GetOrLock(_) => {
-                    let lease = v1::Lease { token: "t".into(), expires_in_ms: 60_000, ..Default::default() };
-                    Ok(answer(Answer::Lease(lease)))
-                }
-                _ => Ok(Response::Publish(v1::PublishResponse::default())),
-            }
+fn leases(request: &Request, is_away: bool) -> Result<Response, CallError> {
+    match request {
+        Request::GetOrLock(_) if is_away => Err(CallError::new(tonic::Code::Unavailable, "gone")),
+        Request::GetOrLock(_) => {
+            let lease = v1::Lease { token: "t".into(), expires_in_ms: 60_000, ..Default::default() };
+            Ok(answer(Answer::Lease(lease)))
         }
-        .boxed()
-    }
-
-    fn ask_many<'a>(
-        &'a self,
-        _: v1::GetOrLockManyRequest,
-        _: Terms,
-        _: &'a mut Each<'_>,
-    ) -> BoxFuture<'a, Result<(), CallError>> {
-        std::future::pending().boxed()
-    }
-
-    fn watches(&self, _: &str) -> bool {
-        true
+        _ => Ok(Response::Publish(v1::PublishResponse::default())),
     }
 }
 
@@ -130,8 +114,7 @@ impl Transport for Slow {
 #[tokio::test(start_paused = true)]
 async fn end_while_a_rebuild_of_this_process_runs() {
     for is_away in [false, true] {
-        let over = ClientBuilder::default().over(Box::new(Slow { is_away }), Hears::default(), None);
-        let client: Arc<Client> = Arc::new(over);
+        let client = client(move |request, _| leases(&request, is_away));
         let call = || {
             let call = client.get_or_rebuild("k").ttl(TTL).wait(WAIT);
             let rebuild = || async {

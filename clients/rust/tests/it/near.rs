@@ -93,6 +93,16 @@ impl Near {
         soon(open).await.unwrap().unwrap();
     }
 
+    /// Neither the session nor a call reaches it from now on. An open call ends without it.
+    async fn loses_its_service(&mut self) {
+        self.fake.will("get_or_lock", [unavailable()]);
+        let open = tokio::spawn(self.client.get_or_rebuild("open").ttl(TTL).with(|| async { value("own") }));
+        self.session.call().await;
+        self.sessions.close();
+        self.session.fail();
+        soon(open).await.unwrap().unwrap();
+    }
+
     async fn changed(&mut self, changed: v1::Invalidated) {
         let namespace = "default".to_owned();
         self.told(session_event::Event::Invalidated(v1::Invalidated { namespace, ..changed })).await;
@@ -231,13 +241,7 @@ async fn without_the_service_it_serves_where_it_may_and_as_stale() {
     for serves in [true, false] {
         let mut near = Near::begin(|builder| builder.serve_near_when_unavailable(serves)).await;
         assert_eq!(near.filled(fresh("near", 60_000, None)).await, "near");
-        near.fake.will("get_or_lock", [unavailable()]);
-        let open = tokio::spawn(near.client.get_or_rebuild("open").ttl(TTL).with(|| async { value("own") }));
-        near.session.call().await;
-        near.sessions.close();
-        near.session.fail();
-        // It ends without the service.
-        soon(open).await.unwrap().unwrap();
+        near.loses_its_service().await;
         assert_eq!(near.near().await, if serves { "near" } else { "own" });
         assert_eq!(near.hits.lock().unwrap().as_slice(), if serves { &[false, true][..] } else { &[false][..] });
         let strict = near.asking().stale(Stale::Forbid).with(|| async { value("strict") });
@@ -254,12 +258,7 @@ async fn without_the_service_it_serves_where_it_may_and_as_stale() {
 async fn without_the_service_what_this_process_has_made_since_comes_first() {
     let mut near = Near::begin(|builder| builder.serve_near_when_unavailable(true)).await;
     assert_eq!(near.filled(fresh("near", 60_000, None)).await, "near");
-    near.fake.will("get_or_lock", [unavailable()]);
-    let open = tokio::spawn(near.client.get_or_rebuild("open").ttl(TTL).with(|| async { value("own") }));
-    near.session.call().await;
-    near.sessions.close();
-    near.session.fail();
-    soon(open).await.unwrap().unwrap();
+    near.loses_its_service().await;
     assert_eq!(near.near().await, "near");
     let refreshed = near.asking().refresh(true).with(|| async { value("new") });
     assert_eq!(text(soon(refreshed).await.unwrap()), "new");
