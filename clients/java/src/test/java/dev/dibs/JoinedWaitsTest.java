@@ -8,8 +8,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.protobuf.ByteString;
 import com.google.protobuf.MessageLite;
-import dev.dibs.v1.GetOrLockManyRequest;
-import dev.dibs.v1.GetOrLockManyResponse;
 import dev.dibs.v1.GetOrLockResponse;
 import io.grpc.Status;
 import io.opentelemetry.api.OpenTelemetry;
@@ -33,7 +31,7 @@ final class JoinedWaitsTest {
   private static final Duration BRIEF = Duration.ofMillis(100);
 
   /** Its requests are answered by the test. */
-  private static final class Played implements Transport {
+  private static final class Played extends SingleCalls {
     final List<CompletableFuture<Object>> asked = new ArrayList<>();
 
     @Override
@@ -44,15 +42,6 @@ final class JoinedWaitsTest {
       asked.add(answer);
       return (CompletableFuture<R>) answer;
     }
-
-    @Override
-    public CompletableFuture<Void> callMany(
-        GetOrLockManyRequest request, Terms terms, Consumer<GetOrLockManyResponse> onAnswer) {
-      throw new UnsupportedOperationException();
-    }
-
-    @Override
-    public void close() {}
 
     synchronized int count() {
       return asked.size();

@@ -5,14 +5,11 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import com.google.protobuf.ByteString;
 import com.google.protobuf.MessageLite;
-import dev.dibs.v1.GetOrLockManyRequest;
-import dev.dibs.v1.GetOrLockManyResponse;
 import io.opentelemetry.api.OpenTelemetry;
 import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executor;
-import java.util.function.Consumer;
 import org.junit.jupiter.api.Test;
 
 /** Who shares a rebuild without the service. Each caller has joined, or has not, as soon as its call returns. */
@@ -20,7 +17,7 @@ final class LocalJoinsTest {
   private static final Options<String> TEXT = Options.of(Codec.UTF_8, Duration.ofMinutes(1));
 
   /** The service is away. */
-  private static final class Away implements Transport {
+  private static final class Away extends SingleCalls {
     /** Of the next request; null where that fails at once. */
     CompletableFuture<Object> held;
 
@@ -33,15 +30,6 @@ final class LocalJoinsTest {
       held = null;
       return (CompletableFuture<R>) answer;
     }
-
-    @Override
-    public CompletableFuture<Void> callMany(
-        GetOrLockManyRequest request, Terms terms, Consumer<GetOrLockManyResponse> onAnswer) {
-      throw new UnsupportedOperationException();
-    }
-
-    @Override
-    public void close() {}
   }
 
   /** A rebuild that the test ends. */
