@@ -115,7 +115,7 @@ export class Voter implements Witness, Lane<TakeAnswer> {
     });
   }
 
-  /** Sent to every connected node, even if it may not vote. `done` is called when the caller need not wait any longer. */
+  /** Sent to every connected node, even if it may not vote. Calls `done` when the caller need not wait any longer. */
   release(step: LockStep, done: () => void): void {
     const isSilent = this.#state === 'suspect';
     // A silent node gets it too, after the acquire that it may still apply. The caller does not wait for it.
