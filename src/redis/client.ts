@@ -91,7 +91,7 @@ export function clusterClient(
   const tls = address.tls ? tlsOptions(ca) : undefined;
   return new Cluster([...address.nodes], {
     // By default ioredis connects to the addresses behind the names, which no certificate is made for.
-    ...(address.tls ? { dnsLookup: (name, done) => done(null, name) } : {}),
+    dnsLookup: address.tls ? (name, done) => done(null, name) : undefined,
     enableOfflineQueue: false,
     clusterRetryStrategy: retryMs,
     clusterNodeRetryStrategy: retryMs,
