@@ -95,7 +95,7 @@ export async function startWorkers(
     mode: modeOf(config),
     reload: async () => {
       pool.reload();
-      await Promise.all(watches.map((watch) => watch.look()));
+      await Promise.all(watches.map((watch) => watch.check()));
     },
     stop: () => {
       stopped ??= stop();
