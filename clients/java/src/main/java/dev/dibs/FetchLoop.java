@@ -164,10 +164,8 @@ final class FetchLoop {
       return;
     }
     brokenOff += 1;
-    Duration pause = parts.availability().pauseAfter(brokenOff);
-    if (error.code() != Status.Code.UNAVAILABLE || pause == null) withoutService(error);
-    else if (pause.isZero()) ask();
-    else after(pause);
+    if (error.code() == Status.Code.UNAVAILABLE && brokenOff < Availability.BROKEN_OFF_MAX) ask();
+    else withoutService(error);
   }
 
   private void busy(Busy busy, Duration waited) {
