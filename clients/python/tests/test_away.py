@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any
 
 import pytest
-from callers import PATIENCE_S, Caller, Context, MakeCaller, Recorder, fails, gives, never_called, until
+from callers import PATIENCE_S, Caller, Context, MakeCaller, Recorder, fails, gives, joined, never_called, until
 from fake_service import FakeService, hit, unavailable
 
 from dibs import JSON, BusyError, NearCache, ServiceError, Value
@@ -164,6 +164,29 @@ class TestAResultThatWasMadeWithoutTheService:
             await caller.get("k", fails(KeyError("row")))
         assert await caller.get("k", gives(Value(b"only mine", store=False))) == b"only mine"
         assert await caller.get("k", gives(b"v")) == b"v"
+
+    @pytest.mark.parametrize("how", [{"store": False}, {"ttl": -1}])
+    async def test_goes_to_the_callers_that_joined_it_where_it_is_not_to_be_stored(
+        self, fake: FakeService, caller: Caller, how: dict[str, Any]
+    ) -> None:
+        fake.will("GetOrLock", unavailable())
+        begun, gate = asyncio.Event(), asyncio.Event()
+
+        async def rebuild(_: Context) -> Value[bytes]:
+            begun.set()
+            await gate.wait()
+            return Value(b"ours", **how)
+
+        first = asyncio.create_task(caller.get("k", rebuild))
+        await begun.wait()
+        # They join one after the other, because equal calls at once are one.
+        others = []
+        for count in (1, 2):
+            others.append(asyncio.create_task(caller.get("k", never_called)))
+            await joined(caller, count)
+        gate.set()
+        assert [await call for call in (first, *others)] == [b"ours"] * 3
+        assert await caller.get("k", gives(b"new")) == b"new"
 
 
 async def until_asked(caller: Caller) -> None:

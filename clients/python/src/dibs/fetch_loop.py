@@ -300,5 +300,6 @@ def _rebuild_locally(task: Task, running: Rebuilding, cause: ServiceError) -> St
         ttl_ms = terms.absent_ttl_ms if result.data is None else terms.ttl_ms
         ttl_s = (ttl_ms if result.ttl_ms is None else result.ttl_ms) / 1_000
         task.away.keep(terms, running, answer, ttl_s, returns)
-        running.end(Ended(answer))
+    # Also one that is not stored: the callers that have joined would rebuild it one after the other.
+    running.end(Ended(answer))
     return answer
