@@ -173,7 +173,7 @@ final class FetchLoop {
     BusyReason reason = Words.of(busy.getReason(), "BUSY_REASON_", BusyReason.UNSPECIFIED);
     Duration retryAfter = Duration.ofMillis(busy.getRetryAfterMs());
     DibsBusyException error = new DibsBusyException(reason, retryAfter, Duration.ofMillis(busy.getHolderAgeMs()));
-    // Waiting longer makes no sense if the rebuild takes longer than the wait, if one was sent. The service has a maximum.
+    // Waiting longer makes no sense if the rebuild takes longer than a wait that was sent.
     boolean endsHere = reason == BusyReason.NO_VALUE || reason == BusyReason.DEADLINE_TOO_SHORT && isWaitSaid();
     boolean isPiece = inPieces && reason == BusyReason.WAIT_ENDED && left().compareTo(PAUSE_MIN) > 0;
     if (endsHere) fail(error);
