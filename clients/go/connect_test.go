@@ -236,6 +236,23 @@ func TestWhereASessionCannotBeHadItIsTriedAgainBehind(t *testing.T) {
 	})
 }
 
+func TestASessionThatCannotBeHadForLongIsTriedOnceAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		life := newLifetime()
+		s := &sessionOrUnary{sessions: &fakeSessions{settles: 7}, life: life}
+		start := time.Now()
+		s.unaryWorks()
+		for s.isUnary.Load() {
+			time.Sleep(time.Second)
+		}
+		// 2, 4, 8, 16, 32, 60 and 60 s.
+		if took := time.Since(start); took < 182*time.Second || took > 183*time.Second {
+			t.Errorf("after %v", took)
+		}
+		life.close(func() {})
+	})
+}
+
 // fakeSessions can be had at the so manieth try.
 type fakeSessions struct {
 	sessions

@@ -13,7 +13,7 @@ const (
 	// sessionAgain is how long until a session that failed is tried again for the first time. It doubles up to
 	// sessionAgainMax.
 	sessionAgain    = 2 * time.Second
-	sessionAgainMax = 30 * time.Second
+	sessionAgainMax = 60 * time.Second
 )
 
 // sessions make calls on one stream, or on one for each replica.

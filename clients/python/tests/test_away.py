@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from time import monotonic
 from typing import Any
 
 import pytest
-from callers import PATIENCE_S, Caller, Context, MakeCaller, Recorder, fails, gives, never_called, until
+from callers import PATIENCE_S, Caller, Context, MakeCaller, fails, gives, joined, never_called
 from fake_service import FakeService, hit, unavailable
 
 from dibs import JSON, BusyError, NearCache, ServiceError, Value
@@ -165,6 +164,29 @@ class TestAResultThatWasMadeWithoutTheService:
         assert await caller.get("k", gives(Value(b"only mine", store=False))) == b"only mine"
         assert await caller.get("k", gives(b"v")) == b"v"
 
+    @pytest.mark.parametrize("how", [{"store": False}, {"ttl": -1}])
+    async def test_goes_to_the_callers_that_joined_it_where_it_is_not_to_be_stored(
+        self, fake: FakeService, caller: Caller, how: dict[str, Any]
+    ) -> None:
+        fake.will("GetOrLock", unavailable())
+        begun, gate = asyncio.Event(), asyncio.Event()
+
+        async def rebuild(_: Context) -> Value[bytes]:
+            begun.set()
+            await gate.wait()
+            return Value(b"ours", **how)
+
+        first = asyncio.create_task(caller.get("k", rebuild))
+        await begun.wait()
+        # They join one after the other, because equal calls at once are one.
+        others = []
+        for count in (1, 2):
+            others.append(asyncio.create_task(caller.get("k", never_called)))
+            await joined(caller, count)
+        gate.set()
+        assert [await call for call in (first, *others)] == [b"ours"] * 3
+        assert await caller.get("k", gives(b"new")) == b"new"
+
 
 async def until_asked(caller: Caller) -> None:
     """What the session said before this is heard: messages come in order."""
@@ -305,22 +327,6 @@ async def test_what_was_made_without_the_service_and_cannot_be_read_is_rebuilt(
     fake.will("GetOrLock", unavailable())
     await caller.get("k", gives(b"no JSON"))
     assert await caller.get("k", gives({"a": 1}), codec=JSON) == {"a": 1}
-
-
-async def test_each_change_is_logged_once(
-    fake: FakeService, make: MakeCaller, caplog: pytest.LogCaptureFixture
-) -> None:
-    caller = make(hooks=Recorder())
-    with caplog.at_level(logging.WARNING, "dibs"):
-        for answer in (unavailable(), hit(b"v"), unavailable()):
-            fake.will("GetOrLock", answer)
-            for at in range(3):
-                await caller.get(f"{at}", gives(b"v"))
-    said = [record.message for record in caplog.records]
-    assert len(said) == 3
-    assert f"the service at {fake.target} cannot be reached" in said[0]
-    assert said[1] == f"the service at {fake.target} answers again"
-    await until(lambda: True)
 
 
 async def test_an_invalidation_is_asked_for_again_where_a_replica_broke_off_or_the_store_was_late(

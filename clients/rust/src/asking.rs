@@ -161,10 +161,11 @@ impl Asking {
         let reason = busy.reason();
         let retry_after = duration(busy.retry_after_ms);
         let error = Error::Busy { reason, retry_after, holder_age: duration(busy.holder_age_ms) };
-        // Waiting longer makes no sense if the rebuild takes longer than the wait. It may take longer than a piece.
+        // Waiting longer makes no sense if the rebuild takes longer than the wait. It may take longer than a piece, or than
+        // the service's longest wait if the caller sets none.
         let ends_here = match reason {
             BusyReason::NoValue => true,
-            BusyReason::DeadlineTooShort => !self.pieces.is_part(),
+            BusyReason::DeadlineTooShort => self.options.wait.is_some() && !self.pieces.is_part(),
             _ => false,
         };
         self.come_back((!ends_here).then_some(retry_after), error).await

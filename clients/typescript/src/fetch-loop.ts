@@ -148,7 +148,9 @@ export async function fetchLoop(steps: FetchLoop): Promise<Fetched> {
     if (steps.intent !== 'read' || waitedMs >= WAITED_MS_MIN)
       waited(steps, waitedMs, outcome.kind === 'failed');
     if (outcome.kind === 'failed') throw new RebuildFailedError(outcome.message, outcome.retryAfterMs);
-    await comeBack(parts, busyError(outcome), askedAgainAfterMs(outcome, inPieces), untilMs, signal);
+    const isSaid = steps.options.waitMs !== undefined && !inPieces;
+    const afterMs = askedAgainAfterMs(outcome, isSaid, inPieces);
+    await comeBack(parts, busyError(outcome), afterMs, untilMs, signal);
   }
 }
 
@@ -190,13 +192,16 @@ function waited({ parts, namespace, key }: FetchLoop, waitedMs: number, answered
 }
 
 /**
- * Undefined if waiting longer makes no sense: there is nothing to wait for, or the rebuild takes longer than the wait. It
- * may take longer than a piece of the wait.
+ * Undefined if waiting longer makes no sense: there is nothing to wait for, or the rebuild takes longer than the wait. If
+ * no wait was sent (`isSaid`), it may just take longer than the service's longest.
  */
-function askedAgainAfterMs({ reason, retryAfterMs }: Busy, inPieces: boolean): number | undefined {
-  if (reason === 'no_value') return undefined;
-  if (inPieces) return reason === 'wait_ended' ? 0 : retryAfterMs;
-  return reason === 'deadline_too_short' ? undefined : retryAfterMs;
+function askedAgainAfterMs(
+  { reason, retryAfterMs }: Busy,
+  isSaid: boolean,
+  inPieces: boolean,
+): number | undefined {
+  if (reason === 'no_value' || (reason === 'deadline_too_short' && isSaid)) return undefined;
+  return reason === 'wait_ended' && inPieces ? 0 : retryAfterMs;
 }
 
 function busyError({ reason, retryAfterMs, holderAgeMs }: Busy): DibsBusyError {

@@ -88,7 +88,7 @@ describe('a wait', () => {
   it('that cannot succeed ends at once', async () => {
     fake.will('getOrLock', busy(1, 2));
     await expect(
-      fake.client().getOrRebuild('k', () => bytes(''), { codec: raw, ttlMs }),
+      fake.client().getOrRebuild('k', () => bytes(''), { codec: raw, ttlMs, waitMs: 20_000 }),
     ).rejects.toMatchObject({
       reason: 'deadline_too_short',
     });

@@ -256,6 +256,11 @@ describe('a wait that is longer than the service allows', () => {
     expect(String(await late({ waitMs: 90_000 }))).toBe('v');
   });
 
+  it('outlasts a rebuild that takes longer than the service allows also if the caller sets none', async () => {
+    fake.will('getOrLock', busy(1, 2), hit('v'));
+    expect(String(await late())).toBe('v');
+  });
+
   it('is sent in pieces once the service has reported its bound, and no longer than the caller waits', async () => {
     const refused = new Refusal(3, 'wait_ms: 2000 is outside 0 to 50');
     fake.will('getOrLock', (({ waitMs }: { waitMs?: number }) =>

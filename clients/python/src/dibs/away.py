@@ -33,7 +33,10 @@ class Away:
             told, self._lost = self._lost, True
         if not told:
             _LOG.warning(
-                "the service at %s cannot be reached (%s): this process rebuilds for itself", self._target, cause
+                "the service at %s cannot be reached (%s): until it answers, this process rebuilds for itself, "
+                "or fails if on_unavailable says so",
+                self._target,
+                cause,
             )
 
     def answered(self) -> None:

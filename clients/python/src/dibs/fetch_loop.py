@@ -251,13 +251,12 @@ def _behind(task: Task, rebuilding: Steps[Answer]) -> Steps[None]:
 def _without_service(task: Task, cause: ServiceError) -> Steps[Answer | None]:
     """The service cannot be reached: runs one rebuild at a time in this process, or raises the error."""
     terms = task.terms
+    task.away.lost(cause)
     kept = task.away.kept(terms) if terms.rebuild_locally else None
     # What was rebuilt here since then is newer.
     old = _left_near(task) if kept is None else None
     if old is None and not terms.rebuild_locally:
         raise cause
-    if terms.rebuild_locally:
-        task.away.lost(cause)
     if old is not None:
         next(task.metrics.hits(terms.namespace, "near", "stale").up)
         tell(task.hooks.hit, terms.namespace, terms.key, "stale")
@@ -300,5 +299,6 @@ def _rebuild_locally(task: Task, running: Rebuilding, cause: ServiceError) -> St
         ttl_ms = terms.absent_ttl_ms if result.data is None else terms.ttl_ms
         ttl_s = (ttl_ms if result.ttl_ms is None else result.ttl_ms) / 1_000
         task.away.keep(terms, running, answer, ttl_s, returns)
-        running.end(Ended(answer))
+    # Also one that is not stored: the callers that have joined would rebuild it one after the other.
+    running.end(Ended(answer))
     return answer

@@ -258,6 +258,14 @@ async fn a_wait_in_pieces_outlasts_a_rebuild_that_takes_longer_than_a_piece() {
 }
 
 #[tokio::test]
+async fn a_wait_that_its_caller_does_not_set_outlasts_a_rebuild_that_takes_longer_than_the_services() {
+    let fake = Fake::start().await;
+    fake.will("get_or_lock", [crate::support::answers::busy(1, BusyReason::DeadlineTooShort), hit("v")]);
+    let asking = fake.client().get_or_rebuild("k").ttl(TTL);
+    assert_eq!(text(asking.with(|| async { value("own") }).await.unwrap()), "v");
+}
+
+#[tokio::test]
 async fn a_wait_that_is_longer_than_the_services_is_asked_in_pieces() {
     let fake = Fake::start().await;
     let refused = refuse(Code::InvalidArgument, "wait_ms: 20000 is outside 0 to 500", None);

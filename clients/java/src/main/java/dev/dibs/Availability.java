@@ -1,8 +1,6 @@
 package dev.dibs;
 
 import java.lang.System.Logger.Level;
-import java.time.Duration;
-import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.atomic.AtomicBoolean;
 
 /** Whether the service was available at the last call. A change is logged once, not per call. */
@@ -10,13 +8,10 @@ final class Availability {
   private static final System.Logger LOG = System.getLogger("dev.dibs");
 
   /**
-   * How many times in a row calls may break off before the service counts as unavailable: a killed replica breaks off
-   * its calls, and the next attempt reaches another replica, which may be restarting as well. If there is no other
-   * replica, each attempt fails within milliseconds.
+   * How many times in a row the service may break off a call before it counts as unavailable: a killed replica breaks
+   * off its calls, and the next attempt reaches another replica. If there is none, it fails within milliseconds.
    */
-  static final int BROKEN_OFF_MAX = 4;
-
-  private static final int PAUSE_MS = 30;
+  static final int BROKEN_OFF_MAX = 2;
 
   private final String target;
   private final Runnable onBack;
@@ -39,13 +34,5 @@ final class Availability {
         "Dibs at {0} cannot be reached ({1}): until it answers, each process rebuilds for itself, or fails if"
             + " onUnavailable says so; check DIBS_TARGET and the service";
     LOG.log(Level.WARNING, text, target, cause.getMessage());
-  }
-
-  /** How long to wait before the next attempt after this many that broke off; null for no further attempt. */
-  Duration pauseAfter(int brokenOff) {
-    if (brokenOff == 1) return Duration.ZERO;
-    if (brokenOff >= BROKEN_OFF_MAX || away.get()) return null;
-    double jitter = ThreadLocalRandom.current().nextDouble(0.5, 1.5);
-    return Duration.ofMillis(Math.round((PAUSE_MS << (brokenOff - 2)) * jitter));
   }
 }

@@ -49,7 +49,10 @@ final class FetchLoop {
   /** Null if the answer is not kept. */
   private volatile NearCache.Asking asking;
 
-  /** The service's maximum wait is shorter than this caller's: the service decides the length of each piece. */
+  /** The service's maximum wait is shorter than this caller's. */
+  private boolean isWaitRefused;
+
+  /** The last request was for a part of the caller's wait: the service decides its length. */
   private boolean inPieces;
 
   FetchLoop(Parts parts, Question about, Flight<Found> flight) {
@@ -78,17 +81,15 @@ final class FetchLoop {
     }
     long askedNanos = System.nanoTime();
     Duration left = left();
-    if (left.compareTo(WAIT_MAX) > 0) {
-      inPieces = true;
-      left = WAIT_MAX;
-    }
+    inPieces = isWaitRefused || left.compareTo(WAIT_MAX) > 0;
+    if (left.compareTo(WAIT_MAX) > 0) left = WAIT_MAX;
     CompletableFuture<GetOrLockResponse> answer = first;
     first = null;
     if (answer == null) {
       // A caller that has left must not stay in the service's queue or get the lease.
       Terms terms = new Terms(left.plus(WAY), about.trace().traceparent(), flight.audience().left(), this::leaves);
       // If the caller sets no wait, the deadline and the service's own maximum limit it.
-      Duration wait = about.options().maxWait() != null && !inPieces ? left : null;
+      Duration wait = isWaitSaid() ? left : null;
       GetOrLockRequest request = how.request(about, parts.holder(), requestId, wait);
       answer = parts.transport().call(Method.GET_OR_LOCK, request, terms);
     }
@@ -156,7 +157,7 @@ final class FetchLoop {
       boolean isTooLong =
           error.code() == Status.Code.INVALID_ARGUMENT && error.getMessage().startsWith("wait_ms:") && !inPieces;
       if (isTooLong) {
-        inPieces = true;
+        isWaitRefused = true;
         ask();
       } else {
         comeBack(error);
@@ -164,18 +165,16 @@ final class FetchLoop {
       return;
     }
     brokenOff += 1;
-    Duration pause = parts.availability().pauseAfter(brokenOff);
-    if (error.code() != Status.Code.UNAVAILABLE || pause == null) withoutService(error);
-    else if (pause.isZero()) ask();
-    else after(pause);
+    if (error.code() == Status.Code.UNAVAILABLE && brokenOff < Availability.BROKEN_OFF_MAX) ask();
+    else withoutService(error);
   }
 
   private void busy(Busy busy, Duration waited) {
     BusyReason reason = Words.of(busy.getReason(), "BUSY_REASON_", BusyReason.UNSPECIFIED);
     Duration retryAfter = Duration.ofMillis(busy.getRetryAfterMs());
     DibsBusyException error = new DibsBusyException(reason, retryAfter, Duration.ofMillis(busy.getHolderAgeMs()));
-    // Waiting longer makes no sense if the rebuild takes longer than the wait. It may take longer than a piece.
-    boolean endsHere = reason == BusyReason.NO_VALUE || reason == BusyReason.DEADLINE_TOO_SHORT && !inPieces;
+    // Waiting longer makes no sense if the rebuild takes longer than a wait that was sent.
+    boolean endsHere = reason == BusyReason.NO_VALUE || reason == BusyReason.DEADLINE_TOO_SHORT && isWaitSaid();
     boolean isPiece = inPieces && reason == BusyReason.WAIT_ENDED && left().compareTo(PAUSE_MIN) > 0;
     if (endsHere) fail(error);
     else if (!isPiece) comeBack(error);
@@ -339,6 +338,10 @@ final class FetchLoop {
     Options<?> options = about.options();
     boolean isOldEnough = options.mayJoin() && options.stale() != Options.Stale.FORBID;
     return parts.near() != null && isOldEnough ? parts.near().left(about.fullKey()) : null;
+  }
+
+  private boolean isWaitSaid() {
+    return about.options().maxWait() != null && !inPieces;
   }
 
   private Duration left() {

@@ -99,7 +99,8 @@ final class HardPathsTest {
   @CsvSource({"2, DEADLINE_TOO_SHORT", "6, NO_VALUE"})
   void aWaitThatCannotSucceedEndsAtOnce(int wire, BusyReason reason) {
     fake.will(GetOrLockRequest.class, busy(1, wire));
-    assertEquals(reason, assertThrows(DibsBusyException.class, () -> get(TEXT)).reason());
+    Options<String> options = TEXT.maxWait(Duration.ofSeconds(20));
+    assertEquals(reason, assertThrows(DibsBusyException.class, () -> get(options)).reason());
     assertEquals(1, fake.heard.size());
   }
 

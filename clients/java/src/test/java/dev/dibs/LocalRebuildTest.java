@@ -65,6 +65,15 @@ final class LocalRebuildTest {
     return client.getOrRebuild("k", options, () -> "v" + rebuilds.incrementAndGet());
   }
 
+  /** The second attempt may reach another replica. */
+  @Test
+  void beginsWhenTheServiceHasBrokenOffTwiceInARow() throws Exception {
+    assertEquals("v1", get(TEXT));
+    assertEquals(2, fake.requests(GetOrLockRequest.class).size());
+    assertEquals("v2", get(TEXT.refresh()));
+    assertEquals(4, fake.requests(GetOrLockRequest.class).size());
+  }
+
   @Test
   void isKeptForTheNextCallers() throws Exception {
     for (int time = 0; time < 3; time += 1) assertEquals("v1", get(TEXT));
