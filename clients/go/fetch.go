@@ -273,9 +273,9 @@ func (c *Client) fetchOnce(ctx context.Context, steps *fetchLoop, id fetchID) (g
 func (r result) mayEndLater(ctx context.Context, until time.Time) bool {
 	switch err := r.err.(type) {
 	case *BusyError:
-		return err.Reason != BusyNoValue && comeBack(ctx, err.retryAfter, until)
+		return err.Reason != BusyNoValue && waitToRetry(ctx, err.retryAfter, until)
 	case *Error:
-		return err.retryAfter >= 0 && comeBack(ctx, err.retryAfter, until)
+		return err.retryAfter >= 0 && waitToRetry(ctx, err.retryAfter, until)
 	default:
 		return r.isLost && time.Now().Before(until)
 	}

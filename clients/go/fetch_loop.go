@@ -168,7 +168,7 @@ func (l *fetchLoop) unanswered(ctx context.Context, its *flight, err *Error) (go
 		l.isWaitRefused = true
 		return result{}, true
 	}
-	return result{err: err}, err.retryAfter >= 0 && comeBack(ctx, err.retryAfter, l.until)
+	return result{err: err}, err.retryAfter >= 0 && waitToRetry(ctx, err.retryAfter, l.until)
 }
 
 func (l *fetchLoop) answered(ctx context.Context, its *flight, response *dibsv1.GetOrLockResponse, waited time.Duration) (got result, asksAgain bool) {
@@ -176,7 +176,7 @@ func (l *fetchLoop) answered(ctx context.Context, its *flight, response *dibsv1.
 	case *dibsv1.GetOrLockResponse_Hit:
 		if l.setting != nil {
 			// It does not answer a write. The next request does.
-			return result{err: waitEnded()}, comeBack(ctx, pauseMin, l.until)
+			return result{err: waitEnded()}, waitToRetry(ctx, pauseMin, l.until)
 		}
 		if waited >= waitedMin {
 			l.tellWait(waited, true)
@@ -213,7 +213,7 @@ func (l *fetchLoop) waitsOn(ctx context.Context, busy *BusyError, waited time.Du
 	if l.isInPieces && busy.Reason == BusyWaitEnded && waited >= pieceMin && time.Now().Before(l.until) {
 		return true
 	}
-	return comeBack(ctx, busy.retryAfter, l.until)
+	return waitToRetry(ctx, busy.retryAfter, l.until)
 }
 
 func (l *fetchLoop) tellWait(waited time.Duration, isAnswered bool) {
@@ -319,8 +319,8 @@ func busyError(busy *dibsv1.Busy) *BusyError {
 	}
 }
 
-// comeBack pauses as the service asked. It returns false at once if the caller's time is over by then.
-func comeBack(ctx context.Context, after time.Duration, until time.Time) bool {
+// waitToRetry pauses as the service asked. It returns false at once if the caller's time is over by then.
+func waitToRetry(ctx context.Context, after time.Duration, until time.Time) bool {
 	after = max(after, pauseMin+mathrand.N(pauseMin))
 	if !time.Now().Add(after).Before(until) {
 		return false

@@ -140,8 +140,8 @@ func reentry(ctx context.Context, client *Client, id valueID) error {
 	return nil
 }
 
-// comeBackSoon is when a caller should retry whose wait ended at a rebuild of its own process.
-const comeBackSoon = 100 * time.Millisecond
+// retrySoon is when a caller should retry whose wait ended at a rebuild of its own process.
+const retrySoon = 100 * time.Millisecond
 
 // waitEnded: the caller's wait is over, and a rebuild in this process still runs.
-func waitEnded() *BusyError { return &BusyError{Reason: BusyWaitEnded, retryAfter: comeBackSoon} }
+func waitEnded() *BusyError { return &BusyError{Reason: BusyWaitEnded, retryAfter: retrySoon} }

@@ -108,7 +108,7 @@ func (l *fetchLoop) store(ctx context.Context, lease *dibsv1.Lease) result {
 				MaybeStored: response.GetMaybeStored(),
 			}
 			return result{}
-		case mayPublishAgain(err) && attempt < publishAgain && comeBack(ctx, pauseBefore(attempt, err), ends) && ctx.Err() == nil:
+		case mayPublishAgain(err) && attempt < publishAgain && waitToRetry(ctx, pauseBefore(attempt, err), ends) && ctx.Err() == nil:
 		default:
 			// Others need not wait until it expires.
 			l.life.spawnBehind(func() { l.giveBack(ctx, lease) })

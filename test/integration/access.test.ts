@@ -211,9 +211,9 @@ describe('bounds', () => {
     expect(ends.length - refused.length).toBeGreaterThanOrEqual(5);
     expect(refused.length).toBeGreaterThan(10);
     expect(first).toMatchObject({ code: status.RESOURCE_EXHAUSTED, details: /5 calls a second/ });
-    const comeBackMs = Number(first?.metadata.get('grpc-retry-pushback-ms')[0]);
-    expect(comeBackMs).toBeGreaterThan(0);
-    expect(comeBackMs).toBeLessThanOrEqual(200);
+    const retryMs = Number(first?.metadata.get('grpc-retry-pushback-ms')[0]);
+    expect(retryMs).toBeGreaterThan(0);
+    expect(retryMs).toBeLessThanOrEqual(200);
     await trial.by('checkout').getOrLock(read);
     await new Promise((resolve) => setTimeout(resolve, 250));
     await hasty.getOrLock(read);

@@ -20,8 +20,8 @@ const (
 	waitMax      = 30 * time.Second
 	usualLease   = 10 * time.Second
 	usualBackOff = time.Second
-	// comeBack is when a caller whose wait has ended should retry.
-	comeBack = 100 * time.Millisecond
+	// retryAfter is when a caller whose wait has ended should retry.
+	retryAfter = 100 * time.Millisecond
 )
 
 // id is a key in its namespace.
@@ -227,7 +227,7 @@ func hitting(hit *dibsv1.Hit) *dibsv1.GetOrLockResponse {
 
 func busy(reason dibsv1.BusyReason) *dibsv1.GetOrLockResponse {
 	return &dibsv1.GetOrLockResponse{Outcome: &dibsv1.GetOrLockResponse_Busy{Busy: &dibsv1.Busy{
-		RetryAfterMs: comeBack.Milliseconds(),
+		RetryAfterMs: retryAfter.Milliseconds(),
 		Reason:       reason,
 	}}}
 }

@@ -111,7 +111,7 @@ impl Asking {
                     return Ok(Answer::OutOfReach(error));
                 }
                 Err(error) => {
-                    self.come_back(error.retry_after, error.into()).await?;
+                    self.wait_to_retry(error.retry_after, error.into()).await?;
                     continue;
                 }
             };
@@ -140,12 +140,12 @@ impl Asking {
                     if busy.reason() != BusyReason::NoValue {
                         self.tell_wait(waited, false);
                     }
-                    self.come_back_to(&busy).await?;
+                    self.retry_after_busy(&busy).await?;
                 }
                 // An outcome of a later service. This version only knows that there is no answer.
                 None => {
                     self.tell_wait(waited, false);
-                    self.come_back_to(&v1::Busy::default()).await?;
+                    self.retry_after_busy(&v1::Busy::default()).await?;
                 }
             }
         }
@@ -157,7 +157,7 @@ impl Asking {
         core.calls.get_or_lock(request, within(piece.deadline + WAY, options.trace.traceparent())).await
     }
 
-    async fn come_back_to(&self, busy: &v1::Busy) -> Result<(), Error> {
+    async fn retry_after_busy(&self, busy: &v1::Busy) -> Result<(), Error> {
         let reason = busy.reason();
         let retry_after = duration(busy.retry_after_ms);
         let error = Error::Busy { reason, retry_after, holder_age: duration(busy.holder_age_ms) };
@@ -168,11 +168,11 @@ impl Asking {
             BusyReason::DeadlineTooShort => self.options.wait.is_some() && !self.pieces.is_part(),
             _ => false,
         };
-        self.come_back((!ends_here).then_some(retry_after), error).await
+        self.wait_to_retry((!ends_here).then_some(retry_after), error).await
     }
 
     /// Pauses as the service asked. Returns `error` if it did not ask, or if the caller's time is over by then.
-    async fn come_back(&self, after: Option<Duration>, error: Error) -> Result<(), Error> {
+    async fn wait_to_retry(&self, after: Option<Duration>, error: Error) -> Result<(), Error> {
         let Some(after) = after else { return Err(error) };
         let pause = after.max(PAUSE_MIN.mul_f64(1.0 + fastrand::f64()));
         if Instant::now() + pause >= self.until {

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// When a caller whose wait has ended here may retry: like the service's answer, spread over time.
-const COME_BACK: Duration = Duration::from_millis(100);
+const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// With less time left, asking again makes no sense.
 const LEFT_MIN: Duration = Duration::from_millis(10);
 
@@ -129,7 +129,7 @@ pub(crate) fn has_time(until: Instant) -> bool {
 
 /// The wait ended here, in this process.
 pub(crate) fn busy(holder_age: Duration) -> Error {
-    let retry_after = COME_BACK.mul_f64(0.5 + fastrand::f64());
+    let retry_after = RETRY_AFTER.mul_f64(0.5 + fastrand::f64());
     Error::Busy { reason: BusyReason::WaitEnded, retry_after, holder_age }
 }
 

@@ -13,7 +13,7 @@ export interface Bounds {
 }
 
 /** When a caller whose wait has ended should retry, at least and at most. */
-const COME_BACK_MS = { min: 20, max: 1_000 };
+const RETRY_AFTER_MS = { min: 20, max: 1_000 };
 
 /** One caller, until it has the result or has left. */
 interface Waiter {
@@ -113,7 +113,7 @@ export class Callers {
 /** The same error that the service gives to callers of other processes. */
 export function waitEnded(holderAgeMs: number): DibsBusyError {
   const ageMs = Math.round(holderAgeMs);
-  const retryAfterMs = Math.min(COME_BACK_MS.max, Math.max(COME_BACK_MS.min, ageMs));
+  const retryAfterMs = Math.min(RETRY_AFTER_MS.max, Math.max(RETRY_AFTER_MS.min, ageMs));
   return new DibsBusyError('wait_ended', retryAfterMs, ageMs);
 }
 

@@ -119,7 +119,7 @@ export async function fetchLoop(steps: FetchLoop): Promise<Fetched> {
         parts.waitMsMax = waitMsMax;
         continue;
       }
-      await comeBack(parts, error, error.retryAfterMs, untilMs, signal);
+      await waitToRetry(parts, error, error.retryAfterMs, untilMs, signal);
       continue;
     }
     availability.answered();
@@ -150,7 +150,7 @@ export async function fetchLoop(steps: FetchLoop): Promise<Fetched> {
     if (outcome.kind === 'failed') throw new RebuildFailedError(outcome.message, outcome.retryAfterMs);
     const isSaid = steps.options.waitMs !== undefined && !inPieces;
     const afterMs = askedAgainAfterMs(outcome, isSaid, inPieces);
-    await comeBack(parts, busyError(outcome), afterMs, untilMs, signal);
+    await waitToRetry(parts, busyError(outcome), afterMs, untilMs, signal);
   }
 }
 
@@ -209,7 +209,7 @@ function busyError({ reason, retryAfterMs, holderAgeMs }: Busy): DibsBusyError {
 }
 
 /** Pauses as the service asked. Throws `error` if it did not ask, or if the caller's time is over by then. */
-async function comeBack(
+async function waitToRetry(
   { clock, chance }: FetchParts,
   error: DibsError | DibsBusyError,
   afterMs: number | undefined,

@@ -135,7 +135,7 @@ def _ask(task: Task, asking: _Asking, first: First | None = None) -> Steps[Answe
         return None
     # Waiting longer makes no sense if the rebuild takes longer than the wait. It may take longer than a piece.
     ends_here = reason == "no_value" or (reason == "deadline_too_short" and not a_piece)
-    yield from _come_back(busy_error, None if ends_here else after, task.until)
+    yield from _wait_to_retry(busy_error, None if ends_here else after, task.until)
     return None
 
 
@@ -169,7 +169,7 @@ def _no_outcome(task: Task, asking: _Asking, error: ServiceError) -> Steps[Answe
     if not error.unreachable:
         if error.code != "CANCELLED" and not isinstance(error, TokenError):
             task.away.answered()
-        yield from _come_back(error, error.retry_after, task.until)
+        yield from _wait_to_retry(error, error.retry_after, task.until)
         return None
     asking.broken_off += 1
     if error.code == "UNAVAILABLE" and asking.broken_off < _BROKEN_OFF_MAX:
@@ -197,7 +197,7 @@ def _served(task: Task, hit: pb.Hit) -> Answer:
     return Answer(payload(hit), hit.fence)
 
 
-def _come_back(error: DibsError, after: float | None, until: float) -> Steps[None]:
+def _wait_to_retry(error: DibsError, after: float | None, until: float) -> Steps[None]:
     """Pauses as the service asked. Raises `error` if it did not ask, or if the time is over by then."""
     if after is None:
         raise error

@@ -18,12 +18,12 @@ _BESIDE_A_VALUE = (pb.LEASE_REASON_REFRESH, pb.LEASE_REASON_EARLY_REFRESH)
 #: How many losses are remembered whose rebuild has not begun here.
 LOST_KEPT_MAX = 1_000
 #: When to retry after a rebuild of this process outlasted the wait.
-_COME_BACK_S = 1.0
+_RETRY_AFTER_S = 1.0
 
 
 def wait_ended(began_at: float) -> BusyError:
     """For a caller whose wait ended during a rebuild of its own process, which began then."""
-    return BusyError("wait_ended", _COME_BACK_S, monotonic() - began_at)
+    return BusyError("wait_ended", _RETRY_AFTER_S, monotonic() - began_at)
 
 
 @dataclass(frozen=True)

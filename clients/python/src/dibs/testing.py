@@ -32,7 +32,7 @@ from dibs.v1 import coordinator_pb2 as pb
 #: How long a failure without a time of its own is remembered.
 _BACKOFF_MS = 1_000
 #: When to retry while another caller rebuilds, because the memory wakes no waiter.
-_COME_BACK_MS = 10
+_RETRY_AFTER_MS = 10
 _LEASE_MS = 10_000
 
 
@@ -120,12 +120,12 @@ class _Memory:
             # A wait that is not sent is bounded by its deadline only.
             waits = record.token != "" and (request.wait_ms > 0 or not request.HasField("wait_ms"))
             reason = pb.BUSY_REASON_WAIT_ENDED if waits else pb.BUSY_REASON_NO_VALUE
-            return pb.GetOrLockResponse(busy=pb.Busy(retry_after_ms=_COME_BACK_MS, reason=reason))
+            return pb.GetOrLockResponse(busy=pb.Busy(retry_after_ms=_RETRY_AFTER_MS, reason=reason))
         if record.token != "" or request.intent == pb.INTENT_READ:
             if old is not None and not refresh:
                 return pb.GetOrLockResponse(hit=old)
             record.waiting.add(request.request_id)
-            busy = pb.Busy(retry_after_ms=_COME_BACK_MS, reason=pb.BUSY_REASON_WAIT_ENDED)
+            busy = pb.Busy(retry_after_ms=_RETRY_AFTER_MS, reason=pb.BUSY_REASON_WAIT_ENDED)
             return pb.GetOrLockResponse(busy=busy)
         # A refresh does not wait for the back-off of a failure that it has not waited for.
         if now < record.failed_until and (not refresh or request.request_id in record.failed_for):

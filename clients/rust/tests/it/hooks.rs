@@ -46,11 +46,11 @@ async fn heard_of(answers: impl IntoIterator<Item = Answer>, rebuild: &'static s
         .get_or_rebuild("k")
         .ttl(TTL)
         .with(move || async move { if rebuild == "fails" { Err("no luck".into()) } else { value(rebuild) } });
-    let come_back = async {
+    let service_returns = async {
         until(|| !heard.lock().unwrap().is_empty()).await;
         advance(ms(50)).await;
     };
-    let _ = tokio::join!(call, come_back);
+    let _ = tokio::join!(call, service_returns);
     until(|| heard.lock().unwrap().len() >= count).await;
     let mut heard = heard.lock().unwrap().clone();
     heard.sort();

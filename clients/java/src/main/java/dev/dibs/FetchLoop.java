@@ -160,7 +160,7 @@ final class FetchLoop {
         isWaitRefused = true;
         ask();
       } else {
-        comeBack(error);
+        waitToRetry(error);
       }
       return;
     }
@@ -177,13 +177,13 @@ final class FetchLoop {
     boolean endsHere = reason == BusyReason.NO_VALUE || reason == BusyReason.DEADLINE_TOO_SHORT && isWaitSaid();
     boolean isPiece = inPieces && reason == BusyReason.WAIT_ENDED && left().compareTo(PAUSE_MIN) > 0;
     if (endsHere) fail(error);
-    else if (!isPiece) comeBack(error);
+    else if (!isPiece) waitToRetry(error);
     else if (waited.compareTo(PAUSE_MIN) < 0) after(PAUSE_MIN);
     else ask();
   }
 
   /** Asks again after the delay that the service gave; fails if it gave none or the caller's time is over by then. */
-  private void comeBack(DibsException error) {
+  private void waitToRetry(DibsException error) {
     double jitter = ThreadLocalRandom.current().nextDouble(1, 2);
     Duration least = Duration.ofNanos(Math.round(PAUSE_MIN.toNanos() * jitter));
     Duration asked = error.retryAfter().orElse(null);

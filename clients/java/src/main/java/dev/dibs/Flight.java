@@ -11,7 +11,7 @@ import java.util.concurrent.Future;
  */
 final class Flight<T> {
   /** The retry delay for a caller whose wait ended while its own process was rebuilding. */
-  private static final Duration COME_BACK = Duration.ofMillis(100);
+  private static final Duration RETRY_AFTER = Duration.ofMillis(100);
 
   private record Seat<T>(CompletableFuture<T> result, long untilNanos) {}
 
@@ -131,6 +131,6 @@ final class Flight<T> {
 
   static DibsBusyException waitEnded(long rebuildingSinceNanos) {
     Duration age = Duration.ofNanos(System.nanoTime() - rebuildingSinceNanos);
-    return new DibsBusyException(BusyReason.WAIT_ENDED, COME_BACK, age);
+    return new DibsBusyException(BusyReason.WAIT_ENDED, RETRY_AFTER, age);
   }
 }
