@@ -15,6 +15,7 @@ import {
 } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
+import { optionsOf, someOf } from '../test/support/options.mjs';
 import { roundTime } from '../test/support/progress.mjs';
 import { client, LANGUAGES } from './clients.mjs';
 import {
@@ -34,14 +35,14 @@ import { goTests } from './go-tests.mjs';
 import { prepare, prepareFolder } from './prepare.mjs';
 import { findPrometheus } from './prometheus.mjs';
 
+// `--only types` runs the stages whose names begin with `types`, after the stage that all others need. `--long` is the
+// nightly form.
+const { only = '', long: isLong = false } = optionsOf({ only: 'text', long: 'flag' });
+/** Some suites read this, repeat more and search deeper. */
+if (isLong) process.env.DIBS_TEST_LONG = '1';
+
 const scratch = mkdtempSync(join(tmpdir(), 'dibs-test-'));
 process.on('exit', () => rmSync(scratch, { recursive: true, force: true }));
-
-const args = process.argv.slice(2);
-/** `--long` is the nightly form: some suites read this, repeat more and search deeper. */
-if (args.includes('--long')) process.env.DIBS_TEST_LONG = '1';
-/** `--only types` runs the stages whose names begin with `types`, after the stage that all others need. */
-const only = args.includes('--only') ? args[args.indexOf('--only') + 1] : '';
 
 function isDebianInstalled(name) {
   const query = spawnSync('dpkg', ['-s', name], { encoding: 'utf8' });
@@ -168,7 +169,6 @@ function failuresOfFile({ name, status, message, assertionResults }) {
  * and not by chance. New seeds are for `--long` and `npm run simulate`.
  */
 async function simulation() {
-  const isLong = args.includes('--long');
   const many = isLong
     ? ['--seconds', '3600', '--min', '200000', '--meet', '100']
     : ['--seeds', '3000', '--from', '1264474486'];
@@ -241,13 +241,20 @@ const stages = [
   ['conformance', conformance],
   ['deploy', deploy],
   ['alerts', alerts],
-  ...(args.includes('--long') ? [['mutants', mutants]] : []),
+  ...(isLong ? [['mutants', mutants]] : []),
 ];
 
 /** How long each stage took here last time, for an estimate of the remaining time. */
 const SECONDS = join(root, 'node_modules', '.cache', 'dibs-test-seconds.json');
 const secondsBefore = existsSync(SECONDS) ? JSON.parse(readFileSync(SECONDS, 'utf8')) : {};
 
+const names = stages.map(([name]) => name);
+someOf(
+  names.filter((name) => name.startsWith(only)),
+  'stage',
+  only,
+  names,
+);
 const wanted = stages.filter(([name]) => name === PREPARE || name.startsWith(only));
 const startedMs = performance.now();
 const rows = [];

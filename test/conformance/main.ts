@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
+import { optionsOf, someOf } from '../support/options.mjs';
 import { Progress } from '../support/progress.mjs';
 import { Adapter } from './adapter.js';
 import {
@@ -28,11 +29,6 @@ const FOLDER = 'test/conformance';
 /** On each, one scenario at a time may stop and restart the service. They wait more than they compute. */
 const STAGES_MAX = 5;
 const underCi = process.env.CI === 'true';
-
-function option(name: string): string | undefined {
-  const at = process.argv.indexOf(`--${name}`);
-  return at < 0 ? undefined : process.argv[at + 1];
-}
 
 type Verdict = 'ok' | 'failed' | 'known' | 'passes' | '';
 const MARKS: Readonly<Record<Verdict, string>> = {
@@ -63,17 +59,27 @@ class Troupe {
   }
 }
 
-const only = option('only');
-const kills = Number(option('kills') ?? 0);
-const scenarios = readScenarios(`${FOLDER}/scenarios`).filter(
-  ({ name, file }) => kills === 0 && (only === undefined || name.includes(only) || file.includes(only)),
-);
+const {
+  only = '',
+  language: wanted,
+  kills = 0,
+} = optionsOf({ only: 'text', language: 'text', kills: 'number' });
+const all = kills === 0 ? readScenarios(`${FOLDER}/scenarios`) : [];
+const scenarios = all.filter(({ name, file }) => name.includes(only) || file.includes(only));
+if (kills === 0) someOf(scenarios, 'scenario', only, [...new Set(all.map(({ file }) => file))]);
+const columnNames = [...LANGUAGES, ANY_LANGUAGE].map(({ name }) => name);
+for (const name of wanted?.split(',') ?? [])
+  someOf(
+    columnNames.filter((known) => known === name),
+    'language',
+    name,
+    columnNames,
+  );
 const knownFailures = new Set<string>(parse(readFileSync(`${FOLDER}/known-failures.yaml`, 'utf8')) ?? []);
-const wanted = option('language')?.split(',');
 
 let skipped = 0;
 const languages = [...LANGUAGES, ANY_LANGUAGE].filter((language) => {
-  if (wanted !== undefined) return wanted.includes(language.name);
+  if (wanted !== undefined) return wanted.split(',').includes(language.name);
   const missing = missingFor(language);
   if (missing === undefined) return true;
   console.error(`\n*** SKIPPED: ${language.name}: \`${missing}\` does not work here\n`);

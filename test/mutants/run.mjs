@@ -7,6 +7,7 @@ import { spawn } from 'node:child_process';
 import { cpSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { optionsOf, someOf } from '../support/options.mjs';
 import { Progress } from '../support/progress.mjs';
 import { patches, root } from './patches.mjs';
 
@@ -16,11 +17,6 @@ const SEEDS = 300;
 const KILLED_MS = 180_000;
 /** All suites that mutants name, together. */
 const GREEN_MS = 1_800_000;
-
-function option(name) {
-  const at = process.argv.indexOf(`--${name}`);
-  return at < 0 ? undefined : process.argv[at + 1];
-}
 
 /** Returns the exit code and the output. Kills a command that takes longer than `killedMs`. */
 function run(command, args, cwd, killedMs = KILLED_MS) {
@@ -105,12 +101,15 @@ async function isGreen(mutants) {
   }
 }
 
-const only = option('only');
-const queue = patches().filter(({ name }) => only === undefined || name.includes(only));
-if (queue.length === 0) {
-  console.error(`no mutant has ${only} in its name`);
-  process.exit(1);
-}
+const { only = '', jobs = availableParallelism() } = optionsOf({ only: 'text', jobs: 'number' });
+const all = patches();
+const queue = all.filter(({ name }) => name.includes(only));
+someOf(
+  queue,
+  'mutant',
+  only,
+  all.map(({ name }) => name),
+);
 console.error('mutants: running the suites without a mutant first');
 if (!(await isGreen(queue))) {
   console.error('the suites fail without a mutant');
@@ -129,7 +128,7 @@ const work = async () => {
     );
   }
 };
-await Promise.all(Array.from({ length: Number(option('jobs') ?? availableParallelism()) }, work));
+await Promise.all(Array.from({ length: jobs }, work));
 progress.end();
 const killed = rows.filter(({ verdict }) => verdict === 'killed').length;
 console.log(`\n${rows.length} mutants, ${killed} killed, ${rows.length - killed} not`);

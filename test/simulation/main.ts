@@ -2,11 +2,12 @@ import { fork } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { misused, optionsOf, someOf } from '../support/options.mjs';
 import { Progress } from '../support/progress.mjs';
 import { Coverage, STEPS } from './coverage.js';
 import { exploreAll, replay, scenariosWith } from './explore.js';
 import { FAULTS, STORE_LOSS } from './faults.js';
-import { type About, type SeedResult, simulate } from './simulate.js';
+import { ABOUTS, type About, type SeedResult, simulate } from './simulate.js';
 
 // npm run simulate -- --seed N                  one seed, with every event
 // npm run simulate -- --seeds N [--from M]      N seeds, from M or from a random one
@@ -20,22 +21,26 @@ import { type About, type SeedResult, simulate } from './simulate.js';
 //                     [--only NAME] [--seconds N]
 // npm run simulate -- explore --only NAME --order ORDER    one order, with every event
 
-const ABOUT = text('about') as About | undefined;
+const explores = process.argv[2] === 'explore';
+const OF_SEEDS = {
+  ...{ seed: 'number', seeds: 'number', from: 'number', seconds: 'number', min: 'number', meet: 'number' },
+  ...{ stop: 'flag', about: 'text', child: 'flag' },
+} as const;
+const OF_ORDERS = {
+  ...{ deviations: 'number', seconds: 'number', faults: 'number' },
+  ...{ only: 'text', order: 'text' },
+} as const;
+const options = explores ? {} : optionsOf(OF_SEEDS);
+const ABOUT = aboutOf(options.about);
 const KNOWN = `test/simulation/known-seeds${ABOUT === undefined ? '' : `-about-${ABOUT}`}.json`;
-const STOPS = process.argv.includes('--stop');
 /** How many seeds a process takes at a time. Few, so that `--stop` stops soon. */
 const CHUNK = 10;
 /** The default bound for the orders of a small world. */
 const DEVIATIONS = 2;
 
-function text(name: string): string | undefined {
-  const at = process.argv.indexOf(`--${name}`);
-  return at < 0 ? undefined : process.argv[at + 1];
-}
-
-function option(name: string): number | undefined {
-  const value = text(name);
-  return value === undefined ? undefined : Number(value);
+function aboutOf(text: string | undefined): About | undefined {
+  if (text === undefined || ABOUTS.includes(text as About)) return text as About | undefined;
+  return misused(`--about takes one of ${ABOUTS.join(', ')}, not '${text}'`);
 }
 
 /** A child's report of the seeds `[from, to)`. */
@@ -92,7 +97,7 @@ async function playMany(from: number, enough: (played: number) => boolean, progr
     // helper threads of the collector would only compete with it.
     const execArgv = [...process.execArgv, '--max-semi-space-size=64', '--single-threaded-gc'];
     const worker = fork(fileURLToPath(import.meta.url), ['--child', ...process.argv.slice(2)], { execArgv });
-    while (!enough(next - from) && !(STOPS && total.bad.length > 0)) {
+    while (!enough(next - from) && !(options.stop === true && total.bad.length > 0)) {
       const range = [next, next + CHUNK];
       next += CHUNK;
       const report = await new Promise<Report>((resolve, reject) => {
@@ -126,10 +131,9 @@ async function one(seed: number): Promise<number> {
 }
 
 async function many(): Promise<number> {
-  const seconds = option('seconds');
-  const count = option('seeds') ?? option('min') ?? 1_000;
-  const from = option('from') ?? Math.floor(Math.random() * 2 ** 31);
-  const progress = new Progress('simulate', seconds === undefined ? count : option('min'), 'seeds', {
+  const { seconds, min, meet = 0, from = Math.floor(Math.random() * 2 ** 31) } = options;
+  const count = options.seeds ?? min ?? 1_000;
+  const progress = new Progress('simulate', seconds === undefined ? count : min, 'seeds', {
     lastsMs: (seconds ?? 0) * 1_000,
   });
   const startedMs = performance.now();
@@ -153,7 +157,7 @@ async function many(): Promise<number> {
     );
   }
   remember(total.bad.map(({ seed }) => seed));
-  const unmet = total.coverage.below(option('meet') ?? 0, [...Object.keys(FAULTS), STORE_LOSS], STEPS);
+  const unmet = total.coverage.below(meet, [...Object.keys(FAULTS), STORE_LOSS], STEPS);
   for (const pair of unmet) console.log(`  met too rarely: ${pair}`);
   return total.bad.length > 0 || unmet.length > 0 ? 1 : 0;
 }
@@ -168,17 +172,27 @@ function remember(seeds: number[]): void {
 
 async function orders(): Promise<number> {
   const print = (line: string) => console.log(line);
-  const order = text('order');
-  const only = text('only') ?? '';
+  const {
+    only = '',
+    order,
+    seconds,
+    deviations = DEVIATIONS,
+    faults = 1,
+  } = optionsOf(OF_ORDERS, process.argv.slice(3));
+  const worlds = scenariosWith(only);
+  someOf(
+    worlds,
+    'small world',
+    only,
+    scenariosWith('').map(({ name }) => name),
+  );
   if (order !== undefined) {
     const verdict = await replay(only, order, print);
     for (const line of verdict) print(line);
     return verdict.length > 0 ? 1 : 0;
   }
   Error.stackTraceLimit = 0;
-  const seconds = option('seconds');
-  const bounds = { deviations: option('deviations') ?? DEVIATIONS, faults: option('faults') ?? 1 };
-  const worlds = scenariosWith(only);
+  const bounds = { deviations, faults };
   const progress = new Progress('explore', worlds.length, 'small worlds');
   const bad = await exploreAll(seconds === undefined ? bounds : { ...bounds, seconds }, worlds, {
     explored: () => progress.add(),
@@ -191,9 +205,6 @@ async function orders(): Promise<number> {
   return bad > 0 ? 1 : 0;
 }
 
-if (process.argv.includes('--child')) await child();
-else if (process.argv[2] === 'explore') process.exitCode = await orders();
-else {
-  const seed = option('seed');
-  process.exitCode = await (seed === undefined ? many() : one(seed));
-}
+if (options.child === true) await child();
+else if (explores) process.exitCode = await orders();
+else process.exitCode = await (options.seed === undefined ? many() : one(options.seed));

@@ -33,7 +33,8 @@ export interface SeedResult {
   readonly coverage: [string, [string, number][]][];
 }
 
-export type About = 'clients' | 'lateness' | 'groups';
+export const ABOUTS = ['clients', 'lateness', 'groups'] as const;
+export type About = (typeof ABOUTS)[number];
 
 /** How to play a seed. */
 export interface Played {

@@ -4,8 +4,8 @@ import type { Connection } from './connection.js';
 
 /** How many calls begin in one turn of the event loop: some 25 ms of it, because a call takes 0.1 ms to begin. */
 const WORK_PER_TURN = 256;
-/** Refusing a call takes as long, or twice as long before its code is compiled. It is not urgent. */
-const UNTRUSTED_WORK = 8;
+/** Refusing a call takes up to four times as long before its code is optimized. It is not urgent. */
+const UNTRUSTED_WORK = 32;
 /** How many calls of an untrusted connection wait before those that were reset are dropped. More cannot be open. */
 const UNTRUSTED_WAITING_MAX = 100;
 

@@ -1,16 +1,20 @@
+import { optionsOf, someOf } from '../../support/options.mjs';
 import { Progress } from '../../support/progress.mjs';
+import { FAULT_KINDS } from './fault-kinds.js';
 import { soak } from './soak.js';
 
 // npm run soak -- --minutes N [--seed S] [--processes P] [--only WORDS IN THE NAMES OF FAULTS]
 
-function option(name: string, otherwise: number): number {
-  const at = process.argv.indexOf(`--${name}`);
-  return at < 0 ? otherwise : Number(process.argv[at + 1]);
-}
-
-const seed = option('seed', Math.floor(Math.random() * 2 ** 31));
-const only = process.argv[process.argv.indexOf('--only') + 1 || process.argv.length];
-const seconds = option('minutes', 1) * 60;
+const options = optionsOf({ minutes: 'number', seed: 'number', processes: 'number', only: 'text' });
+const { minutes = 1, seed = Math.floor(Math.random() * 2 ** 31), processes = 4, only = '' } = options;
+const names = FAULT_KINDS.map(({ name }) => name);
+someOf(
+  names.filter((name) => name.includes(only)),
+  'fault',
+  only,
+  names,
+);
+const seconds = minutes * 60;
 const progress = new Progress('soak', undefined, 'faults', { lastsMs: seconds * 1_000 });
 const say = (line: string) => {
   progress.end();
@@ -19,8 +23,8 @@ const say = (line: string) => {
 const result = await soak({
   seconds,
   seed,
-  processes: option('processes', 4),
-  ...(only === undefined ? {} : { only }),
+  processes,
+  only,
   say,
   faultDone: () => progress.add(),
 });
