@@ -82,13 +82,13 @@ async function start(
   opened.push(() => observation.stop());
   const { log, metrics, recent, lag, observer } = observation;
   let ready = false;
-  let look = (): ConsoleState | undefined => undefined;
+  let state = (): ConsoleState | undefined => undefined;
   warnOf(config, log);
   const access = accessOf(config, clock, log);
   const tls = config.tls?.material;
   const shares = sharesOf(config, log, metrics);
   const started = onceTrue(() => ready && authorities.reached());
-  const pages = { ready: () => ready, started, scrape: () => metrics.scrape(), consoleState: () => look() };
+  const pages = { ready: () => ready, started, scrape: () => metrics.scrape(), consoleState: () => state() };
   const http =
     outside === undefined ? await bindPages(config, { ...pages, ...shares.http, access }) : undefined;
   outside?.serves(pages);
@@ -151,14 +151,14 @@ async function start(
     drain,
     reload: async (read) => {
       readPoliciesAgain(kept, read, log);
-      await Promise.all(watches.map((watch) => watch.look()));
+      await Promise.all(watches.map((watch) => watch.check()));
     },
     stop: () => {
       stopped ??= stop();
       return stopped;
     },
   };
-  look = () => stateOf({ ...config, app, ready, coordinator, sessions, authorities, recent });
+  state = () => stateOf({ ...config, app, ready, coordinator, sessions, authorities, recent });
   return app;
 }
 

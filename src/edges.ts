@@ -61,7 +61,7 @@ export function watchesOf(
   servers: readonly Pick<GrpcServer | HttpServer, 'renewTls'>[],
   access: Access | undefined,
   { log, metrics }: { readonly log: Logger; readonly metrics: Metrics },
-): { look(): Promise<void>; stop(): void }[] {
+): { check(): Promise<void>; stop(): void }[] {
   const certificates = tls && new ServedCertificates(tls.material, log);
   if (certificates !== undefined) metrics.watchCertificates(() => certificates.ends);
   const renew = (material: TlsMaterial) => {

@@ -7,7 +7,7 @@ export function fail(what: string, error: unknown): never {
   const line = {
     level: 'fatal',
     time: new Date().toISOString(),
-    ...(isConfig ? { faults: error.faults } : {}),
+    faults: isConfig ? error.faults : undefined,
     msg: `${what}: ${isConfig ? 'the configuration has faults' : why}`,
   };
   process.stderr.write(`${JSON.stringify(line)}\n`);

@@ -26,7 +26,7 @@ const STARTED_MS_MAX = 500;
 /** Below the bound of the whole stop, and above that of a worker's parts. */
 const STOP_MS_MAX = 19_000;
 
-/** Several replicas in processes of their own that have one address and one set of pages. */
+/** Several replicas, each in its own process, with one address and one set of pages. */
 export async function startWorkers(
   config: Config,
 ): Promise<Pick<App, 'grpcAddresses' | 'httpAddress' | 'mode' | 'reload' | 'stop'>> {
@@ -69,7 +69,7 @@ export async function startWorkers(
     endLibraryOutput();
   };
   tellShares(config, log);
-  // A signal may end this process now. Workers that still start would say that they lost it.
+  // A signal may end this process now. Workers that are still starting would report that they lost it.
   const killAll = () => pool.kill();
   process.once('exit', killAll);
   try {
@@ -95,7 +95,7 @@ export async function startWorkers(
     mode: modeOf(config),
     reload: async () => {
       pool.reload();
-      await Promise.all(watches.map((watch) => watch.look()));
+      await Promise.all(watches.map((watch) => watch.check()));
     },
     stop: () => {
       stopped ??= stop();

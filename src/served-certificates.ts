@@ -33,7 +33,7 @@ export class ServedCertificates {
     this.#tell();
   }
 
-  async look(): Promise<void> {
+  async check(): Promise<void> {
     this.#tell();
   }
 

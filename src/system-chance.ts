@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Chance } from './coordination/ports/clock.js';
 
 const NONCE_BYTES = 16;
-/** So many are drawn at once, because one draw costs several times as much as the rest of a nonce. */
+/** This many are drawn at once, because one draw costs several times as much as the rest of a nonce. */
 const NONCES = 128;
 
 /** The machine's randomness: unguessable where necessary, cheap elsewhere. */

@@ -5,7 +5,8 @@ import { fail, failByFaults, failIfNotStopped } from './fatal.js';
 import { ReloadRequests } from './reload-requests.js';
 import { type Channel, MainLink } from './workers/main-link.js';
 
-// One worker: a replica whose connections and pages are the main process's. It is started by it, and ends with it.
+// One worker: a replica that gets its connections from the main process, which also serves its pages. The worker ends
+// with the main process.
 
 const number = Number(process.argv[2]);
 let app: App | undefined;

@@ -15,9 +15,9 @@ const invalidatedKeysMax = 1000
 type Invalidation struct {
 	// Namespace is the client's if empty.
 	Namespace string
-	// Keys is any number of keys. Every 1000 of them are a request.
+	// Keys is any number of keys. Each request carries up to 1000 of them.
 	Keys []string
-	// Tags is any number of tags. Every 16 of them are a request.
+	// Tags is any number of tags. Each request carries up to 16 of them.
 	Tags []string
 	// All is the whole namespace, without keys and tags.
 	All bool
@@ -69,7 +69,7 @@ func (what Invalidation) requests(namespace string) []*dibsv1.InvalidateRequest 
 	if what.MarkStale {
 		mode = dibsv1.InvalidateMode_INVALIDATE_MODE_MARK_STALE
 	}
-	// Copies, because a request may still be on its way when its caller has left, who may use the slices again.
+	// Copies: a request may still be on its way after its caller has left, and the caller may use the slices again.
 	keys := slices.Collect(slices.Chunk(slices.Clone(what.Keys), invalidatedKeysMax))
 	tags := slices.Collect(slices.Chunk(slices.Clone(what.Tags), tagsMax))
 	var requests []*dibsv1.InvalidateRequest

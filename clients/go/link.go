@@ -58,8 +58,8 @@ type link struct {
 	connecting time.Time
 }
 
-// within bounds one attempt of a call, on each transport that it uses. Each transport begins anew. When it is over, the
-// call ends as DeadlineExceeded.
+// within bounds one attempt of a call, on each transport that it uses. The time begins again for each transport. When
+// it is over, the call ends as DeadlineExceeded.
 type within struct {
 	grpc.EmptyCallOption
 	timeout time.Duration

@@ -57,7 +57,7 @@ func (l *localRebuilds) recent(id valueID) (result, bool) {
 type localCall struct {
 	id    valueID
 	until time.Time
-	// newerThan: a rebuild that began earlier is too old for it; zero if none is.
+	// newerThan: a rebuild that began earlier is too old for it. Zero: no rebuild is too old.
 	newerThan time.Time
 	// joined is called when another call runs the rebuild.
 	joined func()

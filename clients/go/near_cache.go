@@ -27,7 +27,7 @@ const (
 
 // NearCache configures a client's cache in its own memory, see [WithNearCache].
 type NearCache struct {
-	// MaxBytes bounds values and keys together, 1 or more. The least used go first.
+	// MaxBytes bounds values and keys together, 1 or more. The least recently used are dropped first.
 	MaxBytes uint64
 	// Namespaces are those whose values are kept, at most 64. Default: the client's own.
 	Namespaces []string
@@ -36,9 +36,9 @@ type NearCache struct {
 	ServeWhenUnavailable bool
 }
 
-// WithNearCache keeps fresh values in this process, so that a hit costs no call. It pays for keys that are read far
-// more often than they change. The service reports changes over the session, and nothing is served that may have
-// changed unnoticed. It needs a session. Default: off.
+// WithNearCache keeps fresh values in this process, so that a hit costs no call. Use it for keys that are read far more
+// often than they change. The service reports changes over the session, and nothing is served that may have changed
+// unnoticed. It needs a session. Default: off.
 //
 // A value is fresh from when its request was sent, because its answer may have been long on its way. A request that
 // waited for a rebuild loses the time of that wait. Its answer is not kept if no time is left.

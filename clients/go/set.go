@@ -39,7 +39,7 @@ func Set[T any](ctx context.Context, client *Client, key string, value T, option
 	if err != nil && !isAbsence(err) {
 		return Stored{}, err
 	}
-	// A copy, because a publish goes on when its caller has left, who may use the bytes again.
+	// A copy: a publish continues after its caller has left, and the caller may use the bytes again.
 	return client.set(ctx, key, its, made{value: bytes.Clone(data), isAbsent: err != nil, storing: its.storing})
 }
 

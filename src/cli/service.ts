@@ -182,6 +182,6 @@ function connectionFault(details: string): string {
     .replace(/^No connection established\. Last error: (Error: )?/, '')
     .replace(/\.? Resolution note:[\s\S]*$/, '')
     .trim();
-  // What grpc-js says of a proxy that cannot be reached.
+  // What grpc-js says about a proxy that cannot be reached.
   return said === 'undefined' || said === '' ? 'no connection' : said;
 }

@@ -23,8 +23,7 @@ ${TOKEN_HELP}
 
 Sends DIBS_TOKEN if it is set. To trust your own authorities, set NODE_EXTRA_CA_CERTS. If the output is not a
 terminal, prints once, after two reads a second apart. HITS is the share of GetOrLock calls that got a value, fresh
-or stale. LONGEST is how long the caller has waited that has waited longest. LEASES counts running leases that the
-replica has granted.
+or stale. LONGEST is the age of the longest current wait. LEASES counts running leases that the replica has granted.
 `,
 
   async run(args, { out, env, interrupted }) {

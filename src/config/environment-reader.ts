@@ -2,7 +2,7 @@ import { Faults } from './faults.js';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Reads variables one by one and collects their faults. With a fault, the returned value is never used. */
+/** Reads variables one by one and collects their faults. If there is a fault, the returned value is not used. */
 export class EnvironmentReader {
   readonly faults = Faults.none();
 

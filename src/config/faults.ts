@@ -21,7 +21,7 @@ export function maybeContent(path: string): boolean {
   return path.length > SHOWN_PATH_MAX || /[\r\n]/.test(path) || PEM.test(path);
 }
 
-/** Of one fault, and so many of one file: the rest of a file that is none is no help. */
+/** The bounds of one fault, and of the faults of one file. If it is the wrong file, the rest would not help. */
 const FAULT_CHARS_MAX = 1_000;
 const FAULTS_MAX = 100;
 
@@ -30,7 +30,7 @@ function shortened(text: string): string {
   return more > 0 ? `${text.slice(0, FAULT_CHARS_MAX)}… and ${more} more characters` : text;
 }
 
-/** A URL of Redis may have got into another variable, whose fault repeats its value. */
+/** A Redis URL may be set in the wrong variable, whose fault repeats its value. */
 function withoutPasswords(text: string): string {
   return text.replaceAll(/:\/\/\S*@/g, '://…@');
 }

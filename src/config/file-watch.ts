@@ -5,7 +5,7 @@ import type { ReadFile } from './tls-files.js';
  * Certificates and permissions change a few times a year, so a delay of seconds is fine. Polling a few small files is
  * cheap and sees every kind of change: files that are rewritten, renamed over, or behind swapped links (Kubernetes).
  */
-const LOOK_EVERY_MS = 2_000;
+const CHECK_EVERY_MS = 2_000;
 
 export interface Watched<Content> {
   readonly paths: readonly string[];
@@ -25,29 +25,29 @@ export class FileWatch<Content> {
   #taken: string;
   #refused = '';
   #told = '';
-  #looking = Promise.resolve();
-  #looks = 0;
+  #checking = Promise.resolve();
+  #checks = 0;
   readonly #timer: NodeJS.Timeout;
 
   constructor(
     private readonly watched: Watched<Content>,
-    everyMs = LOOK_EVERY_MS,
+    everyMs = CHECK_EVERY_MS,
   ) {
     this.#taken = JSON.stringify(watched.texts);
     this.#timer = setInterval(() => {
       // One read at a time, in case a disk hangs.
-      if (this.#looks === 0) void this.look();
+      if (this.#checks === 0) void this.check();
     }, everyMs).unref();
   }
 
   /** Reads now, or right after the running read. Never rejects. */
-  look(): Promise<void> {
-    this.#looks += 1;
-    this.#looking = this.#looking.then(async () => {
-      await this.#look();
-      this.#looks -= 1;
+  check(): Promise<void> {
+    this.#checks += 1;
+    this.#checking = this.#checking.then(async () => {
+      await this.#check();
+      this.#checks -= 1;
     });
-    return this.#looking;
+    return this.#checking;
   }
 
   /** The files as they stand have faults, so the old content is in force. */
@@ -59,7 +59,7 @@ export class FileWatch<Content> {
     clearInterval(this.#timer);
   }
 
-  async #look(): Promise<void> {
+  async #check(): Promise<void> {
     const read = await Promise.all(this.watched.paths.map(textOf));
     const taken = JSON.stringify(read.map((it) => (it instanceof Error ? { message: it.message } : it)));
     if (taken === this.#taken) {

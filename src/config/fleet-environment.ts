@@ -40,7 +40,7 @@ export function readFleet(
   return Object.freeze({ lockGroups, store, redisCa });
 }
 
-/** A replica has a connection to each lock node. So many groups decide about a million leases a second. */
+/** A replica has a connection to each lock node. This many groups decide about a million leases a second. */
 const GROUPS_MAX = 16;
 
 /** Where a node stands in the setting, for a fault. */

@@ -2,8 +2,8 @@ import { Composer, type Document, isScalar, Lexer, LineCounter, Parser, visit, t
 import type { Faults } from './faults.js';
 
 /**
- * These files need five levels. The library calls itself for each, and close to the end of the stack it can end the
- * process: V8 compiles a regular expression there, and has no error for a stack that is too small for that.
+ * These files need five levels. The library calls itself for each level. Close to the end of the stack, that can end
+ * the process: V8 compiles a regular expression there, and has no error for a stack that is too small.
  */
 export const LEVELS_MAX = 20;
 /** Each is compared with all anchors. */

@@ -189,7 +189,7 @@ export class PublishValue {
     return this.#counts(key.namespace, clock, tags).then((counts) => ({ outcome, fence, counts }));
   }
 
-  /** Whether no tag and not the namespace was invalidated since this tag clock, as heard here; undefined if unknown. */
+  /** False if the namespace or one of the tags was invalidated after this tag clock; undefined if that is unknown. */
   #heardToCount(namespace: string, clock: string, tags: readonly string[]): boolean | undefined {
     const copy = { sentAt: this.changes.count, fence: 0, clock, tags };
     return this.parts.wakes.live ? this.changes.stands(namespace, copy) : undefined;

@@ -23,8 +23,8 @@ export interface WokenValuesRooms {
 }
 
 /**
- * A change of a key by its wake. What it says was stored goes to the callers that wait here, and to the near cache, without
- * a read, where it is as good as one. Where there is any doubt, the callers read.
+ * Handles the wake of a changed key. If the wake has the value, and that is as good as a read, the near cache and the
+ * callers that wait here get it. If there is any doubt, the callers read.
  */
 export class WokenValues {
   readonly #publishing = new Map<string, Promise<number>>();
@@ -78,7 +78,7 @@ export class WokenValues {
     // A replica that stood still hears old wakes first, and the channel is not live before its next pong.
     if (!this.parts.wakes.live || degradation.modeOfHit !== 'none') return undefined;
     const read = room && this.#readOfItsLease(room, fence);
-    // Not by how long its lease lasted: the store's clock may have been set forward since it was read.
+    // The length of its lease proves nothing: the store's clock may have been set forward since it was read.
     if (read !== undefined) return ({ storedAfterMs }) => Math.max(read.readAtMs, storedAfterMs);
     return entry !== undefined && isOlder(entry, fence) ? ({ storedAfterMs }) => storedAfterMs : undefined;
   }

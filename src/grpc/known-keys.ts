@@ -6,8 +6,8 @@ const KEYS_MAX = 4_096;
 const KEY_CHARACTERS_MAX = 128;
 
 /**
- * Keys that callers have named lately. To make one costs a tenth of a hit. Those of a namespace are not kept apart, so a
- * key that several namespaces use may be made anew.
+ * Keys that callers have named lately. Making one costs a tenth of a hit. Keys are not kept by namespace, so a key that
+ * several namespaces use may be made anew.
  */
 export class KnownKeys {
   #latest = new Map<string, Key>();

@@ -1,6 +1,6 @@
 /**
- * Returns what plans `work` for the end of this turn of the event loop, once however often it is called. `atEndOfTurn` runs
- * it when all that has arrived was read.
+ * Returns a function that schedules `work` for the end of this turn of the event loop: once, however often you call it.
+ * `atEndOfTurn` runs it when all that has arrived was read.
  */
 export function onceATurn(
   work: () => void,

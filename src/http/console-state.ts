@@ -3,7 +3,7 @@ import type { WaitEnd } from '../coordination/ports/observer.js';
 import type { ShownWaits } from '../coordination/waiting/key-loops.js';
 import type { Degraded, ShownDegraded } from '../coordination/words/outcome.js';
 
-/** What the console shows of this replica: no token, no value. All of it is made anew once a second. */
+/** What the console shows of this replica: no token, no value. All of it is renewed once a second. */
 export interface ConsoleState {
   /** The machine's wall clock, for the reader. Everything else is an age. */
   readonly atMs: number;
@@ -24,7 +24,7 @@ export interface ConsoleState {
     readonly waits: ShownWaits;
     readonly sessions: number;
     readonly nearCacheBytes: number;
-    /** For a while, no attempt at a lease has had a winner. */
+    /** No attempt at a lease has had a winner for a while. */
     readonly undecided: boolean;
   };
   readonly held: ShownLeases;

@@ -118,7 +118,7 @@ export class Console {
 
   async #listen(listener: Listener): Promise<void> {
     const { request, response } = listener;
-    this.#event ??= await this.#look();
+    this.#event ??= await this.#currentEvent();
     if (response.destroyed) {
       this.#rest();
       return;
@@ -151,14 +151,14 @@ export class Console {
     this.#timer ??= setInterval(() => void this.#tell(), EVERY_MS).unref();
   }
 
-  async #look(): Promise<string | undefined> {
+  async #currentEvent(): Promise<string | undefined> {
     const state = await this.options.consoleState();
     // JSON has no line breaks, which would end the event.
     return state && `data: ${JSON.stringify(state)}\n\n`;
   }
 
   async #tell(): Promise<void> {
-    const event = await this.#look();
+    const event = await this.#currentEvent();
     // The last page may have closed meanwhile, and then its event is of no use to the next one.
     if (this.#listeners.size === 0) return;
     this.#event = event;

@@ -161,14 +161,14 @@ function send(request: IncomingMessage, response: ServerResponse, page: Page): v
     'x-content-type-options': 'nosniff',
     'cross-origin-resource-policy': 'same-origin',
     ...headers,
-    ...(status === 405 ? { allow: 'GET, HEAD' } : {}),
   });
   response.end(request.method === 'HEAD' ? undefined : body);
 }
 
 async function pageFor(options: HttpServerOptions, path: string, request: IncomingMessage): Promise<Page> {
   if (request.method !== 'GET' && request.method !== 'HEAD') {
-    return { status: 405, text: 'method not allowed: use GET or HEAD\n' };
+    const headers = { allow: 'GET, HEAD' };
+    return { status: 405, text: 'method not allowed: use GET or HEAD\n', headers };
   }
   switch (path) {
     case '/healthz':

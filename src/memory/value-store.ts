@@ -21,7 +21,7 @@ import * as steps from './record-steps.js';
 import { Sweep } from './sweep.js';
 
 export interface MemoryValueStoreParts {
-  /** Fences are its microseconds: it should count on from one run of the process to the next. */
+  /** Fences are its microseconds, so it should continue from one run of the process to the next. */
   readonly clock: Clock;
   /** Where wakes are sent. */
   readonly wakes: { publish(wake: Wake): void };

@@ -103,9 +103,9 @@ class Group<A> {
 }
 
 /**
- * Gathers what one turn of the event loop asks of the lock nodes, and sends it when the turn ends: one call for each
- * node, in the order in which the steps came. Steps that free memory go before steps that take it, in a call of their
- * own, because a node that is full refuses only the latter. Steps of one key keep their order.
+ * Gathers what one turn of the event loop asks of the lock nodes, and sends it when the turn ends. Each node gets one
+ * call, with the steps in their order. Steps that free memory go before steps that take it, in a call of their own,
+ * because a node that is full refuses only the latter. Steps of one key keep their order.
  */
 export class GroupCommit<A> {
   readonly #lanes: Lane<A>[] = [];

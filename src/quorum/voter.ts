@@ -29,9 +29,9 @@ export interface VoterParts {
 const REASONS_CHANGE: ReadonlySet<NodeState> = new Set<NodeState>(['connecting', 'refusing']);
 
 /** How often a voting node is checked. It votes for at most this long after its policy changed. */
-const LOOK_MS = 1_000;
+const CHECK_MS = 1_000;
 /** How often a node that does not vote is checked, because another replica may have marked it. */
-const IMPATIENT_LOOK_MS = 100;
+const IMPATIENT_CHECK_MS = 100;
 /** A node that has refused nothing for this long is voting again. Without calls, there is no other sign. */
 const REFUSAL_MS = 10_000;
 
@@ -115,7 +115,7 @@ export class Voter implements Witness, Lane<TakeAnswer> {
     });
   }
 
-  /** Sent to every connected node, even if it may not vote. `done` is called when the caller need not wait any longer. */
+  /** Sent to every connected node, even if it may not vote. Calls `done` when the caller need not wait any longer. */
   release(step: LockStep, done: () => void): void {
     const isSilent = this.#state === 'suspect';
     // A silent node gets it too, after the acquire that it may still apply. The caller does not wait for it.
@@ -201,18 +201,18 @@ export class Voter implements Witness, Lane<TakeAnswer> {
   /** Checks the node repeatedly during this connection. Never rejects. */
   async #attend(connection: number): Promise<void> {
     while (this.#connection === connection) {
-      const pauseMs = await this.#look(connection);
+      const pauseMs = await this.#check(connection);
       if (this.#connection === connection) await this.#sleep(pauseMs);
     }
   }
 
   /** Decides from the node's report whether it may vote. Returns the time until the next check. */
-  async #look(connection: number): Promise<number> {
+  async #check(connection: number): Promise<number> {
     const { node, amnesia, leaseMsMax, runs } = this.parts;
     // The node gets no request until it answers a ping, and one ping may be lost.
     if (this.#state === 'suspect') {
       this.#ping(connection);
-      return LOOK_MS;
+      return CHECK_MS;
     }
     if (!this.#prepared) {
       const prepared = await this.#call(() => node.prepare());
@@ -240,19 +240,19 @@ export class Voter implements Witness, Lane<TakeAnswer> {
       // Reading works on a node that refuses to write.
       const refuses = this.#state === 'refusing' && this.parts.clock.nowMs() - this.#refusedMs < REFUSAL_MS;
       if (!refuses) this.#become('voting', 'its marker is valid');
-      return LOOK_MS * (0.75 + this.parts.chance.fraction() / 2);
+      return CHECK_MS * (0.75 + this.parts.chance.fraction() / 2);
     }
     const { since, leftMs } = memory.value;
     this.#run = undefined;
     if (leftMs > 0 || this.#state !== 'refusing') {
       this.#become('waiting', `it may have forgotten leases; votes again in ${Math.ceil(leftMs)} ms`);
     }
-    if (leftMs > 0) return Math.min(IMPATIENT_LOOK_MS, leftMs + 1);
+    if (leftMs > 0) return Math.min(IMPATIENT_CHECK_MS, leftMs + 1);
     // The store must know first. If all nodes were lost later, a first start would forget their leases.
     await amnesia.claim();
     const marked = await this.#call(() => node.mark(run, since, false));
     if (marked.kind === 'refused' && this.#connection === connection) this.#refuse(marked.why);
-    return marked.kind === 'done' && marked.value ? 0 : IMPATIENT_LOOK_MS;
+    return marked.kind === 'done' && marked.value ? 0 : IMPATIENT_CHECK_MS;
   }
 
   /** It did not report. A voting node continues, because each vote checks its marker anyway. */
@@ -260,7 +260,7 @@ export class Voter implements Witness, Lane<TakeAnswer> {
     const votes = this.#state === 'voting' || this.#state === 'suspect';
     if (kind === 'refused' && !votes) this.#refuse(why);
     else if (this.#state === 'connecting') this.#become('connecting', why);
-    return IMPATIENT_LOOK_MS;
+    return IMPATIENT_CHECK_MS;
   }
 
   /** The marker and the locks of this Redis belong to the other node, so nothing is written here. */
@@ -268,7 +268,7 @@ export class Voter implements Witness, Lane<TakeAnswer> {
     this.#run = undefined;
     this.#memory = undefined;
     this.#become('duplicate', `it is the same Redis as ${same}; each lock node must be a different Redis`);
-    return LOOK_MS;
+    return CHECK_MS;
   }
 
   /** It may evict locks meanwhile, so it must wait after its policy is fixed. */
@@ -277,7 +277,7 @@ export class Voter implements Witness, Lane<TakeAnswer> {
     this.#memory = undefined;
     this.#become('evicting', `its maxmemory-policy is ${facts.evictionPolicy}; it must be noeviction`);
     await this.#call(() => this.parts.node.unmark());
-    return LOOK_MS;
+    return CHECK_MS;
   }
 
   #call<T>(step: () => Promise<T>, sinceMs = 0): Promise<Outcome<T>> {

@@ -1,8 +1,8 @@
 import { whenSettled } from '../coordination/words/when-settled.js';
 
 /**
- * Two or three round trips of a fast network in one region (10 Gbit/s, 1 ms), and 34 ms of one with 1 Gbit/s: enough to
- * keep it busy, and little enough for everything else on the connection, and for its timeouts.
+ * Two or three round trips of a fast network in one region (10 Gbit/s, 1 ms), and 34 ms of one with 1 Gbit/s. This
+ * keeps the network busy, and delays everything else on the connection little compared with its timeouts.
  */
 const WINDOW_BYTES = 4_194_304;
 

@@ -63,8 +63,8 @@ export function inItsDatabase(client: Redis): Redis {
 }
 
 /**
- * A client for the scripts of the value store. It reconnects by itself until it is closed. `ca` is PEM, for a store
- * whose certificate none of the authorities signed that node trusts.
+ * A client for the scripts of the value store. It reconnects by itself until it is closed. `ca` is PEM: the authority
+ * of the store's certificate, if Node does not trust it by default.
  */
 export function scriptClient(address: StoreAddress, ca?: string): Redis | Cluster {
   if (address.kind !== 'cluster') {
@@ -91,7 +91,7 @@ export function clusterClient(
   const tls = address.tls ? tlsOptions(ca) : undefined;
   return new Cluster([...address.nodes], {
     // By default ioredis connects to the addresses behind the names, which no certificate is made for.
-    ...(address.tls ? { dnsLookup: (name, done) => done(null, name) } : {}),
+    dnsLookup: address.tls ? (name, done) => done(null, name) : undefined,
     enableOfflineQueue: false,
     clusterRetryStrategy: retryMs,
     clusterNodeRetryStrategy: retryMs,
@@ -184,7 +184,7 @@ function placeOf({ host, port }: RedisHost, isTls: boolean, ca: string | undefin
 }
 
 /**
- * Also for servers whose names are learned later, so that it names none. Node then checks a certificate against the host
+ * Names no server, because the names of some are only learned later. Node then checks a certificate against the host
  * that it connects to.
  */
 function tlsOptions(ca: string | undefined) {

@@ -5,11 +5,11 @@ import { clusterClient, SILENT_MS_MAX } from './client.js';
 import { WAKE_CHANNEL } from './keys.js';
 
 export interface ClusterBeatsOptions {
-  /** PEM: who has signed the certificates of the cluster. */
+  /** PEM: the authorities of the cluster's certificates. */
   readonly ca?: string | undefined;
   /** Called for masters that accept no beat. */
   readonly onError: (error: Error) => void;
-  /** Wakes of a master may be lost that were sent before this. */
+  /** Wakes of a master that were sent before this may be lost. */
   readonly onGap: () => void;
   /** Called once if the user may not ask about links. */
   readonly onLinksHidden: (error: Error) => void;

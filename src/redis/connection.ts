@@ -27,7 +27,7 @@ export interface StoreConnectionOptions {
   readonly clock: Clock;
   /** How long a store that owes a reply may be silent, in this process's own running time, before that is reported. */
   readonly silenceMs: number;
-  /** PEM: who has signed the certificates of a store with TLS. */
+  /** PEM: the authorities of the store's certificates, if it has TLS. */
   readonly ca?: string | undefined;
   /** Takes no calls before {@link StoreConnection.formatIsKnown}, so nothing is written beside a later version. */
   readonly awaitsFormat?: boolean | undefined;

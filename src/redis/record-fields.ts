@@ -62,7 +62,7 @@ export type RecordReply = readonly (Buffer | number | null)[];
 /** The part of a lease that no script looks into: one field, written when it is armed. */
 export function encodeLabels(labels: LeaseLabels): string {
   const { leaseMs, holder, traceparent, reason, requestKey } = labels;
-  // Put together by hand, for JSON.stringify costs 3 µs, and these are rarely more than plain letters.
+  // Built by hand, because JSON.stringify costs 3 µs and these are usually plain letters.
   if (PLAIN.test(holder) && PLAIN.test(traceparent) && PLAIN.test(requestKey)) {
     return `{"leaseMs":${leaseMs},"holder":"${holder}","traceparent":"${traceparent}","reason":"${reason}","requestKey":"${requestKey}"}`;
   }

@@ -1,9 +1,9 @@
 import type { Refusal } from '../quorum/lock-node.js';
 import { isNoScript } from './script.js';
 
-/** What the log says of an error of Redis: the reason in plain words, and what to do. */
+/** What the log says about an error of Redis: the reason in plain words, and what to do. */
 
-/** The first row that fits tells. `code` is Node's, else the text of Redis or of ioredis decides. */
+/** The first row that fits is used. `code` is Node's, else the text of Redis or of ioredis decides. */
 const TROUBLES: readonly (readonly [pattern: RegExp, why: string])[] = [
   [/ENOTFOUND|EAI_AGAIN/, 'no such host; check the name in the URL, and DNS'],
   [/ECONNREFUSED/, 'connection refused; is Redis running at this address and port?'],
@@ -146,7 +146,7 @@ export class Refused extends Error implements Refusal {
   override readonly name = 'Refused';
 }
 
-/** The error with what the log says of it, a {@link Refused} where Redis itself said it. Never returns. */
+/** Throws the error with the log's text: a {@link Refused} if the error is Redis' own answer. */
 export function throwTold(error: unknown): never {
   const isReply = error instanceof Error && error.name === 'ReplyError' && !isNoScript(error);
   throw isReply ? new Refused(troubleOf(error)) : new Error(troubleOf(error));

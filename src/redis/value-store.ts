@@ -83,12 +83,12 @@ export class RedisValueStore implements ValueStore {
 
   read(id: string, { known, sent }: ReadRequest = {}): Promise<KeyRecord> {
     const namespace = namespaceFromId(id);
-    // A value that is known is rarely moved: by those that are not, its read would be taken for a large one.
+    // A known value is rarely transferred. If its reads counted with the others, each would be expected to be large.
     const kind = known === undefined ? namespace : `${namespace} known`;
     const read = (request: ReadRequest, leftOutBytes: number): Promise<KeyRecord> => {
       const expected = () => Math.max(leftOutBytes, this.#sizes.expected(kind));
       const coming = this.#coming.run(namespace, expected, () => this.#read(id, kind, request, expected()));
-      // It was sent. That what is read now is newer does no harm.
+      // It was sent. It does no harm if this read returns something newer.
       return coming.then((found) => (typeof found === 'number' ? read({ known }, found) : found));
     };
     return read({ known, sent }, 0);

@@ -19,14 +19,16 @@ const PING_EVERY_MS = 500;
  * copies. A store that is late makes its pongs old, and near caches wait for the next one. The subscription stays.
  */
 const PONG_AGE_MS_MAX = 1_500;
-/** Invalidations of tags that came in the new form, and will come in the old one: more than are ever between the two. */
+/**
+ * How many invalidations of tags are remembered between their new form and their old one: more than ever come between.
+ */
 const TWICE_TOLD_MAX = 256;
 
 export interface RedisWakeChannelOptions {
   readonly clock: Clock;
-  /** A subscription that owes a reply for so much of this process's running time is made anew. */
+  /** A subscription that owes a reply for this much of the process's running time is replaced. */
   readonly silenceMs: number;
-  /** PEM: who has signed the certificates of a store with TLS. */
+  /** PEM: the authorities of the store's certificates, if it has TLS. */
   readonly ca?: string | undefined;
   /** Called with the reason when the subscription fails or breaks; again at each failed try. */
   readonly onError?: (error: Error) => void;
@@ -61,7 +63,7 @@ export class RedisWakeChannel implements WakeChannel {
   /** When the last ping with a pong was sent, or the subscription. */
   #provenAtMs = Number.NEGATIVE_INFINITY;
   readonly #twiceTold = new Set<string>();
-  /** The wake of the last message with a value. The same without a value follows it, for replicas of the release before. */
+  /** The wake of the last message with a value. The same without it follows, for replicas of the previous release. */
   #toldWithValue: string | undefined;
   #malformed = 0;
   #closed = false;
@@ -186,7 +188,7 @@ export class RedisWakeChannel implements WakeChannel {
   #failed(client: Redis, error: Error): void {
     if (this.#client !== client) return;
     this.#onError(error);
-    // Over from now on, and not only once the silent other end has confirmed that it is.
+    // Counts as ended now, because the silent other end may confirm it late.
     this.#ended(client);
     client.disconnect();
   }
@@ -203,7 +205,7 @@ export class RedisWakeChannel implements WakeChannel {
     this.#timer = setTimeout(() => this.#connect(), retryMs(this.#failures));
   }
 
-  /** Whether this is the old form of what was told in the new one just before. */
+  /** Whether this is the old form of the invalidation that has just come in its new form. */
   #isToldAgain(message: string, time: number | undefined): boolean {
     if (time === undefined) return this.#twiceTold.delete(message);
     for (const oldest of this.#twiceTold) {
@@ -257,7 +259,7 @@ function oldFormOf(time: number, message: string): string {
   return `tags:${time}:${name}`;
 }
 
-/** What is stored was so no earlier than the last ping was sent whose pong came before. */
+/** The value was stored after the last ping was sent whose pong has come. */
 function withValue({ plain, decode }: StoredWake, provenAtMs: number): Wake | undefined {
   const wake = parseWake(plain);
   return wake?.kind === 'published' ? { ...wake, stored: () => decode(provenAtMs) } : undefined;

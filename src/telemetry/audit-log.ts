@@ -9,10 +9,9 @@ import type { Logger } from './logger.js';
 export function auditLog(log: Pick<Logger, 'info' | 'warn'>) {
   return {
     denied: (identity: string, method: string, namespace: string, permission: string) =>
-      log.warn(
-        { identity, method, ...(permission === '' ? {} : { namespace, permission }) },
-        permission === '' ? LOG.auditUnauthenticated : LOG.auditDenied,
-      ),
+      permission === ''
+        ? log.warn({ identity, method }, LOG.auditUnauthenticated)
+        : log.warn({ identity, method, namespace, permission }, LOG.auditDenied),
     invalidated: (
       identity: string,
       { namespace, keys, tags, all, mode }: Pick<Invalidate, 'namespace' | 'keys' | 'tags' | 'all' | 'mode'>,

@@ -9,11 +9,11 @@ export interface TimeSources {
 const SYSTEM: TimeSources = { wallMs: () => Date.now(), steadyMs: () => performance.now() };
 
 /**
- * The wall clock, finer than the millisecond that JavaScript tells. With whole milliseconds, a child seems to outlast its
- * parent, or to begin before it, and viewers of traces warn of clocks that differ.
+ * The wall clock in fractions of a millisecond, which JavaScript does not have. With whole milliseconds, a child seems
+ * to outlast its parent, or to begin before it, and viewers of traces warn of clocks that differ.
  *
- * The steady clock is ahead of the wall clock by an amount that each look narrows down: the wall clock's millisecond has
- * begun, and is not over. A wall clock that is set, or that drifts, moves the amount.
+ * The steady clock is ahead of the wall clock by an amount that each reading narrows down: the wall clock's millisecond
+ * has begun, and is not over. A wall clock that is set, or that drifts, moves the amount.
  */
 export class FineClock {
   #aheadMs: number;

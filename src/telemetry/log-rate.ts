@@ -3,7 +3,7 @@ import type { Logger, LogLevel } from './logger.js';
 
 const WINDOW_MS = 10_000;
 /**
- * Callers choose namespaces freely. Beyond so many, all namespaces of an identity share a bound. There are as many
+ * Callers choose namespaces freely. Beyond this many, all namespaces of an identity share a bound. There are as many
  * identities as DIBS_AUTH_FILE names.
  */
 const GROUPS_MAX = 1_000;
@@ -68,7 +68,7 @@ export function rateLimited(log: Logger, clock: Pick<Clock, 'nowMs'>): Logger {
   };
 }
 
-/** A window that omitted lines stays, until its next line has told how many. */
+/** A window that omitted lines stays until its next line has reported how many. */
 function removeOld(windows: Map<string, Window>, nowMs: number): void {
   for (const [group, { sinceMs, suppressed }] of windows) {
     if (suppressed === 0 && nowMs - sinceMs >= WINDOW_MS) windows.delete(group);

@@ -36,7 +36,7 @@ export const LOG = {
     'wakes not heard: the value store serves, but the subscription to it fails; waiters poll, and near caches serve nothing as fresh; see why',
   wakesHeard: 'recovered: wakes are heard again',
   linksHidden:
-    'links of the cluster are not shown: wakes that are lost in a link which breaks for less than half a second go unnoticed; allow +cluster|myid +cluster|links',
+    'links of the cluster are not shown: if a link breaks for less than half a second, lost wakes go unnoticed; allow +cluster|myid +cluster|links',
   storeTooNew: 'value store refused: a later version has written to it; upgrade this replica',
   unknownVariable: 'unknown variable: it has no effect; correct its name, or remove it',
   embeddedBeyondLoopback:

@@ -18,7 +18,7 @@ export const IDLE_MS_MAX = 26 * 3_600_000;
 
 /** A metric with a series for each namespace and, with `label`, for each of its values. */
 export interface SeriesKind {
-  /** The label of what it has a series for, where that is no namespace but something of which the configuration names few. */
+  /** What it has a series for, if that is not a namespace: a label of which the configuration names few values. */
   readonly of?: string;
   readonly name: string;
   readonly description: string;
@@ -84,7 +84,8 @@ interface Last {
  * a namespace that is idle gives its place away, after its last figures have been read. Prometheus sees its series end. If
  * it comes back, they begin at zero, like those of a replica that restarted.
  *
- * Series of the lock nodes are here because an instrument of the SDK hashes two labels for each vote: 6 µs of a cold cycle.
+ * The series of lock nodes are here too, because an instrument of the SDK hashes two labels for each vote: 6 µs of a
+ * cold cycle.
  */
 export class NamespaceSeries {
   readonly #namespaces = new Map<string, Namespace>();
@@ -238,7 +239,7 @@ function metricOf(kind: SeriesKind, all: readonly Series[], reader: Reader): Met
       };
 }
 
-/** Without a point for a reader of differences to which nothing is new. */
+/** A reader of differences gets no point if nothing is new. */
 function pointOf(series: Series, isDelta: boolean, reader: Reader): DataPoint<Figures>[] {
   const figures = series.figures();
   const point = { attributes: series.attributes, endTime: reader.now };

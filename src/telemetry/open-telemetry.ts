@@ -49,7 +49,7 @@ export async function startOpenTelemetry(version: string, log: Logger): Promise<
         logRecordProcessors: [],
       }),
   );
-  // It counts its spans only if this is set, and reads it now.
+  // The SDK counts its spans only if this is set, and reads it now.
   process.env[SDK_METRICS] = 'true';
   sdk.start();
   return {
@@ -109,7 +109,7 @@ function levelOfProblems(name = ''): DiagLogLevel {
   return levels[name.trim().toLowerCase()] ?? DiagLogLevel.WARN;
 }
 
-/** The SDK tells an error as JSON, with the collector's answer. That may repeat a header, and be of any size. */
+/** The SDK reports an error as JSON, with the collector's answer. That may repeat a header, and be of any size. */
 function saidIn(message: string): string {
   if (!message.startsWith('{')) return message;
   try {

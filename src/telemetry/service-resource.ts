@@ -9,7 +9,7 @@ import {
 export const SERVICE_NAME = 'dibs';
 const INSTANCE = 'service.instance.id';
 
-/** What metrics over OTLP are of. OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES override the name. */
+/** What metrics over OTLP describe. OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES override the name. */
 export function serviceResource(): Resource {
   return defaultResource()
     .merge(resourceFromAttributes({ 'service.name': SERVICE_NAME }))

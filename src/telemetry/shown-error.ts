@@ -1,6 +1,6 @@
 /**
- * What the log says of an error: its type, text, code and stack, and those of its causes. Libraries hang more on
- * theirs: ioredis the command with its arguments, which are passwords, tokens and values.
+ * What the log says about an error: its type, text, code and stack, and those of its causes. Libraries attach more to
+ * theirs: ioredis attaches the command with its arguments, which are passwords, tokens and values.
  */
 export interface ShownError {
   readonly type: string;

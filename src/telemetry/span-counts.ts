@@ -13,7 +13,7 @@ export class SpanCounts extends MetricReader {
   #last: ReadonlyMap<string, number> = new Map();
   #isOver = false;
 
-  /** In numbers since the start. After the SDK has been shut down, as they were last. */
+  /** Counts since the start. After the SDK has been shut down, its last counts. */
   async counts(): Promise<ReadonlyMap<string, number>> {
     if (!this.#isOver) this.#last = await this.#read();
     return this.#last;

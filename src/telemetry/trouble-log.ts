@@ -14,7 +14,7 @@ export interface Trouble {
 
 /** A line for each reason why the value store does not serve. */
 export class TroubleLog {
-  /** When each was told. There are as many as Redis has kinds of errors. */
+  /** When each was logged. There are as many as Redis has kinds of errors. */
   readonly #told = new Map<string, { readonly kind: Trouble['kind']; readonly atMs: number }>();
 
   constructor(

@@ -49,7 +49,7 @@ export class WholeMetrics {
   /** The counts of processes that have ended. */
   #ended = new Map<string, number>();
 
-  /** The parts of this moment. Call it for each scrape with all processes, also those that have ended. */
+  /** Takes the current parts. Call it for each scrape with all processes, including those that have ended. */
   merged(parts: readonly MetricsPart[]): string {
     const read = parts.map((part) => ({
       part,

@@ -15,7 +15,7 @@ export interface FleetCosts {
   readonly lockNodeUs: number;
 }
 
-/** Measured on two cores that also ran everything else, at a load of 35. deploy/operations/sizing.md shows them. */
+/** Measured on two cores that also ran everything else, at a load of 35. deploy/operations/growth.md shows them. */
 export const MEASURED: FleetCosts = {
   cycleUs: 140,
   wakeUs: 3.6,
@@ -87,7 +87,7 @@ const thousands = (count: number) => `${Math.round(count).toLocaleString('en')}`
 const counted = (count: number) => (Number.isFinite(count) ? thousands(count) : 'no number of them');
 const lineOf = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
 
-/** The tables of the page about sizing, as Markdown. */
+/** The tables of that page, as Markdown. */
 export function growthTables(costs: FleetCosts): string[] {
   const walls = REPLICAS.map((replicas) =>
     lineOf([

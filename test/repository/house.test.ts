@@ -8,6 +8,7 @@ import { CLIENT_VARIABLES, variablesIn, variablesRead } from '../support/variabl
 // house-lint.test.ts shows that they fire. imports.test.ts compares the imports with their table.
 
 const LINES_MAX = 350;
+const PAGE_LINES_MAX = 120;
 /** The integration suites start them as processes, so no suite imports them. */
 const STARTED_AS_PROCESS = ['main', 'main-process', 'worker', 'fatal', 'app', 'cli'].map(
   (name) => `src/${name}.ts`,
@@ -60,6 +61,14 @@ describe('the house', () => {
       .filter((path) => /\.(ts|mjs|js|css|html|lua)$/.test(path))
       .map((path) => ({ path, lines: text(path).split('\n').length - 1 }))
       .filter(({ lines }) => lines > LINES_MAX);
+    expect(long).toEqual([]);
+  });
+
+  it('has pages of at most two screens, except the README, the changelog and the table of bugs', () => {
+    const long = written
+      .filter((path) => path.endsWith('.md') && !['README.md', 'CHANGELOG.md', 'test/bugs.md'].includes(path))
+      .map((path) => ({ path, lines: text(path).split('\n').length - 1 }))
+      .filter(({ lines }) => lines > PAGE_LINES_MAX);
     expect(long).toEqual([]);
   });
 

@@ -5,8 +5,8 @@ import { firstWall, growthTables, HEALTHY_SHARE, MEASURED, neededFor } from '../
 const COSTS = { cycleUs: 100, wakeUs: 5, storeUs: 50, fanOutUs: 1, lockNodeUs: 10 };
 
 describe('what a fleet needs as it grows', () => {
-  it('is on the sizing page as computed from the measured costs', () => {
-    const page = readFileSync('deploy/operations/sizing.md', 'utf8');
+  it('is on its page as computed from the measured costs', () => {
+    const page = readFileSync('deploy/operations/growth.md', 'utf8');
     for (const line of growthTables(MEASURED)) expect(page).toContain(line);
     const { cycleUs, wakeUs, storeUs, fanOutUs, lockNodeUs } = MEASURED;
     for (const us of [cycleUs, wakeUs, storeUs, fanOutUs, lockNodeUs]) expect(page).toContain(`| ${us} µs`);

@@ -2,8 +2,11 @@ import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { z } from 'zod';
 
-/** The page that lists the alerts of each severity. */
-export const ALERT_PAGES = { page: 'deploy/operations/alerts.md', ticket: 'deploy/operations/tickets.md' };
+/** The pages that list the alerts of each severity. */
+export const ALERT_PAGES: Readonly<Record<'page' | 'ticket', readonly string[]>> = {
+  page: ['deploy/operations/alerts.md'],
+  ticket: ['deploy/operations/tickets.md', 'deploy/operations/call-tickets.md'],
+};
 
 const alert = z.strictObject({
   alert: z.string().regex(/^Dibs[A-Z]\w+$/),

@@ -67,7 +67,7 @@ it('a renewed one ends later, and is silent', async () => {
   served();
   isTold(LOG.certificateEndsSoon);
   certificates.renewTls(certOf(180));
-  await certificates.look();
+  await certificates.check();
   expect(told).toHaveLength(1);
   expect(certificates.ends).toEqual([expect.objectContaining({ variable: 'DIBS_TLS_CERT' })]);
   expect((certificates.ends[0]!.endMs - Date.now()) / DAY_MS).toBeCloseTo(180, 0);

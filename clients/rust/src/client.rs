@@ -218,10 +218,10 @@ impl ClientBuilder {
         self
     }
 
-    /// Keeps fresh values in this process's memory, up to this many bytes, so that a hit costs no call. It pays for
+    /// Keeps fresh values in this process's memory, up to this many bytes, so that a hit costs no call. Use it for
     /// values that are read often and change rarely. It needs a [`session`](Self::session), over which the service
-    /// reports changes. Freshness counts from when the request was sent: a call that waited for a rebuild leaves a value
-    /// for the rest of its time only. Default: none.
+    /// reports changes. Freshness counts from when the request was sent, so after a wait for a rebuild the value is
+    /// kept only for the rest of its time. Default: none.
     pub fn near_cache(mut self, bytes_max: u64) -> Self {
         self.near.bytes_max = Some(bytes_max);
         self

@@ -251,7 +251,7 @@ mod tests {
 
     use super::*;
 
-    /// Otherwise a call whose replica drains meets the same one again, while that still accepts connections.
+    /// Otherwise a call whose replica drains would reach the same one again, which still accepts connections.
     #[tokio::test]
     async fn an_attempt_begins_after_the_address_that_accepted_the_last_one() {
         // The first attempt begins at a random address.

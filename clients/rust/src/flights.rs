@@ -64,7 +64,7 @@ enum Stage {
 /// What the service has, while a rebuild runs, for callers that ask.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub(crate) enum Beside {
-    /// Nothing; but a holder that accepts no stale value is not told of one.
+    /// Nothing. But a holder that accepts no stale value gets no notice of one.
     Nothing,
     /// The stale value.
     Stale,

@@ -27,7 +27,7 @@ export class Degradation {
     private readonly quorum: Pick<LeaseQuorum, 'groupOf'>,
   ) {}
 
-  /** The mode of a miss now, for the keys that are worst off. */
+  /** The mode of a miss now, for the keys with the worst mode. */
   get mode(): Degraded {
     let worst = this.#modeBy(undefined);
     for (const state of this.#groups.values()) {

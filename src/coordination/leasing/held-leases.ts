@@ -84,7 +84,7 @@ export class HeldLeases {
   /** The last one of each key. */
   readonly #byKey = new PassingMap<string, Kept>();
   readonly #alarms: Deadlines<Kept>;
-  /** Listeners to the end of a lease, by its nonce. */
+  /** Listeners for the end of a lease, by its nonce. */
   readonly #watchers = new PassingMap<string, (end: LeaseEnd | undefined) => void>();
 
   /** Calls `atEnd` when a lease has expired as far as this replica knows. By default the lease then ends. */

@@ -259,7 +259,7 @@ export class LeaseGranter {
   }
 
   /**
-   * When a lease ends whose votes and whose arm were late. It is extended: a late store is no reason to drop it, and a
+   * The end of a lease whose votes or arm were late. The lease is extended: a late store is no reason to drop it, and a
    * holder with almost no time left would lose it during its rebuild. The store has armed it until `validUntilMs`.
    */
   async #extendLate({ key, leaseMs }: Grant, token: Token, validUntilMs: number) {

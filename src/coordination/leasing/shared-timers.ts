@@ -7,8 +7,8 @@ interface Alarm {
 }
 
 /**
- * A clock whose timers of a tenth of a second and more are up to 4 ms late, and share one timer of the machine if they are
- * due in the same 4 ms. Nearly all of them are cancelled: of a cold cycle, each has four.
+ * A clock whose timers of a tenth of a second and more are up to 4 ms late, and share one timer of the machine if they
+ * are due in the same 4 ms. Each cold cycle sets four of them, and nearly all are cancelled.
  */
 export class SharedTimers implements Clock {
   readonly #alarms: Deadlines<Alarm>;

@@ -61,7 +61,10 @@ export interface SlotRequest {
   readonly slot: string;
   readonly max: number;
   readonly ttlMs: number;
-  /** The longest that any slot is taken for. A slot that ends later was taken before the store's clock was set back. */
+  /**
+   * The longest time for which a slot can be taken. A slot that ends later was taken before the store's clock was set
+   * back.
+   */
   readonly ttlMsMax: number;
 }
 
@@ -71,8 +74,8 @@ export interface SlotRequest {
  */
 export const STAMPS_MAX = 80_000;
 
-/** The marks that are kept of one tag: each lies about two and a half times as far back as the next. */
+/** How many marks of one tag are kept: each is about two and a half times as old as the next. */
 export const MARKS_MAX = 16;
 
-/** How long a namespace lasts that an invalidation has created, because nothing carries its clock yet. */
+/** How long a namespace lasts if an invalidation created it: nothing carries its clock yet. */
 export const BEGUN_KEEP_MS = 3_600_000;

@@ -40,8 +40,8 @@ export interface Observer {
   /** A caller's wait has ended. */
   waited(namespace: string, endedBy: WaitEnd, waitedMs: number): void;
   /**
-   * A publish was answered; `rebuildMs` since its lease was given, if this replica gave it, and has not reported before
-   * that it expired. The W3C traceparent is that of the call, or empty.
+   * A publish was answered; `rebuildMs` since its lease was given, if this replica gave it and has not reported its
+   * expiry. The W3C traceparent is that of the call, or empty.
    */
   published(
     namespace: string,

@@ -2,12 +2,12 @@ import type { Payload } from '../words/outcome.js';
 import type { RebuildTimes } from '../words/record.js';
 
 /**
- * A wake carries what was stored if the value and its tags, as JSON, have so many bytes together. Every replica receives
- * it, also those that have no use for it: `npm run bench -- wakes`.
+ * The largest value, with its tags as JSON, that a wake carries. Every replica receives the wake, even if it has no use
+ * for it: `npm run bench -- wakes`.
  */
 export const WAKE_VALUE_BYTES_MAX = 1_024;
 
-/** What a publish has stored, as its wake tells it: what a read of that moment would have told. */
+/** What a publish stored, as its wake reports it: the same as a read at that moment would have returned. */
 export interface WokenValue {
   readonly payload: Payload;
   readonly ttlMs: number;

@@ -148,8 +148,8 @@ export class Changes {
   }
 
   /**
-   * Whether neither the whole namespace nor any of the tags was invalidated since the count `since`. Also false if that
-   * is unknown.
+   * True if neither the whole namespace nor any of the tags was invalidated since the count `since`. False if that is
+   * unknown.
    */
   untouchedSince(namespace: string, tags: readonly string[], since: number): boolean {
     return since >= this.#confirmedAt && this.#of(namespace).untouchedSince(tags, since);

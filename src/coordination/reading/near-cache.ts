@@ -67,7 +67,7 @@ export class NearCache {
     return entry.snapshot;
   }
 
-  /** What it has, fresh or not. Not a use of it: it is dropped for others no later. */
+  /** What it has, fresh or not. This does not count as a use, so the entry is not kept longer. */
   peek(id: string): Snapshot | undefined {
     return this.#entries.get(id)?.snapshot;
   }
@@ -77,7 +77,9 @@ export class NearCache {
     return this.#entries.get(id)?.snapshot.record.value;
   }
 
-  /** For when the store is lost: the value that it had. Treat it as stale, because changes may have been missed. */
+  /**
+   * For use while the store is lost: the value that it had. Treat it as stale, because changes may have been missed.
+   */
   stale(id: string, nowMs: number): StoredValue | undefined {
     const snapshot = this.#entries.get(id)?.snapshot;
     if (snapshot?.record.value === undefined) return undefined;
@@ -123,8 +125,9 @@ export class NearCache {
 }
 
 /**
- * No hit needs the last holder, or how the last lease ended. Callers choose the length of these texts. Field by field, because objects that were made by spreading may each have a shape of their own. Then no read of their
- * fields is fast: that was a sixth of a hit.
+ * No hit needs the last holder, or how the last lease ended. Callers choose the length of these texts. Field by field,
+ * because objects that were made by spreading may each have a shape of their own. Reads of their fields are then slow:
+ * they took a sixth of the time of a hit.
  */
 function keptOf(snapshot: Snapshot, value: StoredValue): Snapshot {
   const { record, uncounted, readAtMs, heardAtMs, arrivals, from, missing, degraded, sentAt, namespace } =

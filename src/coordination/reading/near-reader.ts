@@ -53,7 +53,8 @@ export class NearReader {
     const { clock, wakes } = this.parts;
     const snapshot = wakes.live ? this.near.get(key.id) : undefined;
     if (snapshot === undefined) return undefined;
-    // Counted from when it was sent, it would seem expired before the store's is: it was read, or stored, later than that.
+    // The value was read, or stored, after its read was sent. Counted from the sending, it would seem expired too
+    // early.
     const { readAtMs, heardAtMs = readAtMs } = snapshot;
     const surelyMs = clock.nowMs() - (heardAtMs - readAtMs);
     return hitOf(snapshot, surelyMs, false)?.fresh !== true ? snapshot : undefined;
@@ -67,14 +68,14 @@ export class NearReader {
       room.beginRead();
       return arrivals();
     };
-    const looking = this.reader.read(room.key, sent, room.known ?? this.near.known(room.key.id));
+    const reading = this.reader.read(room.key, sent, room.known ?? this.near.known(room.key.id));
     if (step !== undefined) {
-      looking.then(
+      reading.then(
         (seen) => step.end(seen && { found: foundIn(seen), late: this.#wasLate(seen) }),
         () => step.end(),
       );
     }
-    const snapshot = await looking;
+    const snapshot = await reading;
     if (snapshot === undefined) return undefined;
     if (snapshot.from === 'store') {
       // If a change arrived during the read, it may have read the older value, and must not bring it back.

@@ -39,7 +39,7 @@ export class Recency<Item extends Used> {
     else newer.older = older;
     if (older === undefined) this.#oldest = newer;
     else older.newer = newer;
-    // What is dead and old must not keep what is young alive.
+    // An old item that was removed must not keep younger ones alive.
     item.newer = undefined;
     item.older = undefined;
   }

@@ -161,7 +161,7 @@ export class RecordReader {
     changes.listenTo(namespace);
     const { count: sentAt } = changes;
     const sentAtMs = this.parts.clock.nowMs();
-    const looking = this.parts.namespaces
+    const reading = this.parts.namespaces
       .read(namespace, [], this.shared.samples.remove(namespace))
       .then((seen) => {
         changes.clockRead(namespace, seen.clock, sentAt);
@@ -169,10 +169,10 @@ export class RecordReader {
         return seen;
       });
     if (this.#thisTurn.size === 0) queueMicrotask(() => this.#thisTurn.clear());
-    this.#thisTurn.set(namespace, looking);
+    this.#thisTurn.set(namespace, reading);
     // If the read of the key itself fails, nothing awaits this one.
-    looking.catch(() => {});
-    return looking;
+    reading.catch(() => {});
+    return reading;
   }
 }
 

@@ -19,7 +19,7 @@ export interface Ask {
   readonly waitsForFence: number;
   /** When its wait ends, on the replica's clock; Infinity for a caller that does not wait. */
   readonly waitsUntilMs: number;
-  /** {@link refreshDraw} of this caller; 0 if it is not to rebuild early. */
+  /** {@link refreshDraw} of this caller; 0 if it must not rebuild early. */
   readonly refreshDraw: number;
 }
 
@@ -41,17 +41,17 @@ export interface ReadyHit {
   readonly degraded: Degraded | undefined;
 }
 
-/** Pure: the one place that decides what a caller gets for what the store holds. */
+/** Pure. The only place that decides what a caller gets, given what the store holds. */
 export function decide(snapshot: Snapshot, ask: Ask, nowMs: number): Decision {
   const isNews = snapshot.from === 'publish';
   // The read was sent after the call came.
   if (!isNews && ask.arrival < snapshot.arrivals) return decideBy(snapshot, ask, nowMs);
-  // A read is sent, the key is invalidated, its wake arrives here, and then this caller arrives. What the read
-  // returns is too old for this caller, also if it is an absence or a failure.
+  // A read is sent, the key is invalidated, its wake arrives here, and then this caller arrives. What the read returns
+  // is too old for this caller, even if it is an absence or a failure.
   if (ask.storeOnly || !ask.allows(snapshot)) return { act: 'read_again' };
   const decision = decideBy(snapshot, ask, nowMs);
   if (isNews) return decision;
-  // A value is published, this call arrives, and a read from before both says that there is none. What an older
+  // A value is published, this call arrives, and a read that was sent before both finds no value. What an older
   // snapshot has may serve a caller. What it lacks must neither send a caller away nor make it wait.
   const served = decision.act === 'answer' && decision.outcome.kind === 'hit';
   const mayTry = decision.act === 'attempt' || decision.act === 'adopt';
@@ -94,7 +94,7 @@ function wait(snapshot: Snapshot, ask: Ask, nowMs: number): Decision {
     : { act: 'wait' };
 }
 
-/** One caller in many is drawn to rebuild a value before it expires, the more likely the nearer its end. */
+/** One caller of many is drawn to rebuild a value before it expires. The chance grows as the end comes nearer. */
 function freshHit(snapshot: Snapshot, ask: Ask, nowMs: number, hit: Hit): Decision {
   const { rebuild, failure } = snapshot.record;
   const mayRebuild = ask.intent === 'rebuild' && ask.refreshDraw > 0 && !hit.rebuilding;
@@ -107,8 +107,8 @@ function freshHit(snapshot: Snapshot, ask: Ask, nowMs: number, hit: Hit): Decisi
 }
 
 /**
- * What a snapshot has at `nowMs` for a caller that has tried for the lease. It is older than when it was read, and may
- * be stale or expired by now.
+ * What a snapshot has at `nowMs` for a caller that has tried for the lease. Time has passed since it was read, so its
+ * value may be stale or expired by now.
  */
 export function stillServing(
   snapshot: Snapshot,

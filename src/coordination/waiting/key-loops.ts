@@ -196,7 +196,7 @@ export class KeyLoops {
     }
   }
 
-  /** Not before `admit` has returned: its caller does not expect the answer earlier. */
+  /** Only after `admit` has returned, because its caller does not expect the answer earlier. */
   #serveIfLate(loop: KeyLoop, waiter: Waiter): void {
     if (this.shared.lateness.late) queueMicrotask(() => void loop.serveWhileLate([waiter]));
   }

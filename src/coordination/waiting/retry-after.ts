@@ -6,7 +6,7 @@ import type { KnownHolder } from './waiting-room.js';
 
 /** Without a holder, there was no winner of a vote, or no slot. A few round trips later there may be one. */
 const WITHOUT_HOLDER_MS = 250;
-/** If it is unknown how long the rebuild takes: at the end of the lease, between a round trip and a second. */
+/** If the length of the rebuild is unknown: the rest of the lease, within these bounds, a round trip and a second. */
 const GUESS_MS_MIN = 4;
 const GUESS_MS_MAX = 1_000;
 
@@ -22,14 +22,14 @@ export function busy(reason: BusyReason, known: Known, nowMs: number, fraction: 
   return {
     kind: 'busy',
     // Another replica can be asked at once.
-    retryAfterMs: reason === 'draining' ? 0 : Math.ceil(comeBackMs(known, nowMs, fraction)),
+    retryAfterMs: reason === 'draining' ? 0 : Math.ceil(retryMs(known, nowMs, fraction)),
     holderAgeMs: holder === undefined ? 0 : Math.max(1, Math.floor(nowMs - holder.sinceMs)),
     reason,
   };
 }
 
-/** When the rebuild has usually ended; a guess if that is unknown. */
-function comeBackMs({ holder, snapshot }: Known, nowMs: number, fraction: number): number {
+/** When the rebuild has usually ended. A guess if that is unknown. */
+function retryMs({ holder, snapshot }: Known, nowMs: number, fraction: number): number {
   const expected = snapshot === undefined ? undefined : forecast(snapshot, nowMs);
   if (expected !== undefined) return expected.usuallyMs * (1 + fraction / 4);
   const guessMs =

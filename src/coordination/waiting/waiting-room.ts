@@ -112,7 +112,7 @@ export class Waiter implements Ask {
   /** It waits no longer. */
   wake(endedBy: string): void {
     if (this.#wait === undefined) return;
-    // Without its link too: the holder's call may be in no trace.
+    // Recorded even if there is no link, because the holder's call may not be traced.
     const { holder, fence } = this.#waitsFor ?? {};
     this.#wait.end({ endedBy, holder, fence });
   }
@@ -230,8 +230,8 @@ export class WaitingRoom {
   }
 
   /**
-   * Wakes may come after the answer to a later change, so a change with an unknown fence may have a higher one than those
-   * that come after it. A read that was sent since then has a fence that no such change is above.
+   * Wakes may come after the answer to a later change, so a change with an unknown fence may have a higher one than
+   * those that come after it. No such change has a higher fence than a read that was sent since then.
    */
   get #fenceBefore(): number {
     if (this.#keyFence !== Number.POSITIVE_INFINITY) return this.#keyFence;
@@ -289,7 +289,7 @@ export class WaitingRoom {
     this.#rouse?.();
   }
 
-  /** Sleeps until woken, left by the last, or `ms` have passed, if that is finite; not at all if a wake came since {@link beginRead}. */
+  /** Sleeps until woken, until the last caller leaves, or for `ms`. Not at all if woken since {@link beginRead}. */
   sleep(ms: number): Promise<void> {
     if (this.#woken) return AWAKE;
     return new Promise((resolve) => {

@@ -32,9 +32,9 @@ export type BusyReason =
   | 'no_value';
 
 /**
- * Why an attempt had no winner: `votes` were split or too few; `unknown_lock`: a majority holds a lock, and the record
- * shows no lease for it; `late_nodes` and `late_store`: too little was answered in time; `lease_over`: the lease had no
- * time left; `other_lock_nodes`: the last lease may have been extended by other lock nodes than these.
+ * Why an attempt had no winner. `votes`: they were split, or too few. `unknown_lock`: a majority holds a lock, and the
+ * record shows no lease for it. `late_nodes`, `late_store`: too few replies came in time. `lease_over`: the lease had
+ * no time left. `other_lock_nodes`: other lock nodes may have extended the last lease.
  */
 export type UndecidedBy =
   | 'votes'

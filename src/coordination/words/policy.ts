@@ -12,7 +12,7 @@ export interface Policy {
   readonly onLoss: 'degrade' | 'fail';
   /** What a miss does while the store is late: it waits for the store, or degrades at the soft timeout. */
   readonly onLate: 'wait' | 'degrade';
-  /** Rebuilds at a time across the fleet; 0 for no bound. */
+  /** Concurrent rebuilds across the fleet; 0 for no bound. */
   readonly maxRebuilds: number;
   /** Back-off after the first failure in a row; doubles with each. */
   readonly failureBackoffMs: number;

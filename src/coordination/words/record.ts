@@ -76,7 +76,7 @@ export interface ArmedLease {
   readonly quorumLost: boolean;
 }
 
-/** What a lease's record says of the caller that has it. */
+/** What a lease's record says about its holder. */
 export type LeaseLabels = Pick<ArmedLease, 'leaseMs' | 'holder' | 'traceparent' | 'reason' | 'requestKey'>;
 
 /**
@@ -101,7 +101,7 @@ export interface PastLease {
 
 /** How many ended leases of a key are remembered, if they fit into {@link PAST_BYTES_MAX}. The last one always is. */
 export const PAST_LEASES_MAX = 16;
-/** A record outlives its value, and most are small. Their memory of ended leases must not be most of a store. */
+/** A record outlives its value, and most are small. Ended leases must not take most of the store's memory. */
 export const PAST_BYTES_MAX = 2_048;
 export const PAST_FAILURE_BYTES_MAX = 256;
 

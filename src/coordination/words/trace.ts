@@ -8,7 +8,7 @@ export interface Facts {
   readonly degraded?: string;
   /** Of a read: what the record had for this call. */
   readonly found?: 'fresh' | 'stale' | 'nothing';
-  /** Of an attempt: what the lock nodes decided, and each of them said. */
+  /** Of an attempt: what the lock nodes decided, and what each of them voted. */
   readonly ballot?: string;
   readonly node?: string;
   readonly vote?: string;

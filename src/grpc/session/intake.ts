@@ -4,7 +4,7 @@ import type { Pieces, Turns } from '../turns.js';
 
 /** As many calls as a session may have open. */
 const CANCELLED_MAX = 100_000;
-/** A cancellation of a call that is not open is a look into a map. */
+/** Cancelling a call that is not open costs one lookup in a map. */
 const CANCELLED_PER_PIECE = 100;
 
 export interface IntakeParts {

@@ -194,7 +194,7 @@ export class Session {
     else if (!call.cancelled) this.#outbox?.reply({ id, more, response }, valueBytes);
   }
 
-  /** How a lease ends whose caller has left meanwhile. The holder of one that is taken over only left the extension. */
+  /** How a lease ends if its caller has left meanwhile. If it was taken over, its holder left only the extension. */
   #whyUnwanted({ isTakenOver }: GivenLease, { cancelled }: Call): 'cancelled' | 'session_lost' | undefined {
     if (isTakenOver) return this.#ended ? 'session_lost' : undefined;
     return cancelled || this.#outbox === undefined ? 'cancelled' : undefined;

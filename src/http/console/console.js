@@ -232,18 +232,18 @@ const lastSecondMs = ({ atMs, recent }) => atMs - recent.lastSecondAgoMs - 1_000
 function showDecides({ replica, recent, now, atMs }) {
   const { mode, steps } = recent.degraded;
   const embedded = replica.mode === 'embedded';
-  const rung = embedded
+  const level = embedded
     ? {
         name: 'This process',
         about: 'Embedded mode: locks and values are in memory and end with this process.',
       }
-    : (words.RUNGS[mode] ?? { name: mode, about: '' });
-  setText(byId('mode'), rung.name);
+    : (words.LEVELS[mode] ?? { name: mode, about: '' });
+  setText(byId('mode'), level.name);
   const isKnown = mode !== 'unknown';
   byId('mode').className = mode === 'none' ? 'good' : isKnown ? 'bad' : '';
-  setText(byId('mode-about'), rung.about);
+  setText(byId('mode-about'), level.about);
   byId('degraded').hidden = embedded || mode === 'none' || !isKnown;
-  setText(byId('degraded'), `${rung.name}. ${rung.about}`);
+  setText(byId('degraded'), `${level.name}. ${level.about}`);
   byId('undecided').hidden = !now.undecided;
   setText(byId('undecided'), words.UNDECIDED);
   byId('nodes').hidden = embedded;
@@ -252,7 +252,7 @@ function showDecides({ replica, recent, now, atMs }) {
   byId('steps').hidden = embedded;
   const lines = steps.map(
     ({ from, to, agoMs }) =>
-      `${words.timeOfDay(atMs - agoMs)}  ${words.RUNGS[from]?.name ?? from} → ${words.RUNGS[to]?.name ?? to}, ${words.longDuration(agoMs)} ago`,
+      `${words.timeOfDay(atMs - agoMs)}  ${words.LEVELS[from]?.name ?? from} → ${words.LEVELS[to]?.name ?? to}, ${words.longDuration(agoMs)} ago`,
   );
   if (lines.length === 0) lines.push('No change since the start.');
   const list = byId('steps');
@@ -271,7 +271,7 @@ function announceChanges({ replica, recent, now }) {
     news.push(`Another replica answers: ${replica.host}, process ${replica.pid}.`);
   } else if (replica.draining && !before.replica.draining) news.push('The replica is draining.');
   if (recent.degraded.mode !== before.recent.degraded.mode && before.recent.degraded.mode !== 'unknown') {
-    news.push(`${words.RUNGS[recent.degraded.mode]?.name}.`);
+    news.push(`${words.LEVELS[recent.degraded.mode]?.name}.`);
   }
   if (now.undecided && !before.now.undecided) news.push(words.UNDECIDED);
   for (const [at, { node, state }] of recent.nodes.entries()) {

@@ -120,7 +120,7 @@ export const WAIT_ENDS = {
 export const UNDECIDED = 'Undecided. No lease was granted for a while. The log says why.';
 
 /** The levels of degradation. @type {Readonly<Record<string, { name: string, about: string }>>} */
-export const RUNGS = {
+export const LEVELS = {
   unknown: { name: 'Not known yet', about: 'This replica has decided nothing since its start.' },
   none: { name: 'Quorum and store', about: 'Both are available.' },
   quorum_lost: {

@@ -10,13 +10,13 @@ import { Fleet } from '../../support/fleet.js';
 import { runningMs } from '../../support/running-ms.js';
 import { until } from '../../support/until.js';
 
-// Each step of the ladder, down and up, as callers, /metrics and the log show it. Only killed processes are restarted.
+// Each step of the degradation, down and up, as callers, /metrics and the log show it. Only killed processes are restarted.
 
 const LEASE_MS_MAX = 1_000;
 /** A step takes some seconds of silence. */
 const RUNG_MS_MAX = 60_000;
 
-describeWithRedis('the ladder of degradation', () => {
+describeWithRedis('the levels of degradation', () => {
   const folder = mkdtempSync(join(tmpdir(), 'dibs-ladder-'));
   let fleet: Fleet;
   let caller: Caller;
@@ -38,7 +38,7 @@ describeWithRedis('the ladder of degradation', () => {
     await fleet?.stop();
     rmSync(folder, { recursive: true });
   });
-  beforeEach(() => onRung('none'));
+  beforeEach(() => onLevel('none'));
   // A test that fails leaves the others what they need.
   afterEach(() => {
     fleet.store.resume();
@@ -64,7 +64,7 @@ describeWithRedis('the ladder of degradation', () => {
   }
 
   /** Waits until callers, the metric and the log all show this mode. */
-  async function onRung(mode: 'none' | 'quorum_lost' | 'store_lost' | 'local'): Promise<void> {
+  async function onLevel(mode: 'none' | 'quorum_lost' | 'store_lost' | 'local'): Promise<void> {
     const expected = Degraded[`DEGRADED_${mode.toUpperCase()}` as keyof typeof Degraded];
     await until(
       async () => (await caller.getOrLock(fresh())).degraded === expected && (await modeInMetrics()) === mode,
@@ -100,7 +100,7 @@ describeWithRedis('the ladder of degradation', () => {
 
   it('without a majority of lock nodes: the store alone gives leases, one at a time, which count', async () => {
     for (const node of majority()) await node.kill();
-    await onRung('quorum_lost');
+    await onLevel('quorum_lost');
     await strictFails(/lock nodes.*on_loss is fail/);
     await withinALease(async () => {
       const { key: name } = fresh();
@@ -111,12 +111,12 @@ describeWithRedis('the ladder of degradation', () => {
       expect(textOf(await caller.getOrLock({ key: name }))).toBe('v');
     });
     for (const node of majority()) await node.restart();
-    await onRung('none');
+    await onLevel('none');
   });
 
   it('without the store: the quorum gives leases, their results are never stored, and there are no hits', async () => {
     fleet.store.hang();
-    await onRung('store_lost');
+    await onLevel('store_lost');
     await strictFails(/value store.*on_loss is fail/);
     const { key: name } = fresh();
     await withinALease(async () => {
@@ -130,7 +130,7 @@ describeWithRedis('the ladder of degradation', () => {
     });
     await expect(caller.invalidate({ keys: [name] })).rejects.toThrow(/UNAVAILABLE/);
     fleet.store.resume();
-    await onRung('none');
+    await onLevel('none');
     const again = async () => (await caller.getOrLock({ key: name, waitMs: 0 })).outcome?.$case;
     await expect.poll(again).toBe('lease');
   });
@@ -138,7 +138,7 @@ describeWithRedis('the ladder of degradation', () => {
   it('without either: the replica allows one rebuild at a time, and reports each step back up', async () => {
     fleet.store.hang();
     for (const node of fleet.lockNodes) node.hang();
-    await onRung('local');
+    await onLevel('local');
     await withinALease(async () => {
       const { key: name } = fresh();
       const { token } = await caller.lease({ key: name });
@@ -146,8 +146,8 @@ describeWithRedis('the ladder of degradation', () => {
       expect(await publish(name, token)).toBe(PublishOutcome.PUBLISH_OUTCOME_NOT_STORED);
     });
     fleet.store.resume();
-    await onRung('quorum_lost');
+    await onLevel('quorum_lost');
     for (const node of fleet.lockNodes) node.resume();
-    await onRung('none');
+    await onLevel('none');
   });
 });

@@ -86,25 +86,25 @@ describeWithRedis('a fleet that is slow', () => {
     {
       what: 'its store',
       servers: () => [fleet.store],
-      rungs: [Degraded.DEGRADED_NONE, Degraded.DEGRADED_QUORUM_LOST],
+      levels: [Degraded.DEGRADED_NONE, Degraded.DEGRADED_QUORUM_LOST],
     },
     {
       what: 'most of its lock nodes',
       servers: () => fleet.lockNodes.slice(0, 2),
-      rungs: [Degraded.DEGRADED_NONE, Degraded.DEGRADED_QUORUM_LOST],
+      levels: [Degraded.DEGRADED_NONE, Degraded.DEGRADED_QUORUM_LOST],
     },
     {
       what: 'all of its servers',
       servers: () => [fleet.store, ...fleet.lockNodes],
-      rungs: [Degraded.DEGRADED_NONE, Degraded.DEGRADED_QUORUM_LOST],
+      levels: [Degraded.DEGRADED_NONE, Degraded.DEGRADED_QUORUM_LOST],
     },
-  ])('because $what stalls', ({ what, servers, rungs }) => {
+  ])('because $what stalls', ({ what, servers, levels }) => {
     it('rebuilds each key once, and answers every caller', async () => {
       for (let round = 0; round < ROUNDS; round += 1) {
         const seen = await whileStanding(servers(), round, stampede(`${what} ${round}`));
         expect([...seen.leases.values()]).toEqual(Array(KEYS).fill(1));
         expect([...seen.outcomes].filter((outcome) => !STORED.includes(outcome))).toEqual([]);
-        expect([...seen.degraded].filter((rung) => !rungs.includes(rung))).toEqual([]);
+        expect([...seen.degraded].filter((level) => !levels.includes(level))).toEqual([]);
         expect([...seen.texts]).toEqual(['v']);
       }
     });

@@ -58,11 +58,11 @@ it('a change is taken over once, and unchanged files are not parsed', async () =
   write('a', 'one');
   write('b', 'two');
   const { watch, changed, refused, parsed } = watched(['a', 'b'], ['one', 'two']);
-  await watch.look();
+  await watch.check();
   expect(parsed()).toBe(0);
   write('b', 'three');
-  await watch.look();
-  await watch.look();
+  await watch.check();
+  await watch.check();
   expect(changed).toEqual(['one+three']);
   expect(refused).toEqual([]);
 });
@@ -71,23 +71,23 @@ it('bad content is reported once and the old is kept, until the new content is g
   write('a', 'one');
   const { watch, changed, refused, parsed } = watched(['a'], ['one']);
   write('a', 'bad');
-  for (let at = 0; at < 3; at += 1) await watch.look();
+  for (let at = 0; at < 3; at += 1) await watch.check();
   expect(refused).toEqual([['bad']]);
   // The fault may be one of time, so the content is judged again each time.
   expect(parsed()).toBe(3);
   write('a', 'worse and bad');
-  await watch.look();
+  await watch.check();
   expect(refused).toEqual([['bad'], ['worse and bad']]);
   write('a', 'good');
-  await watch.look();
+  await watch.check();
   expect(changed).toEqual(['good']);
   write('a', 'bad');
-  await watch.look();
+  await watch.check();
   expect(refused).toHaveLength(3);
   write('a', 'good');
-  await watch.look();
+  await watch.check();
   write('a', 'bad');
-  await watch.look();
+  await watch.check();
   expect(refused).toHaveLength(4);
   expect(changed).toEqual(['good']);
 });
@@ -97,7 +97,7 @@ it('refused content that cannot become valid is parsed once', async () => {
   const { watch, changed, refused, parsed } = watched(['a'], ['one'], undefined, false);
   for (const text of ['bad', 'bad', 'worse and bad', 'worse and bad', 'one', 'bad', 'good', 'bad']) {
     write('a', text);
-    await watch.look();
+    await watch.check();
   }
   expect(parsed()).toBe(5);
   expect(refused).toEqual([['bad'], ['worse and bad'], ['bad'], ['bad']]);
@@ -107,11 +107,11 @@ it('refused content that cannot become valid is parsed once', async () => {
 it('a file that becomes something else is reported again', async () => {
   const { watch, refused } = watched(['a'], ['one'], undefined, false);
   mkdirSync(join(dir, 'a'));
-  await watch.look();
+  await watch.check();
   rmSync(join(dir, 'a'), { recursive: true });
   execFileSync('mkfifo', [join(dir, 'a')]);
-  await watch.look();
-  await watch.look();
+  await watch.check();
+  await watch.check();
   expect(refused).toEqual([
     [expect.stringMatching('^it is a folder')],
     [expect.stringMatching('^it is a named pipe')],
@@ -122,10 +122,10 @@ it('a file may be missing for a while', async () => {
   write('a', 'one');
   const { watch, changed, refused } = watched(['a'], ['one']);
   rmSync(join(dir, 'a'));
-  await watch.look();
+  await watch.check();
   expect(refused).toEqual([[expect.stringMatching('ENOENT')]]);
   write('a', 'two');
-  await watch.look();
+  await watch.check();
   expect(changed).toEqual(['two']);
 });
 
@@ -157,19 +157,19 @@ it('a stopped watch no longer reads', async () => {
 it('the files count as refused until they are good, or as they were', async () => {
   write('a', 'one');
   const { watch } = watched(['a'], ['one'], undefined, false);
-  await watch.look();
+  await watch.check();
   expect(watch.isRefused).toBe(false);
   for (const text of ['bad', 'bad', 'another bad']) {
     write('a', text);
-    await watch.look();
+    await watch.check();
     expect(watch.isRefused).toBe(true);
   }
   write('a', 'one');
-  await watch.look();
+  await watch.check();
   expect(watch.isRefused).toBe(false);
   write('a', 'bad');
-  await watch.look();
+  await watch.check();
   write('a', 'two');
-  await watch.look();
+  await watch.check();
   expect(watch.isRefused).toBe(false);
 });

@@ -24,12 +24,12 @@ it('the certificate is renewed, and the old one is kept if the new one is bad', 
   const material = { cert: readFileSync(paths.cert, 'utf8'), key: readFileSync(paths.key, 'utf8') };
   const renewed: TlsMaterial[] = [];
   const watch = watchTls({ paths, material }, log, (it) => renewed.push(it), NEVER_MS);
-  await watch.look();
+  await watch.check();
   expect(told).toEqual([]);
 
   const next = authority.issue({ names: 'DNS:next.svc' });
   writeFileSync(paths.cert, readFileSync(next.cert));
-  await watch.look();
+  await watch.check();
   expect(told).toEqual([
     [
       'error',
@@ -40,7 +40,7 @@ it('the certificate is renewed, and the old one is kept if the new one is bad', 
   expect(renewed).toEqual([]);
 
   writeFileSync(paths.key, readFileSync(next.key));
-  await watch.look();
+  await watch.check();
   expect(renewed).toEqual([{ cert: readFileSync(next.cert, 'utf8'), key: readFileSync(next.key, 'utf8') }]);
   expect(told[1]).toEqual([
     'info',
@@ -49,7 +49,7 @@ it('the certificate is renewed, and the old one is kept if the new one is bad', 
   ]);
 
   authority.replace(paths, authority.issue({ days: -1 }));
-  await watch.look();
+  await watch.check();
   expect(renewed).toHaveLength(1);
   expect(told[2]?.[1]).toEqual({ faults: [expect.stringMatching('DIBS_TLS_CERT: expired on')] });
   watch.stop();
@@ -62,7 +62,7 @@ it('the identities are replaced, and the old ones are kept if the file has fault
   const replaced: Identities[] = [];
   const watch = watchIdentities({ path, text }, log, { replace: (it) => replaced.push(it) }, NEVER_MS);
   writeFileSync(path, 'identities: { one: { waiters: 0 } }');
-  await watch.look();
+  await watch.check();
   expect(replaced).toEqual([]);
   expect(told).toEqual([
     [
@@ -72,7 +72,7 @@ it('the identities are replaced, and the old ones are kept if the file has fault
     ],
   ]);
   writeFileSync(path, 'identities: { one: {}, two: {} }');
-  await watch.look();
+  await watch.check();
   expect(replaced.map((it) => [...it.keys()])).toEqual([['one', 'two']]);
   expect(told[1]).toEqual(['info', { identities: 2 }, RELOADED.identities]);
   watch.stop();

@@ -67,7 +67,7 @@ class TlsFiles:
         self._tls = self._read()
 
     def current(self) -> Tls:
-        """During a replacement, one may be missing, or stand beside the old other one. The old ones stay in use."""
+        """During a replacement, one may be missing, or may not match the other. The old ones stay in use."""
         try:
             return self._read()
         except (OSError, InvalidOptionError):

@@ -54,7 +54,7 @@ def fetch_loop(task: Task, first: First | None = None) -> Steps[Answer]:
         if answer is not None:
             return answer
     while True:
-        # A read gets no error of a rebuild, only what the service says of it.
+        # A read gets no error of a rebuild, only what the service says about it.
         running = None if task.read_only else task.rebuilds.joinable(task.terms)
         if running is not None:
             answer = yield from _join(task, running)

@@ -14,7 +14,10 @@ final class Bounds {
   private static final int TAGS_MAX = 16;
   private static final int TAG_BYTES_MAX = 256;
 
-  /** Far longer than one is. What no message of a session can carry would end it, with all calls and leases on it. */
+  /**
+   * Far longer than a traceparent is. A message that is too long for a session would end it, with all its calls and
+   * leases.
+   */
   static final int TRACEPARENT_BYTES_MAX = 1_024;
 
   private Bounds() {}

@@ -19,7 +19,7 @@ import java.util.function.Supplier;
 public final class DibsClientBuilder {
   private final Destination destination;
 
-  /** The longest rebuild that is still one; one that hangs holds its lease no longer. */
+  /** The longest rebuild. One that takes longer counts as hung, and loses its lease. */
   private Duration leaseHoldMax = Duration.ofMinutes(10);
 
   private boolean session = true;

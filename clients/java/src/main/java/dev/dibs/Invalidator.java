@@ -29,7 +29,7 @@ final class Invalidator {
     next(requests(what, namespace).iterator(), none)
         .whenComplete(
             (done, error) -> {
-              // Also on failure, because it may have been applied; and before the caller is notified, who may call
+              // Also on failure, because it may have been applied. Before the caller is notified, because it may call
               // again.
               arrived(what);
               Futures.settle(result, done, error);

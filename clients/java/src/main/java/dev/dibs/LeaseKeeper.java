@@ -15,7 +15,7 @@ import java.util.function.Function;
  * consecutive extensions may be lost. The lease counts from its request, because its answer may have waited for this
  * process to read it. But the service may also have granted it after a wait. So if less than a third is left by this
  * count, it is extended at once. Reports when the lease is over. After an end that the service has not reported, it
- * goes on asking, because the service's answer decides.
+ * continues to ask, because the service's answer decides.
  */
 final class LeaseKeeper {
   /** How a lease ended while its rebuild was running. */

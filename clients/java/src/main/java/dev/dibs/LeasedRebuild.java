@@ -120,7 +120,7 @@ final class LeasedRebuild {
     }
   }
 
-  /** Ends the span before the caller is notified, who may look at it. */
+  /** Ends the span before the caller is notified, because the caller may read it. */
   private void end(Found found, Throwable error, Ending ending) {
     parts.running().remove(running);
     boolean isLost = error instanceof LeaseLostException && error.getCause() != null;

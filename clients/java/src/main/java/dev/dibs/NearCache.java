@@ -46,7 +46,7 @@ final class NearCache {
    *
    * @param bytes null if the source has no value
    * @param tags null if the replica does not send them
-   * @param watch that of the session which tells of its changes
+   * @param watch that of the session that reports its changes
    * @param session how often everything had been dropped when the request left
    * @param change the last one that had arrived when the request left
    */
@@ -168,7 +168,7 @@ final class NearCache {
     entries.put(one.key, new Entry(bytes, tags, untilNanos, one.watch, session, one.change));
   }
 
-  /** The service tells of a change. */
+  /** The service reports a change. */
   void heard(Invalidated what) {
     changed(what.getNamespace(), what.getKeysList(), what.getTagsList(), what.getAll());
   }
