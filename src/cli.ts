@@ -2,6 +2,9 @@
 import { runCommandLine } from './cli/command-line.js';
 import { VERSION } from './version.js';
 
+// With it, ioredis would print passwords.
+delete process.env.DEBUG;
+
 // The reader may close the pipe early, as `head` does.
 process.stdout.on('error', () => process.exit(0));
 

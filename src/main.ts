@@ -33,6 +33,9 @@ process.on('SIGHUP', () => reloads.ask());
 
 failByFaults();
 
+// ioredis would print each command with its arguments to standard error: passwords, tokens and values. Workers inherit it.
+delete process.env.DEBUG;
+
 // A full disk, or a reader that has ended, must not end the process.
 process.stdout.on('error', () => {});
 

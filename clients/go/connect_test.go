@@ -21,6 +21,7 @@ func TestTargets(t *testing.T) {
 		"[::1]:50051":             true,
 		"localhost:1":             true,
 		"dibs.example:50051":      false,
+		"dibs.localhost:1":        false,
 		"192.0.2.1:65535":         false,
 		"dns:///localhost:1":      true,
 		"dns:///dibs:50051":       false,

@@ -58,8 +58,22 @@ function named(pattern: RegExp, what: string) {
   return z.string({ error: `is not ${what}` }).regex(pattern, { error: `is not ${what}` });
 }
 
+/** A setting, probably misspelt. Anything else in the place of a name may be a token, so a fault does not repeat it. */
+const LIKE_A_SETTING = /^[a-z_]{1,24}$/;
+
+/** Like zod's strictObject. Its faults say what is known. */
+function known<const Shape extends z.ZodRawShape>(shape: Shape) {
+  return z.strictObject(shape, {
+    error: (issue) => {
+      if (issue.code !== 'unrecognized_keys') return undefined;
+      const names = issue.keys.map((it) => (LIKE_A_SETTING.test(it) ? it : '…'));
+      return `${names.join(', ')}: not known; known are ${Object.keys(shape).join(', ')}`;
+    },
+  });
+}
+
 // An identity without tokens and certificates is allowed: this removes the last one in a hurry.
-const identity = z.strictObject({
+const identity = known({
   tokens: z
     .array(named(/^sha256:[0-9A-Fa-f]{64}$/, 'sha256: and the 64 hexadecimal digits of a SHA-256'))
     .refine((all) => all.length <= TOKENS_MAX, {
@@ -80,7 +94,7 @@ const identity = z.strictObject({
   waiters: whole(1, 10_000_000).optional(),
 });
 
-const file = z.strictObject({
+const file = known({
   identities: z.record(named(/^[A-Za-z0-9_-]{1,64}$/, 'a name of 1 to 64 of [A-Za-z0-9_-]'), identity, {
     error: 'is missing, or is not a map of names to identities',
   }),

@@ -177,6 +177,19 @@ function decoded<Wire, Request>(
   }
 }
 
+/**
+ * The error of a call that was refused before it could be answered: it costs its caller a call too, and with too many of
+ * them the error says so.
+ */
+export function refusedAtCost(error: unknown, identity: string, { guard }: Pick<Edge, 'guard'>): unknown {
+  try {
+    guard?.refused(identity);
+    return error;
+  } catch (tooMany) {
+    return tooMany;
+  }
+}
+
 /** Why the caller may no longer have the answer: its rights may have ended while it waited. */
 function refusalOf<Request>(
   row: Pick<Row<never, Request, never, never>, 'name' | 'permission' | 'subject'>,

@@ -1,6 +1,6 @@
 import { type handleServerStreamingCall, type MethodDefinition, status } from '@grpc/grpc-js';
 import type { Call } from '../coordination/words/call.js';
-import { type Answered, type AnyRow, answer, type Edge } from './answer.js';
+import { type Answered, type AnyRow, answer, type Edge, refusedAtCost } from './answer.js';
 import { callOf, visitorOf } from './call-of.js';
 import { messageOf } from './decode.js';
 import { failedStatus } from './failure.js';
@@ -46,7 +46,7 @@ export function many(
       const paced = { ...edge, pace: (rest: Pieces) => writer.pace(rest, edge.pace) };
       answer(row, messageOf(stream.request), own, paced, answered, visitorOf(stream, row.path, edge));
     } catch (error) {
-      fail(error);
+      fail(call === undefined ? error : refusedAtCost(error, call.identity, edge));
     }
   };
   return { definition: strict(method, (bytes) => decodeStrictly(row.type, bytes)), handler };

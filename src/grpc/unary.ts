@@ -1,7 +1,7 @@
 import type { handleUnaryCall, MethodDefinition } from '@grpc/grpc-js';
 import { status } from '@grpc/grpc-js';
 import type { Call } from '../coordination/words/call.js';
-import { type Answered, type AnyRow, answer, type Edge } from './answer.js';
+import { type Answered, type AnyRow, answer, type Edge, refusedAtCost } from './answer.js';
 import { callOf, visitorOf } from './call-of.js';
 import { messageOf } from './decode.js';
 import { failedStatus } from './failure.js';
@@ -71,7 +71,7 @@ export function unary(
         visitorOf(transport, row.path, edge),
       );
     } catch (error) {
-      fail(error);
+      fail(call === undefined ? error : refusedAtCost(error, call.identity, edge));
     }
   };
   return { definition, handler };

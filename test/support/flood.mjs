@@ -1,6 +1,6 @@
-// Attacks a replica from a separate process: `node flood.mjs TARGET calls|resets CONNECTIONS MS`. `calls` are calls
-// without a token, at most 100 open on each connection. `resets` are streams that are reset at once. A closed
-// connection is opened again after 5 ms. Prints how many streams and connections it opened.
+// Attacks a replica from a separate process: `node flood.mjs TARGET KIND CONNECTIONS MS`. The kind `calls` is calls
+// without a token, at most 100 open on each connection. `probes` is health checks, which need none. `resets` is streams
+// that are reset at once. A closed connection is opened again after 5 ms. Prints how many streams and connections it opened.
 import { connect } from 'node:net';
 import { setPriority } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -16,14 +16,19 @@ let opened = 0;
 let connected = 0;
 
 const headers = Buffer.concat(
-  callHeaders('/dibs.v1.CoordinatorService/GetOrLock').map((header) => literal(...header)),
+  callHeaders(
+    kind === 'probes' ? '/grpc.health.v1.Health/Check' : '/dibs.v1.CoordinatorService/GetOrLock',
+  ).map((header) => literal(...header)),
 );
-const message = Buffer.from('\0\0\0\0\x0a\x0a\x04shop\x12\x02aa', 'latin1');
+const message = Buffer.from(
+  kind === 'probes' ? '\0\0\0\0\0' : '\0\0\0\0\x0a\x0a\x04shop\x12\x02aa',
+  'latin1',
+);
 const reset = Buffer.of(0, 0, 0, 8);
 const streamOf = (stream) =>
-  kind === 'calls'
-    ? [frame(1, 4, stream, headers), frame(0, 1, stream, message)]
-    : [frame(1, 4, stream, headers), frame(3, 0, stream, reset)];
+  kind === 'resets'
+    ? [frame(1, 4, stream, headers), frame(3, 0, stream, reset)]
+    : [frame(1, 4, stream, headers), frame(0, 1, stream, message)];
 
 /** How many streams a chunk of frames ends, by the end flag or by a reset. A frame may begin in an earlier chunk. */
 function counterOfEnds(onEnd) {
@@ -64,7 +69,7 @@ async function flood() {
         frames.push(...streamOf(stream));
         stream += 2;
         opened += 1;
-        if (kind === 'calls') open += 1;
+        if (kind !== 'resets') open += 1;
       }
       if (frames.length > 0) socket.write(Buffer.concat(frames));
       await sleep(1);

@@ -11,7 +11,7 @@ export interface Flooded {
 /** Attacks a replica for `ms` from a separate process, so that this one is free to measure. */
 export async function flood(
   target: string,
-  kind: 'calls' | 'resets',
+  kind: 'calls' | 'probes' | 'resets',
   connections: number,
   ms: number,
 ): Promise<Flooded> {

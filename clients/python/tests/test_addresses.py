@@ -257,7 +257,7 @@ class TestAName:
             ("dns:dibs.test:1", True),
             ("dns://10.0.0.1/dibs.test:1", False),
             ("localhost:1", False),
-            ("a.localhost:1", False),
+            ("a.localhost:1", True),
             ("127.0.0.1:1", False),
             ("[::1]:1", False),
             ("ipv4:127.0.0.1:1", False),

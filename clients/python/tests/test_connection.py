@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -104,7 +105,20 @@ class TestAToken:
     def test_travels_in_clear_inside_a_machine(self, target: str) -> None:
         Client(target, token="secret").close()
 
-    @pytest.mark.parametrize("target", ["10.0.0.1:1", "dibs:1", "dns:///dibs:1", "ipv4:127.0.0.1:1,10.0.0.1:1"])
+    @pytest.mark.parametrize("target", ["127.0.0.1:PORT", "localhost:PORT", "ipv4:127.0.0.1:PORT"])
+    async def test_does_not_reach_a_proxy_of_the_environment(
+        self, target: str, fake: FakeService, make: MakeCaller, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fake.will("GetOrLock", hit(b"v"))
+        with socket.create_server(("127.0.0.1", 0)) as proxy:
+            monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+            caller = make(target=target.replace("PORT", fake.target.rpartition(":")[2]), token="secret")
+            assert await caller.get("k", gives(b"mine")) == b"v"
+
+    # A name server may say anything of a name under localhost.
+    @pytest.mark.parametrize(
+        "target", ["10.0.0.1:1", "dibs:1", "dns:///dibs:1", "ipv4:127.0.0.1:1,10.0.0.1:1", "dibs.localhost:1"]
+    )
     def test_does_not_travel_in_clear_to_another(
         self, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -100,7 +100,11 @@ export class Link implements ChannelLink {
         `token: would be sent unencrypted to ${target}; set tlsCa (DIBS_TLS_CA) or, if the network is protected, allowInsecureToken`,
       );
     }
-    this.stub = new CoordinatorServiceClient(grpcTargetOf(target), new IdleConnections(security), CHANNEL);
+    this.stub = new CoordinatorServiceClient(grpcTargetOf(target), new IdleConnections(security), {
+      ...CHANNEL,
+      // gRPC would send even this to the proxy of `http_proxy`: with the token, and to a service that it cannot reach.
+      ...(staysHere(target) ? { 'grpc.enable_http_proxy': 0 } : {}),
+    });
     this.connecting = new Connecting(this.stub.getChannel(), connectMs);
   }
 

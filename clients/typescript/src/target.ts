@@ -28,11 +28,7 @@ export function checkTarget(target: string): void {
 export function staysHere(target: string): boolean {
   if (isPath(target)) return true;
   return (endpointsOf(target) ?? []).every(
-    ({ host }) =>
-      host === 'localhost' ||
-      host.endsWith('.localhost') ||
-      host === '::1' ||
-      (isIPv4(host) && host.startsWith('127.')),
+    ({ host }) => host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.')),
   );
 }
 

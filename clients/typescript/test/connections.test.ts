@@ -70,6 +70,8 @@ describe('a target', () => {
     ['10.0.0.1:1', false],
     ['dibs.internal:1', false],
     ['127.0.0.1.example:1', false],
+    // A name server may say anything of it.
+    ['dibs.localhost:1', false],
     ['ipv4:127.0.0.1:1,10.0.0.1:1', false],
   ])('%s stays on this machine: %s', (target, stays) => expect(staysHere(target)).toBe(stays));
 });

@@ -37,8 +37,8 @@ export class DoorCall extends ServerInterceptingCall {
   readonly #door: Door;
   readonly #parts: DoorCallParts;
   #arrival: Arrival | undefined;
-  /** Whose shares of the open streams it holds. */
-  #identity: string | undefined;
+  /** Gives back its place among the open calls. */
+  #leave: (() => void) | undefined;
   #isAnswered = false;
   /** Answers that wait for room, and the bytes of those that wait for their reader. */
   readonly #held = new Set<() => void>();
@@ -131,7 +131,7 @@ export class DoorCall extends ServerInterceptingCall {
   /** Throws the reason to refuse it. */
   #admit(metadata: Metadata): void {
     const { method, headers, rawHeaders, connection } = this.#parts;
-    const { guard, compressedRequests, streams, arrivals } = this.#door;
+    const { guard, compressedRequests, streams, probes, arrivals } = this.#door;
     const encoding = headers['grpc-encoding'];
     if (encoding !== undefined && encoding !== 'identity' && !compressedRequests) {
       throw new CoordinationError(
@@ -139,23 +139,29 @@ export class DoorCall extends ServerInterceptingCall {
         'grpc-encoding: only identity is accepted; send requests uncompressed, or set DIBS_COMPRESSED_REQUESTS=true',
       );
     }
+    const isProbe = guard !== undefined && method.path.startsWith(OPEN_TO_ALL);
     let identity = '';
-    if (guard !== undefined && !method.path.startsWith(OPEN_TO_ALL)) {
+    if (guard !== undefined && !isProbe) {
       if (rawHeaders.filter((it) => it === 'authorization').length > 1) {
         throw new CoordinationError('unauthenticated', 'authorization: sent more than once; send one token');
       }
       const shown = { metadata, getAuthContext: () => this.getAuthContext() };
       identity = admit(guard, shown, method.path).identity;
     }
+    if (isProbe && !connection.isAdmitted) this.#door.probed(connection);
     if (arrivals.isFull(connection.arrivals)) {
       const what = 'too many requests of this connection have not arrived completely';
       throw new CoordinationError('exhausted', what, FULL_MS);
     }
-    if (!streams.take(connection.peer, identity)) {
-      const what = 'too many open calls of this identity or address: each may have as many as are free';
+    const { peer } = connection;
+    const shares = isProbe ? probes : streams;
+    if (!shares.take(peer, identity)) {
+      const what = isProbe
+        ? 'too many open health checks of this address: each may have as many as are free'
+        : 'too many open calls of this identity or address: each may have as many as are free';
       throw new CoordinationError('exhausted', what, FULL_MS);
     }
-    this.#identity = identity;
+    this.#leave = () => shares.give(peer, identity);
     if (guard === undefined || identity !== '') connection.admitted();
   }
 
@@ -205,9 +211,8 @@ export class DoorCall extends ServerInterceptingCall {
     // Its stream may still hold them, but not for long.
     if (this.#unreadBytes > 0) this.#door.unsent.read(connection.unsent, this.#unreadBytes);
     this.#unreadBytes = 0;
-    if (this.#identity === undefined) return;
-    this.#door.streams.give(connection.peer, this.#identity);
-    this.#identity = undefined;
+    this.#leave?.();
+    this.#leave = undefined;
   }
 }
 

@@ -81,6 +81,8 @@ export class Door {
   readonly arrivals: Arrivals;
   readonly unsent: Unsent;
   readonly streams: Shares;
+  /** Open calls that need no credentials: at most one watch of each connection is of use. */
+  readonly probes: Shares;
   readonly refusals: Refusals;
   readonly guard: Guard | undefined;
   readonly compressedRequests: boolean;
@@ -105,6 +107,7 @@ export class Door {
     this.arrivals = new Arrivals(running, bounds.arrivingBytesMax);
     this.unsent = new Unsent(running, bounds.unsentBytesMax);
     this.streams = new Shares(bounds.streamsMax);
+    this.probes = new Shares(bounds.connectionsMax);
     this.refusals = new Refusals(clock);
     this.#deaf = new Deaf(running);
     this.#sockets = new Shares(bounds.connectionsMax);
@@ -156,8 +159,17 @@ export class Door {
    * without an admitted caller, because these may have sent as much.
    */
   refused(connection: Connection): void {
-    const { peer } = connection;
     connection.refused();
+    this.#count(connection);
+  }
+
+  /** Counts a call that needs no credentials, like a refused one: a known caller begins with one at most. */
+  probed(connection: Connection): void {
+    this.#count(connection);
+  }
+
+  #count(connection: Connection): void {
+    const { peer } = connection;
     if (this.refusals.count(peer) || connection.isCut) return;
     this.#cut(connection);
     for (const other of this.#connections.values()) {

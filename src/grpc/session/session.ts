@@ -2,7 +2,7 @@ import { status } from '@grpc/grpc-js';
 import type { Visitor } from '../../access/guard.js';
 import { Call } from '../../coordination/words/call.js';
 import { CoordinationError } from '../../coordination/words/errors.js';
-import { type Answered, type AnyRow, answer, type Edge, type GivenLease } from '../answer.js';
+import { type Answered, type AnyRow, answer, type Edge, type GivenLease, refusedAtCost } from '../answer.js';
 import { traceparentOf } from '../call-of.js';
 import { CALLS } from '../calls.js';
 import { invalid } from '../decode.js';
@@ -106,7 +106,10 @@ export class Session {
       if (this.#receiving === id) this.#keep(id, call);
       return row.work(request.value);
     } catch (error) {
-      this.#fail(id, call, error, row?.name);
+      // Without its credentials, it must not use up the calls of those who still have some.
+      const isKnown = this.#visitor?.isKnown !== false;
+      const told = isKnown ? refusedAtCost(error, this.identity, this.edge) : error;
+      this.#fail(id, call, told, row?.name);
       return 1;
     }
   }

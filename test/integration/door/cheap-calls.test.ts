@@ -35,6 +35,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 for (const { name, kind, connections, known } of [
   { name: 'calls without a token, as many as possible', kind: 'calls', connections: 4, known: true },
+  { name: 'health checks without a token', kind: 'probes', connections: 50, known: true },
   { name: 'rapid resets on eight connections', kind: 'resets', connections: 8, known: true },
   { name: 'the same without a DIBS_AUTH_FILE', kind: 'resets', connections: 8, known: false },
 ] as const) {
@@ -51,6 +52,8 @@ for (const { name, kind, connections, known } of [
     const cpuMsPerS = ((cpuMsOf(replica.pid) - before) * 1_000) / attackMs;
     console.log(`${JSON.stringify(flooded)}; the replica took ${Math.round(cpuMsPerS)} ms a second`);
     expect(seen).toSatisfy(isServed);
+    // Connections were closed.
+    if (known) expect(flooded.connected).toBeGreaterThan(connections);
     if (known) expect(cpuMsPerS).toBeLessThan(CPU_MS_PER_S_MAX);
     // Others at the same address can connect again after the flood.
     await until(() => mayConnect(replica), 60_000);

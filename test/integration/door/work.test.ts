@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { status } from '@grpc/grpc-js';
+import { Client, credentials, Metadata, status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { GetOrLockManyRequest } from '../../../src/grpc/generated/dibs/v1/coordinator.js';
 import { AUTH_FILE, namespace, sha256 } from '../../support/access-trial.js';
@@ -16,6 +16,7 @@ import { until } from '../../support/until.js';
 const MAIN = process.env.DIBS_TEST_MAIN ?? 'dist/main.js';
 const BOUNDED = `${AUTH_FILE}
   sweeper: { tokens: [${sha256('sweeper')}], permissions: { shop: [invalidate] }, calls_per_second: 100 }
+  hurried: { tokens: [${sha256('hurried')}], permissions: { shop: [read] }, calls_per_second: 5 }
 `;
 
 const folder = mkdtempSync(join(tmpdir(), 'dibs-work-'));
@@ -53,6 +54,29 @@ it('an Invalidate counts as one call for each of its keys', async () => {
   expect(invalidated).toBe(1_000);
   expect(seen).toSatisfy(isServed);
   sweeper.close();
+});
+
+it('calls that cannot be answered count as calls', async () => {
+  const client = new Client(replica.target, credentials.createInsecure());
+  const metadata = new Metadata();
+  metadata.set('authorization', 'Bearer hasty');
+  const bytes = (it: Buffer) => it;
+  const undecodable = () =>
+    new Promise<number | undefined>((resolve) => {
+      const path = '/dibs.v1.CoordinatorService/GetOrLock';
+      client.makeUnaryRequest(path, bytes, bytes, Buffer.of(0xff), metadata, (error) => resolve(error?.code));
+    });
+  const codes = await Promise.all(Array.from({ length: 100 }, undecodable));
+  client.close();
+  expect(codes).toContain(status.INVALID_ARGUMENT);
+  expect(codes).toContain(status.RESOURCE_EXHAUSTED);
+  const session = await SessionCaller.open(replica.target, {}, { token: 'hurried' });
+  const empty = () => session.replyTo(session.ask(undefined as never));
+  const replies = await Promise.all(Array.from({ length: 100 }, empty));
+  session.drop();
+  const told = replies.map((it) => (it.$case === 'error' ? it.value.code : undefined));
+  expect(told).toContain(status.INVALID_ARGUMENT);
+  expect(told).toContain(status.RESOURCE_EXHAUSTED);
 });
 
 it('one message with much work does not hold up others', async () => {

@@ -64,6 +64,7 @@ describeWithRedis('a replica with secrets everywhere', () => {
     writeFileSync(authFile, identitiesOf(`'${sha256('secret-token')}'`));
     const { child, ended, output, target, http } = await listening({
       DIBS_LOG_LEVEL: 'debug',
+      DEBUG: '*',
       DIBS_QUORUM_NODES: [good, wrong, unknowing]
         .map(({ port }) => `redis://:secret-password@127.0.0.1:${port}`)
         .join(','),

@@ -82,9 +82,9 @@ roles: {}
       'identities.one.permissions.ok.0: is not one of read, lease, publish, invalidate, explain',
       'identities.one.calls_per_second: is not a whole number within 1 to 1000000',
       'identities.one.waiters: is not a whole number within 1 to 10000000',
-      'identities.one: Unrecognized key: "colour"',
+      'identities.one: colour: not known; known are tokens, certificates, permissions, calls_per_second, waiters',
       'identities.a name: is not a name of 1 to 64 of [A-Za-z0-9_-]',
-      'Unrecognized key: "roles"',
+      'roles: not known; known are identities',
     ]);
   });
 
@@ -96,7 +96,11 @@ roles: {}
   it('is YAML, and a fault in it repeats no token', () => {
     const faults = faultsOf('identities: { one: { tokens: [my-secret }');
     expect(faults).toEqual(['is not plain YAML: BAD_INDENT at line 1, column 41']);
-    expect(faultsIn("{ tokens: ['my-secret'] }").join()).not.toMatch('my-secret');
+    for (const said of ["{ tokens: ['my-secret'] }", '{ my-secret: 1 }', '{ tokens: { my-secret: 1 } }']) {
+      expect(faultsIn(said).join()).toMatch('identities.one');
+      expect(faultsIn(said).join()).not.toMatch('my-secret');
+    }
+    expect(faultsOf('my-secret: checkout').join()).not.toMatch('my-secret');
     expect(faultsOf('identities: { one: {}, one: {} }').join()).toMatch('DUPLICATE_KEY at line 1');
   });
 

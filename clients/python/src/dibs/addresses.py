@@ -75,8 +75,7 @@ class Name:
         if scheme not in ("", "dns") or len(named) > 1 or at_a_server:
             return None
         host, _, port = named[0].rpartition(":")
-        is_here = host == "localhost" or host.endswith(".localhost")
-        return None if is_here or numeric(target) is not None else Name(host, port)
+        return None if host == "localhost" or numeric(target) is not None else Name(host, port)
 
     def resolved(self, within: float) -> list[Address]:
         """Its addresses; an empty list if there are none, or if the look-up takes longer, in seconds."""

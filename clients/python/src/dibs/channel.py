@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 
-from dibs.connection import Connection, Tls, is_sendable
+from dibs.connection import Connection, Tls, is_sendable, stays_here
 from dibs.errors import TokenError
 from dibs.tracing import Tracing
 from dibs.v1.coordinator_pb2_grpc import CoordinatorServiceStub
@@ -41,6 +41,8 @@ def open_channel(connection: Connection, tls: Tls | None) -> Any:
         ("grpc.min_reconnect_backoff_ms", connection.connect_ms),
         # Precedes gRPC's own.
         ("grpc.primary_user_agent", f"dibs-client-python/{VERSION}"),
+        # gRPC would send even this to the proxy of `http_proxy`: with the token, and to a service that it cannot reach.
+        *([("grpc.enable_http_proxy", 0)] if stays_here(connection.target) else []),
         # A certificate belongs to the name, and not to the address.
         *([] if connection.name is None else [("grpc.default_authority", connection.name)]),
     ]

@@ -117,18 +117,23 @@ def connection_of(said: Said, env: Mapping[str, str]) -> Connection:
         return option if option is not None else env.get(variable, "")
 
     target = word(said.target, "DIBS_TARGET") or _DEFAULT_TARGET
-    hosts = hosts_of(target)
+    is_here = stays_here(target)
     tls = _tls_of(
         word(said.tls_ca, "DIBS_TLS_CA"), word(said.tls_cert, "DIBS_TLS_CERT"), word(said.tls_key, "DIBS_TLS_KEY")
     )
     token = _token_of(said, env)
-    if token is not None and tls is None and not said.allow_insecure_token and not all(map(_is_loopback, hosts)):
+    if token is not None and tls is None and not said.allow_insecure_token and not is_here:
         raise InvalidOptionError(
             f"token: it would be sent unencrypted to {target}; set tls_ca (DIBS_TLS_CA), or allow_insecure_token=True"
         )
     return Connection(
         target, milliseconds("connect", said.connect, 1, _CONNECT_MS_MAX), tls, token, key_affinity=said.key_affinity
     )
+
+
+def stays_here(target: str) -> bool:
+    """Whether traffic to it stays on this machine. Raises InvalidOptionError for a typo."""
+    return all(map(_is_loopback, hosts_of(target)))
 
 
 def hosts_of(target: str) -> list[str]:
@@ -219,4 +224,4 @@ def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+        return host == "localhost"
