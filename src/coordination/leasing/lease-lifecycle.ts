@@ -8,14 +8,14 @@ import {
 } from '../degradation/unavailable.js';
 import type { Clock } from '../ports/clock.js';
 import type { LeaseQuorum } from '../ports/lease-quorum.js';
-import type { ValueStore } from '../ports/value-store.js';
+import { StoreUnavailable, type ValueStore } from '../ports/value-store.js';
 import { CoordinationError } from '../words/errors.js';
 import type { Key } from '../words/key.js';
 import type { ExtendAnswer, Lease, LeaseEnd, ReleaseOutcome } from '../words/outcome.js';
 import type { Limits, Policy } from '../words/policy.js';
 import type { Extend, Release } from '../words/requests.js';
 import type { Token } from '../words/token.js';
-import { clamp, driftMs } from './drift.js';
+import { driftMs, leaseMsIn } from './drift.js';
 import type { HeldLeases } from './held-leases.js';
 import type { RebuildSlots } from './rebuild-slots.js';
 
@@ -66,9 +66,7 @@ export class LeaseLifecycle {
   async extend(request: Extend): Promise<ExtendAnswer> {
     const { token } = request;
     if (token === undefined) return LOST;
-    // A caller can write any length into its token.
-    const { leaseMsMin, leaseMsMax } = this.parts.policyOf(request.key.namespace);
-    const leaseMs = request.leaseMs ?? clamp(token.leaseMs, leaseMsMin, leaseMsMax);
+    const leaseMs = request.leaseMs ?? leaseMsIn(token, this.parts.policyOf(request.key.namespace));
     return token.kind === 'armed'
       ? this.extendArmed(request.key, token, leaseMs)
       : this.#extendUnstored(request.key, token, leaseMs);
@@ -150,8 +148,8 @@ export class LeaseLifecycle {
         keepMs: limits.leaseMsMax,
       });
     } catch (error) {
-      // Something else has the name of the key, so that no lease of it is armed.
-      if (error instanceof CoordinationError) this.over(key, token, end);
+      // Something else has the name of the key, so that no lease of it is armed, or it is a fault of our own.
+      if (!(error instanceof StoreUnavailable)) this.over(key, token, end);
       rethrowUnlessUnavailable(error);
       // Only the store knows whether it was handed out again. With an owner to compare, the lock has to expire.
       if (owner !== undefined) return 'not_held';
@@ -216,6 +214,8 @@ export class LeaseLifecycle {
       if (held !== undefined) held.storedUntilMs = Math.max(held.storedUntilMs ?? 0, untilMs);
       return this.#extended(key, token, untilMs);
     } catch (error) {
+      // Something else has the name of the key, so that no lease of it is armed.
+      if (error instanceof CoordinationError) this.over(key, token, 'expired');
       rethrowUnlessUnavailable(error);
       if (!isLost(error, policy)) return this.#unextended(key, token);
       if (quorumLost)
