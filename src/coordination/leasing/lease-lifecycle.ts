@@ -13,6 +13,7 @@ import { CoordinationError } from '../words/errors.js';
 import type { Key } from '../words/key.js';
 import type { ExtendAnswer, Lease, LeaseEnd, ReleaseOutcome } from '../words/outcome.js';
 import type { Limits, Policy } from '../words/policy.js';
+import type { RecordFacts } from '../words/record.js';
 import type { Extend, Release } from '../words/requests.js';
 import type { Token } from '../words/token.js';
 import { driftMs, leaseMsIn } from './drift.js';
@@ -74,21 +75,30 @@ export class LeaseLifecycle {
 
   /**
    * The lease was extended on another session. It belongs to that session from now on, and this replica watches its
-   * end. The store may be late with it: its time has been running since the extension.
+   * end. The store may be late with it: its time has been running since the extension. If its first session has given it
+   * back since the extension, it is lost, and its holder must stop: another caller may have the next lease.
    */
   async takeOver(key: Key, token: Token, { expiresInMs }: ExtendAnswer): Promise<TakenOver> {
     const untilMs = this.parts.clock.nowMs() + expiresInMs;
     const taken = await this.#taken(key, token, untilMs);
+    if (taken === 'given_back') return { answer: this.#extended(key, token, 0), taken: undefined };
     return { answer: this.#extended(key, token, untilMs), taken };
   }
 
-  /** Undefined if the lease has ended or the store does not answer; then it stays where it was. */
-  async #taken(key: Key, token: Token, untilMs: number): Promise<Lease | undefined> {
+  /** Undefined if the store does not answer or does not know the lease: then it stays where it was. */
+  async #taken(key: Key, token: Token, untilMs: number): Promise<Lease | 'given_back' | undefined> {
     const { nonce, fence, leaseMs } = token;
-    if (token.kind !== 'armed') return undefined;
-    const record = await this.parts.store.adopt(key.id, nonce).catch(undefinedIfUnavailable);
+    // Only this replica knows it, since it has just extended it.
+    if (token.kind !== 'armed') return this.held.get(nonce) === undefined ? 'given_back' : undefined;
+    let record: RecordFacts | undefined;
+    try {
+      record = await this.parts.store.adopt(key.id, nonce);
+    } catch (error) {
+      this.#overIfForeign(error, key, token);
+      return undefinedIfUnavailable(error);
+    }
     const armed = record?.lease;
-    if (armed === undefined) return undefined;
+    if (armed === undefined) return 'given_back';
     const { owner, holder, traceparent, requestKey, reason } = armed;
     const held = this.held.get(nonce);
     const nowMs = this.parts.clock.nowMs();
@@ -169,6 +179,11 @@ export class LeaseLifecycle {
     void this.slots.leave(namespace, nonce);
   }
 
+  /** Something else has the name of the key, so that no lease of it is armed. */
+  #overIfForeign(error: unknown, key: Key, token: Token): void {
+    if (error instanceof CoordinationError) this.over(key, token, 'expired');
+  }
+
   /** The lock nodes first, then the store; without a majority of nodes, the store alone. */
   async extendArmed(key: Key, token: Token, leaseMs: number): Promise<ExtendAnswer> {
     const { quorum, clock } = this.parts;
@@ -214,8 +229,7 @@ export class LeaseLifecycle {
       if (held !== undefined) held.storedUntilMs = Math.max(held.storedUntilMs ?? 0, untilMs);
       return this.#extended(key, token, untilMs);
     } catch (error) {
-      // Something else has the name of the key, so that no lease of it is armed.
-      if (error instanceof CoordinationError) this.over(key, token, 'expired');
+      this.#overIfForeign(error, key, token);
       rethrowUnlessUnavailable(error);
       if (!isLost(error, policy)) return this.#unextended(key, token);
       if (quorumLost)

@@ -116,6 +116,16 @@ describe('a lease whose key is foreign by now', () => {
     await expectFree(trial);
   });
 
+  it('ends when another session takes it over', async () => {
+    const { trial, lease } = await leased();
+    const answer = await trial.extend(lease.token);
+    Object.assign(trial.store, { adopt: foreign });
+    const moving = trial.coordinator.takeOver({ key: trial.key, token: lease.token }, answer);
+    await expect(moving).rejects.toMatchObject({ kind: 'failed_precondition' });
+    expect(trial.told('leaseEnded')).toHaveLength(1);
+    await expectFree(trial);
+  });
+
   it('keeps nothing after a release that fails because of a fault of this replica', async () => {
     const { trial, lease } = await leased();
     Object.assign(trial.store, { release: () => Promise.reject(new TypeError('a fault')) });
