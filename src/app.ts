@@ -225,6 +225,10 @@ function watchGauges(
   authorities: Authorities,
 ): void {
   metrics.is(modeOf(config), VERSION);
+  if (config.fleet !== undefined) {
+    const { leaseMsMax, silenceMs } = config.limits;
+    metrics.shares({ DIBS_LEASE_MAX_MS: leaseMsMax, DIBS_SILENCE_MS: silenceMs });
+  }
   metrics.watch({
     waiters: () => coordinator.waiters,
     waitersMax: config.limits.waitersMax,

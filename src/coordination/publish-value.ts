@@ -1,7 +1,7 @@
 import type { Lateness } from './degradation/lateness.js';
 import { inPatience, unlessBefore } from './degradation/patience.js';
 import { rethrowUnlessUnavailable, undefinedIfUnavailable } from './degradation/unavailable.js';
-import { clamp } from './leasing/drift.js';
+import { leaseMsIn } from './leasing/drift.js';
 import type { HeldLease, HeldLeases } from './leasing/held-leases.js';
 import { keepingLock } from './leasing/kept-lock.js';
 import type { LeaseLifecycle, LeasePorts } from './leasing/lease-lifecycle.js';
@@ -21,7 +21,6 @@ import type { Sent } from './waiting/key-loop.js';
 import { type KeyLoops, SERVED_NONE } from './waiting/key-loops.js';
 import type { WokenValues } from './woken-values.js';
 import type { Call } from './words/call.js';
-import { CoordinationError } from './words/errors.js';
 import type { Key } from './words/key.js';
 import type { Degraded, PublishAnswer, PublishOutcome } from './words/outcome.js';
 import type { KeyRecord } from './words/record.js';
@@ -39,7 +38,7 @@ export interface PublishValueParts extends LeasePorts {
 /** The parts of this replica that a publish notifies or asks. */
 export interface PublishValueRooms {
   readonly held: HeldLeases;
-  readonly lifecycle: Pick<LeaseLifecycle, 'endUnstored' | 'over'>;
+  readonly lifecycle: Pick<LeaseLifecycle, 'endUnstored'>;
   readonly slots: Pick<RebuildSlots, 'leave'>;
   readonly keyLoops: Pick<KeyLoops, 'waitersOf' | 'feed' | 'wake' | 'changed'>;
   readonly near: Pick<NearCache, 'changed'>;
@@ -52,32 +51,10 @@ export interface PublishValueRooms {
 
 /** Passes rebuilt values to the store, whose answer counts, and to the waiters on this replica. */
 export class PublishValue {
-  private readonly held: HeldLeases;
-  private readonly lifecycle: PublishValueRooms['lifecycle'];
-  private readonly slots: PublishValueRooms['slots'];
-  private readonly keyLoops: PublishValueRooms['keyLoops'];
-  private readonly near: PublishValueRooms['near'];
-  private readonly changes: Changes;
-  private readonly samples: RebuildSamples;
-  private readonly keeper: PublishValueRooms['keeper'];
-  private readonly lateness: PublishValueRooms['lateness'];
-  private readonly wokenValues: PublishValueRooms['wokenValues'];
-
   constructor(
     private readonly parts: PublishValueParts,
-    rooms: PublishValueRooms,
-  ) {
-    this.held = rooms.held;
-    this.lifecycle = rooms.lifecycle;
-    this.slots = rooms.slots;
-    this.keyLoops = rooms.keyLoops;
-    this.near = rooms.near;
-    this.changes = rooms.changes;
-    this.samples = rooms.samples;
-    this.keeper = rooms.keeper;
-    this.lateness = rooms.lateness;
-    this.wokenValues = rooms.wokenValues;
-  }
+    private readonly rooms: PublishValueRooms,
+  ) {}
 
   /**
    * Never rejects because the store is unavailable: the answer is then `not_stored`. Waits for a late store as long as
@@ -101,65 +78,82 @@ export class PublishValue {
       return { outcome: 'unknown_lease', fence: 0 };
     }
     // With any outcome the lease has ended. Its own wake must not be the first to report that.
-    const feeds = this.held.feeds(token.nonce);
-    const { lease: held, isTold } = this.held.remove(token.nonce) ?? {};
-    const lease = held?.key.id === key.id ? held : undefined;
+    const { held, samples } = this.rooms;
+    const feeds = held.feeds(token.nonce);
+    const removed = held.remove(token.nonce);
+    const lease = removed?.lease.key.id === key.id ? removed.lease : undefined;
     const rebuildMs = lease === undefined ? undefined : clock.nowMs() - lease.sinceMs;
     const given = { token, lease, feeds };
-    const { answer, notStored } =
-      token.kind === 'armed'
-        ? await this.#publishArmed(request, given, call)
-        : this.#publishUnstored(request, given);
+    let published: Published;
+    try {
+      published =
+        token.kind === 'armed'
+          ? await this.#publishArmed(request, given, call)
+          : this.#publishUnstored(request, given);
+    } catch (error) {
+      if (removed !== undefined) held.report(removed, 'released');
+      throw error;
+    }
+    const { answer, notStored } = published;
     const { outcome } = answer;
-    observer.published(key.namespace, outcome, isTold ? undefined : rebuildMs, call.traceparent, notStored);
+    const toldMs = removed?.isTold ? undefined : rebuildMs;
+    observer.published(key.namespace, outcome, toldMs, call.traceparent, notStored);
     if (rebuildMs !== undefined && (outcome === 'stored' || outcome === 'stored_late')) {
-      this.samples.add(key.namespace, rebuildMs);
+      samples.add(key.namespace, rebuildMs);
     }
     return answer;
   }
 
   async #publishArmed(request: Publish, given: Given, call: Call): Promise<Published> {
-    const { quorum } = this.parts;
     const { key } = request;
     const { token, lease } = given;
-    const result = this.#resultOf(request);
     const step = call.trace?.begin('publish');
     const spans = [lease?.span, step];
-    const servedByWake = isTraced(spans) ? this.wokenValues.publishing(key.id) : undefined;
+    const servedByWake = isTraced(spans) ? this.rooms.wokenValues.publishing(key.id) : undefined;
+    try {
+      const { answer, notStored, feeding } = await this.#storeAndFeed(request, given);
+      tell(answer, spans, feeding, servedByWake?.());
+      return { answer, notStored };
+    } catch (error) {
+      // Something else has the name of the key or of its namespace, or it is a fault of our own.
+      void servedByWake?.();
+      step?.end();
+      throw error;
+    } finally {
+      // With an error too, the lease has ended. The answer does not wait for the lock nodes.
+      void this.parts.quorum.release(key.id, token.nonce).then(() => this.rooms.keyLoops.wake(key.id));
+      void this.rooms.slots.leave(key.namespace, token.nonce);
+    }
+  }
+
+  async #storeAndFeed(request: Publish, given: Given): Promise<Published & { feeding: Promise<number> }> {
+    const { key } = request;
+    const { token } = given;
+    const result = this.#resultOf(request);
     // A change that arrives from here on may have come after the value was stored, and before the reply. The store
     // counts the value's time from when it took it, which was no earlier, so a late reply makes nothing last longer.
     const sent = this.#now();
     let stored: Stored | undefined;
     let notStored: NotStored | undefined;
     try {
-      const request = { ...result, nonce: token.nonce, fence: token.fence };
       // Asked together: what the store keeps of the namespace must not end before the value.
-      const outlives = this.keeper.forValue(key.namespace, result.ttlMs + result.staleMs);
-      const { leaseMsMin, leaseMsMax } = this.parts.policyOf(key.namespace);
-      // A caller can write any length into its token.
-      const leaseMs = clamp(token.leaseMs, leaseMsMin, leaseMsMax);
+      const outlives = this.rooms.keeper.forValue(key.namespace, result.ttlMs + result.staleMs);
+      const leaseMs = leaseMsIn(token, this.parts.policyOf(key.namespace));
       const lock = { id: key.id, nonce: token.nonce, leaseMs };
-      const answer = this.#store(key, request);
+      const answer = this.#store(key, { ...result, nonce: token.nonce, fence: token.fence });
       const storing = outlives === undefined ? answer : Promise.all([answer, outlives]).then(([it]) => it);
       stored = await keepingLock(this.parts, lock, storing);
     } catch (error) {
-      // Something else has the name of the key, so that nothing of this lease is left but its lock and its slot.
-      if (error instanceof CoordinationError) this.lifecycle.over(key, token, 'released');
       rethrowUnlessUnavailable(error);
       notStored = notStoredBy(error, result);
     }
-    const maybeStored = notStored?.cause === 'reply';
-    const answered = this.#answerOf(stored ?? { maybeStored }, key, result);
+    const answered = this.#answerOf(stored ?? { maybeStored: notStored?.cause === 'reply' }, key, result);
     const answer = answered instanceof Promise ? await answered : answered;
     const feeding =
       stored === undefined
         ? this.#feedUnstored(key, result, given, sent, 'store_lost')
         : this.#feedStored(key, justStored(result, stored.fence, stored.clock), sent, answer, stored);
-    tell(answer, spans, feeding, servedByWake?.());
-    // The answer does not wait for the lock nodes.
-    void quorum.release(key.id, token.nonce).then(() => this.keyLoops.wake(key.id));
-    void this.slots.leave(key.namespace, token.nonce);
-    return { answer, notStored };
+    return { answer, notStored, feeding };
   }
 
   /**
@@ -170,9 +164,9 @@ export class PublishValue {
     const { fence, outcome } = answer;
     if (!STORED.has(outcome)) return answer;
     const known = fence > 0 ? fence : Number.POSITIVE_INFINITY;
-    this.held.keyChanged(id);
-    this.near.changed(id, known);
-    this.keyLoops.changed(id, known);
+    this.rooms.held.keyChanged(id);
+    this.rooms.near.changed(id, known);
+    this.rooms.keyLoops.changed(id, known);
     return answer;
   }
 
@@ -191,8 +185,8 @@ export class PublishValue {
 
   /** False if the namespace or one of the tags was invalidated after this tag clock; undefined if that is unknown. */
   #heardToCount(namespace: string, clock: string, tags: readonly string[]): boolean | undefined {
-    const copy = { sentAt: this.changes.count, fence: 0, clock, tags };
-    return this.parts.wakes.live ? this.changes.stands(namespace, copy) : undefined;
+    const copy = { sentAt: this.rooms.changes.count, fence: 0, clock, tags };
+    return this.parts.wakes.live ? this.rooms.changes.stands(namespace, copy) : undefined;
   }
 
   /** The same as the store knows. */
@@ -213,7 +207,9 @@ export class PublishValue {
     // An earlier call of the same holder may have stored it, at a time that is unknown here. The callers read it
     // instead.
     if (sinceUnknown) return SERVED_NONE;
-    return answer.counts === true && answer.fence > 0 ? this.keyLoops.feed(key, record, sent) : SERVED_NONE;
+    return answer.counts === true && answer.fence > 0
+      ? this.rooms.keyLoops.feed(key, record, sent)
+      : SERVED_NONE;
   }
 
   /**
@@ -229,11 +225,13 @@ export class PublishValue {
     degraded: Degraded,
   ): Promise<number> {
     const isUntouched =
-      lease !== undefined && feeds && this.changes.untouchedSince(namespace, result.tags, lease.givenAt);
+      lease !== undefined &&
+      feeds &&
+      this.rooms.changes.untouchedSince(namespace, result.tags, lease.givenAt);
     if (!isUntouched) return SERVED_NONE;
     // Anything may have changed since the wake channel was lost: only callers from before that get it.
-    const sentAt = Math.min(sent.sentAt, this.changes.heardUntil(lease.givenAt));
-    return this.keyLoops.feed(
+    const sentAt = Math.min(sent.sentAt, this.rooms.changes.heardUntil(lease.givenAt));
+    return this.rooms.keyLoops.feed(
       { id, key, namespace },
       justStored(result, 0, ''),
       { ...sent, sentAt },
@@ -256,7 +254,7 @@ export class PublishValue {
     const first = store.publish(key.id, { nonce, fence, payload, ttlMs, staleMs, tags, keepMs, sent });
     try {
       const { onLate } = this.parts.policyOf(key.namespace);
-      const turn = { sentAtMs: () => sentAtMs, lateness: this.lateness };
+      const turn = { sentAtMs: () => sentAtMs, lateness: this.rooms.lateness };
       const answer = await (onLate === 'wait' ? first : inPatience(this.parts, key.namespace, first, turn));
       return this.#heard(key, answer);
     } catch (error) {
@@ -278,12 +276,14 @@ export class PublishValue {
     const degraded = token.kind === 'local' ? 'local' : 'store_lost';
     const feeding = this.#feedUnstored(key, this.#resultOf(request), given, this.#now(), degraded);
     tell(answer, [lease?.span], feeding);
-    void this.lifecycle.endUnstored(key, token, 'published').then(() => this.keyLoops.wake(key.id));
+    void this.rooms.lifecycle
+      .endUnstored(key, token, 'published')
+      .then(() => this.rooms.keyLoops.wake(key.id));
     return { answer, notStored: { cause: 'lease', why: '', valueBytes: bytesOf(request) } };
   }
 
   #now(): Sent {
-    return { readAtMs: this.parts.clock.nowMs(), sentAt: this.changes.count };
+    return { readAtMs: this.parts.clock.nowMs(), sentAt: this.rooms.changes.count };
   }
 
   /** What a publish stores, with what the policy adds. Drawn once, so the waiters get exactly what is stored. */

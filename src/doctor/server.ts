@@ -61,6 +61,7 @@ export async function examineServer(of: ExaminedServer, findings: Findings): Pro
     if (endMs !== undefined) dated(findings, 'certificate', endMs);
     const servers = await factsOf(connection);
     const isRight = checkKind(of, servers, findings);
+    if (isRight && of.role === 'store') checkSnapshots(servers, findings);
     const keepsLocks = isRight && checkEviction(of.role, servers, findings);
     const isFit = isRight && (await checkRights(of, connection, findings)) && keepsLocks;
     return { connection, servers, isFit };
@@ -129,6 +130,18 @@ function checkEviction(role: 'lock' | 'store', servers: readonly ServerFacts[], 
     to.warning('eviction', `maxmemory-policy is ${policy}; ${why}: set volatile-ttl`);
   } else to.ok('eviction', `maxmemory-policy is ${policy}`);
   return true;
+}
+
+/** A snapshot has values that were invalidated after it was saved. */
+function checkSnapshots(servers: readonly ServerFacts[], to: Findings): void {
+  if (servers.some(({ appends, hasSaved }) => hasSaved && !appends)) {
+    to.warning(
+      'snapshots',
+      'it saves snapshots, and has no append-only file; a restart brings back invalidated values: set save ""',
+    );
+  } else if (servers.every(({ appends }) => appends))
+    to.ok('snapshots', 'it has an append-only file instead');
+  else to.ok('snapshots', 'it has saved none since it started');
 }
 
 async function checkRights(of: ExaminedServer, connection: StoreConnection, to: Findings): Promise<boolean> {

@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import { isIPv6, type Socket } from 'node:net';
 import {
   type ConnectionInjector,
   Server,
@@ -12,6 +12,7 @@ import type { Clock } from '../coordination/ports/clock.js';
 import { KEY_BYTES_MAX, KEYS_MAX } from './decode.js';
 import { Door, type DoorParts, STREAMS_BEFORE_ADMISSION } from './door/door.js';
 import { http2ServersOf } from './door/http2-servers.js';
+import { atEachAddress } from './each-address.js';
 import { TlsCredentials } from './tls-credentials.js';
 import { freeSocketPath } from './unix-socket.js';
 
@@ -200,14 +201,20 @@ function reasonOf({ message }: Error): string {
 }
 
 async function listenAt(server: Server, address: string, credentials: ServerCredentials): Promise<string> {
-  const failed = (error: Error) => new Error(`cannot listen at ${address}: ${reasonOf(error)}`);
-  if (address.startsWith('unix:')) {
-    await freeSocketPath(address.slice('unix://'.length)).catch((error) => Promise.reject(failed(error)));
-  }
-  return new Promise((resolve, reject) => {
-    server.bindAsync(address, credentials, (error, port) => {
-      if (error !== null) reject(failed(error));
-      else resolve(address.startsWith('unix:') ? address : address.replace(/\d+$/, String(port)));
+  const bind = (at: string) =>
+    new Promise<number>((resolve, reject) => {
+      server.bindAsync(at, credentials, (error, port) => (error === null ? resolve(port) : reject(error)));
     });
-  });
+  try {
+    if (!address.startsWith('unix:')) {
+      return await atEachAddress(address, (host, port) =>
+        bind(`${isIPv6(host) ? `[${host}]` : host}:${port}`),
+      );
+    }
+    await freeSocketPath(address.slice('unix://'.length));
+    await bind(address);
+    return address;
+  } catch (error) {
+    throw new Error(`cannot listen at ${address}: ${reasonOf(error as Error)}`);
+  }
 }

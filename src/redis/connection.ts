@@ -3,7 +3,6 @@ import type { ClusterAddress, SentinelAddress, StoreAddress } from '../config/st
 import { RunningTime } from '../coordination/degradation/running-time.js';
 import type { Clock } from '../coordination/ports/clock.js';
 import { type Missing, StoreUnavailable } from '../coordination/ports/value-store.js';
-import { CoordinationError } from '../coordination/words/errors.js';
 import { PassingMap } from '../coordination/words/passing-map.js';
 import { retryMs, SILENT_MS_MAX, scriptClient, singleClient } from './client.js';
 import { ClusterMasters } from './cluster-masters.js';
@@ -11,7 +10,7 @@ import { entryFault, hidesItsReason } from './entry-fault.js';
 import { infoField } from './info.js';
 import { OneWrite } from './one-write.js';
 import { ReplyWatch } from './reply-watch.js';
-import { isFaultOfScript, isForeignKey, isMereEnd, isUnsent, troubleOf } from './trouble.js';
+import { foreignKey, isFaultOfScript, isForeignKey, isMereEnd, isUnsent, troubleOf } from './trouble.js';
 
 /** Why the store does not serve: it is unreachable, it refuses, or one key has foreign data. */
 export interface StoreTrouble {
@@ -19,9 +18,6 @@ export interface StoreTrouble {
   readonly why: string;
   readonly error: unknown;
 }
-
-const FOREIGN_KEY =
-  'the value store has other data under the name of this key (WRONGTYPE); delete it there, or give Dibs its own store';
 
 export interface StoreConnectionOptions {
   readonly clock: Clock;
@@ -316,6 +312,12 @@ export class StoreConnection {
     this.options.onTrouble?.({ kind: 'unreachable', why, error });
   }
 
+  /** Reports other data under the name of a key, or a record that cannot be read. Returns the error for its callers. */
+  foreignKey(why: string, error: Error): Error {
+    this.options.onTrouble?.({ kind: 'foreign_key', why, error });
+    return foreignKey(why);
+  }
+
   /** Converts an error or an error reply of ioredis: to {@link StoreUnavailable}, or to a fault of our own. */
   faultOf(error: unknown): unknown {
     if (!(error instanceof Error) || error instanceof TypeError) return error;
@@ -333,10 +335,7 @@ export class StoreConnection {
       });
     }
     if (isFaultOfScript(error.message)) return error;
-    if (isForeignKey(error.message)) {
-      this.options.onTrouble?.({ kind: 'foreign_key', why, error });
-      return new CoordinationError('failed_precondition', FOREIGN_KEY);
-    }
+    if (isForeignKey(error.message)) return this.foreignKey(why, error);
     // A connection that is made anew because of it has no other reason.
     this.#trouble = why;
     this.options.onTrouble?.({ kind: 'refused', why, error });

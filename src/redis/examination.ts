@@ -25,6 +25,10 @@ export interface ServerFacts {
   readonly run: string;
   readonly evictionPolicy: string;
   readonly isReplica: boolean;
+  /** It has an append-only file, which a restart reads instead of a snapshot. */
+  readonly appends: boolean;
+  /** It has saved a snapshot since it started. Whether it is to save some is known only with a right to CONFIG. */
+  readonly hasSaved: boolean;
   readonly isInCluster: boolean;
 }
 
@@ -32,6 +36,9 @@ export interface ServerFacts {
 const TRIAL_MS = 10_000;
 /** The fastest of these counts, because other work of this process may delay a ping. */
 const PINGS = 5;
+
+/** In seconds, -1 before the first one. */
+const LAST_SAVE_TOOK = 'rdb_last_bgsave_time_sec';
 
 type Trial = readonly [right: string, name: string, ...args: (string | number)[]];
 
@@ -144,6 +151,9 @@ export async function factsOf(connection: StoreConnection): Promise<readonly Ser
       run: field('run_id'),
       evictionPolicy: field('maxmemory_policy'),
       isReplica: field('role') === 'slave',
+      appends: field('aof_enabled') === '1',
+      // Redis 6.2 counts no snapshots, and says how long the last one took.
+      hasSaved: Number(infoField(info, 'rdb_saves') ?? 1 + Number(infoField(info, LAST_SAVE_TOOK) ?? -1)) > 0,
       isInCluster: field('cluster_enabled') === '1',
     };
   });

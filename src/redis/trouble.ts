@@ -1,3 +1,4 @@
+import { CoordinationError } from '../coordination/words/errors.js';
 import type { Refusal } from '../quorum/lock-node.js';
 import { isNoScript } from './script.js';
 
@@ -126,19 +127,30 @@ export function isUnsent({ message }: Error): boolean {
   return /isn't (?:writeable|ready)/.test(message);
 }
 
-/** Another program wrote something else under the key's name. All other keys can be served. */
+/**
+ * Another program wrote something else under the key's name, or into its record, where a script cannot use it. All other
+ * keys can be served.
+ */
 export function isForeignKey(message: string): boolean {
-  return /(?:^|\W)WRONGTYPE /.test(message);
+  if (isFaultOfScript(message)) return false;
+  // Lua's own errors begin in lower case after the line, those of commands in upper case.
+  return /(?:^|\W)WRONGTYPE |user_script:\d+: [a-z]|is not an? (?:integer|valid)/.test(message);
+}
+
+/** The error for each caller of such a key. */
+export function foreignKey(why: string): CoordinationError {
+  return new CoordinationError(
+    'failed_precondition',
+    `the value store has other data under the name of this key (${why}); delete it there, or give Dibs its own store`,
+  );
 }
 
 /**
- * A fault of one of our scripts, or of what it found in one record. Everything else that Redis answers concerns the
- * connection as a whole: a list of such replies would never be complete.
+ * A script of ours that Redis cannot compile. Everything else that Redis answers concerns the connection as a whole: a
+ * list of such replies would never be complete.
  */
 export function isFaultOfScript(message: string): boolean {
-  // Lua's own errors begin in lower case after the line, those of commands in upper case.
-  const ofLua = /user_script:\d+: [a-z]|^ERR Error compiling script/;
-  return ofLua.test(message) || /is not an? (?:integer|valid)/.test(message);
+  return /^ERR Error compiling script/.test(message);
 }
 
 /** A lock node answered with an error. */

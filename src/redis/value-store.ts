@@ -111,7 +111,7 @@ export class RedisValueStore implements ValueStore {
       // There was no record, so that nothing else is in it.
       if (Buffer.isBuffer(reply))
         return { armed: true, record: firstLease(request, Number(reply.toString())) };
-      return { armed: reply.at(-1) === 1, record: decodeFacts(reply) };
+      return { armed: reply.at(-1) === 1, record: this.#decoded(() => decodeFacts(reply)) };
     });
   }
 
@@ -121,7 +121,7 @@ export class RedisValueStore implements ValueStore {
       owner: to?.owner ?? '',
       lease: to === undefined ? '' : encodeLabels(to),
     })) as RecordReply | null;
-    return reply === null ? undefined : decodeFacts(reply);
+    return reply === null ? undefined : this.#decoded(() => decodeFacts(reply));
   }
 
   async publish(id: string, request: StorePublish): Promise<StoredAnswer> {
@@ -198,7 +198,7 @@ export class RedisValueStore implements ValueStore {
 
   async explain(id: string): Promise<{ record: MeasuredRecord; past: readonly PastLease[] }> {
     const reply = (await this.#run(explainScript, id, {})) as RecordReply;
-    return { record: decodeMeasured(reply), past: decodePast(reply) };
+    return this.#decoded(() => ({ record: decodeMeasured(reply), past: decodePast(reply) }));
   }
 
   /**
@@ -224,9 +224,19 @@ export class RedisValueStore implements ValueStore {
       if (leftOut > 0) this.#sizes.came(kind, leftOut);
       return leftOut;
     }
-    const record = reply === null ? NO_RECORD : decodeRecord(reply, known);
+    const record = reply === null ? NO_RECORD : this.#decoded(() => decodeRecord(reply, known));
     this.#sizes.came(kind, bytesOf(reply, record));
     return record;
+  }
+
+  /** A record that another program has changed concerns its key alone. The error must not quote it. */
+  #decoded<T>(decode: () => T): T {
+    try {
+      return decode();
+    } catch {
+      const why = 'its record cannot be read';
+      throw this.connection.foreignKey(why, new Error(why));
+    }
   }
 
   #ask<A extends string>(

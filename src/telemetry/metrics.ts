@@ -172,6 +172,15 @@ export class Metrics implements Omit<Observer, 'undecided' | 'publishUnanswered'
     });
   }
 
+  /** Call it once, in a fleet. Settings that must be the same on every replica, in milliseconds. */
+  shares(settings: Readonly<Record<string, number>>): void {
+    const about = { description: 'A setting that must be the same on every replica' };
+    this.#meter.createObservableGauge(METRICS.sharedSetting, about).addCallback((result) => {
+      for (const [variable, ms] of Object.entries(settings))
+        result.observe(ms / 1000, { [LABELS.variable]: variable });
+    });
+  }
+
   /** Whether the file of this variable was refused when it was reloaded. */
   watchFile(variable: string, isRefused: () => boolean): void {
     this.#files.set(variable, isRefused);

@@ -22,6 +22,7 @@ export const METRICS = {
   callErrors: 'dibs_call_errors_total',
   connectionsRefused: 'dibs_connections_refused_total',
   info: 'dibs_info',
+  sharedSetting: 'dibs_shared_setting_seconds',
   certificateEnd: 'dibs_certificate_expiration_timestamp_seconds',
   reloadRefused: 'dibs_reload_refused',
   nearCacheBytes: 'dibs_near_cache_bytes',

@@ -24,6 +24,7 @@ const LARGEST: readonly string[] = [
   METRICS.undecided,
   METRICS.storeLate,
   METRICS.info,
+  METRICS.sharedSetting,
   METRICS.reloadRefused,
 ];
 /** The same, where a small value is worse. A process may have kept a certificate that the others have renewed. */

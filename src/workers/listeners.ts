@@ -1,5 +1,5 @@
-import { lookup } from 'node:dns/promises';
-import { type AddressInfo, createServer, isIP, type ListenOptions, type Server, type Socket } from 'node:net';
+import { type AddressInfo, createServer, type ListenOptions, type Server, type Socket } from 'node:net';
+import { atEachAddress } from '../grpc/each-address.js';
 import { freeSocketPath } from '../grpc/unix-socket.js';
 
 /** The sockets that listen for gRPC. They stay open when workers end, and so does a port that was a free one. */
@@ -45,39 +45,26 @@ interface Opened {
 }
 
 async function openAt(address: string, accepted: (socket: Socket) => void): Promise<Opened> {
-  const failed = (error: unknown) => new Error(`cannot listen at ${address}: ${(error as Error).message}`);
+  const servers: Server[] = [];
+  const listen = async (at: ListenOptions) => {
+    const server = await listening(at, accepted);
+    servers.push(server);
+    return server;
+  };
   try {
-    if (!address.startsWith('unix:')) return await openPort(address, accepted);
+    if (!address.startsWith('unix:')) {
+      const listenAt = async (host: string, port: number) =>
+        ((await listen({ host, port })).address() as AddressInfo).port;
+      return { address: await atEachAddress(address, listenAt), servers };
+    }
     const path = address.slice('unix://'.length);
     await freeSocketPath(path);
-    return { address, servers: [await listening({ path }, accepted)] };
+    await listen({ path });
+    return { address, servers };
   } catch (error) {
-    throw failed(error);
+    for (const server of servers) server.close();
+    throw new Error(`cannot listen at ${address}: ${(error as Error).message}`);
   }
-}
-
-/**
- * A name such as `localhost` may stand for several addresses: listens on one port at each available address, as in
- * grpc-js.
- */
-async function openPort(address: string, accepted: (socket: Socket) => void): Promise<Opened> {
-  const colon = address.lastIndexOf(':');
-  const name = address.slice(0, colon).replace(/^\[(.*)\]$/, '$1');
-  let port = Number(address.slice(colon + 1));
-  const hosts = isIP(name) === 0 ? (await lookup(name, { all: true })).map((one) => one.address) : [name];
-  const servers: Server[] = [];
-  let why: unknown = new Error('the name has no address');
-  for (const host of hosts) {
-    try {
-      const server = await listening({ host, port }, accepted);
-      servers.push(server);
-      port = (server.address() as AddressInfo).port;
-    } catch (error) {
-      why = error;
-    }
-  }
-  if (servers.length === 0) throw why;
-  return { address: address.replace(/\d+$/, String(port)), servers };
 }
 
 function listening(at: ListenOptions, accepted: (socket: Socket) => void): Promise<Server> {

@@ -32,8 +32,8 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   quorum: { imports: ['coordination'], packages: ['node:', 'redlock'] },
   memory: { imports: ['coordination'], packages: [] },
   telemetry: { imports: ['coordination'], packages: ['node:', '@opentelemetry/', 'pino'] },
-  // The listening process frees the path of its Unix socket as a server does.
-  workers: { imports: ['grpc/unix-socket'], packages: ['node:'] },
+  // The listening process takes its addresses, and frees the path of its Unix socket, as a server does.
+  workers: { imports: ['grpc/each-address', 'grpc/unix-socket'], packages: ['node:'] },
   // A client of the service and of its other versions: it knows the contract, and of a room what no error may repeat.
   cli: {
     imports: ['config/faults', 'doctor/finding', 'grpc/generated/dibs/v1/coordinator'],

@@ -173,6 +173,11 @@ export class HeldLeases {
     return lease && { lease: isTold ? { ...lease, span: undefined } : lease, isTold };
   }
 
+  /** Reports how a lease ended that {@link remove} has returned. */
+  report({ lease, isTold }: Removed, end: LeaseEnd): void {
+    if (!isTold) this.#reportEnd(lease, end, 0);
+  }
+
   /** Forgets the lease and reports that it ended `agoMs` before now. */
   end(nonce: string, end: LeaseEnd, agoMs = 0): void {
     const watcher = this.#watchers.get(nonce);
@@ -245,11 +250,14 @@ export class HeldLeases {
     return [...this.#byNonce.values()].map(({ lease }) => lease).filter(({ untilMs }) => untilMs > nowMs);
   }
 
-  /** A lease never counts for longer than its time, however late this replica learns of its end. */
   #tell(kept: Kept, end: LeaseEnd, agoMs = 0): void {
     if (kept.told) return;
     kept.told = true;
-    const { lease } = kept;
+    this.#reportEnd(kept.lease, end, agoMs);
+  }
+
+  /** A lease never counts for longer than its time, however late this replica learns of its end. */
+  #reportEnd(lease: HeldLease, end: LeaseEnd, agoMs: number): void {
     const { clock, observer } = this.parts;
     const nowMs = clock.nowMs();
     const endedAtMs = Math.max(lease.sinceMs, Math.min(nowMs - agoMs, lease.untilMs));

@@ -8,14 +8,15 @@ import {
 } from '../degradation/unavailable.js';
 import type { Clock } from '../ports/clock.js';
 import type { LeaseQuorum } from '../ports/lease-quorum.js';
-import type { ValueStore } from '../ports/value-store.js';
+import { StoreUnavailable, type ValueStore } from '../ports/value-store.js';
 import { CoordinationError } from '../words/errors.js';
 import type { Key } from '../words/key.js';
 import type { ExtendAnswer, Lease, LeaseEnd, ReleaseOutcome } from '../words/outcome.js';
 import type { Limits, Policy } from '../words/policy.js';
+import type { RecordFacts } from '../words/record.js';
 import type { Extend, Release } from '../words/requests.js';
 import type { Token } from '../words/token.js';
-import { clamp, driftMs } from './drift.js';
+import { driftMs, leaseMsIn } from './drift.js';
 import type { HeldLeases } from './held-leases.js';
 import type { RebuildSlots } from './rebuild-slots.js';
 
@@ -66,9 +67,7 @@ export class LeaseLifecycle {
   async extend(request: Extend): Promise<ExtendAnswer> {
     const { token } = request;
     if (token === undefined) return LOST;
-    // A caller can write any length into its token.
-    const { leaseMsMin, leaseMsMax } = this.parts.policyOf(request.key.namespace);
-    const leaseMs = request.leaseMs ?? clamp(token.leaseMs, leaseMsMin, leaseMsMax);
+    const leaseMs = request.leaseMs ?? leaseMsIn(token, this.parts.policyOf(request.key.namespace));
     return token.kind === 'armed'
       ? this.extendArmed(request.key, token, leaseMs)
       : this.#extendUnstored(request.key, token, leaseMs);
@@ -76,21 +75,30 @@ export class LeaseLifecycle {
 
   /**
    * The lease was extended on another session. It belongs to that session from now on, and this replica watches its
-   * end. The store may be late with it: its time has been running since the extension.
+   * end. The store may be late with it: its time has been running since the extension. If its first session has given it
+   * back since the extension, it is lost, and its holder must stop: another caller may have the next lease.
    */
   async takeOver(key: Key, token: Token, { expiresInMs }: ExtendAnswer): Promise<TakenOver> {
     const untilMs = this.parts.clock.nowMs() + expiresInMs;
     const taken = await this.#taken(key, token, untilMs);
+    if (taken === 'given_back') return { answer: this.#extended(key, token, 0), taken: undefined };
     return { answer: this.#extended(key, token, untilMs), taken };
   }
 
-  /** Undefined if the lease has ended or the store does not answer; then it stays where it was. */
-  async #taken(key: Key, token: Token, untilMs: number): Promise<Lease | undefined> {
+  /** Undefined if the store does not answer or does not know the lease: then it stays where it was. */
+  async #taken(key: Key, token: Token, untilMs: number): Promise<Lease | 'given_back' | undefined> {
     const { nonce, fence, leaseMs } = token;
-    if (token.kind !== 'armed') return undefined;
-    const record = await this.parts.store.adopt(key.id, nonce).catch(undefinedIfUnavailable);
+    // Only this replica knows it, since it has just extended it.
+    if (token.kind !== 'armed') return this.held.get(nonce) === undefined ? 'given_back' : undefined;
+    let record: RecordFacts | undefined;
+    try {
+      record = await this.parts.store.adopt(key.id, nonce);
+    } catch (error) {
+      this.#overIfForeign(error, key, token);
+      return undefinedIfUnavailable(error);
+    }
     const armed = record?.lease;
-    if (armed === undefined) return undefined;
+    if (armed === undefined) return 'given_back';
     const { owner, holder, traceparent, requestKey, reason } = armed;
     const held = this.held.get(nonce);
     const nowMs = this.parts.clock.nowMs();
@@ -150,8 +158,8 @@ export class LeaseLifecycle {
         keepMs: limits.leaseMsMax,
       });
     } catch (error) {
-      // Something else has the name of the key, so that no lease of it is armed.
-      if (error instanceof CoordinationError) this.over(key, token, end);
+      // Something else has the name of the key, so that no lease of it is armed, or it is a fault of our own.
+      if (!(error instanceof StoreUnavailable)) this.over(key, token, end);
       rethrowUnlessUnavailable(error);
       // Only the store knows whether it was handed out again. With an owner to compare, the lock has to expire.
       if (owner !== undefined) return 'not_held';
@@ -169,6 +177,11 @@ export class LeaseLifecycle {
     this.held.end(nonce, end);
     void this.parts.quorum.release(id, nonce);
     void this.slots.leave(namespace, nonce);
+  }
+
+  /** Something else has the name of the key, so that no lease of it is armed. */
+  #overIfForeign(error: unknown, key: Key, token: Token): void {
+    if (error instanceof CoordinationError) this.over(key, token, 'expired');
   }
 
   /** The lock nodes first, then the store; without a majority of nodes, the store alone. */
@@ -216,6 +229,7 @@ export class LeaseLifecycle {
       if (held !== undefined) held.storedUntilMs = Math.max(held.storedUntilMs ?? 0, untilMs);
       return this.#extended(key, token, untilMs);
     } catch (error) {
+      this.#overIfForeign(error, key, token);
       rethrowUnlessUnavailable(error);
       if (!isLost(error, policy)) return this.#unextended(key, token);
       if (quorumLost)

@@ -151,6 +151,16 @@ describeWithRedis('dibs doctor', () => {
       says: /^fault of value store: writes: Redis is full; raise its maxmemory/,
     },
     {
+      title: 'doctor: the store saves snapshots, and has no append-only file',
+      env: async () => {
+        const server = await redis('--save', '3600 1');
+        await server.command('SAVE');
+        return withStore(server.url);
+      },
+      says: /^warning of value store: snapshots: .* a restart brings back invalidated values: set save ""/,
+      result: 'warning',
+    },
+    {
       title: 'doctor: the store is a read-only replica',
       env: async () => withStore((await redis('--replicaof', '127.0.0.1', `${store.port}`)).url),
       says: /^fault of value store: kind: it is a read-only replica; use the address of its master/,
@@ -233,6 +243,12 @@ describeWithRedis('dibs doctor', () => {
     expect(report).toMatchObject(
       result === 'warning' ? { code: 0, healthy: true } : { code: 1, healthy: false },
     );
+  });
+
+  it('doctor: the store saves snapshots beside an append-only file', async () => {
+    const server = await redis('--save', '3600 1', '--appendonly', 'yes');
+    await server.command('SAVE');
+    expect(troublesOf(await examined(withStore(server.url)))).toEqual([]);
   });
 
   it('doctor: warnings that count as faults', async () => {

@@ -300,22 +300,35 @@ describeWithRedis('a value store that does not serve', () => {
     caller.close();
   });
 
-  it('a key of the store gets another type while its lease runs', async () => {
+  it.each([
+    {
+      title: 'a key of the store gets another type while its lease runs',
+      write: async (store: RedisServer, name: string) => {
+        await store.command('DEL', name);
+        await store.command('SET', name, 'not a hash');
+      },
+      why: /WRONGTYPE/,
+    },
+    {
+      title: 'a record of the store is changed by another program while its lease runs',
+      write: (store: RedisServer, name: string) => store.command('HSET', name, 'armed_at', 'x', 'past', 'x'),
+      why: /FAILED_PRECONDITION.*other data under the name of this key/,
+    },
+  ])('$title', async ({ title, write, why }) => {
     const store = await redis();
     const replica = await Replica.start({ ...env, DIBS_STORE_URL: store.url });
-    replicas.set('foreign lease', replica);
+    replicas.set(title, replica);
     const caller = new Caller(replica.target);
     const key = keyOf('default', 'foreign');
     // Longer than the two commands take on a busy machine.
     const { token } = await caller.lease({ key: 'foreign', leaseMs: 2_000 });
-    await store.command('DEL', recordKey(key.id));
-    await store.command('SET', recordKey(key.id), 'not a hash');
+    await write(store, recordKey(key.id));
     // The replica asks for the record at the end of the lease, and gives back a lease that the store does not know.
     const said = () => linesOf(replica).map(({ msg }) => msg);
     await expect.poll(said, EVERY_200_MS).toContain(LOG.storeForeignKey);
     const unstored = { kind: 'quorum', nonce: 'n'.repeat(22), fence: 0, leaseMs: 1_000 } as const;
     await caller.publishText('foreign', encodeToken(key, unstored), 'a value');
-    await expect(caller.publishText('foreign', token, 'a value')).rejects.toThrow(/WRONGTYPE/);
+    await expect(caller.publishText('foreign', token, 'a value')).rejects.toThrow(why);
     await untilServed(caller);
     caller.close();
   });

@@ -295,6 +295,21 @@ describeWithRedis('the connection to the store', () => {
     expect(JSON.stringify({ ...error })).not.toContain('s3cret');
   });
 
+  test.for([
+    ['a lease that is no JSON', { nonce: 'n', lease: 's3cret' }],
+    ['tags that are no JSON', { servable_until: 9e15, tags: 's3cret' }],
+    ['a time that is no number', { nonce: 'n', lease: '{}', armed_at: 's3cret' }],
+    ['a past lease that is no JSON', { fence: 1, past: 's3cret' }],
+  ] as const)('reports %s as a foreign value, without its text', async ([, fields]) => {
+    await admin.hset(recordKey('a'), fields);
+    const error = await rejection(store.explain('a'));
+    await admin.del(recordKey('a'));
+    expect(error).toMatchObject({ name: 'CoordinationError', kind: 'failed_precondition' });
+    expect(error.message).not.toContain('s3cret');
+    // Other keys are served.
+    expect((await store.explain('b')).past).toEqual([]);
+  });
+
   test('rejects waiting and new steps once it is closed, and leaves no connection', async () => {
     server.hang();
     const waiting = rejection(store.read('a'));

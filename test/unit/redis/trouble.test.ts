@@ -44,8 +44,9 @@ it.each([
     false,
   ],
   ['ERR Error running script (call to f_a): @user_script:3: WRONGTYPE Operation', true, false],
-  ['ERR user_script:12: attempt to index a nil value script: a, on @user_script:12.', false, true],
-  ['ERR hash value is not an integer script: a, on @user_script:12.', false, true],
+  ['ERR user_script:12: attempt to index a nil value script: a, on @user_script:12.', true, false],
+  ['ERR hash value is not an integer script: a, on @user_script:12.', true, false],
+  ['ERR Error compiling script (new function): user_script:3: unexpected symbol', false, true],
   ['MOVED 1 a:1', false, false],
   [
     "NOPERM this user has no permissions to run the 'hget' command script: a, on @user_script:3.",

@@ -57,6 +57,7 @@ function busyMetrics(): Metrics {
   metrics.callFailed('Publish', 'UNAVAILABLE');
   metrics.connectionRefused('grpc', 'share');
   metrics.is('quorum', '1.2.3');
+  metrics.shares({ DIBS_LEASE_MAX_MS: 60_000, DIBS_SILENCE_MS: 2_000 });
   metrics.watchFile('DIBS_AUTH_FILE', () => true);
   metrics.watchFile('DIBS_CONFIG', () => false);
   metrics.watchCertificates(() => [{ variable: 'DIBS_TLS_CERT', endMs: 1_800_000_000_000 }]);
@@ -72,7 +73,11 @@ describe('the scraped metrics', () => {
   it('have the type that their name says', async () => {
     const { types } = parse(await busyMetrics().scrape());
     for (const [name, type] of types) {
-      const inSeconds: readonly string[] = [METRICS.longestWait, METRICS.certificateEnd];
+      const inSeconds: readonly string[] = [
+        METRICS.longestWait,
+        METRICS.certificateEnd,
+        METRICS.sharedSetting,
+      ];
       const isNow = inSeconds.includes(name) || !name.endsWith('_seconds');
       const wanted = name.endsWith('_total') ? 'counter' : isNow ? 'gauge' : 'histogram';
       expect(`${name} ${type}`).toBe(`${name} ${wanted}`);
@@ -127,6 +132,8 @@ describe('the scraped metrics', () => {
       'dibs_connections_refused_total{protocol="http",why="share"}': 0,
       'dibs_call_errors_total{method="Publish",code="UNAVAILABLE"}': 1,
       'dibs_info{mode="quorum",version="1.2.3"}': 1,
+      'dibs_shared_setting_seconds{variable="DIBS_LEASE_MAX_MS"}': 60,
+      'dibs_shared_setting_seconds{variable="DIBS_SILENCE_MS"}': 2,
       'dibs_certificate_expiration_timestamp_seconds{variable="DIBS_TLS_CERT"}': 1_800_000_000,
       dibs_wakes_live: 1,
       'dibs_reload_refused{variable="DIBS_AUTH_FILE"}': 1,

@@ -101,6 +101,11 @@ it('hears wakes if every process does', () => {
   ]);
 });
 
+it('shows a setting that all processes share as it is', () => {
+  const setting = gauge('dibs_shared_setting_seconds', '{variable="DIBS_SILENCE_MS"} 2');
+  expect(merged(setting, setting)).toEqual(['dibs_shared_setting_seconds{variable="DIBS_SILENCE_MS"} 2']);
+});
+
 it('shows one replica with one mode and version', () => {
   const info = gauge('dibs_info', '{mode="quorum"} 1');
   expect(merged(info, info)).toEqual(['dibs_info{mode="quorum"} 1']);

@@ -49,6 +49,32 @@ describe('the end of a lease, at the replica that granted it', () => {
     expect(heard).toEqual([undefined]);
   });
 
+  it('is told to its holder if its first session gives it back before another one has taken it over', async () => {
+    const { trial, other, lease, extendAt } = await watched();
+    const { request, answer } = await extendAt();
+    expect(answer.outcome).toBe('extended');
+    await trial.coordinator.giveBack(trial.key, lease, 'session_lost');
+    const next = await trial.lease();
+    expect(await other.takeOver(request, answer)).toEqual({
+      answer: { outcome: 'lost', expiresInMs: 0 },
+      taken: undefined,
+    });
+    // The lease of the next caller goes on.
+    expect((await trial.publish(next.token)).outcome).toBe('stored');
+  });
+
+  it('is told to its holder in the same way if the store does not know the lease', async () => {
+    const trial = new CoordinationTrial();
+    trial.store.down = true;
+    const lease = await trial.lease();
+    const request = { key: trial.key, token: lease.token };
+    const answer = await trial.coordinator.extend(request, new Call());
+    const { taken, answer: kept } = await trial.coordinator.takeOver(request, answer);
+    expect([taken, kept.outcome]).toEqual([undefined, 'extended']);
+    await trial.coordinator.giveBack(trial.key, lease, 'session_lost');
+    expect((await trial.coordinator.takeOver(request, answer)).answer.outcome).toBe('lost');
+  });
+
   it.each([
     [
       'is counted from the answer, although',
