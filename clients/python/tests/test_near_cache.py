@@ -245,6 +245,18 @@ class TestWithoutTheService:
         near.fill(near.ask(), another, "", "k", answer(b"new"))
         assert near.of("k") == b"new"
 
+    def test_what_is_left_is_dropped_when_the_service_is_back_and_not_what_a_live_session_reports(self) -> None:
+        near, another, silent = Near(keeps=True), live(), live()
+        near.filled("old")
+        near.watch.ended = True
+        near.missed()
+        near.fill(near.ask(), another, "", "new", answer())
+        near.fill(near.ask(), silent, "", "silent", answer())
+        silent.heard_at = time.monotonic() - LIVE_S - 1
+        near.service_is_back()
+        assert [near.left("default", key) is not None for key in ("old", "new", "silent")] == [False, True, False]
+        assert near.of("new") == b"v"
+
     def test_no_longer_than_it_would_have_been_fresh(self, monkeypatch: pytest.MonkeyPatch) -> None:
         near = Near(keeps=True)
         near.filled("k", answer(fresh_for_ms=500))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from callers import PATIENCE_S, Caller, MakeCaller, Recorder, gives, never_called, until
-from fake_service import NEVER, FakeService, each, lease
+from fake_service import NEVER, FakeService, each, lease, unavailable
 from test_near_cache import answer
 
 from dibs import BYTES, JSON, Client, NearCache, near_cache
@@ -178,6 +178,23 @@ class TestClients:
                 assert await near.get("k", gives(b"x"), refresh=True) == b"x"
                 # What was rebuilt here is newer than what is left.
                 assert await near.get("k", never_called) == b"x"
+
+    async def test_nothing_is_left_once_the_service_answers_again_without_a_session(
+        self, fake: FakeService, make: MakeCaller
+    ) -> None:
+        near = make(near_cache=NearCache(1_000_000), serve_near_when_unavailable=True)
+        fake.will("GetOrLock", fresh(b"old"))
+        await near.get("k", never_called)
+        watch = session_of(near)._watch
+        fake.takes_sessions = False
+        fake.will("GetOrLock", unavailable())
+        fake.sessions[0].end()
+        await until(lambda: watch.ended)
+        assert await near.get("k", never_called) == b"old"
+        fake.will("GetOrLock", fresh(b"theirs"))
+        assert await near.get("other", never_called) == b"theirs"
+        fake.will("GetOrLock", unavailable())
+        assert await near.get("k", gives(b"new")) == b"new"
 
 
 class TestAProcessThatWasHeldUp:

@@ -86,11 +86,15 @@ export class BytesClient {
     this.background = new Background(clock);
     this.hooks = bound(hooks);
     const local = new LocalRebuilds(clock);
+    const back = () => {
+      local.forget();
+      this.#near?.serviceIsBack();
+    };
     this.#parts = {
       ...{ calls: this.calls, hooks: this.hooks, held, local, near: this.#near, clock, chance },
       ...{ running: new RunningRebuilds(clock), background: this.background },
       flights: new Flights((namespace) => this.#changes.isWatched(namespace), clock),
-      availability: new Availability(connection.target, () => local.forget(), machine.warn),
+      availability: new Availability(connection.target, back, machine.warn),
       leaseHoldMaxMs: leaseHoldMaxMsOf(options),
       waitMsMax: WAIT_MS_ASKED_MAX,
     };

@@ -206,7 +206,15 @@ export class NearCache implements CopyHolder {
 
   /** The service is reached, and says what is fresh. */
   began(): void {
-    this.#left?.clear();
+    this.serviceIsBack();
+  }
+
+  /** The service answers, perhaps without a session. What was kept for its absence is dropped. */
+  serviceIsBack(): void {
+    if (this.#left === undefined) return;
+    this.#left.clear();
+    // A silent session may have missed a change. At its end, its entries would be kept for the next absence.
+    for (const [id, { watch }] of this.#entries.entries()) if (!watch.isLive) this.#entries.delete(id);
   }
 
   #counts({ freshUntilMs, namespace, tags, since }: Entry): boolean {

@@ -100,6 +100,26 @@ describe('the life of a near entry', () => {
     nowMs += 1;
     expect(cache.left('', 'a')).toBeUndefined();
   });
+
+  it('ends when the service is back, unless its session is live', () => {
+    const { cache, watch } = started();
+    const fill = (by: Watch, key: string) => {
+      const asking = cache.ask('', key, by);
+      if (asking !== undefined) cache.answered(asking, hit(60_000));
+    };
+    fill(watch, 'left');
+    cache.missed();
+    const [silent, live] = [new Watch(() => {}, clock), new Watch(() => {}, clock)];
+    silent.beat();
+    fill(silent, 'silent');
+    nowMs += 3_000;
+    live.beat();
+    fill(live, 'live');
+    cache.serviceIsBack();
+    cache.missed();
+    const left = ['left', 'silent', 'live'].map((key) => cache.left('', key)?.toString());
+    expect(left).toEqual([undefined, undefined, 'v']);
+  });
 });
 
 describe('a session whose beat was due long ago', () => {

@@ -7,6 +7,8 @@ import { SYSTEM_CLOCK } from '../src/clock.js';
 import type { ChannelLink } from '../src/link.js';
 import type { SessionEvents } from '../src/session-pool.js';
 import { SessionTransport } from '../src/session-transport.js';
+import { hit } from './fake-service.js';
+import { callOf, played } from './played-service.js';
 import { bytes, freshKey, raw, Service } from './service.js';
 
 // What the end of a session means for near entries.
@@ -14,6 +16,12 @@ import { bytes, freshKey, raw, Service } from './service.js';
 const ttlMs = 60_000;
 const maxBytes = 100_000;
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+function freshHit(text: string) {
+  const answer = hit(text);
+  if (answer.outcome?.$case === 'hit') answer.outcome.value.freshForMs = ttlMs;
+  return answer;
+}
 
 describe('a near cache', () => {
   let service: Service;
@@ -131,4 +139,26 @@ describe('the end of a session', () => {
     expect(events.broken).toHaveBeenCalledTimes(1);
     expect(events.opened).not.toHaveBeenCalled();
   });
+});
+
+it('leaves near values until the service answers, also if that is without a session', async () => {
+  const { client, streams, service } = played({ nearCache: { maxBytes }, serveNearWhenUnavailable: true });
+  const old = client.fetch(callOf('k'));
+  const stream = await vi.waitFor(() => streams[0] ?? Promise.reject(new Error('there is none yet')));
+  stream.welcome('first');
+  stream.reply((await stream.next()).id, { $case: 'getOrLock', value: freshHit('old') });
+  expect(String((await old).bytes)).toBe('old');
+
+  const get = async (key: string) => {
+    const rebuild = () => Promise.reject(new Error('there is no lease'));
+    const { of } = client.fetchMany({ ...callOf(key), keys: [key], rebuild });
+    return String((await of.get(key))?.bytes);
+  };
+  Object.assign(service, { isAway: true, breaksStreams: true });
+  stream.breakOff();
+  expect(await get('k')).toBe('old');
+  service.isAway = false;
+  expect(await get('another')).toBe('unary');
+  service.isAway = true;
+  await expect(get('k')).rejects.toThrow('gone');
 });

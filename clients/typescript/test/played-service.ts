@@ -5,6 +5,7 @@ import { SYSTEM_CHANCE } from '../src/chance.js';
 import { SYSTEM_CLOCK } from '../src/clock.js';
 import type { FetchCall } from '../src/fetcher.js';
 import {
+  type GetOrLockManyRequest,
   type GetOrLockManyResponse,
   type GetOrLockResponse,
   type SessionCall,
@@ -17,7 +18,7 @@ import type { DibsClientOptions } from '../src/options.js';
 import { hit } from './fake-service.js';
 
 // A service whose every message a test plays, over any number of sessions. Of the unary calls, only those for many keys
-// are answered: with hits.
+// are answered: with hits, unless a test takes the service away.
 
 type Response = NonNullable<SessionReply['response']>;
 
@@ -102,6 +103,7 @@ export class PlayedStream extends EventEmitter {
 export function played(options: DibsClientOptions = {}, peers: readonly string[] = ['one']) {
   const streams: PlayedStream[] = [];
   const unary: string[] = [];
+  const service = { isAway: false, breaksStreams: false };
   const called =
     (name: string) =>
     (...to: unknown[]) => {
@@ -109,9 +111,10 @@ export function played(options: DibsClientOptions = {}, peers: readonly string[]
       void to;
       return { cancel: () => {} };
     };
+  const getOrLockMany = (request: GetOrLockManyRequest) => manyHits(request, service);
   const names = ['getOrLock', 'publish', 'release', 'extend', 'invalidate', 'explain'] as const;
   const link = {
-    stub: { ...Object.fromEntries(names.map((name) => [name, called(name)])), getOrLockMany: manyHits },
+    stub: { ...Object.fromEntries(names.map((name) => [name, called(name)])), getOrLockMany },
     connecting: { underWay: () => undefined },
     metadata: () => undefined,
     deadlineAfter: () => 0,
@@ -119,6 +122,7 @@ export function played(options: DibsClientOptions = {}, peers: readonly string[]
     session: () => {
       const stream = new PlayedStream(peers[streams.length % peers.length] ?? '');
       streams.push(stream);
+      if (service.breaksStreams) setImmediate(() => stream.breakOff());
       return stream;
     },
   };
@@ -127,11 +131,12 @@ export function played(options: DibsClientOptions = {}, peers: readonly string[]
     linkOf: () => link as unknown as ChannelLink,
     countAddresses: async () => new Set(peers).size,
   });
-  return { client, streams, unary };
+  return { client, streams, unary, service };
 }
 
-function manyHits({ keys }: { readonly keys: readonly string[] }) {
+function manyHits({ keys }: GetOrLockManyRequest, service: { readonly isAway: boolean }) {
   async function* answers() {
+    if (service.isAway) throw Object.assign(new Error('gone'), { code: 14, details: 'gone' });
     for (const key of keys) yield answerOf(key, hit('unary'));
   }
   return Object.assign(answers(), { cancel: () => {} });

@@ -6,6 +6,7 @@ import logging
 import threading
 from time import monotonic
 
+from dibs.near_cache import NearValues
 from dibs.options import Terms
 from dibs.rebuilding import Answer, Invalidation, Rebuilding, Rebuilds
 
@@ -18,9 +19,10 @@ _KEPT_MAX = 1_000
 class Away:
     """Whether the service is unavailable, logged once at each change, and the results that were rebuilt without it."""
 
-    def __init__(self, target: str, rebuilds: Rebuilds) -> None:
+    def __init__(self, target: str, rebuilds: Rebuilds, near: NearValues | None) -> None:
         self._target = target
         self._rebuilds = rebuilds
+        self._near = near
         self._lock = threading.Lock()
         self._lost = False
         #: How often the service came back, or welcomed a session.
@@ -40,7 +42,7 @@ class Away:
             )
 
     def answered(self) -> None:
-        """The service is back. Results that were rebuilt without it are no longer used."""
+        """The service is back. Results that were rebuilt without it, or kept for its absence, are no longer used."""
         if not self._lost:
             return
         with self._lock:
@@ -48,6 +50,8 @@ class Away:
             self.returns += 0 if told else 1
             self._kept.clear()
         self._rebuilds.close_local()
+        if self._near is not None:
+            self._near.service_is_back()
         if not told:
             _LOG.warning("the service at %s answers again", self._target)
 

@@ -181,7 +181,7 @@ class BaseClient:
     def _renew(self) -> None:
         """Everything that belongs to one process."""
         self._rebuilds = Rebuilds()
-        self._away = Away(self._connection.target, self._rebuilds)
+        self._away = Away(self._connection.target, self._rebuilds, self._near)
 
     def _before_fork(self) -> None:
         self._link.before_fork()

@@ -255,6 +255,15 @@ class NearValues:
         with self._lock:
             self._clear()
 
+    def service_is_back(self) -> None:
+        """The service answers, perhaps without a session. What was kept for its absence is dropped."""
+        now = monotonic()
+        with self._lock:
+            # A silent session may have missed a change. At its end, its entries would be kept for the next absence.
+            for id_, entry in list(self._entries.items()):
+                if entry.watch.ended or now - entry.watch.heard_at >= LIVE_S:
+                    self._drop(id_)
+
     def _drop(self, id_: tuple[str, str]) -> None:
         entry = self._entries.pop(id_, None)
         if entry is not None:

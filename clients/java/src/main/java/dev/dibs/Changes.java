@@ -72,6 +72,12 @@ final class Changes {
     local.serviceIsBack();
   }
 
+  /** The service answers again. Something in between may still break sessions. */
+  void serviceIsBack() {
+    if (near != null) near.serviceIsBack();
+    local.serviceIsBack();
+  }
+
   void beat(Watch watch) {
     if (watch == null) return;
     if (near.isOverdue(watch)) {

@@ -313,7 +313,7 @@ public final class DibsClientBuilder {
             running,
             local,
             changes,
-            new Availability(link.target(), local::serviceIsBack),
+            new Availability(link.target(), changes::serviceIsBack),
             near,
             new Background(),
             executor,

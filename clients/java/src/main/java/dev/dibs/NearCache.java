@@ -62,9 +62,7 @@ final class NearCache {
   private final Map<String, WatchedNamespace> watched = new HashMap<>();
   private final Cache<FullKey, Entry> entries;
 
-  /**
-   * What was dropped because changes may have been missed, until the next session begins; null if not wanted.
-   */
+  /** What was dropped because changes may have been missed, until the service is back; null if not wanted. */
   private final Cache<FullKey, Entry> left;
 
   private final LongSupplier nanoTime;
@@ -199,10 +197,19 @@ final class NearCache {
 
   /** The welcome of a session has arrived: the service is available, and the session receives changes. */
   synchronized void welcomed(Watch watch) {
-    if (left != null) left.invalidateAll();
+    serviceIsBack();
     // Their answers may be older than changes that wait to be read.
     if (isWelcomeOverdue(watch)) asking.removeIf(one -> one.watch == watch);
     heard(watch);
+  }
+
+  /** The service answers, possibly without a session. What was kept for its absence is dropped. */
+  synchronized void serviceIsBack() {
+    if (left == null) return;
+    left.invalidateAll();
+    long now = nanoTime.getAsLong();
+    // A silent session may have missed a change. At its end, its entries would be kept for the next absence.
+    entries.asMap().values().removeIf(entry -> !entry.watch().isLive(now));
   }
 
   /** Whether the welcome of a session was due long ago. */

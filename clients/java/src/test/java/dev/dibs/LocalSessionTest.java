@@ -17,7 +17,7 @@ import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
-/** What this process has rebuilt without the service, when a session stands that may know of newer values. */
+/** What this process serves without the service, when a session stands that may know of newer values. */
 final class LocalSessionTest {
   private static final Options<String> TEXT = Options.of(Codec.UTF_8, Duration.ofMinutes(1));
 
@@ -111,23 +111,44 @@ final class LocalSessionTest {
     assertEquals("v3", refused("other"));
   }
 
+  /** The near cache of this client has an old value of {@code k}. */
+  private void keepsOld(DibsClient near) throws Exception {
+    CompletableFuture<String> before = near.getOrRebuildAsync("k", TEXT, () -> "never");
+    begin();
+    Hit hit = FakeService.hitOf("old").toBuilder().setFreshForMs(60_000).setTags(Tags.getDefaultInstance()).build();
+    stream.reply(
+        SessionReply.newBuilder()
+            .setId(stream.call().getId())
+            .setGetOrLock(GetOrLockResponse.newBuilder().setHit(hit)));
+    assertEquals("old", before.get());
+  }
+
   /** What this process has made since is newer than what its near cache has from before. */
   @Test
   void isServedBeforeWhatANearCacheHasLeft() throws Exception {
     try (DibsClient near = fake.client().nearCache(1 << 20).serveNearWhenUnavailable(true).build()) {
-      CompletableFuture<String> before = near.getOrRebuildAsync("k", TEXT, () -> "never");
-      begin();
-      Hit hit =
-          FakeService.hitOf("old").toBuilder().setFreshForMs(60_000).setTags(Tags.getDefaultInstance()).build();
-      stream.reply(
-          SessionReply.newBuilder()
-              .setId(stream.call().getId())
-              .setGetOrLock(GetOrLockResponse.newBuilder().setHit(hit)));
-      assertEquals("old", before.get());
+      keepsOld(near);
       fake.close();
       assertEquals("old", near.getOrRebuild("k", TEXT, () -> "never"));
       assertEquals("new", near.getOrRebuild("k", TEXT.refresh(), () -> "new"));
       assertEquals("new", near.getOrRebuild("k", TEXT, () -> "never"));
+    }
+  }
+
+  /** Something in between breaks streams, and lets single calls through. */
+  @Test
+  void replacesWhatANearCacheHasLeftOnceTheServiceHasAnsweredWithoutASession() throws Exception {
+    try (DibsClient near = fake.client().nearCache(1 << 20).serveNearWhenUnavailable(true).build()) {
+      keepsOld(near);
+      CompletableFuture<String> lost = near.getOrRebuildAsync("lost", TEXT, () -> "mine");
+      refuse();
+      assertEquals("mine", lost.get());
+      stream.breakOff();
+      CompletableFuture<String> answered = near.getOrRebuildAsync("answered", TEXT, () -> "never");
+      fake.stream().breakOff();
+      assertEquals(FakeSessions.UNARY, answered.get());
+      fake.close();
+      assertEquals("new", near.getOrRebuild("k", TEXT, () -> "new"));
     }
   }
 }
