@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { type Identities, type Identity, PERMISSIONS } from '../access/identity.js';
-import type { Faults } from './faults.js';
+import { type Faults, unknownSettings } from './faults.js';
 import { readYaml } from './yaml-text.js';
 
 /** One for use and one for rotation. A third would be a forgotten one. */
@@ -58,17 +58,11 @@ function named(pattern: RegExp, what: string) {
   return z.string({ error: `is not ${what}` }).regex(pattern, { error: `is not ${what}` });
 }
 
-/** A setting, probably misspelt. Anything else in the place of a name may be a token, so a fault does not repeat it. */
-const LIKE_A_SETTING = /^[a-z_]{1,24}$/;
-
 /** Like zod's strictObject. Its faults say what is known. */
 function known<const Shape extends z.ZodRawShape>(shape: Shape) {
   return z.strictObject(shape, {
-    error: (issue) => {
-      if (issue.code !== 'unrecognized_keys') return undefined;
-      const names = issue.keys.map((it) => (LIKE_A_SETTING.test(it) ? it : '…'));
-      return `${names.join(', ')}: not known; known are ${Object.keys(shape).join(', ')}`;
-    },
+    error: (issue) =>
+      issue.code === 'unrecognized_keys' ? unknownSettings(issue.keys, Object.keys(shape)) : undefined,
   });
 }
 

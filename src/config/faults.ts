@@ -30,9 +30,12 @@ function shortened(text: string): string {
   return more > 0 ? `${text.slice(0, FAULT_CHARS_MAX)}… and ${more} more characters` : text;
 }
 
+/** In a quoted value, which may contain spaces and quotes: up to its last @. */
+const QUOTED_PASSWORD = /('\S*?:\/\/)[\s\S]*?@(?=[^'@]*'(?: |,|;|$))/g;
+
 /** A Redis URL may be set in the wrong variable, whose fault repeats its value. */
 function withoutPasswords(text: string): string {
-  return text.replaceAll(/:\/\/\S*@/g, '://…@');
+  return text.replaceAll(QUOTED_PASSWORD, '$1…@').replaceAll(/:\/\/\S*@/g, '://…@');
 }
 
 /** Collects faults. Each begins with its place: a variable, and a path in the variable's file. */
@@ -97,11 +100,27 @@ export class Faults {
     if (result.success) return result.data;
     const { issues } = result.error;
     for (const issue of issues.slice(0, FAULTS_MAX)) {
-      const message =
-        issue.code === 'invalid_key' ? (issue.issues[0]?.message ?? issue.message) : issue.message;
-      this.add(issue.path.join('.'), message);
+      if (issue.code !== 'invalid_key') this.add(issue.path.join('.'), issue.message);
+      else this.add(placeOf(issue.path, content), issue.issues[0]?.message ?? issue.message);
     }
     if (issues.length > FAULTS_MAX) this.add('', `has ${issues.length - FAULTS_MAX} more faults`);
     return undefined;
   }
+}
+
+/** The place of an invalid name, without the name: it may be a secret in the wrong place. */
+function placeOf(path: readonly PropertyKey[], content: unknown): string {
+  const above = path.slice(0, -1);
+  const map = above.reduce((at, name) => (at as Record<PropertyKey, unknown>)[name], content);
+  const position = Object.keys(map as object).indexOf(String(path.at(-1))) + 1;
+  return `${above.join('.')} (name ${position})`;
+}
+
+/** A setting, probably misspelt. Anything else in the place of a name may be a secret, so a fault does not repeat it. */
+const LIKE_A_SETTING = /^[a-z_]{1,24}$/;
+
+/** The fault of unknown settings. */
+export function unknownSettings(unknown: readonly string[], known: readonly string[]): string {
+  const names = unknown.map((it) => (LIKE_A_SETTING.test(it) ? it : '…'));
+  return `${names.join(', ')}: not known; known are ${known.join(', ')}`;
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { BACKOFF_MS_MAX, type Policy } from '../coordination/words/policy.js';
-import type { Faults } from './faults.js';
+import { type Faults, unknownSettings } from './faults.js';
 import { readYaml } from './yaml-text.js';
 
 const YEAR_MS = 31_536_000_000;
@@ -60,9 +60,7 @@ const NAMESPACE = 'is not a namespace: 1 to 64 of A-Z, a-z, 0-9, _, . and -';
 function known<const Shape extends z.ZodRawShape>(shape: Shape, what: string) {
   return z.strictObject(shape, {
     error: (issue) =>
-      issue.code === 'unrecognized_keys'
-        ? `${issue.keys.join(', ')}: not known; known are ${Object.keys(shape).join(', ')}`
-        : `is not ${what}`,
+      issue.code === 'unrecognized_keys' ? unknownSettings(issue.keys, Object.keys(shape)) : `is not ${what}`,
   });
 }
 

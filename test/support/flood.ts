@@ -9,14 +9,30 @@ export interface Flooded {
 }
 
 /** Attacks a replica for `ms` from a separate process, so that this one is free to measure. */
-export async function flood(
+export function flood(
   target: string,
   kind: 'calls' | 'probes' | 'resets',
   connections: number,
   ms: number,
 ): Promise<Flooded> {
-  const args = ['test/support/flood.mjs', target, kind, String(connections), String(ms)];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  return run(['flood.mjs', target, kind, String(connections), String(ms)]);
+}
+
+/** The same with messages of sessions: `opened` counts these. */
+export function floodSessions(
+  target: string,
+  kind: 'empty' | 'cancellations' | 'calls without a request',
+  sessions: number,
+  ms: number,
+  token: string,
+): Promise<Flooded> {
+  return run(['message-flood.mjs', target, kind, String(sessions), String(ms), token]);
+}
+
+async function run([script, ...args]: readonly [string, ...string[]]): Promise<Flooded> {
+  const child = spawn(process.execPath, [`test/support/${script}`, ...args], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   endWithThisProcess(child);
   let output = '';
   child.stdout.on('data', (chunk) => {

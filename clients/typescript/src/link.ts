@@ -15,6 +15,7 @@ import {
   SessionResponse,
 } from './generated/dibs/v1/coordinator.js';
 import { IdleConnections } from './idle-connections.js';
+import { hasSeveral } from './scheme.js';
 import { checkTarget, staysHere } from './target.js';
 import { tokenSource } from './token.js';
 import { VERSION } from './version.js';
@@ -103,7 +104,8 @@ export class Link implements ChannelLink {
     this.stub = new CoordinatorServiceClient(grpcTargetOf(target), new IdleConnections(security), {
       ...CHANNEL,
       // gRPC would send even this to the proxy of `http_proxy`: with the token, and to a service that it cannot reach.
-      ...(staysHere(target) ? { 'grpc.enable_http_proxy': 0 } : {}),
+      // It would ask the proxy for a list as if that were one address.
+      ...(staysHere(target) || hasSeveral(target) ? { 'grpc.enable_http_proxy': 0 } : {}),
     });
     this.connecting = new Connecting(this.stub.getChannel(), connectMs);
   }

@@ -8,3 +8,9 @@ export function schemeOf(target: string): [scheme: string, rest: string] {
 export function isList(target: string): boolean {
   return target.includes(',') && schemeOf(target)[1] === target;
 }
+
+/** Whether a target names several addresses. */
+export function hasSeveral(target: string): boolean {
+  const [scheme, rest] = schemeOf(target);
+  return !scheme.startsWith('unix') && rest.includes(',');
+}

@@ -13,6 +13,7 @@ import { CallTurns } from './call-turns.js';
 import { Connection } from './connection.js';
 import { Deaf } from './deaf.js';
 import { DoorCall } from './door-call.js';
+import { passOnFewMessages } from './few-messages.js';
 import { handshakeFault } from './handshake.js';
 import { InPieces, PieceTurns } from './in-pieces.js';
 import { shortenDeadline } from './long-deadline.js';
@@ -231,6 +232,7 @@ export class Door {
   #come([stream, headers, , rawHeaders]: StreamEvent, begin: () => void): void {
     const connection = stream.session && this.#connections.get(stream.session as ServerHttp2Session);
     if (connection?.isCut === false) connection.opened(stream);
+    passOnFewMessages(stream);
     if (connection === undefined || connection.isCut) {
       // Its connection has ended, or ends in a moment.
       ignoreErrorsOf(stream);

@@ -6,6 +6,8 @@ import type { Pieces, Turns } from '../turns.js';
 const CANCELLED_MAX = 100_000;
 /** Cancelling a call that is not open costs one lookup in a map. */
 const CANCELLED_PER_PIECE = 100;
+/** A hundred empty messages a second. */
+const EMPTY_MESSAGE_MS = 10;
 
 export interface IntakeParts {
   /** Takes one call of a message, by its place there, and returns how much work it was. */
@@ -15,6 +17,7 @@ export interface IntakeParts {
   fail(error: unknown): void;
   /** Whether more messages are wanted. They are not while some wait here, or while the client does not read. */
   reading(isWanted: boolean): void;
+  after(ms: number, act: () => void): void;
 }
 
 /** The messages of one session, in order, call by call. After its calls, a message's cancellations. */
@@ -26,6 +29,7 @@ export class Intake implements Pieces {
   #rest: Pieces | undefined;
   #isReading = true;
   #isUnread = false;
+  #isPaused = false;
   #onEmpty: (() => void) | undefined;
 
   constructor(
@@ -73,7 +77,7 @@ export class Intake implements Pieces {
   };
 
   next(): number | undefined {
-    if (this.#work === undefined || this.#isUnread) return undefined;
+    if (this.#work === undefined || this.#isUnread || this.#isPaused) return undefined;
     try {
       const { done, value } = this.#work.next();
       if (!done) return value;
@@ -94,7 +98,7 @@ export class Intake implements Pieces {
     }
   }
 
-  *#workOf({ calls, cancelledIds }: SessionRequest): Generator<number> {
+  *#workOf({ hello, calls, cancelledIds }: SessionRequest): Generator<number> {
     for (let at = 0; at < calls.length; at += 1) {
       yield this.parts.take(at, calls[at] as SessionCall);
       for (let work = this.#rest?.next(); work !== undefined; work = this.#rest?.next()) yield work;
@@ -104,6 +108,18 @@ export class Intake implements Pieces {
       for (const id of cancelledIds.slice(at, at + CANCELLED_PER_PIECE)) this.parts.cancel(id);
       yield 1;
     }
+    if (calls.length + cancelledIds.length > 0 || hello !== undefined) return;
+    this.#pause();
+    yield 1;
+  }
+
+  /** An empty message costs almost nothing to send. Clients have no reason to send one, so more of it can wait. */
+  #pause(): void {
+    this.#isPaused = true;
+    this.parts.after(EMPTY_MESSAGE_MS, () => {
+      this.#isPaused = false;
+      if (this.#work !== undefined) this.turns.begin(this);
+    });
   }
 
   #finish(): void {

@@ -130,6 +130,7 @@ export class Sessions {
       cancel: (id) => open?.session.cancel(id),
       fail: failed,
       reading: (isWanted) => over || (isWanted ? stream.resume() : stream.pause()),
+      after: (ms, act) => this.parts.clock.after(ms, act),
     });
     stream.on('data', (decoded: Decoded<SessionRequest>) => {
       if (over) return;

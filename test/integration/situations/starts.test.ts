@@ -36,7 +36,7 @@ it('faults of the configuration', async () => {
     faults: [
       expect.stringMatching(/^DIBS_WAITERS: '0' is not a whole number within 1 to/),
       expect.stringMatching(/^DIBS_CONFIG: namespaces\.shop: on_los: not known; known are .*on_loss/),
-      expect.stringMatching(/^DIBS_CONFIG: namespaces\.a b: is not a namespace: 1 to 64/),
+      expect.stringMatching(/^DIBS_CONFIG: namespaces \(name 2\): is not a namespace: 1 to 64/),
     ],
   });
   rmSync(folder, { recursive: true });

@@ -78,12 +78,12 @@ roles: {}
       'identities.one.certificates.0: is not a DNS name or a URI of a certificate',
       'identities.one.certificates.1: is not a DNS name or a URI of a certificate',
       'identities.one.certificates.2: is not a DNS name or a URI of a certificate',
-      'identities.one.permissions.a b: is not a namespace: 1 to 64 of [A-Za-z0-9_.-], or * for all',
+      'identities.one.permissions (name 1): is not a namespace: 1 to 64 of [A-Za-z0-9_.-], or * for all',
       'identities.one.permissions.ok.0: is not one of read, lease, publish, invalidate, explain',
       'identities.one.calls_per_second: is not a whole number within 1 to 1000000',
       'identities.one.waiters: is not a whole number within 1 to 10000000',
       'identities.one: colour: not known; known are tokens, certificates, permissions, calls_per_second, waiters',
-      'identities.a name: is not a name of 1 to 64 of [A-Za-z0-9_-]',
+      'identities (name 2): is not a name of 1 to 64 of [A-Za-z0-9_-]',
       'roles: not known; known are identities',
     ]);
   });
@@ -100,7 +100,13 @@ roles: {}
       expect(faultsIn(said).join()).toMatch('identities.one');
       expect(faultsIn(said).join()).not.toMatch('my-secret');
     }
-    expect(faultsOf('my-secret: checkout').join()).not.toMatch('my-secret');
+    for (const text of ['my-secret: checkout', 'identities: { "my-secret=": {} }']) {
+      expect(faultsOf(text).join()).toMatch('identities');
+      expect(faultsOf(text).join()).not.toMatch('my-secret');
+    }
+    expect(faultsIn('{ permissions: { "my-secret=": [read] } }')).toEqual([
+      expect.stringMatching(/^identities\.one\.permissions \(name 1\): is not a namespace/),
+    ]);
     expect(faultsOf('identities: { one: {}, one: {} }').join()).toMatch('DUPLICATE_KEY at line 1');
   });
 

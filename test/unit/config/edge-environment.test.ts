@@ -89,7 +89,7 @@ describe('DIBS_AUTH_FILE', () => {
     const text = "identities: { one: { waiters: 0 }, 'a b': {} }";
     expect(faults({ DIBS_AUTH_FILE: 'a.yaml' }, text)).toEqual([
       'DIBS_AUTH_FILE: identities.one.waiters: is not a whole number within 1 to 10000000',
-      'DIBS_AUTH_FILE: identities.a b: is not a name of 1 to 64 of [A-Za-z0-9_-]',
+      'DIBS_AUTH_FILE: identities (name 2): is not a name of 1 to 64 of [A-Za-z0-9_-]',
     ]);
   });
 

@@ -119,13 +119,13 @@ describe('the file', () => {
   it('has no unknown names, and no namespace that a call could not name', () => {
     expect(shop('ttl_jiter: 0').faults.join()).toMatch('ttl_jiter');
     expect(read('namespace: {}').faults.join()).toMatch('namespace');
-    expect(read('namespaces: { "a b": {} }').faults.join()).toMatch('a b');
+    expect(read('namespaces: { "a b": {} }').faults.join()).toMatch('name 1');
     expect(read(`namespaces: { ${'n'.repeat(65)}: {} }`).faults).toHaveLength(1);
     expect(read(`namespaces: { ${'n'.repeat(64)}: {} }`).faults).toEqual([]);
   });
 
   it.each([
-    ['namespaces: { "a b": {} }', /^namespaces\.a b: is not a namespace: 1 to 64 of A-Z/],
+    ['namespaces: { "a b": {} }', /^namespaces \(name 1\): is not a namespace: 1 to 64 of A-Z/],
     ['namespaces: [1]', /^namespaces: is not a map from namespaces to policies$/],
     ['namespaces: { a: 5 }', /^namespaces\.a: is not a policy: a map such as/],
     [
@@ -133,6 +133,7 @@ describe('the file', () => {
       /^namespaces\.a: foo: not known; known are stale, ttl_jitter, .*keys_in_traces$/,
     ],
     ['foo: 1', /^foo: not known; known are namespaces$/],
+    ['my-secret: 1', /^…: not known; known are namespaces$/],
     ['- 1', /^is not a map with `namespaces`$/],
   ])('reports the rule for %j', (text, fault) => {
     expect(read(text).faults).toEqual([expect.stringMatching(fault)]);
@@ -167,7 +168,10 @@ describe('the file', () => {
     expect(read('namespaces: &a { shop: *a }').faults).toHaveLength(1);
     expect(read('&a { namespaces: *a }').faults).toHaveLength(1);
     const [fault = ''] = read(`namespaces: { ? ${'x'.repeat(100_000)} : {} }`).faults;
-    expect(fault).toMatch(/^namespaces\.x{989}… and 99\d{3} more characters$/);
+    expect(fault).toMatch(/^namespaces \(name 1\): is not a namespace/);
+    const faults = Faults.none();
+    faults.add('namespaces', 'x'.repeat(100_000));
+    expect(faults.all[0]).toMatch(/^namespaces: x{988}… and 99\d{3} more characters$/);
   });
 
   it('has at most 100 faults of its own, and the number of the others', () => {

@@ -6,6 +6,7 @@ import { Turns } from '../../../../src/grpc/turns.js';
 
 function trial(work = 1) {
   const noted: unknown[] = [];
+  const pauses = new Map<number, () => void>();
   const intake = new Intake(new Turns(), {
     take: (at, { id }) => {
       if (id === 99) throw new Error('broken');
@@ -15,10 +16,11 @@ function trial(work = 1) {
     cancel: (id) => noted.push(`cancel ${id}`),
     fail: (error) => noted.push(`fail ${(error as Error).message}`),
     reading: (isWanted) => noted.push(isWanted ? 'free' : 'held'),
+    after: (ms, act) => pauses.set(ms, act),
   });
   const message = (ids: readonly number[], cancelledIds: readonly number[] = []) =>
     SessionRequest.fromPartial({ calls: ids.map((id) => ({ id })), cancelledIds: [...cancelledIds] });
-  return { intake, noted, message };
+  return { intake, noted, message, pauses };
 }
 
 it('takes the calls of a small message at once, and then its cancellations', () => {
@@ -34,6 +36,20 @@ it('stops reading while work is left, keeps the order, and reports when everythi
   expect(noted).toEqual([[0, 1], 'held']);
   await intake.empty();
   expect(noted.slice(2)).toEqual([[1, 2], 'cancel 2', 'free']);
+});
+
+it('takes nothing for a while after an empty message', async () => {
+  const { intake, noted, message, pauses } = trial();
+  const hello = SessionRequest.fromPartial({ hello: {} });
+  for (const one of [hello, message([1]), message([]), message([2])]) intake.add(one);
+  await nextTurn();
+  expect([...noted, ...pauses.keys()]).toEqual([[0, 1], 'held', 10]);
+  pauses.get(10)?.();
+  expect(noted.slice(2)).toEqual([[0, 2], 'free']);
+  intake.add(message([]));
+  intake.end();
+  pauses.get(10)?.();
+  expect(noted.slice(4)).toEqual(['held']);
 });
 
 it('takes nothing more after a fault or after its end', async () => {

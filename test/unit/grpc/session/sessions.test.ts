@@ -135,11 +135,11 @@ describe('a stream', () => {
     const { open, sessions } = trial(guard);
     const stream = open();
     stream.say({ hello: SessionHello.fromPartial({}) });
-    stream.say({});
+    stream.say({ cancelledIds: [3] });
     await settled();
     expect(stream.events).toEqual([]);
     visitor.isKnown = false;
-    for (const _ of [1, 2]) stream.say({});
+    for (const id of [1, 2]) stream.say({ cancelledIds: [id] });
     await settled();
     expect(stream.events.map((event) => event?.$case)).toEqual(['draining']);
     const stopping = sessions.stop();
