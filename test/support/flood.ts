@@ -9,13 +9,22 @@ export interface Flooded {
 }
 
 /** Attacks a replica for `ms` from a separate process, so that this one is free to measure. */
-export async function flood(
+export function flood(
   target: string,
   kind: 'calls' | 'probes' | 'resets',
   connections: number,
   ms: number,
 ): Promise<Flooded> {
-  const args = ['test/support/flood.mjs', target, kind, String(connections), String(ms)];
+  return run('flood.mjs', target, kind, connections, ms);
+}
+
+/** The same for its pages. The kind is a path, or `pipelined`. */
+export function floodHttp(url: string, kind: string, connections: number, ms: number): Promise<Flooded> {
+  return run('flood-http.mjs', url, kind, connections, ms);
+}
+
+async function run(script: string, ...options: readonly (string | number)[]): Promise<Flooded> {
+  const args = [`test/support/${script}`, ...options.map(String)];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   endWithThisProcess(child);
   let output = '';
