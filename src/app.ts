@@ -90,7 +90,7 @@ async function start(
   const started = onceTrue(() => ready && authorities.reached());
   const pages = { ready: () => ready, started, scrape: () => metrics.scrape(), consoleState: () => state() };
   const http =
-    outside === undefined ? await bindPages(config, { ...pages, ...shares.http, access }) : undefined;
+    outside === undefined ? await bindPages(config, { ...pages, ...shares.http, clock, access }) : undefined;
   outside?.serves(pages);
   opened.push(() => http?.stop());
   const chance = new SystemChance();

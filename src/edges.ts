@@ -24,7 +24,9 @@ export type PagesPart = Pick<HttpServerOptions, 'ready' | 'started' | 'scrape' |
 export function bindPages(
   { httpListen, httpIsPrivate: isPrivate, tls }: Config,
   parts: PagesPart &
-    Pick<HttpServerOptions, 'connectionsMax' | 'connectionRefused'> & { readonly access: Access | undefined },
+    Pick<HttpServerOptions, 'clock' | 'connectionsMax' | 'connectionRefused'> & {
+      readonly access: Access | undefined;
+    },
 ): Promise<HttpServer> {
   const { access, ...others } = parts;
   const material = tls?.material;
@@ -37,7 +39,7 @@ export function sharesOf({ connectionsMax }: Config, log: Logger, metrics: Metri
   const wanted = { grpc: connectionsMax, http: HTTP_CONNECTIONS_MAX };
   const { grpc, http } = connectionsWithin(wanted, openFilesMaxOf(process.report));
   const refused = (protocol: 'grpc' | 'http') => {
-    return (address: string, why: 'share' | 'calls' = 'share') => {
+    return (address: string, why: 'share' | 'calls' | 'requests') => {
       metrics.connectionRefused(protocol, why);
       log.warn({ protocol, address, why }, LOG.connectionRefused);
     };

@@ -50,6 +50,7 @@ export async function startWorkers(
   const { connectionsMax, connectionRefused } = sharesOf(config, log, metrics).http;
   const http = await bindPages(config, {
     access,
+    clock,
     connectionsMax,
     connectionRefused,
     ready: isReady,

@@ -1,48 +1,175 @@
 import type { Server, Socket } from 'node:net';
+import { Server as TlsServer } from 'node:tls';
+import { AddressRates } from '../access/address-rates.js';
+import { HeldOff, takeListeners } from '../access/held-off.js';
 import { peerOf } from '../access/peer.js';
 import { Shares } from '../access/shares.js';
+import type { Clock } from '../coordination/ports/clock.js';
 
 /** Of all addresses. Fewer if the process may not open enough files. */
 export const HTTP_CONNECTIONS_MAX = 1_000;
 /** Connections beyond these, for probes, and how long each may take. Probes ask at once. */
 const PROBES_MAX = 32;
 const PROBE_MS_MAX = 1_000;
+/**
+ * A request costs some 0.01 ms, and a scrape more. A console takes ten at its start, a node's probes of a replica two
+ * each second. After too many, an address still gets a few connections, because its probes come on new ones. Node
+ * handles all requests of a piece of 64 KiB at once, so each may cost 20 ms.
+ */
+export const REQUESTS = { burst: 1_000, perSecond: 500, recovered: 500, connectionsPerSecond: 5 };
+/** Requests of a connection that have no answer yet. Our callers wait for each answer before they ask again. */
+const UNANSWERED_MAX = 8;
+/** Refused connections that are kept for a while, and how often one of them may come. */
+const HELD_OFF_MAX = 32;
+const RELEASE_EVERY_MS = 100;
+const SWEEP_EVERY_MS = 1_000;
+
+/**
+ * Why a connection is refused. `share`: its address has as many as it may have. `requests`: its address, or the
+ * connection itself, sent too many requests.
+ */
+export type Refused = 'share' | 'requests';
+
+export interface ConnectionsParts {
+  readonly clock: Pick<Clock, 'nowMs'>;
+  readonly connectionsMax: number;
+  /** Receives each connection that is refused or cut off, with the name of its address. */
+  connectionRefused(peer: string, why: Refused): void;
+}
+
+interface Open {
+  /** Below TLS, if there is any. */
+  readonly socket: Socket;
+  readonly peer: string;
+  readonly isForProbes: boolean;
+  /** Came while its address had no requests left: one probe is answered. */
+  hasFreeProbe: boolean;
+  unanswered: number;
+  isCut: boolean;
+}
 
 /**
  * The connections of the pages, shared by address. An address with too many still reaches the probes: its further
  * connections are short, and the newest replaces the oldest. So connections that say nothing do not keep a probe out.
+ * Requests are counted by address too.
  */
 export class Connections {
   readonly #shares: Shares;
+  readonly #rates: AddressRates;
+  readonly #heldOff = new HeldOff(HELD_OFF_MAX);
   /** By the name of the connection, from the oldest to the newest. */
+  readonly #open = new Map<string, Open>();
   readonly #probes = new Map<string, Socket>();
+  /** By the socket of its requests, because a closed one has no name any more. */
+  readonly #known = new WeakMap<Socket, Open>();
 
-  constructor(connectionsMax: number) {
-    this.#shares = new Shares(connectionsMax);
+  constructor(private readonly parts: ConnectionsParts) {
+    this.#shares = new Shares(parts.connectionsMax);
+    this.#rates = new AddressRates(parts.clock, REQUESTS);
   }
 
   /** Call it before the server listens. */
   keep(server: Server): void {
-    server.prependListener('connection', (socket: Socket) => this.#comes(socket));
+    const listeners = takeListeners<(socket: Socket) => void>(server, 'connection');
+    const begin = (socket: Socket) => {
+      this.#comes(socket);
+      for (const listener of listeners) listener.call(server, socket);
+    };
+    server.on('connection', (socket: Socket) => {
+      if (this.#rates.mayConnect(peerOf(socket.remoteAddress))) begin(socket);
+      else this.#refuse(socket);
+    });
+    const releasing = setInterval(() => {
+      for (const socket of this.#heldOff.release((it) => this.#rates.mayConnect(peerOf(it.remoteAddress)))) {
+        begin(socket);
+        // TLS reads what has arrived meanwhile by itself.
+        if (!(server instanceof TlsServer)) socket.resume();
+      }
+    }, RELEASE_EVERY_MS).unref();
+    const sweeping = setInterval(() => this.#rates.sweep(), SWEEP_EVERY_MS).unref();
+    server.once('close', () => {
+      clearInterval(releasing);
+      clearInterval(sweeping);
+    });
   }
 
   /** Whether only probes are answered on this connection. */
   isForProbes(socket: Socket): boolean {
-    return this.#probes.has(nameOf(socket));
+    return this.#openOf(socket)?.isForProbes === true;
+  }
+
+  /** Counts a request. False if it must not be answered: its connection has been closed. */
+  mayAsk(socket: Socket, isProbe: boolean): boolean {
+    const open = this.#openOf(socket);
+    if (open === undefined) {
+      socket.destroy();
+      return false;
+    }
+    open.unanswered += 1;
+    const isFree = isProbe && open.hasFreeProbe;
+    open.hasFreeProbe = false;
+    const wasUsedUp = this.#rates.isUsedUp(open.peer);
+    // Node still handles what it has read of a closed connection. That costs as much, so it counts.
+    const isCounted = isFree || this.#rates.count(open.peer);
+    if (!isCounted || open.unanswered > UNANSWERED_MAX) this.#cut(open, socket);
+    if (!isCounted && !wasUsedUp) this.#cutIdle(open.peer);
+    return !open.isCut;
+  }
+
+  /** A request that was counted has its answer. */
+  answered(socket: Socket): void {
+    const open = this.#openOf(socket);
+    if (open !== undefined) open.unanswered -= 1;
+  }
+
+  #openOf(socket: Socket): Open | undefined {
+    const open = this.#known.get(socket) ?? this.#open.get(nameOf(socket));
+    if (open !== undefined) this.#known.set(socket, open);
+    return open;
+  }
+
+  /** Connections of the address that have not asked yet: they may have sent as much. */
+  #cutIdle(peer: string): void {
+    for (const open of this.#open.values()) {
+      if (open.peer !== peer || open.unanswered > 0) continue;
+      // Otherwise, what it sent while it was held off would still be handled.
+      open.socket.pause();
+      this.#cut(open, open.socket);
+    }
+  }
+
+  #cut(open: Open, socket: Socket): void {
+    if (open.isCut) return;
+    open.isCut = true;
+    this.parts.connectionRefused(open.peer, 'requests');
+    socket.destroy();
+  }
+
+  #refuse(socket: Socket): void {
+    this.parts.connectionRefused(peerOf(socket.remoteAddress), 'requests');
+    this.#heldOff.hold(socket);
   }
 
   #comes(socket: Socket): void {
     const peer = peerOf(socket.remoteAddress);
-    if (this.#shares.take(peer)) {
-      socket.once('close', () => this.#shares.give(peer));
-      return;
-    }
+    const name = nameOf(socket);
+    const hasFreeProbe = this.#rates.isUsedUp(peer);
+    const isForProbes = hasFreeProbe || !this.#shares.take(peer);
+    const open = { socket, peer, isForProbes, hasFreeProbe, unanswered: 0, isCut: false };
+    this.#open.set(name, open);
+    socket.once('close', () => {
+      if (!isForProbes) this.#shares.give(peer);
+      if (this.#open.get(name) === open) this.#open.delete(name);
+    });
+    if (isForProbes) this.#reserve(name, socket);
+  }
+
+  #reserve(name: string, socket: Socket): void {
     for (const [oldest, probe] of this.#probes) {
       if (this.#probes.size < PROBES_MAX) break;
       this.#probes.delete(oldest);
       probe.destroy();
     }
-    const name = nameOf(socket);
     this.#probes.set(name, socket);
     const timer = setTimeout(() => socket.destroy(), PROBE_MS_MAX).unref();
     socket.once('close', () => {
@@ -53,6 +180,6 @@ export class Connections {
 }
 
 /** The same for a connection and for the TLS on it. */
-function nameOf({ remoteAddress, remotePort }: Socket): string {
-  return `${remoteAddress} ${remotePort}`;
+function nameOf({ localAddress, remoteAddress, remotePort }: Socket): string {
+  return `${localAddress} ${remoteAddress} ${remotePort}`;
 }

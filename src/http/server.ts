@@ -3,20 +3,18 @@ import { createServer as createTlsServer, type Server as TlsServer } from 'node:
 import type { AddressInfo } from 'node:net';
 import { peerOf } from '../access/peer.js';
 import type { TlsMaterial } from '../config/tls-files.js';
-import { Connections } from './connections.js';
+import { Connections, type ConnectionsParts } from './connections.js';
 import { Console, type ConsoleOptions } from './console.js';
 import { namesThisMachine } from './own-host.js';
 import { type Authorize, CHALLENGE, UNAUTHENTICATED } from './page-guard.js';
 import { contextOf, serverOptionsOf } from './tls.js';
 
-export interface HttpServerOptions extends Pick<ConsoleOptions, 'consoleState'> {
+export interface HttpServerOptions extends Pick<ConsoleOptions, 'consoleState'>, ConnectionsParts {
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
   /** Of all addresses. Probes have some more. */
   readonly connectionsMax: number;
-  /** Receives each connection of an address that has as many as it may have. */
-  connectionRefused(peer: string): void;
   /** Whether this replica accepts calls: false while starting and draining. */
   ready(): boolean;
   /** Whether it has reached something to decide with, once: a fleet's lock nodes or its store. */
@@ -50,7 +48,7 @@ const PROBES: readonly string[] = ['/healthz', '/startupz', '/readyz'];
 
 const TOO_MANY_CONNECTIONS: Page = {
   status: 503,
-  text: 'too many connections of this address: only probes are answered; close some\n',
+  text: 'too many connections or requests of this address: only probes are answered; close some\n',
   headers: { 'retry-after': '5' },
 };
 
@@ -97,12 +95,20 @@ export class HttpServer {
       // By default the bounds above are checked only every 30 s.
       connectionsCheckingInterval: CHECK_EVERY_MS,
     };
-    const connections = new Connections(options.connectionsMax);
+    const connections = new Connections(options);
     const listener = (request: IncomingMessage, response: ServerResponse) => {
       const path = request.url?.split('?', 1)[0] ?? '';
+      const isProbe = PROBES.includes(path);
+      const { socket } = request;
+      if (!connections.mayAsk(socket, isProbe)) {
+        // Otherwise, Node makes an error with its stack for it, which costs more than the request.
+        request.destroy();
+        return;
+      }
+      response.once('close', () => connections.answered(socket));
       const reads = request.method === 'GET' || request.method === 'HEAD';
-      if (connections.isForProbes(request.socket) && !PROBES.includes(path)) {
-        options.connectionRefused(peerOf(request.socket.remoteAddress));
+      if (connections.isForProbes(socket) && !isProbe) {
+        options.connectionRefused(peerOf(socket.remoteAddress), 'share');
         send(request, response, TOO_MANY_CONNECTIONS);
       } else if (!reads || !page.serves(path)) void answer(pages, path, request, response);
       else if (namesThisMachine(request.headers.host, options.host)) page.answer(path, request, response);
@@ -113,6 +119,8 @@ export class HttpServer {
         ? createServer(bounds, listener)
         : createTlsServer({ ...bounds, ...serverOptionsOf(tls) }, listener);
     connections.keep(server);
+    // By default, Node refuses an unknown expectation itself, and it would not be counted. We ignore it.
+    server.on('checkExpectation', listener);
     await new Promise<void>((resolve, reject) => {
       // Later errors are of connections that the system could not accept. Without a listener, they would end the process.
       server.on('error', (error) =>

@@ -55,7 +55,7 @@ export const LOG = {
   otelProblem: 'OpenTelemetry reports a problem: traces or metrics may be lost; see message',
   libraryWarned: 'a library printed a warning; its text is left out unless it is known to be safe',
   connectionRefused:
-    'connection refused: its address has too many connections, or too many refused calls; see why',
+    'connection refused: its address has too many connections, refused calls or requests; see why',
   certificateEndsSoon:
     'certificate ends soon: no client accepts it after that; renew the file of the variable',
   certificateEnded: 'certificate has ended: no client accepts it any more; renew the file of the variable',

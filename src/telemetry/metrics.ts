@@ -20,12 +20,13 @@ const SECONDS_BUCKETS = [
   0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
 ];
 const STOP_MS_MAX = 3_000;
-/** Each that there is. HTTP has no calls to refuse a connection for. */
+/** Each that there is. */
 const REFUSALS = [
   ['grpc', 'share'],
   ['grpc', 'calls'],
   ['grpc', 'handshake'],
   ['http', 'share'],
+  ['http', 'requests'],
 ] as const;
 export type Refusal = (typeof REFUSALS)[number][1];
 

@@ -16,13 +16,20 @@ export interface Room {
 export const ROOMS: Readonly<Record<string, Room>> = {
   // The domain: all decisions, without I/O.
   coordination: { imports: [], packages: [] },
-  // Peers and their shares are the same for both protocols.
+  // Peers, their shares and their rates are the same for both protocols.
   grpc: {
-    imports: ['coordination', 'access/peer', 'access/shares'],
+    imports: ['coordination', 'access/address-rates', 'access/held-off', 'access/peer', 'access/shares'],
     packages: ['node:', '@grpc/', '@bufbuild/protobuf', '@bufbuild/protobuf/', 'grpc-health-check'],
   },
   http: {
-    imports: ['coordination', 'access/loopback', 'access/peer', 'access/shares'],
+    imports: [
+      'coordination',
+      'access/address-rates',
+      'access/held-off',
+      'access/loopback',
+      'access/peer',
+      'access/shares',
+    ],
     packages: ['node:'],
   },
   access: { imports: ['coordination'], packages: ['node:'] },

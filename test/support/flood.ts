@@ -15,7 +15,7 @@ export function flood(
   connections: number,
   ms: number,
 ): Promise<Flooded> {
-  return run(['flood.mjs', target, kind, String(connections), String(ms)]);
+  return run('flood.mjs', target, kind, connections, ms);
 }
 
 /** The same with messages of sessions: `opened` counts these. */
@@ -26,13 +26,17 @@ export function floodSessions(
   ms: number,
   token: string,
 ): Promise<Flooded> {
-  return run(['message-flood.mjs', target, kind, String(sessions), String(ms), token]);
+  return run('message-flood.mjs', target, kind, sessions, ms, token);
 }
 
-async function run([script, ...args]: readonly [string, ...string[]]): Promise<Flooded> {
-  const child = spawn(process.execPath, [`test/support/${script}`, ...args], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+/** The same for its pages. The kind is a path, or `pipelined`. */
+export function floodHttp(url: string, kind: string, connections: number, ms: number): Promise<Flooded> {
+  return run('flood-http.mjs', url, kind, connections, ms);
+}
+
+async function run(script: string, ...options: readonly (string | number)[]): Promise<Flooded> {
+  const args = [`test/support/${script}`, ...options.map(String)];
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   endWithThisProcess(child);
   let output = '';
   child.stdout.on('data', (chunk) => {

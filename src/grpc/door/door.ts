@@ -3,7 +3,9 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type TLSSocket, Server as TlsServer } from 'node:tls';
 import type { ServerInterceptor } from '@grpc/grpc-js';
+import { AddressRates } from '../../access/address-rates.js';
 import type { Guard } from '../../access/guard.js';
+import { HeldOff, takeListeners } from '../../access/held-off.js';
 import { peerOf } from '../../access/peer.js';
 import { Shares } from '../../access/shares.js';
 import type { Clock } from '../../coordination/ports/clock.js';
@@ -17,7 +19,6 @@ import { passOnFewMessages } from './few-messages.js';
 import { handshakeFault } from './handshake.js';
 import { InPieces, PieceTurns } from './in-pieces.js';
 import { shortenDeadline } from './long-deadline.js';
-import { Refusals } from './refusals.js';
 import { RunningClock, SWEEP_EVERY_MS } from './running-clock.js';
 import { Unsent } from './unsent.js';
 
@@ -57,9 +58,11 @@ export type Refused = 'share' | 'calls';
 
 /** Open calls of a connection before one of them is admitted. Further ones wait in the client. */
 export const STREAMS_BEFORE_ADMISSION = 100;
-/** Refused connections that are kept for a while, each with its descriptor, and for how long. */
+/**
+ * Refused calls of an address. One costs about 0.1 ms. A new connection may cost as much as one piece: some 75 streams.
+ */
+export const REFUSED_CALLS = { burst: 300, perSecond: 200, recovered: 150, connectionsPerSecond: 5 };
 const HELD_OFF_MAX = 100;
-const HELD_OFF_MS = 1_000;
 
 /** A stream and its headers, from its event to its interceptor. */
 interface Coming {
@@ -84,7 +87,7 @@ export class Door {
   readonly streams: Shares;
   /** Open calls that need no credentials: at most one watch of each connection is of use. */
   readonly probes: Shares;
-  readonly refusals: Refusals;
+  readonly refusals: AddressRates;
   readonly guard: Guard | undefined;
   readonly compressedRequests: boolean;
   readonly failed: Edge['failed'];
@@ -93,11 +96,11 @@ export class Door {
   readonly #pieceTurns = new PieceTurns();
   readonly #callTurns = new CallTurns((connection) => this.refused(connection));
   readonly #deaf: Deaf;
+  readonly #heldOff = new HeldOff(HELD_OFF_MAX);
   readonly #sweep: NodeJS.Timeout;
   /** The socket whose HTTP/2 begins now, and the stream whose call begins now. */
   #entering: Socket | undefined;
   #coming: Coming | undefined;
-  #heldOff = 0;
 
   constructor(private readonly parts: DoorParts) {
     const { clock, bounds } = parts;
@@ -109,7 +112,7 @@ export class Door {
     this.unsent = new Unsent(running, bounds.unsentBytesMax);
     this.streams = new Shares(bounds.streamsMax);
     this.probes = new Shares(bounds.connectionsMax);
-    this.refusals = new Refusals(clock);
+    this.refusals = new AddressRates(clock, REFUSED_CALLS);
     this.#deaf = new Deaf(running);
     this.#sockets = new Shares(bounds.connectionsMax);
     this.#sweep = setInterval(() => {
@@ -131,7 +134,7 @@ export class Door {
   /** Keeps the door of this server. Call it as soon as it listens. */
   keep(server: Http2Server): void {
     // The server's own listeners begin connections and calls. What is refused must not reach them.
-    const connect = take<(socket: Socket) => void>(server, 'connection');
+    const connect = takeListeners<(socket: Socket) => void>(server, 'connection');
     // A connection that the system could not accept. grpc-js has no listener for it, and it would end the process.
     server.on('error', () => {});
     const isTls = server instanceof TlsServer;
@@ -144,10 +147,10 @@ export class Door {
       const why = handshakeFault(error, socket);
       if (why !== undefined) this.parts.handshakeFailed?.(peerOf(addressBelow(socket)), why);
     });
-    const secure = take<(socket: Socket) => void>(server, 'secureConnection');
+    const secure = takeListeners<(socket: Socket) => void>(server, 'secureConnection');
     server.on('secureConnection', (socket: Socket) => this.#enter(socket, server, secure));
     server.prependListener('session', (session) => this.#begin(session));
-    const begin = take<(...event: StreamEvent) => void>(server, 'stream');
+    const begin = takeListeners<(...event: StreamEvent) => void>(server, 'stream');
     server.on('stream', (...event: StreamEvent) => {
       this.#come(event, () => {
         for (const listener of begin) listener.call(server, ...event);
@@ -203,24 +206,8 @@ export class Door {
       return false;
     }
     socket.once('close', () => this.#sockets.give(peer));
-    if (isHeldOff) this.#holdOff(socket);
+    if (isHeldOff) this.#heldOff.hold(socket);
     return !isHeldOff;
-  }
-
-  /** Closes it later, because a client that is refused at once is back at once. */
-  #holdOff(socket: Socket): void {
-    if (this.#heldOff >= HELD_OFF_MAX) {
-      socket.destroy();
-      return;
-    }
-    this.#heldOff += 1;
-    socket.pause();
-    const timer = setTimeout(() => socket.destroy(), HELD_OFF_MS).unref();
-    socket.on('error', () => {}); // Its close says it all.
-    socket.once('close', () => {
-      clearTimeout(timer);
-      this.#heldOff -= 1;
-    });
   }
 
   #cut(connection: Connection): void {
@@ -272,13 +259,6 @@ export class Door {
       this.#deaf.remove(connection);
     });
   }
-}
-
-/** The listeners of an event. From now on, the caller calls them. */
-function take<Listener>(server: Http2Server, event: string): readonly Listener[] {
-  const listeners = server.listeners(event) as Listener[];
-  server.removeAllListeners(event);
-  return listeners;
 }
 
 /** Without a listener, an error before its call has begun would end the process. */

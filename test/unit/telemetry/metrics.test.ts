@@ -130,6 +130,7 @@ describe('the scraped metrics', () => {
       'dibs_connections_refused_total{protocol="grpc",why="calls"}': 0,
       'dibs_connections_refused_total{protocol="grpc",why="handshake"}': 0,
       'dibs_connections_refused_total{protocol="http",why="share"}': 0,
+      'dibs_connections_refused_total{protocol="http",why="requests"}': 0,
       'dibs_call_errors_total{method="Publish",code="UNAVAILABLE"}': 1,
       'dibs_info{mode="quorum",version="1.2.3"}': 1,
       'dibs_shared_setting_seconds{variable="DIBS_LEASE_MAX_MS"}': 60,

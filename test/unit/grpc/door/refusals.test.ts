@@ -1,9 +1,10 @@
 import { expect, it } from 'vitest';
-import { Refusals } from '../../../../src/grpc/door/refusals.js';
+import { AddressRates } from '../../../../src/access/address-rates.js';
+import { REFUSED_CALLS } from '../../../../src/grpc/door/door.js';
 
 it('an address may be refused 300 times at once, then 200 times a second once 150 are available again', () => {
   let nowMs = 0;
-  const refusals = new Refusals({ nowMs: () => nowMs });
+  const refusals = new AddressRates({ nowMs: () => nowMs }, REFUSED_CALLS);
   const counted = (peer: string) => {
     let count = 0;
     while (refusals.count(peer)) count += 1;
@@ -19,7 +20,7 @@ it('an address may be refused 300 times at once, then 200 times a second once 15
 
 it('an address that has used them up gets five new connections a second, and others are not limited', () => {
   let nowMs = 0;
-  const refusals = new Refusals({ nowMs: () => nowMs });
+  const refusals = new AddressRates({ nowMs: () => nowMs }, REFUSED_CALLS);
   while (refusals.count('a'));
   const connected = (peer: string) => {
     let count = 0;
@@ -41,7 +42,7 @@ it('an address that has used them up gets five new connections a second, and oth
 
 it('an address that has used them up is suspect until all of them are available again', () => {
   let nowMs = 0;
-  const refusals = new Refusals({ nowMs: () => nowMs });
+  const refusals = new AddressRates({ nowMs: () => nowMs }, REFUSED_CALLS);
   for (let count = 0; count < 300; count += 1) refusals.count('a');
   expect(refusals.isSuspect('a')).toBe(false);
   refusals.count('a');
