@@ -88,6 +88,9 @@ func (l *fetchLoop) run(ctx context.Context, its *flight) result {
 			continue
 		}
 		l.answers()
+		if l.near != nil {
+			l.near.answered(its.id.valueID)
+		}
 		if got, asksAgain := l.answered(ctx, its, answer.response, answer.waited); !asksAgain {
 			return got
 		}

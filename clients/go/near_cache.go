@@ -273,6 +273,14 @@ func (n *nearCache) fill(id valueID, hit *dibsv1.Hit, its result, sentAt time.Ti
 	})
 }
 
+// answered is called for each answer, before it may be kept. Without the service, nothing older is served, even if the
+// answer came without a session and is not kept.
+func (n *nearCache) answered(id valueID) {
+	if n.servesWhenUnavailable {
+		n.entries.Invalidate(id)
+	}
+}
+
 // changed drops what is older than the change.
 func (n *nearCache) changed(what change) {
 	its, ok := n.watched[what.namespace]

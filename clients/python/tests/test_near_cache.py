@@ -257,6 +257,19 @@ class TestWithoutTheService:
         assert [near.left("default", key) is not None for key in ("old", "new", "silent")] == [False, True, False]
         assert near.of("new") == b"v"
 
+    def test_what_is_left_ends_with_an_answer_over_another_session(self) -> None:
+        near, another = Near(keeps=True), live()
+        for key in ("left", "untouched"):
+            near.filled(key)
+        near.missed()
+        for key in ("live", "own"):
+            near.filled(key)
+        for key in ("left", "live"):
+            near.answered(another, "", key)
+        near.answered(near.watch, "", "own")
+        left = [near.left("default", key) is not None for key in ("left", "untouched", "live", "own")]
+        assert left == [False, True, False, True]
+
     def test_no_longer_than_it_would_have_been_fresh(self, monkeypatch: pytest.MonkeyPatch) -> None:
         near = Near(keeps=True)
         near.filled("k", answer(fresh_for_ms=500))

@@ -196,6 +196,27 @@ class TestClients:
         fake.will("GetOrLock", unavailable())
         assert await near.get("k", gives(b"new")) == b"new"
 
+    @pytest.mark.parametrize("many", [False, True])
+    async def test_nothing_is_left_that_is_older_than_an_answer_without_a_session(
+        self, fake: FakeService, make: MakeCaller, many: bool
+    ) -> None:
+        near = make(near_cache=NearCache(1_000_000), serve_near_when_unavailable=True)
+        fake.will("GetOrLock", fresh(b"old"))
+        await near.get("k", never_called)
+        watch = session_of(near)._watch
+        fake.takes_sessions = False
+        fake.sessions[0].end()
+        await until(lambda: watch.ended)
+        # Streams break, and single calls work: none is lost.
+        fake.will("GetOrLock", fresh(b"theirs"))
+        fake.will("GetOrLockMany", each(lambda _: fresh(b"theirs")))
+        if many:
+            assert await near.many(["k"], never_called) == {"k": b"theirs"}
+        else:
+            assert await near.get("k", never_called) == b"theirs"
+        fake.will("GetOrLock", unavailable())
+        assert await near.get("k", gives(b"new")) == b"new"
+
 
 class TestAProcessThatWasHeldUp:
     @pytest.mark.parametrize("stood_s", [2.999, 3.0])

@@ -67,7 +67,7 @@ impl Links {
 
     fn connect(&self) -> Connected {
         let (own, stub) = self.link.connect_for_two();
-        let unary = Unary::new(own);
+        let unary = Unary::new(own, self.hears.near.clone());
         let session = self.with_session.then(|| {
             let pool = SessionPool::new(self.link.clone(), self.salt, self.holder.clone(), self.hears.clone());
             SessionOrUnary::new(pool, unary.clone())

@@ -198,6 +198,15 @@ impl NearCache {
         self.entries.retain(|_, entry| self.is_certain(entry, now));
     }
 
+    /// A value of which this session does not report changes may be older than its answer.
+    fn drop_older(&self, key: &Borrowed<'_>, watch: &Arc<Watch>) {
+        let epoch = self.epoch.load(Ordering::Acquire);
+        let is_of_another = |entry: Entry| !Arc::ptr_eq(&entry.watch, watch) || entry.epoch != epoch;
+        if self.serve_when_unavailable && self.entries.peek(key).is_some_and(is_of_another) {
+            self.entries.remove(key);
+        }
+    }
+
     fn asking(&self) -> MutexGuard<'_, Asked> {
         self.asking.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -212,11 +221,13 @@ pub(crate) struct Ticket {
 impl Ticket {
     /// The answer came over this session.
     pub fn answered(self, response: &v1::GetOrLockResponse, watch: &Arc<Watch>) {
-        let Some(Outcome::Hit(hit)) = &response.outcome else { return };
         let mut asking = self.cache.asking();
-        let Some(question) = asking.by_number.remove(&self.number).filter(|question| !question.overtaken) else {
+        let Some(question) = asking.by_number.remove(&self.number) else { return };
+        self.cache.drop_older(&Borrowed(&question.namespace, &question.key), watch);
+        let Some(Outcome::Hit(hit)) = &response.outcome else { return };
+        if question.overtaken {
             return;
-        };
+        }
         // The service counted from its answer. It made that at some time after the request was sent.
         let fresh_until = question.sent_at + duration(hit.fresh_for_ms);
         let now = Instant::now();

@@ -1,5 +1,5 @@
 //! One gRPC call for each call.
-use std::{error::Error as StdError, time::Duration};
+use std::{error::Error as StdError, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tonic::Code;
@@ -7,19 +7,21 @@ use tonic::Code;
 use crate::{
     error::CallError,
     link::{Connection, carry},
+    near_cache::NearCache,
     transport::{Each, Request, Response, Terms},
-    v1,
+    v1::{self, get_or_lock_many_response::Result as Answered},
 };
 
 /// One gRPC call for each call.
 #[derive(Clone)]
 pub(crate) struct Unary {
     connection: Connection,
+    near: Option<Arc<NearCache>>,
 }
 
 impl Unary {
-    pub fn new(connection: Connection) -> Self {
-        Self { connection }
+    pub fn new(connection: Connection, near: Option<Arc<NearCache>>) -> Self {
+        Self { connection, near }
     }
 
     /// There is a connection: the service answers, even if only with a refusal.
@@ -29,9 +31,20 @@ impl Unary {
     }
 
     pub async fn ask(&self, request: Request, terms: Terms) -> Result<Response, CallError> {
-        match timeout_at(terms.deadline, taken(|| self.call(request.clone(), &terms))).await {
-            Ok(ended) => ended.map_err(|status| CallError::of_status(&status)),
-            Err(_) => Err(late()),
+        let response = match timeout_at(terms.deadline, taken(|| self.call(request.clone(), &terms))).await {
+            Ok(ended) => ended.map_err(|status| CallError::of_status(&status))?,
+            Err(_) => return Err(late()),
+        };
+        if let Request::GetOrLock(asked) = &request {
+            self.answered(&asked.namespace, &asked.key);
+        }
+        Ok(response)
+    }
+
+    /// No session reports changes of this answer. A value from before may be older.
+    fn answered(&self, namespace: &str, key: &str) {
+        if let Some(near) = &self.near {
+            near.drop_key(namespace, key);
         }
     }
 
@@ -47,6 +60,9 @@ impl Unary {
                     .await?
                     .into_inner();
             while let Some(response) = stream.message().await? {
+                if let Some(Answered::Response(_)) = response.result {
+                    self.answered(&request.namespace, &response.key);
+                }
                 each(response);
             }
             Ok::<_, tonic::Status>(())

@@ -194,7 +194,7 @@ function transportOf(
 ): Transport {
   const { clock } = machine;
   const link = machine.linkOf(connection);
-  const unary = new UnaryTransport(link);
+  const unary = new UnaryTransport(link, near);
   if (session === false) return unary;
   const { connectMs, target } = connection;
   const leaseLost = ({ token }: { token: string }) => held.lost(token);

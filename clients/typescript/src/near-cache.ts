@@ -147,6 +147,7 @@ export class NearCache implements CopyHolder {
   /** Ends a request, with the answer if there was one. */
   answered(asking: Asking, response: wire.GetOrLockResponse | undefined): void {
     this.#asking.delete(asking);
+    if (response !== undefined) this.#dropOlder(asking);
     const { outcome } = response ?? {};
     if (asking.overtaken || outcome?.$case !== 'hit') return;
     const { payload, freshForMs, tags } = outcome.value;
@@ -177,6 +178,17 @@ export class NearCache implements CopyHolder {
         for (const key of open.keys()) answered(key, undefined);
       },
     };
+  }
+
+  /** A copy that this session does not keep up to date may be older than its answer. */
+  #dropOlder({ id, watch }: Asking): void {
+    this.#left?.delete(id);
+    if (this.#left !== undefined && this.#entries.peek(id)?.watch !== watch) this.#entries.delete(id);
+  }
+
+  /** The service has answered without a session. A copy from before may be older. */
+  answeredWithoutSession(namespace: string, key: string): void {
+    this.changed({ namespace, keys: [key], tags: [], all: false });
   }
 
   /** The service reports what has changed, or this client has changed it. */

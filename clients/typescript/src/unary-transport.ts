@@ -2,20 +2,32 @@ import type { CallOptions, ClientUnaryCall, Metadata, ServiceError } from '@grpc
 import { DibsError, dibsErrorOf } from './errors.js';
 import type * as wire from './generated/dibs/v1/coordinator.js';
 import type { ChannelLink } from './link.js';
+import type { NearCache } from './near-cache.js';
 import type { CallTerms, Transport } from './transport.js';
 
 /** One unary gRPC call for each call. */
 export class UnaryTransport implements Transport {
   #closed = false;
 
-  constructor(private readonly link: ChannelLink) {}
+  constructor(
+    private readonly link: ChannelLink,
+    private readonly near?: Pick<NearCache, 'answeredWithoutSession'>,
+  ) {}
 
-  getOrLock(request: wire.GetOrLockRequest, terms: CallTerms): Promise<wire.GetOrLockResponse> {
-    return this.#call(terms, (...how) => this.link.stub.getOrLock(request, ...how));
+  async getOrLock(request: wire.GetOrLockRequest, terms: CallTerms): Promise<wire.GetOrLockResponse> {
+    const response = await this.#call<wire.GetOrLockResponse>(terms, (...how) =>
+      this.link.stub.getOrLock(request, ...how),
+    );
+    this.near?.answeredWithoutSession(request.namespace, request.key);
+    return response;
   }
 
-  publish(request: wire.PublishRequest, terms: CallTerms): Promise<wire.PublishResponse> {
-    return this.#call(terms, (...how) => this.link.stub.publish(request, ...how));
+  async publish(request: wire.PublishRequest, terms: CallTerms): Promise<wire.PublishResponse> {
+    const response = await this.#call<wire.PublishResponse>(terms, (...how) =>
+      this.link.stub.publish(request, ...how),
+    );
+    this.near?.answeredWithoutSession(request.namespace, request.key);
+    return response;
   }
 
   release(request: wire.ReleaseRequest, terms: CallTerms): Promise<wire.ReleaseResponse> {
@@ -51,7 +63,11 @@ export class UnaryTransport implements Transport {
     const cancel = () => call.cancel();
     signal?.addEventListener('abort', cancel, { once: true });
     try {
-      yield* call as AsyncIterable<wire.GetOrLockManyResponse>;
+      for await (const answer of call as AsyncIterable<wire.GetOrLockManyResponse>) {
+        if (answer.result?.$case === 'response')
+          this.near?.answeredWithoutSession(request.namespace, answer.key);
+        yield answer;
+      }
     } catch (error) {
       throw late ?? dibsErrorOf(error as ServiceError);
     } finally {

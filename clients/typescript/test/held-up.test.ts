@@ -120,6 +120,24 @@ describe('the life of a near entry', () => {
     const left = ['left', 'silent', 'live'].map((key) => cache.left('', key)?.toString());
     expect(left).toEqual([undefined, undefined, 'v']);
   });
+
+  it('ends with the answer of another session, also if that is not kept', () => {
+    const { cache, watch } = started();
+    const other = new Watch(() => {}, clock);
+    other.beat();
+    const answer = (by: Watch, key: string, freshForMs: number) => {
+      const asking = cache.ask('', key, by);
+      if (asking !== undefined) cache.answered(asking, hit(freshForMs));
+    };
+    for (const key of ['left', 'untouched']) answer(watch, key, 60_000);
+    cache.missed();
+    for (const key of ['live', 'own']) answer(watch, key, 60_000);
+    for (const key of ['left', 'live']) answer(other, key, 0);
+    answer(watch, 'own', 0);
+    cache.missed();
+    const left = ['left', 'live', 'own', 'untouched'].map((key) => cache.left('', key)?.toString());
+    expect(left).toEqual([undefined, undefined, 'v', 'v']);
+  });
 });
 
 describe('a session whose beat was due long ago', () => {

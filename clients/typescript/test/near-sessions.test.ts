@@ -141,20 +141,26 @@ describe('the end of a session', () => {
   });
 });
 
-it('leaves near values until the service answers, also if that is without a session', async () => {
+/** A client whose session has filled the near cache with `k`, and broke. No other session can be opened. */
+async function brokenOff() {
   const { client, streams, service } = played({ nearCache: { maxBytes }, serveNearWhenUnavailable: true });
   const old = client.fetch(callOf('k'));
   const stream = await vi.waitFor(() => streams[0] ?? Promise.reject(new Error('there is none yet')));
   stream.welcome('first');
   stream.reply((await stream.next()).id, { $case: 'getOrLock', value: freshHit('old') });
   expect(String((await old).bytes)).toBe('old');
-
+  service.breaksStreams = true;
   const get = async (key: string) => {
     const rebuild = () => Promise.reject(new Error('there is no lease'));
     const { of } = client.fetchMany({ ...callOf(key), keys: [key], rebuild });
     return String((await of.get(key))?.bytes);
   };
-  Object.assign(service, { isAway: true, breaksStreams: true });
+  return { client, stream, service, get };
+}
+
+it('leaves near values until the service answers, also if that is without a session', async () => {
+  const { stream, service, get } = await brokenOff();
+  service.isAway = true;
   stream.breakOff();
   expect(await get('k')).toBe('old');
   service.isAway = false;
@@ -162,3 +168,16 @@ it('leaves near values until the service answers, also if that is without a sess
   service.isAway = true;
   await expect(get('k')).rejects.toThrow('gone');
 });
+
+it.each(['one key', 'many keys'])(
+  'leaves nothing older than an answer without a session, to %s',
+  async (call) => {
+    const { client, stream, service, get } = await brokenOff();
+    service.answersOne = true;
+    stream.breakOff();
+    if (call === 'one key') expect(String((await client.fetch(callOf('k'))).bytes)).toBe('unary');
+    else expect(await get('k')).toBe('unary');
+    service.isAway = true;
+    await expect(get('k')).rejects.toThrow('gone');
+  },
+);

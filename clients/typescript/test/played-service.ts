@@ -18,7 +18,7 @@ import type { DibsClientOptions } from '../src/options.js';
 import { hit } from './fake-service.js';
 
 // A service whose every message a test plays, over any number of sessions. Of the unary calls, only those for many keys
-// are answered: with hits, unless a test takes the service away.
+// are answered, and those for one key if a test says so: with hits, unless a test takes the service away.
 
 type Response = NonNullable<SessionReply['response']>;
 
@@ -103,7 +103,7 @@ export class PlayedStream extends EventEmitter {
 export function played(options: DibsClientOptions = {}, peers: readonly string[] = ['one']) {
   const streams: PlayedStream[] = [];
   const unary: string[] = [];
-  const service = { isAway: false, breaksStreams: false };
+  const service = { isAway: false, breaksStreams: false, answersOne: false };
   const called =
     (name: string) =>
     (...to: unknown[]) => {
@@ -111,10 +111,15 @@ export function played(options: DibsClientOptions = {}, peers: readonly string[]
       void to;
       return { cancel: () => {} };
     };
+  const getOrLock = (...to: unknown[]) => {
+    const done = to.at(-1) as (error: null, response: GetOrLockResponse) => void;
+    if (service.answersOne) setImmediate(() => done(null, hit('unary')));
+    return called('getOrLock')(...to);
+  };
   const getOrLockMany = (request: GetOrLockManyRequest) => manyHits(request, service);
-  const names = ['getOrLock', 'publish', 'release', 'extend', 'invalidate', 'explain'] as const;
+  const names = ['publish', 'release', 'extend', 'invalidate', 'explain'] as const;
   const link = {
-    stub: { ...Object.fromEntries(names.map((name) => [name, called(name)])), getOrLockMany },
+    stub: { ...Object.fromEntries(names.map((name) => [name, called(name)])), getOrLock, getOrLockMany },
     connecting: { underWay: () => undefined },
     metadata: () => undefined,
     deadlineAfter: () => 0,

@@ -193,7 +193,10 @@ class NearValues:
         return Asked(monotonic(), self._count)
 
     def fill(self, asked: Asked, watch: Watch, namespace: str, key: str, hit: pb.Hit) -> None:
-        """Keeps an answer of this session, unless something has changed, or its time is over, since the request."""
+        """Keeps a hit of this session, unless something has changed, or its time is over, since the request.
+
+        The hit of another answer is empty, and is not kept.
+        """
         changes = self._watched.get(namespace or "default")
         if changes is None or hit.fresh_for_ms <= 0 or hit.freshness == pb.FRESHNESS_STALE:
             return
@@ -218,6 +221,18 @@ class NearValues:
             while self._bytes > self._bytes_max:
                 _, oldest = self._entries.popitem(last=False)
                 self._bytes -= oldest.size
+
+    def answered(self, watch: Watch | None, namespace: str, key: str) -> None:
+        """The service has answered: over the session of this watch, or without one.
+
+        A copy that this session does not keep up to date may be older, and would be served at the next absence.
+        """
+        id_ = (namespace or "default", key)
+        entry = self._entries.get(id_) if self._keeps else None
+        if entry is None or entry.watch is watch:
+            return
+        with self._lock:
+            self._drop(id_)
 
     def changed(self, namespace: str, keys: Iterable[str], tags: Sequence[str] = (), everything: bool = False) -> None:
         """The service reports what has changed, or this client has changed it."""

@@ -273,8 +273,8 @@ class Session:
             key = request.key
         else:
             return
-        if response.HasField("hit"):
-            self._near.fill(its.asked, self._watch, request.namespace, key, response.hit)
+        self._near.answered(self._watch, request.namespace, key)
+        self._near.fill(its.asked, self._watch, request.namespace, key, response.hit)
 
     def _give_back(self, left: Sending, response: Any) -> None:
         """The lease that has come for a call whose caller had left, if it is one."""

@@ -248,6 +248,8 @@ class UsedChannel:
                 self._failed(sending, service_error(error))
             else:
                 self._works_by_itself()
+                if call.method == "GetOrLock":
+                    self._answers_by_itself(sending, call.request.key)
                 if not sending.succeed(response) and call.method == "GetOrLock" and response.HasField("lease"):
                     self._at.link.give_back(call.request.namespace, call.request.key, response.lease.token)
             finally:
@@ -261,6 +263,11 @@ class UsedChannel:
         """A call by itself was answered. If sessions fail, something on the way breaks them."""
         if monotonic() < self._by_itself_until:
             self._tries_behind = True
+
+    def _answers_by_itself(self, sending: Sending, key: str) -> None:
+        """No session reports changes of this answer, and a copy from before may be older."""
+        if self._sessions is not None and self._sessions.near is not None:
+            self._sessions.near.answered(None, sending.call.request.namespace, key)
 
     def _failed(self, sending: Sending, error: ServiceError) -> None:
         self._at.broken_off |= error.unreachable or error.code == "UNAUTHENTICATED"
@@ -279,6 +286,8 @@ class UsedChannel:
             try:
                 for answer in stream:
                     self._works_by_itself()
+                    if answer.HasField("response"):
+                        self._answers_by_itself(sending, answer.key)
                     sending.answer_one(answer)
             except grpc.RpcError as error:
                 if stream.cancelled() and self._aborted and not sending.future.cancelled():

@@ -72,6 +72,30 @@ async fn the_entries_of_many_keys_are_fresh_from_their_request_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_left_ends_with_an_answer_over_another_session_also_if_that_is_not_kept() {
+    let options = NearOptions { bytes_max: Some(1 << 20), serve_when_unavailable: true, ..NearOptions::default() };
+    let (cache, first, second) = (NearCache::of(&options, "").unwrap().unwrap(), welcomed(), welcomed());
+    let answer = |key, fresh_for_ms, watch| cache.ask("", key).unwrap().answered(&fresh(fresh_for_ms), watch);
+    let is_left = |key: &str| {
+        let core = testing::client().get_or_rebuild(key).core;
+        cache.get_unavailable(&Options::of(&core, key.to_owned(), Duration::ZERO)).is_some()
+    };
+    for key in ["left", "untouched"] {
+        answer(key, SECOND, &first);
+    }
+    cache.missed();
+    for key in ["live", "own"] {
+        answer(key, SECOND, &first);
+    }
+    for key in ["left", "live"] {
+        answer(key, 0, &second);
+    }
+    answer("own", 0, &first);
+    cache.missed();
+    assert_eq!(["left", "live", "own", "untouched"].map(is_left), [false, false, true, true]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_large_value_has_room_in_a_cache_that_is_larger() {
     let options = NearOptions { bytes_max: Some(2 << 20), ..NearOptions::default() };
     let (cache, watch) = (NearCache::of(&options, "").unwrap().unwrap(), welcomed());

@@ -284,6 +284,32 @@ async fn what_is_kept_without_the_service_is_dropped_when_a_session_begins() {
 }
 
 #[tokio::test]
+async fn without_the_service_nothing_is_served_that_is_older_than_the_answer_of_a_single_call() {
+    for many in [false, true] {
+        let mut near = Near::begin(|builder| builder.serve_near_when_unavailable(true)).await;
+        assert_eq!(near.filled(fresh("old", 60_000, None)).await, "old");
+        let open = tokio::spawn(near.client.get_or_rebuild("open").ttl(TTL).with(|| async { value("own") }));
+        near.session.call().await;
+        // Streams break, and calls work.
+        near.fake.will("get_or_lock", [hit("-"), hit("new")]);
+        near.fake.will("get_or_lock_many", [hit("new")]);
+        near.sessions.close();
+        near.session.fail();
+        soon(open).await.unwrap().unwrap();
+        if many {
+            let of_keys = near.client.get_or_rebuild_many(["k"]).ttl(TTL);
+            let values =
+                soon(of_keys.with(|_| async { Ok([("k".to_owned(), Some(Bytes::from("own")))]) })).await.unwrap();
+            assert_eq!(text(values["k"].clone()), "new");
+        } else {
+            assert_eq!(near.near().await, "new");
+        }
+        near.fake.will("get_or_lock", [unavailable()]);
+        assert_eq!(near.near().await, "own", "many: {many}");
+    }
+}
+
+#[tokio::test]
 async fn answers_of_single_calls_are_not_kept() {
     let fake = Fake::start().await;
     fake.will("get_or_lock", [crate::support::fake::Answer::Reply(fresh("1", 60_000, None))]);

@@ -84,6 +84,7 @@ final class FetchLoop {
     inPieces = isWaitRefused || left.compareTo(WAIT_MAX) > 0;
     if (left.compareTo(WAIT_MAX) > 0) left = WAIT_MAX;
     CompletableFuture<GetOrLockResponse> answer = first;
+    boolean isKept = answer != null;
     first = null;
     if (answer == null) {
       // A caller that has left must not stay in the service's queue or get the lease.
@@ -96,7 +97,7 @@ final class FetchLoop {
     answer.whenComplete(
         (response, error) -> {
           try {
-            keep(error == null && response.hasHit() ? response.getHit() : null);
+            if (!isKept) keep(error == null ? response : null);
             if (error != null) refused(DibsStatusException.of(error));
             else answered(response, askedNanos);
           } catch (Throwable fault) {
@@ -119,10 +120,9 @@ final class FetchLoop {
     asking = isWatched ? near.sending(about.fullKey(), watch) : null;
   }
 
-  private void keep(Hit hit) {
-    NearCache.Asking asked = asking;
+  private void keep(GetOrLockResponse response) {
+    if (parts.near() != null) parts.near().answered(about.fullKey(), asking, response);
     asking = null;
-    if (asked != null) parts.near().answered(asked, hit);
   }
 
   private void answered(GetOrLockResponse response, long askedNanos) {

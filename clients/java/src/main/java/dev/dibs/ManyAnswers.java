@@ -4,7 +4,6 @@ import dev.dibs.Transport.Terms;
 import dev.dibs.v1.GetOrLockManyRequest;
 import dev.dibs.v1.GetOrLockManyResponse;
 import dev.dibs.v1.GetOrLockResponse;
-import dev.dibs.v1.Hit;
 import dev.dibs.v1.Intent;
 import dev.dibs.v1.Read;
 import dev.dibs.v1.Stale;
@@ -209,7 +208,7 @@ final class ManyAnswers {
     private void answered(GetOrLockManyResponse answer) {
       String key = answer.getKey();
       GetOrLockResponse response = answer.getResponse();
-      keep(key, response.hasHit() ? response.getHit() : null);
+      keep(key, answer.hasResponse() ? response : null);
       synchronized (this) {
         if (!unanswered.remove(key)) return;
         brokenOff = 0;
@@ -224,9 +223,9 @@ final class ManyAnswers {
       else waiting.complete(response);
     }
 
-    private void keep(String key, Hit hit) {
+    private void keep(String key, GetOrLockResponse response) {
       NearCache.Asking asked = asking.remove(key);
-      if (asked != null) parts.near().answered(asked, hit);
+      if (parts.near() != null) parts.near().answered(FullKey.of(about.namespace(), key), asked, response);
     }
 
     private void ended(DibsStatusException error) {

@@ -3,6 +3,7 @@ package dev.dibs;
 import com.github.benmanes.caffeine.cache.Cache;
 import com.github.benmanes.caffeine.cache.Caffeine;
 import com.google.protobuf.ByteString;
+import dev.dibs.v1.GetOrLockResponse;
 import dev.dibs.v1.Hit;
 import dev.dibs.v1.Invalidated;
 import java.util.ArrayList;
@@ -149,6 +150,22 @@ final class NearCache {
     Asking one = new Asking(key, watch, nanoTime.getAsLong(), session, changes);
     asking.add(one);
     return one;
+  }
+
+  /**
+   * A request is over. {@code one} is null if no session reports changes of its answer, and {@code response} if there
+   * was none.
+   */
+  synchronized void answered(FullKey key, Asking one, GetOrLockResponse response) {
+    if (response != null && left != null) dropOlder(key, one);
+    if (one != null) answered(one, response != null && response.hasHit() ? response.getHit() : null);
+  }
+
+  /** A copy that this session does not keep up to date would be served at the next absence of the service. */
+  private void dropOlder(FullKey key, Asking one) {
+    left.invalidate(key);
+    Entry entry = entries.getIfPresent(key);
+    if (entry != null && (one == null || entry.watch() != one.watch)) entries.invalidate(key);
   }
 
   /** The request is over; {@code hit} is null if the answer was no hit. */

@@ -11,11 +11,15 @@ import dev.dibs.v1.SessionReply;
 import dev.dibs.v1.Tags;
 import io.grpc.Status;
 import java.time.Duration;
+import java.util.List;
+import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** What this process serves without the service, when a session stands that may know of newer values. */
 final class LocalSessionTest {
@@ -147,6 +151,27 @@ final class LocalSessionTest {
       CompletableFuture<String> answered = near.getOrRebuildAsync("answered", TEXT, () -> "never");
       fake.stream().breakOff();
       assertEquals(FakeSessions.UNARY, answered.get());
+      fake.close();
+      assertEquals("new", near.getOrRebuild("k", TEXT, () -> "new"));
+    }
+  }
+
+  /** Calls work at once where streams break, so none is lost. */
+  @ParameterizedTest
+  @ValueSource(booleans = {false, true})
+  void leavesNothingThatIsOlderThanAnAnswerWithoutASession(boolean many) throws Exception {
+    try (DibsClient near = fake.client().nearCache(1 << 20).serveNearWhenUnavailable(true).build()) {
+      keepsOld(near);
+      CompletableFuture<String> lost = near.getOrRebuildAsync("lost", TEXT, () -> "mine");
+      stream.call();
+      stream.breakOff();
+      fake.stream().breakOff();
+      assertEquals(FakeSessions.UNARY, lost.get());
+      String answer =
+          many
+              ? near.getOrRebuildMany(List.of("k"), TEXT, keys -> Map.of()).get("k")
+              : near.getOrRebuild("k", TEXT, () -> "never");
+      assertEquals(FakeSessions.UNARY, answer);
       fake.close();
       assertEquals("new", near.getOrRebuild("k", TEXT, () -> "new"));
     }

@@ -4,7 +4,9 @@ import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertNull;
 
 import com.google.protobuf.ByteString;
+import dev.dibs.v1.GetOrLockResponse;
 import dev.dibs.v1.Hit;
+import dev.dibs.v1.Lease;
 import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicLong;
@@ -37,6 +39,24 @@ final class ServiceIsBackTest {
     assertNotNull(near.left(KEY));
     near.serviceIsBack();
     assertNull(near.left(KEY));
+  }
+
+  /** The answer of another session may be newer, even if it is not kept. */
+  @Test
+  void leavesNothingThatIsOlderThanAnAnswer() {
+    Watch other = begun();
+    keep(KEY, watch);
+    keep(OTHER, watch);
+    GetOrLockResponse lease = GetOrLockResponse.newBuilder().setLease(Lease.getDefaultInstance()).build();
+    near.answered(KEY, near.sending(KEY, other), lease);
+    near.answered(OTHER, near.sending(OTHER, watch), lease);
+    near.missed();
+    assertNull(near.left(KEY));
+    assertNotNull(near.left(OTHER));
+    near.answered(OTHER, null, null);
+    assertNotNull(near.left(OTHER));
+    near.answered(OTHER, null, lease);
+    assertNull(near.left(OTHER));
   }
 
   /** A session that is silent may have missed a change. */
