@@ -22,7 +22,7 @@ export function playedWith(
       cpSync(path, join(folder, path), { recursive: true });
     }
     mkdirSync(join(folder, 'test', 'support'));
-    for (const file of ['seeded-random.ts', 'progress.mjs']) {
+    for (const file of ['seeded-random.ts', 'options.mjs', 'progress.mjs']) {
       cpSync(join('test/support', file), join(folder, 'test/support', file));
     }
     const filter = (path: string) => !path.endsWith('dist');
