@@ -13,6 +13,10 @@ export class HeldOff {
 
   constructor(private readonly max: number) {}
 
+  get size(): number {
+    return this.#sockets.size;
+  }
+
   hold(socket: Socket): void {
     if (this.#sockets.size >= this.max) {
       socket.destroy();

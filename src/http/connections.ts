@@ -60,6 +60,9 @@ export class Connections {
   /** By the name of the connection, from the oldest to the newest. */
   readonly #open = new Map<string, Open>();
   readonly #probes = new Map<string, Socket>();
+  /** Lets those come that may come now. */
+  #release = () => {};
+  #releasing: NodeJS.Timeout | undefined;
   /** By the socket of its requests, because a closed one has no name any more. */
   readonly #known = new WeakMap<Socket, Open>();
 
@@ -79,18 +82,15 @@ export class Connections {
       if (this.#rates.mayConnect(peerOf(socket.remoteAddress))) begin(socket);
       else this.#refuse(socket);
     });
-    const releasing = setInterval(() => {
+    this.#release = () => {
       for (const socket of this.#heldOff.release((it) => this.#rates.mayConnect(peerOf(it.remoteAddress)))) {
         begin(socket);
         // TLS reads what has arrived meanwhile by itself.
         if (!(server instanceof TlsServer)) socket.resume();
       }
-    }, RELEASE_EVERY_MS).unref();
+    };
     const sweeping = setInterval(() => this.#rates.sweep(), SWEEP_EVERY_MS).unref();
-    server.once('close', () => {
-      clearInterval(releasing);
-      clearInterval(sweeping);
-    });
+    server.once('close', () => clearInterval(sweeping));
   }
 
   /** Whether only probes are answered on this connection. */
@@ -148,6 +148,17 @@ export class Connections {
   #refuse(socket: Socket): void {
     this.parts.connectionRefused(peerOf(socket.remoteAddress), 'requests');
     this.#heldOff.hold(socket);
+    this.#planRelease();
+  }
+
+  /** Only while connections are held off: a replica without them must not wake up for it. */
+  #planRelease(): void {
+    if (this.#releasing !== undefined || this.#heldOff.size === 0) return;
+    this.#releasing = setTimeout(() => {
+      this.#releasing = undefined;
+      this.#release();
+      this.#planRelease();
+    }, RELEASE_EVERY_MS).unref();
   }
 
   #comes(socket: Socket): void {

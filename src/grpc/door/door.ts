@@ -219,12 +219,12 @@ export class Door {
   #come([stream, headers, , rawHeaders]: StreamEvent, begin: () => void): void {
     const connection = stream.session && this.#connections.get(stream.session as ServerHttp2Session);
     if (connection?.isCut === false) connection.opened(stream);
-    passOnFewMessages(stream);
     if (connection === undefined || connection.isCut) {
       // Its connection has ended, or ends in a moment.
       ignoreErrorsOf(stream);
       return;
     }
+    passOnFewMessages(stream);
     const call = {
       stream,
       begin: () => {
