@@ -220,37 +220,37 @@ func TestPatienceCountsOnlyTimeInWhichTheProcessRan(t *testing.T) {
 	its.stop()
 }
 
+// unaryFor returns for how long calls are unary if a session can be had at the settles-th try. unaryWorks is called that
+// many times.
+func unaryFor(settles, calls int) (took time.Duration) {
+	life := newLifetime()
+	s := &sessionOrUnary{sessions: &fakeSessions{settles: settles}, life: life}
+	start := time.Now()
+	for range calls {
+		s.unaryWorks()
+	}
+	for s.isUnary.Load() {
+		time.Sleep(time.Second)
+	}
+	took = time.Since(start)
+	life.close(func() {})
+	return took
+}
+
 func TestWhereASessionCannotBeHadItIsTriedAgainBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		life := newLifetime()
-		s := &sessionOrUnary{sessions: &fakeSessions{settles: 3}, life: life}
-		start := time.Now()
-		s.unaryWorks()
-		s.unaryWorks()
-		for s.isUnary.Load() {
-			time.Sleep(time.Second)
-		}
-		if took := time.Since(start); took < 14*time.Second || took > 15*time.Second {
+		if took := unaryFor(3, 2); took < 14*time.Second || took > 15*time.Second {
 			t.Errorf("after %v", took)
 		}
-		life.close(func() {})
 	})
 }
 
 func TestASessionThatCannotBeHadForLongIsTriedOnceAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		life := newLifetime()
-		s := &sessionOrUnary{sessions: &fakeSessions{settles: 7}, life: life}
-		start := time.Now()
-		s.unaryWorks()
-		for s.isUnary.Load() {
-			time.Sleep(time.Second)
-		}
 		// 2, 4, 8, 16, 32, 60 and 60 s.
-		if took := time.Since(start); took < 182*time.Second || took > 183*time.Second {
+		if took := unaryFor(7, 1); took < 182*time.Second || took > 183*time.Second {
 			t.Errorf("after %v", took)
 		}
-		life.close(func() {})
 	})
 }
 
