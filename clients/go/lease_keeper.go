@@ -47,7 +47,7 @@ func keepLease(ctx context.Context, sentAt time.Time, expiresIn, holdMax time.Du
 			return true
 		}
 		// A hanging attempt ends with the lease, so the loss is reported then and not later, even if it goes on without a
-		// session, where its own time begins anew.
+		// session, where its own time begins again.
 		within, cancel := context.WithDeadline(ctx, ends)
 		response, err := ask(within, min(extendMax, ends.Sub(asked)))
 		cancel()

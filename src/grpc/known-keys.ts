@@ -2,12 +2,12 @@ import type { Key } from '../coordination/words/key.js';
 
 /** There are at most two times as many. */
 const KEYS_MAX = 4_096;
-/** A longer key is made anew each time, so that what is kept is bounded. */
+/** A longer key is made again each time, so that what is kept is bounded. */
 const KEY_CHARACTERS_MAX = 128;
 
 /**
  * Keys that callers have named lately. Making one costs a tenth of a hit. Keys are not kept by namespace, so a key that
- * several namespaces use may be made anew.
+ * several namespaces use may be made again.
  */
 export class KnownKeys {
   #latest = new Map<string, Key>();

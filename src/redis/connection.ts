@@ -336,7 +336,7 @@ export class StoreConnection {
     }
     if (isFaultOfScript(error.message)) return error;
     if (isForeignKey(error.message)) return this.foreignKey(why, error);
-    // A connection that is made anew because of it has no other reason.
+    // A connection that is made again because of it has no other reason.
     this.#trouble = why;
     this.options.onTrouble?.({ kind: 'refused', why, error });
     return new StoreUnavailable(`the store cannot serve: ${why}`, {

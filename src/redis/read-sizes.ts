@@ -5,7 +5,7 @@ import { setNewest } from '../coordination/reading/bounded-map.js';
  * its size.
  */
 const UNKNOWN_BYTES = 512;
-/** The number of namespaces remembered. A forgotten one starts anew. */
+/** The number of namespaces remembered. A forgotten one starts again. */
 const NAMESPACES_MAX = 256;
 const GAIN = 1 / 8;
 

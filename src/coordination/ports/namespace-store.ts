@@ -14,7 +14,7 @@ export interface NamespaceStore {
   read(namespace: string, tags: readonly string[], rebuildMs?: number): Promise<NamespaceRecord>;
   /**
    * Starts the clock if there is none, and keeps the namespace for at least `keepMs` from now, as long as anything that
-   * carries its clock. A lost clock starts anew, with another id.
+   * carries its clock. A lost clock starts again, with another id.
    */
   begin(namespace: string, keepMs: number): Promise<TagClock>;
   /** Raises the clock and stamps each tag, or the whole namespace, with it; sends the wake. Resolves to the raised clock. */

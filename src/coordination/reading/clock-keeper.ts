@@ -72,7 +72,7 @@ export class ClockKeeper {
     return clock;
   }
 
-  /** The latest answer counts: a namespace that was lost starts anew, and may end earlier. */
+  /** The latest answer counts: a namespace that was lost starts again, and may end earlier. */
   #note(namespace: string, lastsUntilMs: number): void {
     setNewest(this.#lastsUntilMs, namespace, lastsUntilMs, NAMESPACES_MAX);
   }

@@ -1,4 +1,4 @@
-/** A namespace's clock of invalidations. It counts from 1. A lost one starts anew with another id. */
+/** A namespace's clock of invalidations. It counts from 1. A lost one starts again with another id. */
 export interface TagClock {
   readonly id: string;
   readonly at: number;

@@ -134,7 +134,7 @@ export class Session {
     void this.#giveBack(given);
   }
 
-  /** Cancels all of its calls. Their ids are free again: the stream that resumes the session may count anew. */
+  /** Cancels all of its calls. Their ids are free again: the stream that resumes the session may use them again. */
   cancelAll(): void {
     for (const call of this.#calls.values()) call.cancel();
     this.#calls.clear();
