@@ -27,9 +27,17 @@ const token = encodeToken(KEY, { kind: 'armed', nonce: NONCE, fence: 1, leaseMs:
 const way = (replica: SimReplica) => ({ replica, sentAt: judge.now(), isOverSession: false });
 const named = { namespace: KEY.namespace, key: KEY.key };
 
-function leased(): void {
+function armed(): void {
   judge.oldValues.given(KEY.id, NONCE);
   judge.oldValues.tagged(NONCE, ['x']);
+}
+
+function leased(): void {
+  armed();
+  handedOut();
+}
+
+function handedOut(): void {
   const lease = { token, fence: 1, previous: undefined };
   copies.answered('getOrLock', named, { outcome: { $case: 'lease', value: lease } }, way(THERE));
 }
@@ -71,5 +79,20 @@ describe('a caller that joined a rebuild', () => {
     leased();
     invalidated();
     expect(joinedAndGiven(undefined)).toEqual(['INV-15']);
+  });
+});
+
+describe('a value that was not stored', () => {
+  it('dates from the moment when the lease reached the client', () => {
+    const shown = () => {
+      const cameAt = judge.now();
+      return judge.oldValues.ofValue(THERE, { id: KEY.id, nonce: NONCE, fresh: true, cameAt });
+    };
+    armed();
+    judge.oldValues.arrived(THERE, invalidated());
+    handedOut();
+    expect(shown()).toBeUndefined();
+    judge.oldValues.arrived(THERE, invalidated());
+    expect(shown()).toContain('arrived before the call came');
   });
 });

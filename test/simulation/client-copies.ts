@@ -128,8 +128,7 @@ export class ClientCopies {
     const key = keyOf(namespace, text);
     const lease = decodeToken('', key, token);
     if (lease === undefined) return;
-    // The store does not report such a lease.
-    if (lease.kind !== 'armed') this.judge.oldValues.given(key.id, lease.nonce);
+    this.judge.oldValues.held(key.id, lease.nonce, lease.kind === 'armed' ? 'none' : 'store_lost');
     this.#leases.set(`${key.id} ${fence}`, lease.nonce);
     if (!this.#leasedAt.has(lease.nonce)) this.#leasedAt.set(lease.nonce, this.judge.now());
   }

@@ -1,5 +1,5 @@
 import type { TagWake } from '../ports/wake-channel.js';
-import { decodeTagClock, type TagClock } from '../words/tag-clock.js';
+import { decodeTagClock, encodeTagClock, type TagClock } from '../words/tag-clock.js';
 import { setNewest } from './bounded-map.js';
 
 /**
@@ -125,6 +125,17 @@ export class Changes {
     }
   }
 
+  /**
+   * The newest tag clock known here, for a clock that was read before. A lease that is armed from now on is newer than
+   * every change that has been heard.
+   */
+  newestClock(namespace: string, read: string): string {
+    const last = this.#namespaces.get(namespace)?.last;
+    if (last === undefined) return read;
+    const { id, at } = decodeTagClock(read);
+    return id === last.id && at < last.at ? encodeTagClock(last) : read;
+  }
+
   /** The count after the last change that concerns the namespace as a whole, or any tag of it. */
   wideAt(namespace: string): number {
     return Math.max(this.#everythingAt, this.#of(namespace).changedAt);
@@ -183,6 +194,11 @@ class NamespaceChanges {
     public changedAt: number,
   ) {
     this.#since = changedAt;
+  }
+
+  /** The clock of the last wake; undefined before the first. */
+  get last(): TagClock | undefined {
+    return this.#id === undefined || this.#last === undefined ? undefined : { id: this.#id, at: this.#last };
   }
 
   /** False if there was a gap. */

@@ -27,7 +27,7 @@ export class ClockKeeper {
 
   constructor(
     private readonly parts: ClockKeeperParts,
-    private readonly changes: Pick<Changes, 'count' | 'listenTo' | 'clockRead'>,
+    private readonly changes: Pick<Changes, 'count' | 'listenTo' | 'clockRead' | 'newestClock'>,
   ) {}
 
   /** A read that was sent at that time returned how long the namespace lasts. */
@@ -37,15 +37,16 @@ export class ClockKeeper {
   }
 
   /**
-   * The clock for a lease that will be armed: the one that was read if it outlasts the lease, else the store's current
-   * one. Without an answer it is the one that was read, perhaps none. Whether there is a lease is then up to the
-   * arming, and a value whose clock was lost costs a rebuild.
+   * The clock for a lease that will be armed: the newest one that is known here if it outlasts the lease, else the
+   * store's current one. Without an answer it is the one that is known, perhaps none. Whether there is a lease is then
+   * up to the arming, and a value whose clock was lost costs a rebuild.
    */
   forLease(namespace: string, clockRead: string): string | Promise<string> {
     const { leaseHoldMsMax } = this.parts.policyOf(namespace);
-    if (clockRead !== '' && this.#lasts(namespace, leaseHoldMsMax)) return clockRead;
+    const known = this.changes.newestClock(namespace, clockRead);
+    if (known !== '' && this.#lasts(namespace, leaseHoldMsMax)) return known;
     const begun = this.#begin(namespace, leaseHoldMsMax).catch(undefinedIfUnavailable);
-    return begun.then((clock) => clock ?? clockRead);
+    return begun.then((clock) => clock ?? known);
   }
 
   /**

@@ -62,7 +62,7 @@ describe('an invalidation by tag', () => {
     await trial.expectRest();
   });
 
-  it('during an attempt applies to callers that come after it', async () => {
+  it('during the votes comes before the lease: its value counts for callers after the invalidation', async () => {
     const { trial, invalidate } = await trialWith(['a']);
     const gate = trial.quorum.holdBefore('acquire');
     const refreshing = trial.send({ intent: 'refresh' });
@@ -72,7 +72,22 @@ describe('an invalidation by tag', () => {
     gate.open();
     await trial.settle();
     expect(isWaiting(reader)).toBe(true);
-    // The lease is from before the invalidation too, so the reader gets the next one.
+    await trial.publish(leaseOf(refreshing).token, 'from after', { tags: ['a'] });
+    expect(textIn(hitOf(reader))).toBe('from after');
+    await trial.expectRest();
+  });
+
+  it('during the arm applies to callers that come after it', async () => {
+    const { trial, invalidate } = await trialWith(['a']);
+    const gate = trial.store.holdBefore('arm');
+    const refreshing = trial.send({ intent: 'refresh' });
+    await gate.reached;
+    await invalidate({ tags: ['a'] });
+    const reader = trial.send({ read: 'store' });
+    gate.open();
+    await trial.settle();
+    expect(isWaiting(reader)).toBe(true);
+    // The lease may be from before the invalidation too, so the reader gets the next one.
     await trial.publish(leaseOf(refreshing).token, 'from before', { tags: ['a'] });
     await trial.publish(leaseOf(reader).token, 'from after', { tags: ['a'] });
     expect(textIn(hitOf(await trial.ask({ read: 'store' })))).toBe('from after');
