@@ -90,14 +90,14 @@ func (f *flights) join(ctx context.Context, id fetchID, until time.Time, start f
 
 // awaitJoined: the request has the wait of its options, so its answer comes in time by itself. A rebuild does not.
 func (f *flights) awaitJoined(ctx context.Context, joined *flight, until time.Time) error {
-	timer := time.NewTimer(time.Until(until) + answerWay)
-	defer timer.Stop()
+	over, stop := alarm(ctx, until.Add(answerWay))
+	defer stop()
 	select {
 	case <-joined.landed:
 		return nil
 	case <-ctx.Done():
 		return gone(ctx)
-	case <-timer.C:
+	case <-over:
 		return waitEnded()
 	case <-joined.rebuilding:
 		return await(ctx, until, joined.landed)
@@ -268,16 +268,26 @@ func (f *flights) overtake(id valueID) {
 	delete(f.rebuilds, id)
 }
 
+// alarm rings at that time. A context that ends before it makes a timer needless: with hundreds of waiters, their timers
+// cost a third of their CPU time.
+func alarm(ctx context.Context, at time.Time) (rings <-chan time.Time, stop func()) {
+	if deadline, ok := ctx.Deadline(); ok && !deadline.After(at) {
+		return nil, func() {}
+	}
+	timer := time.NewTimer(time.Until(at))
+	return timer.C, func() { timer.Stop() }
+}
+
 // await waits for done, at most until the caller's own wait is over or its context ends.
 func await(ctx context.Context, until time.Time, done <-chan struct{}) error {
-	timer := time.NewTimer(time.Until(until))
-	defer timer.Stop()
+	over, stop := alarm(ctx, until)
+	defer stop()
 	select {
 	case <-done:
 		return nil
 	case <-ctx.Done():
 		return gone(ctx)
-	case <-timer.C:
+	case <-over:
 	}
 	select {
 	case <-done:

@@ -226,3 +226,30 @@ func TestALifetimeEndsWhatRunsAndWaitsForIt(t *testing.T) {
 		}
 	})
 }
+
+func TestAWaitEndsWithItsTimeOrItsContext(t *testing.T) {
+	for name, it := range map[string]struct{ wait, context, want time.Duration }{
+		"the wait":    {wait: time.Second, context: time.Hour, want: time.Second},
+		"the context": {wait: time.Hour, context: time.Second, want: time.Second},
+		"both":        {wait: time.Second, context: time.Second, want: time.Second},
+		"no deadline": {wait: time.Second, want: time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx := t.Context()
+				if it.context > 0 {
+					limited, cancel := context.WithTimeout(ctx, it.context)
+					defer cancel()
+					ctx = limited
+				}
+				start := time.Now()
+				if err := await(ctx, start.Add(it.wait), make(chan struct{})); err == nil {
+					t.Error("it did not fail")
+				}
+				if took := time.Since(start); took != it.want {
+					t.Errorf("it took %v", took)
+				}
+			})
+		})
+	}
+}

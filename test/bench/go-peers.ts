@@ -18,7 +18,8 @@ const NAMES: Readonly<Record<string, string>> = {
 
 /**
  * The Go client compared with its users' alternatives, in one program: a hit in the near cache, a hit without one, a
- * stampede of 999 callers in three processes (without the rebuild's time), and a killed holder. No rows without Go.
+ * stampede of 999 callers in three processes for one key and for a hundred (without the rebuild's time), and a killed
+ * holder. No rows without Go.
  */
 export async function goPeers(): Promise<AnyRow[]> {
   const program = built();
@@ -35,6 +36,7 @@ export async function goPeers(): Promise<AnyRow[]> {
         { ours: 'session', theirs: 'get', calls: 20_000, inFlight: 64 },
       ])),
       ...(await stampedes(workers, NAMES, ['near', 'aside', 'redsync'])),
+      ...(await stampedes(workers, NAMES, ['near', 'aside', 'redsync'], 'a hundred', 100)),
       ...(await takeovers(start)),
     ];
   } finally {

@@ -21,6 +21,7 @@ type command struct {
 	Do        string `json:"do"`
 	Way       string `json:"way"`
 	Key       string `json:"key"`
+	Keys      int    `json:"keys"`
 	Calls     int    `json:"calls"`
 	InFlight  int    `json:"inFlight"`
 	RebuildMs int    `json:"rebuildMs"`
@@ -101,18 +102,19 @@ func hits(its way, asked command) any {
 	return map[string]float64{"wallNs": per(time.Since(began)), "cpuNs": per(cpu() - used)}
 }
 
-// stampede makes many callers request one key at once.
+// stampede makes many callers request one key at once, or each of several.
 func stampede(its way, asked command) any {
 	var rebuilds atomic.Int64
 	var lock sync.Mutex
 	var all sync.WaitGroup
 	tookMs := []float64{}
-	for range asked.Calls {
+	for at := range asked.Calls {
+		key := fmt.Sprint(asked.Key, " ", at%max(1, asked.Keys))
 		all.Go(func() {
 			began := time.Now()
 			ctx, cancel := context.WithTimeout(context.Background(), waitMax)
 			defer cancel()
-			_, err := its(ctx, asked.Key, func() string {
+			_, err := its(ctx, key, func() string {
 				rebuilds.Add(1)
 				time.Sleep(time.Duration(asked.RebuildMs) * time.Millisecond)
 				return value
