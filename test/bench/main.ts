@@ -9,6 +9,7 @@ import { clients } from './clients.js';
 import { cold } from './cold.js';
 import { counts } from './counts.js';
 import { cycle } from './cycle.js';
+import { flush } from './flush.js';
 import { footprint } from './footprint.js';
 import { growth } from './growth.js';
 import { growthOfFleet } from './growth-of-fleet.js';
@@ -30,7 +31,7 @@ import { workers } from './workers.js';
 
 const RESULTS = 'test/bench/results';
 const BENCHES: readonly Bench[] = [
-  ...[stampede, burst, hits, openLoop, cold, cycle, counts, wake, wakes, takeover, waiters],
+  ...[stampede, burst, hits, openLoop, cold, cycle, counts, wake, wakes, takeover, waiters, flush],
   ...[tracing, stale, budget, clients, growth, growthOfFleet, footprint, values, link],
   ...[affinity, workers, record, overload],
 ];

@@ -8,7 +8,7 @@ import {
   Intent,
   InvalidateMode,
   InvalidateRequest,
-  PublishRequest,
+  type PublishRequest,
   Read,
   ReleaseRequest,
   Stale,
@@ -174,18 +174,18 @@ export class Calls {
     if (value !== null && !types.isUint8Array(value)) {
       throw new DibsError('INVALID_ARGUMENT', 'value: is neither a Uint8Array nor null');
     }
-    const message = PublishRequest.fromPartial({
+    // Not through fromPartial, which would take the bytes apart.
+    const message: PublishRequest = {
       namespace: request.namespace ?? this.defaults.namespace,
       key: request.key,
       token: request.token,
       ttlMs: sendable('ttlMs', request.ttlMs),
       staleMs: sendable('staleMs', request.staleMs),
       tags: [...tags],
-    });
-    // Not through fromPartial, which would take the bytes apart.
-    message.payload = value === null ? { $case: 'absent', value: true } : { $case: 'value', value };
-    const { outcome, ...published } = await this.transport.publish(message, bounded(options));
-    return { ...published, outcome: publishOutcome(outcome) };
+      payload: value === null ? { $case: 'absent', value: true } : { $case: 'value', value },
+    };
+    const { outcome, fence, counts, maybeStored } = await this.transport.publish(message, bounded(options));
+    return { outcome: publishOutcome(outcome), fence, counts, maybeStored };
   }
 
   /** Written out, because a hit costs little more than a few spreads would. */

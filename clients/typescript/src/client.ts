@@ -239,12 +239,19 @@ export class DibsClient {
     const again = reentrant(this, namespace, key);
     if (again !== undefined) throw again;
     return {
-      ...{ namespace, key, options: given },
+      namespace,
+      key,
+      options: given,
       onUnavailable: given.onUnavailable ?? this.#options.onUnavailable ?? 'rebuild',
-      rebuild: async ({ previous, ...context }) => {
+      rebuild: async (context) => {
         const how: HowStored = { store: true };
         const said: RebuildContext<T> = {
-          ...{ ...context, previous: readable(codec, previous) },
+          get signal() {
+            return context.signal;
+          },
+          fence: context.fence,
+          reason: context.reason,
+          previous: readable(codec, context.previous),
           storeWith: (given) => void Object.assign(how, given),
           doNotStore: () => {
             how.store = false;

@@ -17,6 +17,7 @@ import type { RebuildOptions } from './options.js';
 import type { Busy, GetOrLockOutcome, Hit, Lease } from './outcomes.js';
 import { pause } from './pause.js';
 import { type Made, type RebuildBytes, rebuildUnderLease } from './rebuild.js';
+import { RebuildSpan } from './rebuild-span.js';
 import type { RunningRebuilds } from './running-rebuilds.js';
 
 /** The result of a fetch. */
@@ -164,7 +165,12 @@ function ask(
   const wholeMs = Math.max(0, Math.floor(leftMs));
   return parts.calls.getOrLock(
     {
-      ...{ namespace, key, leaseMs, stale, read, requestId },
+      namespace,
+      key,
+      leaseMs,
+      stale,
+      read,
+      requestId,
       intent: intent ?? (refresh === true ? 'refresh' : 'rebuild'),
       // Without a wait of its own, the deadline and the service's maximum bound it. The same holds for a piece.
       waitMs: waitMs === undefined || inPieces ? undefined : wholeMs,
@@ -246,9 +252,27 @@ async function underLease(steps: FetchLoop, lease: Lease, sentMs: number) {
     isRefresh,
   };
   const running = parts.running.begin(facts, callers);
+  const { reason, fence } = lease;
+  // Written out: a spread would make it a table of names, which takes five times the memory.
   const rebuilding = rebuildUnderLease(parts.calls, {
-    ...{ namespace, key, lease, sentMs, rebuild, leaseMs, ttlMs, absentTtlMs, staleMs, tags, traceparent },
-    ...{ hooks, held, background, running, leaseHoldMaxMs, clock, chance },
+    namespace,
+    key,
+    lease,
+    sentMs,
+    rebuild,
+    leaseMs,
+    ttlMs,
+    absentTtlMs,
+    staleMs,
+    tags,
+    span: new RebuildSpan({ namespace, reason, fence }, traceparent),
+    hooks,
+    held,
+    background,
+    running,
+    leaseHoldMaxMs,
+    clock,
+    chance,
     signal: goesOn ? undefined : callers.signal,
     published: () => published(steps),
   });

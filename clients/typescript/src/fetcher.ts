@@ -117,25 +117,26 @@ export class Fetcher {
 
   /** Asks as a call that others may join under `name`, or separately without a name. */
   async #ask(call: FetchCall, untilMs: number, name: string | undefined): Promise<Taken> {
-    const { namespace, key, options } = call;
-    const { signal, ...rest } = options;
+    const { namespace, key, rebuild, options, onUnavailable, reads } = call;
+    const { signal } = options;
     let joined: Flight<Fetched> | undefined;
     let isFirst = false;
     const start = (flight: Flight<Fetched>) => {
       isFirst = true;
-      const steps: FetchLoop = { ...call, parts: this.parts, options: rest, flight, untilMs };
-      return fetchLoop(steps);
+      const { parts } = this;
+      return fetchLoop({ parts, namespace, key, rebuild, options, onUnavailable, reads, flight, untilMs });
     };
     const seen = (flight: Flight<Fetched>) => {
       joined = flight;
     };
     const id = name === undefined ? '' : idOf(call, name);
-    const terms: FlightTerms = { id, namespace, key, signal, untilMs };
+    const isShort = reads !== undefined;
+    const terms: FlightTerms = { id, namespace, key, signal, untilMs, isShort };
     let fetched: Fetched;
     try {
       fetched = await (name === undefined
         ? this.parts.flights.alone(terms, start, seen)
-        : this.parts.flights.join(terms, start, seen, call.reads !== undefined));
+        : this.parts.flights.join(terms, start, seen));
     } catch (error) {
       const pauseMs = isFirst ? undefined : this.#goesOnAfterMs(error, untilMs, joined?.terms.untilMs);
       if (pauseMs === undefined) throw error;
@@ -143,7 +144,8 @@ export class Fetcher {
       return this.#fetch(call, untilMs, againOf(call));
     }
     if (!isFirst) countHit('joined', fetched.freshness, namespace);
-    return { ...fetched, isShared: joined?.callers.shared === true, untilMs };
+    const { bytes, isOwn, freshness } = fetched;
+    return { bytes, isOwn, freshness, isShared: joined?.callers.shared === true, untilMs };
   }
 
   /**

@@ -81,14 +81,11 @@ export class Flights<T> implements CopyHolder {
     return this.#joinable.size;
   }
 
-  /**
-   * Calls `found` with the flight that the caller waits for. `isShort`: no caller joins it after its request was sent.
-   */
+  /** Calls `found` with the flight that the caller waits for. */
   join(
     terms: FlightTerms,
     start: (flight: Flight<T>) => Promise<T>,
     found: (flight: Flight<T>) => void,
-    isShort = false,
   ): Promise<T> {
     if (terms.signal?.aborted) return Promise.reject(terms.signal.reason);
     const known = this.#joinable.get(terms.id);
@@ -96,7 +93,7 @@ export class Flights<T> implements CopyHolder {
       found(known);
       return known.waitAsJoined(terms);
     }
-    const flight = new Flight<T>({ ...terms, isShort }, this.#close, this.clock);
+    const flight = new Flight<T>(terms, this.#close, this.clock);
     this.#joinable.set(terms.id, flight);
     if (this.#unsent.push(flight) === 1) this.clock.soon(() => this.#sent());
     return this.#begin(flight, start, found);

@@ -7,11 +7,12 @@ import { DibsError, isAnswer, isUnreachable, LeaseLostError } from './errors.js'
 import { askedBackoffMs, failureMessage } from './failure-message.js';
 import type { HeldLeases } from './held-leases.js';
 import { type Hooks, tell } from './hooks.js';
+import { LazySignal } from './lazy-signal.js';
 import { LeaseKeeper } from './lease-keeper.js';
 import { checked } from './numbers.js';
 import type { Lease, Published, ReleaseOutcome } from './outcomes.js';
 import { pause } from './pause.js';
-import { RebuildSpan } from './rebuild-span.js';
+import type { RebuildSpan } from './rebuild-span.js';
 import type { RunningRebuild } from './running-rebuilds.js';
 
 /** How a rebuild stores this one value, instead of the options of its call. */
@@ -52,7 +53,8 @@ export interface RebuildTerms {
   readonly absentTtlMs: number;
   readonly staleMs: number | undefined;
   readonly tags: readonly string[];
-  readonly traceparent: string | undefined;
+  /** Of this rebuild, which ends it. The calls that end the lease belong to it. */
+  readonly span: RebuildSpan;
   /** Aborted when no caller waits any more; undefined if none waits from the beginning. */
   readonly signal: AbortSignal | undefined;
   readonly hooks: Hooks;
@@ -80,11 +82,10 @@ const PUBLISH_PAUSE_MS = 100;
  * Rebuilds and publishes the result. Rejects with the error of the rebuild, after the waiters were told. Its own caller
  * gets the result even if the publish fails. When the lease is lost, the rebuild is told, and its result is dropped.
  */
-export async function rebuildUnderLease(calls: Calls, asked: RebuildTerms): Promise<Rebuilt> {
-  const { namespace, lease, running } = asked;
-  const span = new RebuildSpan({ namespace, reason: lease.reason, fence: lease.fence }, asked.traceparent);
+export async function rebuildUnderLease(calls: Calls, terms: RebuildTerms): Promise<Rebuilt> {
+  const { span, running } = terms;
   try {
-    return await rebuildInSpan(calls, { ...asked, traceparent: span.traceparent }, span);
+    return await rebuildInSpan(calls, terms);
   } catch (error) {
     span.failed(error);
     throw error;
@@ -95,18 +96,24 @@ export async function rebuildUnderLease(calls: Calls, asked: RebuildTerms): Prom
   }
 }
 
-async function rebuildInSpan(calls: Calls, terms: RebuildTerms, span: RebuildSpan): Promise<Rebuilt> {
-  const { lease, sentMs, namespace, key, leaseMs, hooks, traceparent, running } = terms;
-  // It ends now. A caller that comes before the rebuild has noticed must not get the reason why others left.
-  terms.signal?.addEventListener('abort', () => running.close(), { once: true });
+async function rebuildInSpan(calls: Calls, terms: RebuildTerms): Promise<Rebuilt> {
+  const { lease, sentMs, namespace, key, leaseMs, hooks, span, running } = terms;
+  const { traceparent } = span;
+  const over = new LazySignal();
+  const left = () => {
+    // It ends now. A caller that comes before the rebuild has noticed must not get the reason why others left.
+    running.close();
+    over.abort(terms.signal?.reason);
+  };
+  terms.signal?.addEventListener('abort', left, { once: true });
   if (terms.signal?.aborted) {
     // The lease was on its way when the last caller left.
     await giveUp(calls, terms, terms.signal.reason);
     throw terms.signal.reason;
   }
-  const lost = new AbortController();
-  const leaseLost = new Promise<'lost'>((resolve) => {
-    lost.signal.addEventListener('abort', () => resolve('lost'));
+  let lose = (_: LeaseLostError) => {};
+  const leaseLost = new Promise<LeaseLostError>((resolve) => {
+    lose = resolve;
   });
   const keeper = new LeaseKeeper(
     (deadlineMs) =>
@@ -116,17 +123,26 @@ async function rebuildInSpan(calls: Calls, terms: RebuildTerms, span: RebuildSpa
       running.close();
       tell(hooks.onLeaseLost, { namespace, key });
       countLeaseLost(namespace);
-      lost.abort(new LeaseLostError());
+      const error = new LeaseLostError();
+      over.abort(error);
+      lose(error);
     },
     terms.leaseHoldMaxMs,
     terms.clock,
   );
-  const signal = terms.signal === undefined ? lost.signal : AbortSignal.any([lost.signal, terms.signal]);
   const unwatch = terms.held.watch(lease.token, () => keeper.lose());
-  let made: Made | 'lost';
+  let made: Made | LeaseLostError;
   try {
     const { fence, reason, previous } = lease;
-    const rebuilding = span.run(() => terms.rebuild({ signal, fence, reason, previous: previous?.value }));
+    const facts = {
+      get signal() {
+        return over.signal;
+      },
+      fence,
+      reason,
+      previous: previous?.value,
+    };
+    const rebuilding = span.run(() => terms.rebuild(facts));
     made = await Promise.race([leaseLost, rebuilding]);
   } catch (error) {
     if (!keeper.lost) {
@@ -136,20 +152,20 @@ async function rebuildInSpan(calls: Calls, terms: RebuildTerms, span: RebuildSpa
       if (released === 'released') running.settle({ kind: 'failure', error });
       throw error;
     }
-    made = 'lost';
+    made = await leaseLost;
   } finally {
     unwatch();
     keeper.stop();
   }
-  if (made !== 'lost') {
-    await handOver(calls, terms, made, span);
+  if (!(made instanceof LeaseLostError)) {
+    await handOver(calls, terms, made);
     return { kind: 'value', value: made.bytes };
   }
-  span.failed(lost.signal.reason);
+  span.failed(made);
   countRebuild('lost', namespace);
   // The service believes that it is held. Others need not wait until it expires.
   if (keeper.heldTooLong) terms.background.add(release(calls, terms, undefined));
-  return { kind: 'lease_lost', error: lost.signal.reason };
+  return { kind: 'lease_lost', error: made };
 }
 
 /** A failure belongs to all callers. If the callers have left, that is not a failure, and others may try at once. */
@@ -162,12 +178,12 @@ function giveUp(calls: Calls, terms: RebuildTerms, error: unknown): Promise<Rele
 
 async function release(
   calls: Calls,
-  { namespace, key, lease, traceparent, hooks }: RebuildTerms,
+  { namespace, key, lease, span, hooks }: RebuildTerms,
   failure: { readonly message: string; readonly retryAfterMs: number | undefined } | undefined,
 ): Promise<ReleaseOutcome | undefined> {
   try {
     const request = { namespace, key, token: lease.token, failure };
-    return await calls.release(request, { deadlineMs: HAND_OVER_MS, traceparent });
+    return await calls.release(request, { deadlineMs: HAND_OVER_MS, traceparent: span.traceparent });
   } catch (error) {
     // The lease expires by itself. The error that counts is the rebuild's.
     tell(hooks.onBackgroundError, { namespace, key, error });
@@ -176,13 +192,8 @@ async function release(
 }
 
 /** The caller has its value in any case. A fault of the service is retried in the background. */
-async function handOver(
-  calls: Calls,
-  terms: RebuildTerms,
-  { bytes, how }: Made,
-  span: RebuildSpan,
-): Promise<void> {
-  const { namespace, key, hooks, running, background } = terms;
+async function handOver(calls: Calls, terms: RebuildTerms, { bytes, how }: Made): Promise<void> {
+  const { namespace, key, hooks, span, running, background } = terms;
   running.close();
   if (!how.store) {
     countRebuild('not_stored', namespace);
@@ -191,14 +202,16 @@ async function handOver(
   }
   let value = bytes;
   const publish = async () => {
+    const { token } = terms.lease;
+    const { ttlMs, staleMs, tags } = storingOf(terms, bytes, how);
     const published = await calls
       .publish(
-        { namespace, key, token: terms.lease.token, value, ...storingOf(terms, bytes, how) },
-        { deadlineMs: HAND_OVER_MS, traceparent: terms.traceparent },
+        { namespace, key, token, value, ttlMs, staleMs, tags },
+        { deadlineMs: HAND_OVER_MS, traceparent: span.traceparent },
       )
       .finally(terms.published);
     span.published(published.outcome);
-    tell(hooks.onPublish, { namespace, key, ...published });
+    if (hooks.onPublish !== undefined) tell(hooks.onPublish, { namespace, key, ...published });
     countRebuild(rebuildOutcomeOf(published.outcome), namespace);
     return published;
   };
