@@ -8,80 +8,95 @@ import { cpuUsOf } from './rate.js';
 import { Recipe } from './recipes.js';
 
 const KEYS = 10_000;
-/** `getOrRebuildMany` takes at most so many keys. */
+/** For the way that asks for many keys in a call. */
 const KEYS_PER_CALL = 1_000;
 const ROUNDS = 7;
 /** Code is slow until it has been compiled. */
 const WARM_UP_ROUNDS = 3;
 const VALUE = Buffer.alloc(100, 'v');
-const ttlMs = 3_600_000;
+const options = { ttlMs: 3_600_000, codec: bytes() };
 
+/** Asks for all keys, and rebuilds each. */
 type Way = (prefix: string) => Promise<unknown>;
 
-const all = <T>(count: number, one: (at: number) => T): T[] =>
-  Array.from({ length: count }, (_, at) => one(at));
+/** The CPU time for each key, in µs. */
+interface Cost {
+  readonly callers: number;
+  readonly replicas: number;
+  readonly lockNodes: number;
+  readonly store: number;
+}
 
-/** 10,000 keys that nothing has any more, all requested at once by one process. A rebuild takes no time. */
+/** 10,000 keys whose values are gone, all requested at once by one process. The rebuild itself takes no time. */
 export const flush: Bench = {
   name: 'flush',
   async run(): Promise<Row[]> {
     const fleet = await Fleet.start({ replicas: 2, env: { NODE_OPTIONS: '--max-semi-space-size=64' } });
-    const target = fleet.replicas.map((replica) => replica.target).join(',');
-    const client = new DibsClient({ target });
+    const client = new DibsClient({ target: fleet.replicas.map(({ target }) => target).join(',') });
     const recipe = new Recipe(fleet, { pipelining: true });
-    const options = { ttlMs, codec: bytes() };
-    const ways: Record<string, Way> = {
-      'Dibs, a call for each': (prefix) =>
-        Promise.all(all(KEYS, (at) => client.getOrRebuild(`${prefix} ${at}`, () => VALUE, options))),
-      'Dibs, calls for 1,000': (prefix) =>
-        Promise.all(
-          all(KEYS / KEYS_PER_CALL, (call) => {
-            const keys = all(KEYS_PER_CALL, (at) => `${prefix} ${call} ${at}`);
-            return client.getOrRebuildMany(
-              keys,
-              (missing) => new Map(missing.map((key) => [key, VALUE])),
-              options,
-            );
-          }),
-        ),
+    const ways: Readonly<Record<string, Way>> = {
+      'Dibs, a call for each key': (prefix) =>
+        all(KEYS, (at) => client.getOrRebuild(`${prefix} ${at}`, () => VALUE, options)),
+      'Dibs, calls for 1,000 keys': (prefix) =>
+        all(KEYS / KEYS_PER_CALL, (call) => {
+          const keys = Array.from({ length: KEYS_PER_CALL }, (_, at) => `${prefix} ${call} ${at}`);
+          return client.getOrRebuildMany(
+            keys,
+            (missing) => new Map(missing.map((key) => [key, VALUE])),
+            options,
+          );
+        }),
       'ioredis and redlock, automatic pipelining': (prefix) =>
-        Promise.all(all(KEYS, (at) => recipe.getOrRebuild(`${prefix} ${at}`, async () => VALUE))),
+        all(KEYS, (at) => recipe.getOrRebuild(`${prefix} ${at}`, async () => VALUE)),
     };
-    const used = () => {
-      const own = process.cpuUsage();
-      const redis = (nodes: readonly { pid: number }[]) =>
-        nodes.reduce((sum, { pid }) => sum + mainThreadMsOf(pid) * 1_000, 0);
-      return [
-        own.user + own.system,
-        fleet.replicas.reduce((sum, { pid }) => sum + cpuUsOf(pid), 0),
-        redis(fleet.lockNodes),
-        redis([fleet.store]),
-      ];
-    };
-    const cpu: Record<string, number[][]> = {};
-    const tookMs: Record<string, number[]> = {};
+    const tookMs = new Map<string, number[]>();
+    const costs = new Map<string, Cost>();
     try {
       for (let round = -WARM_UP_ROUNDS; round < ROUNDS; round += 1) {
         for (const [name, way] of Object.entries(ways)) {
+          const before = used(fleet);
           const startMs = performance.now();
-          const before = used();
           await way(`${name} ${round}`);
-          const after = used();
-          if (round >= 0)
-            (cpu[name] ??= []).push(after.map((us, i) => Math.round((us - (before[i] ?? 0)) / KEYS)));
-          if (round >= 0) (tookMs[name] ??= []).push(performance.now() - startMs);
+          const took = performance.now() - startMs;
+          if (round < 0) continue;
+          tookMs.set(name, [...(tookMs.get(name) ?? []), took]);
+          costs.set(name, costOf(before, used(fleet)));
         }
       }
-      console.log(cpu, tookMs);
-      const [each, many, theirs] = Object.keys(ways).map((name) => measured(name, tookMs[name] ?? []));
-      if (each === undefined || many === undefined || theirs === undefined)
-        throw new Error('a way is missing');
-      const facts = [`${KEYS.toLocaleString('en')} keys, load ${loadavg()[0]?.toFixed(1)}`];
-      return [row(each, theirs, { facts }), row(many, theirs, { facts, ratioMax: 0.5 })];
     } finally {
       client.close();
       recipe.close();
       await fleet.stop();
     }
+    const [each, many, theirs] = Object.keys(ways).map((name) => measured(name, tookMs.get(name) ?? []));
+    if (each === undefined || many === undefined || theirs === undefined) throw new Error('a way is missing');
+    const facts = [`load ${loadavg()[0]?.toFixed(1)}`, ...[...costs].map(([name, cost]) => said(name, cost))];
+    return [row(each, theirs), row(many, theirs, { facts })];
   },
 };
+
+function all(count: number, one: (at: number) => Promise<unknown>): Promise<unknown> {
+  return Promise.all(Array.from({ length: count }, (_, at) => one(at)));
+}
+
+function used({ replicas, lockNodes, store }: Fleet): Cost {
+  const own = process.cpuUsage();
+  return {
+    callers: own.user + own.system,
+    replicas: replicas.reduce((sum, { pid }) => sum + cpuUsOf(pid), 0),
+    lockNodes: lockNodes.reduce((sum, { pid }) => sum + mainThreadMsOf(pid) * 1_000, 0),
+    store: mainThreadMsOf(store.pid) * 1_000,
+  };
+}
+
+function costOf(before: Cost, after: Cost): Cost {
+  const each = (part: keyof Cost) => (after[part] - before[part]) / KEYS;
+  const [callers, replicas] = [each('callers'), each('replicas')];
+  return { callers, replicas, lockNodes: each('lockNodes'), store: each('store') };
+}
+
+/** Of the last round. */
+function said(name: string, { callers, replicas, lockNodes, store }: Cost): string {
+  const us = (part: number) => part.toFixed(0);
+  return `${name}: CPU for a key ${us(callers)} µs callers, ${us(replicas)} replicas, ${us(lockNodes)} lock nodes, ${us(store)} store`;
+}
