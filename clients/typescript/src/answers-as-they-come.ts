@@ -1,11 +1,13 @@
+import { LightSignal, type SignalLike } from './light-signal.js';
+
 /**
  * The answers of a call with several of them, each as it comes. `ask` sends the call and passes each answer to the
  * function that it gets. It may resolve with the last one instead. The signal is aborted when the loop is left.
  * `unwanted` gets the answers that have come by then, or come later, and were not taken: one may be a lease.
  */
 export async function* answersAsTheyCome<T>(
-  ask: (more: (answer: T) => void, signal: AbortSignal) => Promise<T | undefined>,
-  signal: AbortSignal | undefined,
+  ask: (more: (answer: T) => void, signal: SignalLike) => Promise<T | undefined>,
+  signal: SignalLike | undefined,
   unwanted: (answer: T) => void,
 ): AsyncGenerator<T> {
   const come: T[] = [];
@@ -13,9 +15,9 @@ export async function* answersAsTheyCome<T>(
   let over = false;
   let isLastTaken = false;
   let last: Promise<T | undefined> | undefined;
-  const left = new AbortController();
+  const left = new LightSignal();
   const more = (answer: T) => {
-    if (left.signal.aborted) return unwanted(answer);
+    if (left.aborted) return unwanted(answer);
     come.push(answer);
     arrived();
   };
@@ -28,7 +30,7 @@ export async function* answersAsTheyCome<T>(
     arrived();
   };
   try {
-    last = ask(more, left.signal);
+    last = ask(more, left);
     last.then(ended, ended);
     for (;;) {
       while (come.length > 0) yield come.shift() as T;
@@ -46,7 +48,7 @@ export async function* answersAsTheyCome<T>(
   } finally {
     // A caller that stops listening before the end wants no more answers, and no lease.
     signal?.removeEventListener('abort', leave);
-    left.abort();
+    left.abort(undefined);
     for (const answer of come.splice(0)) unwanted(answer);
     const notTaken = (answer: T | undefined) => answer === undefined || isLastTaken || unwanted(answer);
     last?.then(notTaken, () => {});

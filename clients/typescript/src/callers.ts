@@ -1,9 +1,10 @@
 import { type Clock, SYSTEM_CLOCK } from './clock.js';
 import { DibsBusyError, DibsError } from './errors.js';
+import { LightSignal, type SignalLike } from './light-signal.js';
 
 /** When one caller stops waiting. */
 export interface Bounds {
-  readonly signal: AbortSignal | undefined;
+  readonly signal: SignalLike | undefined;
   /** The end of its wait, by this process's clock; undefined for a caller without a bound. */
   readonly untilMs?: number | undefined;
   /** Calls its argument when the wait must end in time; at once if this is absent. */
@@ -23,7 +24,8 @@ interface Waiter {
 
 /** The callers that wait for one piece of work. The work is aborted when all of them have left. */
 export class Callers {
-  readonly #abort = new AbortController();
+  /** Aborted when all of them have left. */
+  readonly signal = new LightSignal();
   #count = 0;
   /** Of each result. A promise keeps all that ever waited for it, and a rebuild may take minutes. */
   readonly #waiters = new WeakMap<Promise<unknown>, Set<Waiter>>();
@@ -33,10 +35,6 @@ export class Callers {
     private readonly emptied: () => void = () => {},
     private readonly clock: Clock = SYSTEM_CLOCK,
   ) {}
-
-  get signal(): AbortSignal {
-    return this.#abort.signal;
-  }
 
   /** Whether the work has had more than one caller. */
   shared = false;
@@ -106,7 +104,7 @@ export class Callers {
     this.#count -= 1;
     if (this.#count > 0) return;
     this.emptied();
-    this.#abort.abort(reason);
+    this.signal.abort(reason);
   }
 }
 
@@ -117,6 +115,6 @@ export function waitEnded(holderAgeMs: number): DibsBusyError {
   return new DibsBusyError('wait_ended', retryAfterMs, ageMs);
 }
 
-function goneBy(signal: AbortSignal | undefined): unknown {
+function goneBy(signal: SignalLike | undefined): unknown {
   return signal?.reason ?? new DibsError('CANCELLED', 'the caller has left');
 }

@@ -13,6 +13,7 @@ import {
   ReleaseRequest,
   Stale,
 } from './generated/dibs/v1/coordinator.js';
+import type { SignalLike } from './light-signal.js';
 import { checkText, checkTexts, checkWord, sendable, TIMER_MS_MAX } from './numbers.js';
 import {
   type Explanation,
@@ -33,7 +34,7 @@ import type { CallTerms, Transport } from './transport.js';
 export interface CallOptions {
   /** How long to wait for the reply, in milliseconds. Default: 5000; for GetOrLock `waitMs` plus 2000. */
   readonly deadlineMs?: number | undefined;
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: SignalLike | undefined;
   /** The W3C traceparent to pass on. Default: that of OpenTelemetry's current span. */
   readonly traceparent?: string | undefined;
 }

@@ -10,6 +10,7 @@ import { DibsBusyError, DibsError, isAnswer, isUnreachable, RebuildFailedError }
 import type { Flight, Flights } from './flights.js';
 import type { HeldLeases } from './held-leases.js';
 import { type Hooks, tell } from './hooks.js';
+import type { SignalLike } from './light-signal.js';
 import type { LocalRebuilds } from './local-rebuilds.js';
 import type { NearCache } from './near-cache.js';
 import { TTL_MS_MAX, wholeMs } from './numbers.js';
@@ -220,7 +221,7 @@ async function waitToRetry(
   error: DibsError | DibsBusyError,
   afterMs: number | undefined,
   untilMs: number,
-  signal: AbortSignal,
+  signal: SignalLike,
 ): Promise<void> {
   if (afterMs === undefined) throw error;
   const pauseMs = Math.max(afterMs, PAUSE_MS_MIN * (1 + chance.fraction()));
@@ -244,14 +245,11 @@ async function underLease(steps: FetchLoop, lease: Lease, sentMs: number) {
   // Background work delays no caller, and ends by itself.
   const callers = goesOn ? new Callers(undefined, clock) : flight.callers;
   const isRefresh = lease.reason === 'refresh' || lease.reason === 'early_refresh';
-  const facts = {
-    namespace,
-    key,
-    hasPrevious: lease.previous !== undefined,
-    stale: options.stale,
-    isRefresh,
-  };
-  const running = parts.running.begin(facts, callers);
+  const hasPrevious = lease.previous !== undefined;
+  const running = parts.running.begin(
+    { namespace, key, hasPrevious, stale: options.stale, isRefresh },
+    callers,
+  );
   const { reason, fence } = lease;
   // Written out: a spread would make it a table of names, which takes five times the memory.
   const rebuilding = rebuildUnderLease(parts.calls, {
@@ -337,7 +335,14 @@ async function withoutService(steps: FetchLoop, cause: DibsError): Promise<Fetch
     flight.leased();
     tell(hooks.onLocalRebuild, { namespace, key, cause });
     countLocalRebuild(namespace);
-    return rebuild({ signal: all, fence: 0, reason: 'local', previous: undefined });
+    return rebuild({
+      get signal() {
+        return all.real;
+      },
+      fence: 0,
+      reason: 'local',
+      previous: undefined,
+    });
   });
   // A copy, because the kept value goes to other callers too.
   return { bytes: bytes && Buffer.from(bytes), isOwn: true, freshness: 'fresh' };

@@ -2,13 +2,14 @@ import { LRUCache } from 'lru-cache';
 import { Callers } from './callers.js';
 import { type Change, type CopyHolder, concerns, idOf } from './changes.js';
 import { type Clock, SYSTEM_CLOCK } from './clock.js';
+import type { LightSignal, SignalLike } from './light-signal.js';
 import type { Made } from './rebuild.js';
 
 /** What one caller, or several in one flight, need of a rebuild without the service. */
 export interface LocalTerms {
   readonly namespace: string;
   readonly key: string;
-  readonly signal: AbortSignal;
+  readonly signal: SignalLike;
   readonly untilMs: number;
   /** It accepts what was rebuilt, or is being rebuilt, before it came. */
   readonly mayShare: boolean;
@@ -57,7 +58,7 @@ export class LocalRebuilds implements CopyHolder {
   }
 
   /** Calls `begun` if this begins a rebuild instead of joining one. */
-  get(terms: LocalTerms, make: (signal: AbortSignal) => Promise<Made>): Promise<Made> {
+  get(terms: LocalTerms, make: (signal: LightSignal) => Promise<Made>): Promise<Made> {
     const { namespace, key, signal, untilMs, mayShare } = terms;
     const id = idOf(namespace, key);
     if (mayShare) {
@@ -95,7 +96,7 @@ export class LocalRebuilds implements CopyHolder {
     this.forget();
   }
 
-  #begin(id: string, terms: LocalTerms, make: (signal: AbortSignal) => Promise<Made>): Promise<Made> {
+  #begin(id: string, terms: LocalTerms, make: (signal: LightSignal) => Promise<Made>): Promise<Made> {
     const { namespace, key, signal } = terms;
     const isCurrent = () => this.#running.get(id) === running;
     const end = () => {

@@ -1,7 +1,8 @@
 import type { Clock } from './clock.js';
+import type { SignalLike } from './light-signal.js';
 
 /** Resolves after `ms`, or at once when the signal is aborted. */
-export function pause(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
+export function pause(clock: Clock, ms: number, signal?: SignalLike): Promise<void> {
   if (signal?.aborted) return Promise.resolve();
   return new Promise((resolve) => {
     const over = () => {

@@ -7,8 +7,8 @@ import { DibsError, isAnswer, isUnreachable, LeaseLostError } from './errors.js'
 import { askedBackoffMs, failureMessage } from './failure-message.js';
 import type { HeldLeases } from './held-leases.js';
 import { type Hooks, tell } from './hooks.js';
-import { LazySignal } from './lazy-signal.js';
 import { LeaseKeeper } from './lease-keeper.js';
+import { LightSignal, type SignalLike } from './light-signal.js';
 import { checked } from './numbers.js';
 import type { Lease, Published, ReleaseOutcome } from './outcomes.js';
 import { pause } from './pause.js';
@@ -56,7 +56,7 @@ export interface RebuildTerms {
   /** Of this rebuild, which ends it. The calls that end the lease belong to it. */
   readonly span: RebuildSpan;
   /** Aborted when no caller waits any more; undefined if none waits from the beginning. */
-  readonly signal: AbortSignal | undefined;
+  readonly signal: SignalLike | undefined;
   readonly hooks: Hooks;
   readonly held: HeldLeases;
   readonly background: Background;
@@ -99,7 +99,7 @@ export async function rebuildUnderLease(calls: Calls, terms: RebuildTerms): Prom
 async function rebuildInSpan(calls: Calls, terms: RebuildTerms): Promise<Rebuilt> {
   const { lease, sentMs, namespace, key, leaseMs, hooks, span, running } = terms;
   const { traceparent } = span;
-  const over = new LazySignal();
+  const over = new LightSignal();
   const left = () => {
     // It ends now. A caller that comes before the rebuild has noticed must not get the reason why others left.
     running.close();
@@ -136,7 +136,7 @@ async function rebuildInSpan(calls: Calls, terms: RebuildTerms): Promise<Rebuilt
     const { fence, reason, previous } = lease;
     const facts = {
       get signal() {
-        return over.signal;
+        return over.real;
       },
       fence,
       reason,

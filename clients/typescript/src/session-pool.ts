@@ -3,6 +3,7 @@ import type { Clock } from './clock.js';
 import { DibsError, withCause } from './errors.js';
 import type * as wire from './generated/dibs/v1/coordinator.js';
 import { hashOf, rankOf } from './key-share.js';
+import type { SignalLike } from './light-signal.js';
 import { SessionRefused } from './no-session.js';
 import type { AskingTransport, CallTerms, Transport } from './transport.js';
 import { releaseUnwanted } from './unwanted-leases.js';
@@ -89,7 +90,7 @@ export class SessionPool implements AskingTransport {
     const [only = this.#first.session] = groups.keys();
     if (groups.size < 2) return only.getOrLockMany(request, terms);
     type More = (answer: wire.GetOrLockManyResponse) => void;
-    const ask = async (more: More, signal: AbortSignal) => {
+    const ask = async (more: More, signal: SignalLike) => {
       const askOne = async ([session, keys]: [PooledSession, string[]]) => {
         const left = new Set(keys);
         const askFor = async (asked: string[]) => {

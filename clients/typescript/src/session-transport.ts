@@ -6,6 +6,7 @@ import type { Clock } from './clock.js';
 import { Deadlines } from './deadlines.js';
 import { callErrorOf, DibsError, withCause } from './errors.js';
 import type * as wire from './generated/dibs/v1/coordinator.js';
+import type { SignalLike } from './light-signal.js';
 import type { ChannelLink } from './link.js';
 import type { NearCache } from './near-cache.js';
 import { NoSession, SessionRefused } from './no-session.js';
@@ -106,7 +107,7 @@ export class SessionTransport implements PooledSession {
   ): AsyncIterable<wire.GetOrLockManyResponse> {
     const { near } = this.options;
     const asked = { $case: 'getOrLockMany', value: request } as const;
-    const ask = (more: (answer: wire.GetOrLockManyResponse) => void, signal: AbortSignal) => {
+    const ask = (more: (answer: wire.GetOrLockManyResponse) => void, signal: SignalLike) => {
       const watch = near === undefined || this.#closed ? undefined : this.#live().watch;
       if (near === undefined || watch === undefined) return this.#asked(asked, { ...terms, signal }, more);
       const asking = near.askMany(request.namespace, request.keys, watch);

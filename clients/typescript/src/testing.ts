@@ -5,6 +5,7 @@ import type { Dibs, DibsClient, Stored } from './client.js';
 import { type Codec, decoded, encodedBy, json, readable } from './codec.js';
 import { UndecodableError } from './errors.js';
 import type { Fetched } from './fetch-loop.js';
+import type { LightSignal } from './light-signal.js';
 import type { ManyCall, ManyFetched } from './many-fetch.js';
 import { ManyRebuilds } from './many-rebuilds.js';
 import { MemoryFailures } from './memory-failures.js';
@@ -187,10 +188,10 @@ export class MemoryDibs implements Dibs {
       return { bytes: previous.bytes, isOwn: false, freshness: 'stale' };
     }
     const reason = asked.refresh === true ? 'refresh' : known === undefined ? 'miss' : 'expired';
-    const make = async (all: AbortSignal) => {
+    const make = async (all: LightSignal) => {
       const lease = this.#lease(id);
       try {
-        const facts = { signal: all, fence: lease.fence, reason, previous: previous?.bytes };
+        const facts = { signal: all.real, fence: lease.fence, reason, previous: previous?.bytes };
         const { bytes, how } = await rebuild(facts);
         const kept = bytes && Buffer.from(bytes);
         if (how.store) this.#publish(lease, this.#entry(lease.fence, kept, asked, checked(how)));
@@ -231,7 +232,7 @@ export class MemoryDibs implements Dibs {
 
   #rebuilding(
     id: string,
-    make: (signal: AbortSignal) => Promise<Buffer | null>,
+    make: (signal: LightSignal) => Promise<Buffer | null>,
     signal: AbortSignal | undefined,
     untilMs: number,
   ): Promise<Buffer | null> {

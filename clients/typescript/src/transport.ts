@@ -1,12 +1,13 @@
 import type { DibsError } from './errors.js';
 import type * as wire from './generated/dibs/v1/coordinator.js';
+import type { SignalLike } from './light-signal.js';
 
 /** How one call is made. */
 export interface CallTerms {
   /** How long the caller waits for the reply, in milliseconds. */
   readonly deadlineMs: number;
   /** Ends the call, which then rejects with `CANCELLED`. */
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: SignalLike | undefined;
   /** The W3C traceparent to pass on. */
   readonly traceparent?: string | undefined;
 }

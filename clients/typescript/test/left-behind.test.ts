@@ -2,6 +2,7 @@ import { createServer } from 'node:net';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { answersAsTheyCome } from '../src/answers-as-they-come.js';
 import { DibsClient } from '../src/client.js';
+import type { SignalLike } from '../src/light-signal.js';
 import { MemoryDibs } from '../src/testing.js';
 import { tokenSource } from '../src/token.js';
 import { deferred } from './service.js';
@@ -55,7 +56,7 @@ describe('failures without a handler', () => {
 
 describe('a signal that outlives its calls', () => {
   /** What Node keeps for each signal that depends on this one. */
-  const dependants = (signal: AbortSignal) => {
+  const dependants = (signal: SignalLike) => {
     const name = Object.getOwnPropertySymbols(signal).find(
       ({ description }) => description === 'kDependantSignals',
     );
@@ -81,7 +82,7 @@ describe('a signal that outlives its calls', () => {
   it('still ends a call for many keys, with its reason', async () => {
     const left = new AbortController();
     const ended = deferred<unknown>();
-    const ask = (_more: unknown, signal: AbortSignal) =>
+    const ask = (_more: unknown, signal: SignalLike) =>
       new Promise<undefined>((_, reject) => {
         const end = () => {
           ended.resolve(signal.reason);
