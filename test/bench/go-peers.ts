@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Fleet } from '../support/fleet.js';
 import { type AnyRow, row } from './bench.js';
-import { hits, PeerProgram, PROCESSES, stampedes, takeover } from './peer-program.js';
+import { AS_SHIPPED, hits, PeerProgram, PROCESSES, stampedes, takeover } from './peer-program.js';
 
 const NAMES: Readonly<Record<string, string>> = {
   near: 'Dibs with a near cache',
@@ -24,7 +24,7 @@ const NAMES: Readonly<Record<string, string>> = {
 export async function goPeers(): Promise<AnyRow[]> {
   const program = built();
   if (program === undefined) return [];
-  const fleet = await Fleet.start({ replicas: 2 });
+  const fleet = await Fleet.start({ replicas: 2, env: AS_SHIPPED });
   const start = () => PeerProgram.start([program], fleet);
   const workers = Array.from({ length: PROCESSES }, start);
   try {

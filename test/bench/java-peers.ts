@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Fleet } from '../support/fleet.js';
 import { type AnyRow, row } from './bench.js';
-import { hits, PeerProgram, PROCESSES, stampedes, takeover } from './peer-program.js';
+import { AS_SHIPPED, hits, PeerProgram, PROCESSES, stampedes, takeover } from './peer-program.js';
 
 const FOLDER = 'test/bench/java-peers';
 const CLIENT = 'clients/java';
@@ -23,7 +23,7 @@ const NAMES = {
 export async function javaPeers(): Promise<AnyRow[]> {
   const command = built();
   if (command === undefined) return [];
-  const fleet = await Fleet.start({ replicas: 2 });
+  const fleet = await Fleet.start({ replicas: 2, env: AS_SHIPPED });
   const start = () => PeerProgram.start(command, fleet);
   const workers = Array.from({ length: PROCESSES }, start);
   try {

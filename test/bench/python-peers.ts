@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Fleet } from '../support/fleet.js';
 import { type AnyRow, row } from './bench.js';
-import { hits, PeerProgram, PROCESSES, stampedes, takeover } from './peer-program.js';
+import { AS_SHIPPED, hits, PeerProgram, PROCESSES, stampedes, takeover } from './peer-program.js';
 
 const FOLDER = 'test/bench/python-peers';
 const NAMES = {
@@ -22,7 +22,7 @@ const NAMES = {
 export async function pythonPeers(): Promise<AnyRow[]> {
   const python = installed();
   if (python === undefined) return [];
-  const fleet = await Fleet.start({ replicas: 2 });
+  const fleet = await Fleet.start({ replicas: 2, env: AS_SHIPPED });
   const program = ['/usr/bin/env', `PYTHONPATH=${resolve('clients/python/src')}`, python] as const;
   const start = () => PeerProgram.start([...program, join(FOLDER, 'main.py')], fleet);
   const workers = Array.from({ length: PROCESSES }, start);

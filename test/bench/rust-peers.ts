@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { Fleet } from '../support/fleet.js';
 import type { AnyRow, Measured } from './bench.js';
-import { hits, PeerProgram, PROCESSES, stampedes, takeover } from './peer-program.js';
+import { AS_SHIPPED, hits, PeerProgram, PROCESSES, stampedes, takeover } from './peer-program.js';
 
 const FOLDER = 'test/bench/rust-peers';
 const NAMES = {
@@ -19,7 +19,7 @@ const NAMES = {
 export async function rustPeers(): Promise<AnyRow[]> {
   const program = built();
   if (program === undefined) return [];
-  const fleet = await Fleet.start({ replicas: 2 });
+  const fleet = await Fleet.start({ replicas: 2, env: AS_SHIPPED });
   const start = () => PeerProgram.start([program], fleet);
   const workers = Array.from({ length: PROCESSES }, start);
   const [worker] = workers as [PeerProgram];

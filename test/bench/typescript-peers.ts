@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { Fleet } from '../support/fleet.js';
 import type { AnyRow } from './bench.js';
-import { hits, PeerProgram, PROCESSES, stampedes, takeover } from './peer-program.js';
+import { AS_SHIPPED, hits, PeerProgram, PROCESSES, stampedes, takeover } from './peer-program.js';
 
 const PROGRAM = fileURLToPath(new URL('typescript-peer.js', import.meta.url));
 const NAMES = {
@@ -16,7 +16,7 @@ const NAMES = {
  * stampede of 999 callers in three processes (without the rebuild's time), and a killed holder.
  */
 export async function typescriptPeers(): Promise<AnyRow[]> {
-  const fleet = await Fleet.start({ replicas: 2 });
+  const fleet = await Fleet.start({ replicas: 2, env: AS_SHIPPED });
   const start = () => PeerProgram.start([process.execPath, PROGRAM], fleet);
   const workers = Array.from({ length: PROCESSES }, start);
   try {

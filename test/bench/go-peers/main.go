@@ -109,7 +109,10 @@ func stampede(its way, asked command) any {
 	var all sync.WaitGroup
 	tookMs := []float64{}
 	for at := range asked.Calls {
-		key := fmt.Sprint(asked.Key, " ", at%max(1, asked.Keys))
+		key := asked.Key
+		if asked.Keys > 1 {
+			key = fmt.Sprint(key, " ", at%asked.Keys)
+		}
 		all.Go(func() {
 			began := time.Now()
 			ctx, cancel := context.WithTimeout(context.Background(), waitMax)
