@@ -37,6 +37,9 @@ interface Ending {
 
 /** Extends leases and ends them, other than by a publish. */
 export class LeaseLifecycle {
+  /** The extensions under way, by nonce, and whether the lease has ended here since they began. */
+  readonly #extending = new Map<string, { calls: number; isOver: boolean }>();
+
   constructor(
     private readonly parts: LeasePorts,
     private readonly held: HeldLeases,
@@ -81,7 +84,7 @@ export class LeaseLifecycle {
   async takeOver(key: Key, token: Token, { expiresInMs }: ExtendAnswer): Promise<TakenOver> {
     const untilMs = this.parts.clock.nowMs() + expiresInMs;
     const taken = await this.#taken(key, token, untilMs);
-    if (taken === 'given_back') return { answer: this.#extended(key, token, 0), taken: undefined };
+    if (taken === 'given_back') return { answer: this.#lost(key, token), taken: undefined };
     return { answer: this.#extended(key, token, untilMs), taken };
   }
 
@@ -174,6 +177,8 @@ export class LeaseLifecycle {
 
   /** Ends what this replica knows of a lease that has ended, with its lock and its slot. */
   over({ id, namespace }: Key, { nonce }: Token, end: LeaseEnd): void {
+    const extending = this.#extending.get(nonce);
+    if (extending !== undefined) extending.isOver = true;
     this.held.end(nonce, end);
     void this.parts.quorum.release(id, nonce);
     void this.slots.leave(namespace, nonce);
@@ -186,10 +191,25 @@ export class LeaseLifecycle {
 
   /** The lock nodes first, then the store; without a majority of nodes, the store alone. */
   async extendArmed(key: Key, token: Token, leaseMs: number): Promise<ExtendAnswer> {
+    const { nonce } = token;
+    const extending = this.#extending.get(nonce) ?? { calls: 0, isOver: false };
+    this.#extending.set(nonce, extending);
+    extending.calls += 1;
+    try {
+      const answer = await this.#extendArmed(key, token, leaseMs);
+      // Another extension may have found meanwhile that it is over, and its locks are free.
+      return extending.isOver && answer.outcome === 'extended' ? this.#lost(key, token) : answer;
+    } finally {
+      extending.calls -= 1;
+      if (extending.calls === 0) this.#extending.delete(nonce);
+    }
+  }
+
+  async #extendArmed(key: Key, token: Token, leaseMs: number): Promise<ExtendAnswer> {
     const { quorum, clock } = this.parts;
     const askedMs = clock.nowMs();
     const ballot = await quorum.extend(key.id, token.nonce, leaseMs);
-    if (ballot.kind === 'held') return this.#extended(key, token, 0);
+    if (ballot.kind === 'held') return this.#lost(key, token);
     if (ballot.kind === 'undecided') return this.#unextended(key, token);
     const quorumLost = ballot.kind === 'unavailable';
     const policy = this.parts.policyOf(key.namespace);
@@ -220,7 +240,7 @@ export class LeaseLifecycle {
           holdMs: policy.leaseHoldMsMax,
         }),
       );
-      if (!reply.extended) return this.#extended(key, token, 0);
+      if (!reply.extended) return this.#lost(key, token);
       // As long as the lease: an extension never shortens it.
       void this.slots.keep(key.namespace, token.nonce, token.nonce, reply.expiresInMs);
       // The store counts from when it took the step, which may be long before its reply.
@@ -276,7 +296,7 @@ export class LeaseLifecycle {
     if (held === undefined || held.key.id !== key.id || held.kind === 'armed') return LOST;
     const nowMs = clock.nowMs();
     const holdUntilMs = held.sinceMs + this.parts.policyOf(key.namespace).leaseHoldMsMax;
-    if (holdUntilMs <= nowMs) return this.#extended(key, token, 0);
+    if (holdUntilMs <= nowMs) return this.#lost(key, token);
     void this.slots.keep(key.namespace, token.nonce, token.nonce, leaseMs);
     if (held.kind === 'local') {
       return this.#extended(key, token, Math.min(holdUntilMs, nowMs + leaseMs - driftMs(leaseMs)));
@@ -284,17 +304,23 @@ export class LeaseLifecycle {
     const ballot = await quorum.extend(key.id, token.nonce, leaseMs);
     if (ballot.kind === 'granted')
       return this.#extended(key, token, Math.min(holdUntilMs, ballot.validUntilMs));
-    if (ballot.kind === 'held') return this.#extended(key, token, 0);
+    if (ballot.kind === 'held') return this.#lost(key, token);
     return this.#unextended(key, token);
   }
 
+  #lost(key: Key, token: Token): ExtendAnswer {
+    this.over(key, token, 'expired');
+    return LOST;
+  }
+
+  /** It lasts until then, or longer: another extension may have lengthened it since. */
   #extended(key: Key, token: Token, untilMs: number): ExtendAnswer {
-    const expiresInMs = Math.floor(untilMs - this.parts.clock.nowMs());
-    if (expiresInMs < 1) {
-      this.over(key, token, 'expired');
-      return LOST;
-    }
     const held = this.held.get(token.nonce);
+    const nowMs = this.parts.clock.nowMs();
+    const lastsUntilMs = untilMs - nowMs < 1 ? Math.max(untilMs, held?.untilMs ?? 0) : untilMs;
+    const expiresInMs = Math.floor(lastsUntilMs - nowMs);
+    // Another replica may have extended an armed lease, and its locks with it. They expire by themselves.
+    if (expiresInMs < 1) return token.kind === 'armed' ? LOST : this.#lost(key, token);
     if (held !== undefined) held.untilMs = Math.max(held.untilMs, untilMs);
     return { outcome: 'extended', expiresInMs };
   }

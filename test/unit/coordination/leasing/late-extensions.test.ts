@@ -48,3 +48,51 @@ it('an extension that the store has cut short ends when it does there, however l
   expect(outcome).toBe('extended');
   expect(trial.clock.nowMs() + expiresInMs).toBeLessThanOrEqual(overMs);
 });
+
+it('a late reply to an extension does not end a lease that another extension has lengthened', async () => {
+  const trial = new CoordinationTrial();
+  const { token } = await trial.lease({ leaseMs: 1_000 });
+  const replying = trial.store.holdAfter('extend');
+  await trial.pass(200);
+  const first = trial.extend(token);
+  await replying.reached;
+  await trial.pass(800);
+  expect((await first).outcome).toBe('extended');
+  const { expiresInMs } = await trial.extend(token);
+  await trial.pass(500);
+  replying.open();
+  await trial.settle();
+  expect(expiresInMs).toBeGreaterThan(900);
+  expect(trial.quorum.countOf('release')).toBe(0);
+  expect((await trial.extend(token)).outcome).toBe('extended');
+});
+
+it('a late reply to an extension does not free the locks of a lease that another replica has extended', async () => {
+  const trial = new CoordinationTrial();
+  const there = trial.replica();
+  const { token } = await trial.lease({ leaseMs: 1_000 });
+  const replying = trial.store.holdAfter('extend');
+  await trial.pass(200);
+  void trial.extend(token);
+  await replying.reached;
+  // It cannot find out that the lease goes on.
+  trial.store.holdBefore('explain');
+  await trial.pass(800);
+  const { expiresInMs } = await there.extend({ key: trial.key, token, leaseMs: undefined }, new Call());
+  await trial.pass(500);
+  replying.open();
+  await trial.settle();
+  expect(expiresInMs).toBeGreaterThan(900);
+  expect(trial.quorum.countOf('release')).toBe(0);
+});
+
+it('an extension whose reply comes after the lease has ended here is lost', async () => {
+  const trial = new CoordinationTrial();
+  const { token } = await trial.lease({ leaseMs: 1_000 });
+  const replying = trial.store.holdAfter('extend');
+  const extending = trial.extend(token);
+  await replying.reached;
+  await trial.coordinator.release({ key: trial.key, token, failure: undefined }, new Call());
+  replying.open();
+  expect((await extending).outcome).toBe('lost');
+});
