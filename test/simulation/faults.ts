@@ -114,7 +114,7 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   },
   "store's clock jumps forwards": (world) => {
     world.store.jump(world.chance.between(1, 3_000));
-    world.judge.storeJumpedAt = world.judge.now();
+    world.judge.storeJumped = { at: world.judge.now(), ms: world.time.nowMs };
     return () => {};
   },
   'wakes are lost': linkFault((link) => {

@@ -159,6 +159,23 @@ describe('the judge', () => {
     expect(broken()).toEqual(['INV-7']);
   });
 
+  it('INV-7: accepts it if a jump of the clock of the store may have ended the tag clock', () => {
+    arm('k', 'a', 1);
+    publish('k', 'a');
+    const fresh = { value: { freshUntilMs: nowMs + 100 }, done: 'a' } as MemoryRecord;
+    judge.storeJumped = { at: judge.now(), ms: nowMs };
+    arm('k', 'b', 2, { reason: 'invalidated' }, fresh);
+    expect(broken()).toEqual([]);
+    nowMs += 5_000;
+    publish('k', 'b');
+    const later = { value: { freshUntilMs: nowMs + 100 }, done: 'b' } as MemoryRecord;
+    arm('k', 'c', 3, { reason: 'invalidated' }, later);
+    expect(broken()).toEqual([]);
+    publish('k', 'c');
+    arm('k', 'd', 4, { reason: 'invalidated' }, { ...later, done: 'c' });
+    expect(broken()).toEqual(['INV-7']);
+  });
+
   it('INV-8: rejects the value of another key', () => {
     arm('k', 'a', 1);
     publish('k', 'a');

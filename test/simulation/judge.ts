@@ -68,7 +68,7 @@ export class Judge {
   /** Whether the store kept all that it acknowledged. If not, only INV-1, INV-2 and liveness are judged. */
   storeKept = true;
   /** When the store's clock last jumped, in the order of all events. It then excludes no lease by itself. */
-  storeJumpedAt = 0;
+  storeJumped = { at: 0, ms: Number.NEGATIVE_INFINITY };
   /** When the store last lost just the record of a key. Then only the quorum excludes a second lease. */
   readonly #recordLostAt = new Map<string, number>();
   /** A node's clock has jumped, or replicas differ in their groups: the quorum excludes no lease by itself. */
@@ -115,7 +115,7 @@ export class Judge {
 
   /** Whether the store no longer excludes other leases, because its clock jumped or it lost the record. */
   #isForgotten({ id, armedAt }: KnownLease): boolean {
-    return this.storeJumpedAt > armedAt || (this.#recordLostAt.get(id) ?? 0) > armedAt;
+    return this.storeJumped.at > armedAt || (this.#recordLostAt.get(id) ?? 0) > armedAt;
   }
 
   // ——— at the store ———
@@ -195,13 +195,13 @@ export class Judge {
     return this.oldValues.published(id, publish);
   }
 
-  /** Whether tags of the value, or the namespace, may have been invalidated after its lease read the tag clock. */
+  /** Whether the tag clock may have moved on, or ended with a jump of the store's clock, after its lease read it. */
   mayNotCount(id: string, valueNonce: string | undefined): boolean {
     const made = this.#leases.get(valueNonce ?? '');
-    if (made === undefined || made.hasNoClock) return made !== undefined;
-    const stampings = this.#stampings.get(keyFromId(id).namespace) ?? [];
-    return stampings.some(
-      ({ atMs, request }) => atMs > made.armedMs - CLOCK_READ_MS_MAX && concerns(request, made.tags),
+    const readMs = (made?.armedMs ?? 0) - CLOCK_READ_MS_MAX;
+    if (made === undefined || made.hasNoClock || this.storeJumped.ms > readMs) return made !== undefined;
+    return (this.#stampings.get(keyFromId(id).namespace) ?? []).some(
+      ({ atMs, request }) => atMs > readMs && concerns(request, made.tags),
     );
   }
 
