@@ -1,4 +1,5 @@
 import { experimental } from '@grpc/grpc-js';
+import { INCOMPLETE } from './patient-balancer.js';
 import { isList } from './scheme.js';
 
 const SCHEME = 'dibs-list';
@@ -52,11 +53,13 @@ class ListResolver implements experimental.Resolver {
   #tell(): boolean {
     const all = this.#members.map(({ found }) => found);
     const endpoints = all.flatMap((found) => (found?.ok === true ? found.value : []));
+    const isIncomplete = all.includes(undefined);
     if (endpoints.length > 0) {
-      return this.listener(experimental.statusOrFromValue(endpoints), {}, null, '');
+      const known = experimental.statusOrFromValue(endpoints);
+      return this.listener(known, { [INCOMPLETE]: isIncomplete }, null, '');
     }
     const failed = all.find((found) => found !== undefined);
-    if (failed === undefined || all.includes(undefined)) return true;
+    if (failed === undefined || isIncomplete) return true;
     return this.listener(failed, {}, null, '');
   }
 }

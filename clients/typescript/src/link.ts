@@ -15,6 +15,7 @@ import {
   SessionResponse,
 } from './generated/dibs/v1/coordinator.js';
 import { IdleConnections } from './idle-connections.js';
+import { POLICY } from './patient-balancer.js';
 import { hasSeveral } from './scheme.js';
 import { checkTarget, staysHere } from './target.js';
 import { tokenSource } from './token.js';
@@ -56,7 +57,7 @@ const CHANNEL: ClientOptions = {
   'grpc.max_send_message_length': -1,
   // What may be in flight on the connection: a session has hundreds of answers in one message.
   'grpc-node.flow_control_window': 4_194_304,
-  'grpc.service_config': JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
+  'grpc.service_config': JSON.stringify({ loadBalancingConfig: [{ [POLICY]: {} }] }),
 };
 
 /** The part of a channel that calls need. */

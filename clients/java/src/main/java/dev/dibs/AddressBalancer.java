@@ -1,5 +1,6 @@
 package dev.dibs;
 
+import io.grpc.Attributes;
 import io.grpc.CallOptions;
 import io.grpc.ConnectivityState;
 import io.grpc.ConnectivityStateInfo;
@@ -41,6 +42,9 @@ final class AddressBalancer extends ForwardingLoadBalancer {
 
   static final CallOptions.Key<Hears> CONNECTED = CallOptions.Key.create("dibs-connected");
 
+  /** Set on addresses that are not all: a name of the target has had no answer yet. */
+  static final Attributes.Key<Boolean> INCOMPLETE = Attributes.Key.create("dibs-incomplete");
+
   private static final String POLICY = "dibs_addresses";
 
   /** gRPC and the JDK cache the addresses of a name for 30 s each: a lookup after that is not wasted. */
@@ -54,6 +58,11 @@ final class AddressBalancer extends ForwardingLoadBalancer {
   private volatile Map<SocketAddress, Connected> connected = Map.of();
 
   private Set<SocketAddress> known = Set.of();
+  private boolean isIncomplete;
+
+  /** The failure of all known addresses while the others are unknown; null if there is none. */
+  private SubchannelPicker withheld;
+
   private ScheduledHandle lookUp;
 
   private AddressBalancer(Helper helper) {
@@ -107,7 +116,10 @@ final class AddressBalancer extends ForwardingLoadBalancer {
   public Status acceptResolvedAddresses(ResolvedAddresses addresses) {
     lookUpLater();
     known = addresses.getAddresses().stream().map(AddressBalancer::addressOf).collect(Collectors.toSet());
+    isIncomplete = addresses.getAttributes().get(INCOMPLETE) != null;
     Status status = turns.acceptResolvedAddresses(addresses);
+    // If the last name brought no address, round robin has nothing new to say.
+    if (withheld != null) publish(ConnectivityState.TRANSIENT_FAILURE, withheld);
     tell();
     return status;
   }
@@ -155,6 +167,24 @@ final class AddressBalancer extends ForwardingLoadBalancer {
     told.forEach(hears -> hears.connected(now, all));
   }
 
+  /**
+   * A failure is withheld until all names have answered. With a list A,B, the address of A may refuse before that of B
+   * is known, and calls would fail although B stands.
+   */
+  private void publish(ConnectivityState state, SubchannelPicker turn) {
+    boolean isWithheld = isIncomplete && state == ConnectivityState.TRANSIENT_FAILURE;
+    withheld = isWithheld ? turn : null;
+    SubchannelPicker its = isWithheld ? new FixedResultPicker(PickResult.withNoResult()) : turn;
+    helper.updateBalancingState(
+        isWithheld ? ConnectivityState.CONNECTING : state,
+        new SubchannelPicker() {
+          @Override
+          public PickResult pickSubchannel(PickSubchannelArgs args) {
+            return pick(args, its);
+          }
+        });
+  }
+
   private static SocketAddress addressOf(EquivalentAddressGroup group) {
     return group.getAddresses().get(0);
   }
@@ -193,14 +223,7 @@ final class AddressBalancer extends ForwardingLoadBalancer {
 
     @Override
     public void updateBalancingState(ConnectivityState state, SubchannelPicker turn) {
-      helper.updateBalancingState(
-          state,
-          new SubchannelPicker() {
-            @Override
-            public PickResult pickSubchannel(PickSubchannelArgs args) {
-              return pick(args, turn);
-            }
-          });
+      publish(state, turn);
     }
   }
 

@@ -1,5 +1,6 @@
 package dev.dibs;
 
+import io.grpc.Attributes;
 import io.grpc.EquivalentAddressGroup;
 import io.grpc.NameResolver;
 import io.grpc.NameResolverProvider;
@@ -96,12 +97,14 @@ final class AddressList extends NameResolver {
     names.forEach(name -> known.addAll(name.known));
     boolean isComplete = names.stream().allMatch(name -> !name.known.isEmpty() || name.failed != null);
     // Names that can be resolved do not wait for those that cannot.
-    if (!known.isEmpty()) tell(StatusOr.fromValue(known));
-    else if (isComplete) tell(StatusOr.fromStatus(names.get(0).failed));
+    if (!known.isEmpty()) tell(StatusOr.fromValue(known), isComplete);
+    else if (isComplete) tell(StatusOr.fromStatus(names.get(0).failed), true);
   }
 
-  private void tell(StatusOr<List<EquivalentAddressGroup>> known) {
-    listener.onResult2(ResolutionResult.newBuilder().setAddressesOrError(known).build());
+  private void tell(StatusOr<List<EquivalentAddressGroup>> known, boolean isComplete) {
+    var result = ResolutionResult.newBuilder().setAddressesOrError(known);
+    if (!isComplete) result.setAttributes(Attributes.newBuilder().set(AddressBalancer.INCOMPLETE, true).build());
+    listener.onResult2(result.build());
   }
 
   /** One of the names. On failure it keeps its last known addresses. */

@@ -18,7 +18,9 @@ import io.grpc.Status;
 import io.grpc.StatusOr;
 import io.grpc.SynchronizationContext;
 import java.lang.reflect.Proxy;
+import java.net.InetAddress;
 import java.net.InetSocketAddress;
+import java.net.ServerSocket;
 import java.net.URI;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -26,6 +28,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.TimeUnit;
@@ -39,40 +42,61 @@ final class AddressesTest {
 
   private final FakeSessions one = new FakeSessions();
   private final FakeSessions two = new FakeSessions();
-  private final Changing name = new Changing();
+  private final Changing name = new Changing("changing");
+
+  /** Each name of a list is one of DNS. */
+  private final Changing late = new Changing("dns");
 
   @AfterEach
   void close() {
     NameResolverRegistry.getDefaultRegistry().deregister(name);
+    NameResolverRegistry.getDefaultRegistry().deregister(late);
     one.close();
     two.close();
   }
 
-  /** A name whose addresses a test says. */
+  /** The name {@code late.test:1} of a scheme, with the answers that a test gives. */
   private static final class Changing extends NameResolverProvider {
+    private final String scheme;
+
+    /** For all other names of the scheme; null if there are none. */
+    private final NameResolverProvider others;
+
     private NameResolver.Listener2 listener;
     private NameResolver.Args args;
-    private List<FakeSessions> now = List.of();
 
-    Changing() {
+    /** Null before there is an answer. */
+    private StatusOr<List<EquivalentAddressGroup>> now;
+
+    Changing(String scheme) {
+      this.scheme = scheme;
+      this.others = NameResolverRegistry.getDefaultRegistry().getProviderForScheme(scheme);
       NameResolverRegistry.getDefaultRegistry().register(this);
     }
 
-    synchronized void has(FakeSessions... services) {
-      now = List.of(services);
-      if (listener == null) return;
+    void has(FakeSessions... services) {
       List<EquivalentAddressGroup> groups =
           Stream.of(services)
               .map(service -> new EquivalentAddressGroup(new InetSocketAddress("127.0.0.1", service.port())))
               .toList();
-      var result = NameResolver.ResolutionResult.newBuilder().setAddressesOrError(StatusOr.fromValue(groups)).build();
+      answers(StatusOr.fromValue(groups));
+    }
+
+    void isUnknown() {
+      answers(StatusOr.fromStatus(Status.UNAVAILABLE.withDescription("no such name")));
+    }
+
+    private synchronized void answers(StatusOr<List<EquivalentAddressGroup>> answer) {
+      now = answer;
+      if (listener == null) return;
+      var result = NameResolver.ResolutionResult.newBuilder().setAddressesOrError(answer).build();
       args.getSynchronizationContext().execute(() -> listener.onResult2(result));
     }
 
     private synchronized void begins(NameResolver.Args its, NameResolver.Listener2 hears) {
       args = its;
       listener = hears;
-      has(now.toArray(FakeSessions[]::new));
+      if (now != null) answers(now);
     }
 
     @Override
@@ -82,17 +106,18 @@ final class AddressesTest {
 
     @Override
     protected int priority() {
-      return 5;
+      return 10;
     }
 
     @Override
     public String getDefaultScheme() {
-      return "changing";
+      return scheme;
     }
 
     @Override
     public NameResolver newNameResolver(URI target, NameResolver.Args its) {
-      if (!"changing".equals(target.getScheme())) return null;
+      if (!scheme.equals(target.getScheme())) return null;
+      if (others != null && !"/late.test:1".equals(target.getPath())) return others.newNameResolver(target, its);
       return new NameResolver() {
         @Override
         public String getServiceAuthority() {
@@ -113,7 +138,7 @@ final class AddressesTest {
   @Test
   void thatAreNewAreTakenUpAndThoseThatAreGoneAreLeft() throws Exception {
     name.has(one);
-    try (DibsClient client = DibsClient.builder().target("changing:///dibs").connectTimeout(Until.PATIENCE).build()) {
+    try (DibsClient client = DibsClient.builder().target("changing:///late.test:1").connectTimeout(Until.PATIENCE).build()) {
       CompletableFuture<String> first = client.getOrRebuildAsync("k", TEXT, () -> "mine");
       FakeSessions.Stream old = one.stream();
       old.welcome("resume");
@@ -171,6 +196,47 @@ final class AddressesTest {
         assertThrows(DibsStatusException.class, () -> client.getOrRebuild("k", TEXT, () -> "never"));
       }
     }
+  }
+
+  /** Two connections are closed at once. With the second, the client knows that the first has failed. */
+  private static void refuses(ServerSocket refusing) throws Exception {
+    for (int time = 0; time < 2; time += 1) refusing.accept().close();
+  }
+
+  @Test
+  void thatRefuseAreNotAllWhileANameIsBeingLookedUp() throws Exception {
+    try (ServerSocket refusing = new ServerSocket(0, 50, InetAddress.getByName("127.0.0.1"));
+        DibsClient client = client("127.0.0.1:" + refusing.getLocalPort() + ",late.test:1")) {
+      CompletableFuture<String> first = get(client, "k");
+      refuses(refusing);
+      assertFalse(first.isDone());
+      late.has(one);
+      FakeSessions.Stream stream = one.stream();
+      stream.welcome("resume");
+      stream.hit(stream.call(), "v");
+      assertEquals("v", first.get());
+    }
+  }
+
+  @Test
+  void thatRefuseAreAllOnceTheNameIsUnknown() throws Exception {
+    try (ServerSocket refusing = new ServerSocket(0, 50, InetAddress.getByName("127.0.0.1"));
+        DibsClient client = client("127.0.0.1:" + refusing.getLocalPort() + ",late.test:1")) {
+      CompletableFuture<String> first = get(client, "k");
+      refuses(refusing);
+      assertFalse(first.isDone());
+      late.isUnknown();
+      // Long before the bound for a connection.
+      assertThrows(ExecutionException.class, () -> first.get(20, TimeUnit.SECONDS));
+    }
+  }
+
+  private static DibsClient client(String target) {
+    return DibsClient.builder()
+        .target(target)
+        .onUnavailable(OnUnavailable.FAIL)
+        .connectTimeout(Duration.ofMinutes(1))
+        .build();
   }
 
   /** A channel, as far as a balancer of loads that connects to nothing sees it. */

@@ -202,8 +202,14 @@ final class FakeSessions extends CoordinatorServiceImplBase implements AutoClose
     reply.onCompleted();
   }
 
+  /** Afterwards, nothing listens at its port. */
   @Override
   public void close() {
     server.shutdownNow();
+    try {
+      if (!server.awaitTermination(WAIT_S, TimeUnit.SECONDS)) throw new AssertionError("it does not end");
+    } catch (InterruptedException error) {
+      Thread.currentThread().interrupt();
+    }
   }
 }
