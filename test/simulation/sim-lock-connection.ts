@@ -88,11 +88,11 @@ export class SimLockConnection implements LockNode {
   }
 
   recall(run: string, leaseMsMax: number): Promise<Memory> {
-    return this.#step('recall', () => this.server.recall(run, leaseMsMax));
+    return this.#step('recall', () => this.server.recall(this, run, leaseMsMax));
   }
 
   mark(run: string, since: string, firstStart: boolean): Promise<boolean> {
-    return this.#step('mark', () => this.server.mark(run, since, firstStart));
+    return this.#step('mark', () => this.server.mark(this, run, since, firstStart));
   }
 
   unmark(): Promise<void> {

@@ -157,7 +157,8 @@ export class SimLockServer {
     this.#prepared.add(connection);
   }
 
-  recall(run: string, leaseMsMax: number): Memory {
+  recall(connection: SimLockConnection, run: string, leaseMsMax: number): Memory {
+    this.#needScripts(connection);
     if (this.marker === run) return { kind: 'marked' };
     const wait = this.wait?.run === run ? this.wait : this.#beginWait(run);
     const ms = Math.max(wait.ms, leaseMsMax);
@@ -166,7 +167,8 @@ export class SimLockServer {
     return { kind: 'waiting', blank: this.marker === undefined, since: wait.since, leftMs };
   }
 
-  mark(run: string, since: string, firstStart: boolean): boolean {
+  mark(connection: SimLockConnection, run: string, since: string, firstStart: boolean): boolean {
+    this.#needScripts(connection);
     const { wait } = this;
     if (wait?.run !== run || wait.since !== since) return false;
     const first = firstStart && this.marker === undefined;
@@ -193,6 +195,11 @@ export class SimLockServer {
   release(id: string, nonce: string): void {
     if (this.#error !== undefined) throw new Error(this.#error);
     if (this.locks.get(id)?.nonce === nonce) this.locks.delete(id);
+  }
+
+  /** Only a release brings its source along. */
+  #needScripts(connection: SimLockConnection): void {
+    if (!this.#prepared.has(connection)) throw new Error('NOSCRIPT');
   }
 
   stepped(step: string): void {
