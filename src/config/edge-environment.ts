@@ -65,30 +65,35 @@ function traceUrlOf(reader: EnvironmentReader): string {
 }
 
 function grpcListenOf(reader: EnvironmentReader, mayLeaveLoopback: boolean): readonly string[] {
-  const entries = (reader.get('DIBS_LISTEN') ?? '127.0.0.1:50051').split(',').map((entry) => entry.trim());
+  const text = reader.get('DIBS_LISTEN') ?? '127.0.0.1:50051';
+  const entries = text.split(',').map((entry) => entry.trim());
+  // With an @, it may be a URL whose password contains a comma.
+  const named = (entry: string) =>
+    entries.length > 1 && text.includes('@') ? `address ${entries.indexOf(entry) + 1}` : `'${entry}'`;
   for (const entry of entries) {
+    const its = named(entry);
     if (/^unix:\/\/\/[^,\0]+$/.test(entry)) {
       checkSocketPath(reader, entry.slice('unix://'.length));
       continue;
     }
     const address = addressOf(entry);
     if (ZONE.test(entry)) {
-      reader.faults.add('DIBS_LISTEN', `'${entry}' ${HAS_ZONE}`);
+      reader.faults.add('DIBS_LISTEN', `${its} ${HAS_ZONE}`);
     } else if (address === undefined) {
       reader.faults.add(
         'DIBS_LISTEN',
-        `'${entry}' is neither HOST:PORT or [IPV6]:PORT with a port of 0 to 65535 nor unix:///path`,
+        `${its} is neither HOST:PORT or [IPV6]:PORT with a port of 0 to 65535 nor unix:///path`,
       );
     } else if (!mayLeaveLoopback && !isLoopback(address.host)) {
       reader.faults.add(
         'DIBS_LISTEN',
-        `'${entry}' is reachable from other machines without encryption; set DIBS_TLS_CERT and DIBS_TLS_KEY, listen on a loopback address or a unix socket, or set DIBS_INSECURE=true where the network itself is protected`,
+        `${its} is reachable from other machines without encryption; set DIBS_TLS_CERT and DIBS_TLS_KEY, listen on a loopback address or a unix socket, or set DIBS_INSECURE=true where the network itself is protected`,
       );
     }
   }
   const places = entries.map(placeOf);
   const twice = entries.filter((entry, at) => places.indexOf(placeOf(entry)) !== at && !entry.endsWith(':0'));
-  for (const entry of twice) reader.faults.add('DIBS_LISTEN', `'${entry}' is listed twice`);
+  for (const entry of twice) reader.faults.add('DIBS_LISTEN', `${named(entry)} is listed twice`);
   return Object.freeze(entries);
 }
 

@@ -123,7 +123,8 @@ function exportersOf(reader: EnvironmentReader, signal: Signal): readonly string
   const endpoint =
     reader.get('OTEL_EXPORTER_OTLP_ENDPOINT') ?? reader.get(`OTEL_EXPORTER_OTLP_${signal}_ENDPOINT`);
   const named = reader.get(`OTEL_${signal}_EXPORTER`) ?? (endpoint === undefined ? 'none' : 'otlp');
-  return named.split(',').map((exporter) => exporter.trim());
+  // With an @, it is a URL whose password may contain a comma.
+  return named.includes('@') ? [named] : named.split(',').map((exporter) => exporter.trim());
 }
 
 function wants(reader: EnvironmentReader, signal: Signal, choices: readonly string[]): boolean {
