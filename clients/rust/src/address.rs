@@ -1,15 +1,24 @@
 //! Where the service is.
 use std::{
+    future::Future,
     io,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     path::PathBuf,
+    time::Duration,
 };
 
-use tokio::net::lookup_host;
+use tokio::{
+    net::lookup_host,
+    task::JoinSet,
+    time::{Instant, timeout_at},
+};
 
 use crate::error::Error;
 
 const FORMS: &str = "HOST:PORT, a list of them, dns:///HOST:PORT, unix:///path";
+
+/// How long a name of a list may be looked up after another one was found.
+const OTHERS_MAX: Duration = Duration::from_millis(500);
 
 /// Where the service is.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -88,21 +97,46 @@ impl Address {
         }
     }
 
-    /// All current addresses of all names. If there are none, the last error.
+    /// All current addresses of all names. If there are none, an error of one of them. Once one name is known, the
+    /// others have [`OTHERS_MAX`]: an address that stands does not wait for a name that does not resolve.
     pub async fn resolve(&self) -> io::Result<Vec<Place>> {
+        self.resolve_by(|name| async { lookup_host(name).await.map(Iterator::collect) }).await
+    }
+
+    async fn resolve_by<L, F>(&self, look_up: L) -> io::Result<Vec<Place>>
+    where
+        L: Fn(String) -> F,
+        F: Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static,
+    {
         let Self::Tcp(names) = self else { return Ok(Vec::new()) };
-        let mut places: Vec<Place> = Vec::new();
+        let mut looking = JoinSet::new();
+        for (at, name) in names.iter().enumerate() {
+            let found = look_up(name.clone());
+            looking.spawn(async move { (at, found.await) });
+        }
+        let mut known: Vec<Vec<SocketAddr>> = vec![Vec::new(); names.len()];
         let mut error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        for name in names {
-            match lookup_host(name).await {
-                Ok(found) => {
-                    for address in found {
-                        if !places.iter().any(|known| known.address == address) {
-                            places.push(Place { name: name.clone(), address });
-                        }
+        let mut until = None;
+        while let Some(joined) = match until {
+            None => looking.join_next().await,
+            Some(until) => timeout_at(until, looking.join_next()).await.unwrap_or_default(),
+        } {
+            match joined.map_err(io::Error::other)? {
+                (at, Ok(found)) => {
+                    if !found.is_empty() {
+                        until.get_or_insert_with(|| Instant::now() + OTHERS_MAX);
                     }
+                    known[at] = found;
                 }
-                Err(unknown) => error = unknown,
+                (_, Err(unknown)) => error = unknown,
+            }
+        }
+        let mut places: Vec<Place> = Vec::new();
+        for (name, found) in names.iter().zip(known) {
+            for address in found {
+                if !places.iter().any(|known| known.address == address) {
+                    places.push(Place { name: name.clone(), address });
+                }
             }
         }
         if places.is_empty() { Err(error) } else { Ok(places) }
@@ -177,5 +211,32 @@ mod tests {
         let expected =
             ["127.0.0.1:1", "127.0.0.2:2"].map(|name| Place { name: name.to_owned(), address: name.parse().unwrap() });
         assert_eq!(places, expected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_that_does_not_resolve_holds_up_no_other() {
+        let list = Address::parse("slow:1,127.0.0.1:2,unknown:3").unwrap();
+        let look_up = |slow: Duration| {
+            list.resolve_by(move |name| async move {
+                match name.as_str() {
+                    "slow:1" => tokio::time::sleep(slow).await,
+                    "unknown:3" => return Err(io::Error::other("unknown")),
+                    _ => {}
+                }
+                Ok(vec![if name == "slow:1" { "127.0.0.9:1" } else { "127.0.0.1:2" }.parse().unwrap()])
+            })
+        };
+        let names = |places: Vec<Place>| places.into_iter().map(|place| place.name).collect::<Vec<_>>();
+        assert_eq!(names(look_up(Duration::from_millis(100)).await.unwrap()), ["slow:1", "127.0.0.1:2"]);
+        let start = Instant::now();
+        assert_eq!(names(look_up(Duration::from_secs(60)).await.unwrap()), ["127.0.0.1:2"]);
+        assert_eq!(start.elapsed(), OTHERS_MAX);
+    }
+
+    #[tokio::test]
+    async fn a_list_of_unknown_names_has_the_error_of_one() {
+        let list = Address::parse("a:1,b:2").unwrap();
+        let error = list.resolve_by(|_| async { Err(io::Error::other("unknown")) }).await.unwrap_err();
+        assert_eq!(error.to_string(), "unknown");
     }
 }
