@@ -96,12 +96,20 @@ class TestARebuildOfMany:
         fake.will("GetOrLockMany", each(lambda key: lease(f"t {key}", expires_in_ms=60_000)))
         extended = pb.ExtendResponse(outcome=pb.EXTEND_OUTCOME_EXTENDED, expires_in_ms=60_000)
         lost = pb.ExtendResponse(outcome=pb.EXTEND_OUTCOME_LOST)
-        fake.will("Extend", lambda request: lost if request.key == "a" else extended)
+        began = threading.Event()
+
+        def extend(request: pb.ExtendRequest) -> pb.ExtendResponse:
+            # A lease that is lost earlier does not get into the rebuild.
+            assert began.wait(PATIENCE_S)
+            return lost if request.key == "a" else extended
+
+        fake.will("Extend", extend)
         fake.will("GetOrLock", hit(b"of another"))
         source, told = Source(), asyncio.Event()
         source.gate.clear()
 
         async def rebuild(keys: list[str], leases: Leases) -> dict[str, Any]:
+            began.set()
             await until(leases["a"].lost.is_set)
             assert not leases["b"].lost.is_set()
             told.set()
