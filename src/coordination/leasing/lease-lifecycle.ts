@@ -313,14 +313,12 @@ export class LeaseLifecycle {
     return LOST;
   }
 
-  /** It lasts until then, or longer: another extension may have lengthened it since. */
   #extended(key: Key, token: Token, untilMs: number): ExtendAnswer {
-    const held = this.held.get(token.nonce);
-    const nowMs = this.parts.clock.nowMs();
-    const lastsUntilMs = untilMs - nowMs < 1 ? Math.max(untilMs, held?.untilMs ?? 0) : untilMs;
-    const expiresInMs = Math.floor(lastsUntilMs - nowMs);
-    // Another replica may have extended an armed lease, and its locks with it. They expire by themselves.
+    const expiresInMs = Math.floor(untilMs - this.parts.clock.nowMs());
+    // Another extension, perhaps on another replica, may have lengthened an armed lease and its locks. These expire by
+    // themselves.
     if (expiresInMs < 1) return token.kind === 'armed' ? LOST : this.#lost(key, token);
+    const held = this.held.get(token.nonce);
     if (held !== undefined) held.untilMs = Math.max(held.untilMs, untilMs);
     return { outcome: 'extended', expiresInMs };
   }
