@@ -1,10 +1,10 @@
 import { loadavg } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DibsClient } from '../../clients/typescript/src/client.js';
-import { cpuMsOf, mainThreadMsOf } from '../support/cpu-of.js';
 import { Fleet } from '../support/fleet.js';
 import { percentile } from '../support/percentile.js';
-import type { Bench, BoundRow } from './bench.js';
+import { AS_SHIPPED, type Bench, type BoundRow } from './bench.js';
+import { cpuSince, type FleetCpu, fleetCpu } from './fleet-cpu.js';
 
 const CALLERS = 999;
 /** New keys, or keys whose value has just expired. */
@@ -44,11 +44,7 @@ interface Burst {
   readonly cost: Cost;
 }
 
-interface Cost {
-  readonly callersMs: number;
-  readonly replicasMs: number;
-  readonly lockNodesMs: number;
-  readonly storeMs: number;
+interface Cost extends FleetCpu {
   /** Script calls at the store. */
   readonly storeCalls: number;
 }
@@ -87,8 +83,9 @@ export const burst: Bench = {
 };
 
 async function wayOf(fleet: Fleet, name: string, main?: string): Promise<Way> {
-  const env = { NODE_OPTIONS: '--max-semi-space-size=64' };
-  const replicas = await Promise.all(Array.from({ length: REPLICAS }, () => fleet.addReplica(env, main)));
+  const replicas = await Promise.all(
+    Array.from({ length: REPLICAS }, () => fleet.addReplica(AS_SHIPPED, main)),
+  );
   return {
     name,
     clients: replicas.map(({ target }) => new DibsClient({ target })),
@@ -117,7 +114,8 @@ async function run(fleet: Fleet, way: Way, keyOf: (at: number) => string): Promi
   const publishedMs: number[] = [];
   const answered: { key: string; atMs: number }[] = [];
   const publishedAt = new Map<string, number>();
-  const before = await usage(fleet, way);
+  const callsBefore = await storeCallsOf(fleet);
+  const before = fleetCpu(fleet, way.pids);
   const startMs = performance.now();
   const one = async (at: number) => {
     const key = keyOf(at);
@@ -137,20 +135,14 @@ async function run(fleet: Fleet, way: Way, keyOf: (at: number) => string): Promi
     publishedMs.push(performance.now() - sentMs);
   };
   await Promise.all(Array.from({ length: CALLERS }, (_, at) => one(at)));
-  const after = await usage(fleet, way);
-  const cost = (of: keyof Cost) => after[of] - before[of];
+  const cpu = cpuSince(before, fleetCpu(fleet, way.pids));
+  const storeCalls = (await storeCallsOf(fleet)) - callsBefore;
   return {
     answeredMs: answered.map(({ atMs }) => atMs - startMs),
     leasedMs,
     publishedMs,
     wokenMs: answered.map(({ key, atMs }) => atMs - (publishedAt.get(key) ?? atMs)),
-    cost: {
-      callersMs: cost('callersMs'),
-      replicasMs: cost('replicasMs'),
-      lockNodesMs: cost('lockNodesMs'),
-      storeMs: cost('storeMs'),
-      storeCalls: cost('storeCalls'),
-    },
+    cost: { ...cpu, storeCalls },
   };
 }
 
@@ -161,8 +153,8 @@ function rowOf({ name }: Way, bursts: readonly Burst[], keys: string): BoundRow 
     return `p50 ${middle(values).toFixed(1)}, p99 ${percentile(values, 0.99).toFixed(1)} ms`;
   };
   // The kernel counts a replica's time in hundredths of a second, so only the mean of many bursts is exact enough.
-  const ms = (of: Exclude<keyof Cost, 'storeCalls'>) =>
-    (bursts.reduce((sum, { cost }) => sum + cost[of], 0) / bursts.length).toFixed(1);
+  const ms = (of: keyof FleetCpu) =>
+    (bursts.reduce((sum, { cost }) => sum + cost[of], 0) / bursts.length / 1_000).toFixed(1);
   return {
     kind: 'bound',
     name: `${name}, ${CALLERS} callers of ${keys}, load ${loadavg()[0]?.toFixed(1)}`,
@@ -171,21 +163,13 @@ function rowOf({ name }: Way, bursts: readonly Burst[], keys: string): BoundRow 
     facts: [
       `waiters answered ${hop('answeredMs')}; leases given ${hop('leasedMs')}`,
       `publishes answered after ${hop('publishedMs')}; their waiters after ${hop('wokenMs')}`,
-      `CPU: ${REPLICAS} replicas ${ms('replicasMs')} ms, lock nodes ${ms('lockNodesMs')}, store ${ms('storeMs')}, ` +
-        `callers ${ms('callersMs')}; ${middle(bursts.map(({ cost }) => cost.storeCalls))} script calls at the store`,
+      `CPU: ${REPLICAS} replicas ${ms('replicasUs')} ms, lock nodes ${ms('lockNodesUs')}, store ${ms('storeUs')}, ` +
+        `callers ${ms('callersUs')}; ${middle(bursts.map(({ cost }) => cost.storeCalls))} script calls at the store`,
     ],
   };
 }
 
-/** The CPU time that each process has used so far. */
-async function usage(fleet: Fleet, { pids }: Way): Promise<Cost> {
-  const own = process.cpuUsage();
-  const calls = /cmdstat_evalsha:calls=(\d+)/.exec(await fleet.store.command('INFO', 'commandstats'));
-  return {
-    callersMs: (own.user + own.system) / 1_000,
-    replicasMs: pids.reduce((sum, pid) => sum + cpuMsOf(pid), 0),
-    lockNodesMs: fleet.lockNodes.reduce((sum, { pid }) => sum + mainThreadMsOf(pid), 0),
-    storeMs: mainThreadMsOf(fleet.store.pid),
-    storeCalls: Number(calls?.[1] ?? 0),
-  };
+async function storeCallsOf({ store }: Fleet): Promise<number> {
+  const calls = /cmdstat_evalsha:calls=(\d+)/.exec(await store.command('INFO', 'commandstats'));
+  return Number(calls?.[1] ?? 0);
 }

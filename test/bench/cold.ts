@@ -1,6 +1,6 @@
 import { Fleet } from '../support/fleet.js';
 import type { Replica } from '../support/replica.js';
-import type { AnyRow, Bench } from './bench.js';
+import { type AnyRow, AS_SHIPPED, type Bench } from './bench.js';
 import { ClientProcess } from './client-process.js';
 import type { ColdOrder, ColdWay } from './cold-client.js';
 import { rates, type Way, type Work } from './rate.js';
@@ -13,8 +13,7 @@ const WARM_UP_MS = 3_000;
 export const cold: Bench = {
   name: 'cold',
   async run(): Promise<AnyRow[]> {
-    // With the settings of the image and `npm start`.
-    const fleet = await Fleet.start({ replicas: 2, env: { NODE_OPTIONS: '--max-semi-space-size=64' } });
+    const fleet = await Fleet.start({ replicas: 2, env: AS_SHIPPED });
     const [replica, ofUnary] = fleet.replicas as [Replica, Replica];
     const urls = [fleet.store, ...fleet.lockNodes].map(({ url }) => url);
     const clients: ClientProcess<ColdOrder, Work>[] = [];

@@ -1,9 +1,8 @@
 import { loadavg } from 'node:os';
 import { DibsClient } from '../../clients/typescript/src/client.js';
-import { mainThreadMsOf } from '../support/cpu-of.js';
 import { Fleet } from '../support/fleet.js';
-import type { Bench, BoundRow } from './bench.js';
-import { cpuUsOf } from './rate.js';
+import { AS_SHIPPED, type Bench, type BoundRow } from './bench.js';
+import { cpuSince, type FleetCpu, fleetCpu } from './fleet-cpu.js';
 import { Recipe } from './recipes.js';
 
 const ROUNDS = 5;
@@ -17,19 +16,15 @@ const ttlMs = 600_000;
 /** `dist/main.js` of another version, to measure in the same run. */
 const BESIDE = process.env.DIBS_BENCH_BESIDE;
 
-/** The cost of one cycle in µs of CPU: the callers and the service together, or each process of the service. */
-interface Cost {
+/** The cost of one cycle. */
+interface Cost extends FleetCpu {
   readonly perSecond: number;
-  readonly callerUs: number;
-  readonly replicaUs: number;
-  /** All five together. */
-  readonly lockNodesUs: number;
-  readonly storeUs: number;
 }
 
 interface Way {
   readonly name: string;
-  readonly replicaPid: number;
+  /** Undefined without a replica. */
+  readonly replicaPid: number | undefined;
   once(key: string): Promise<unknown>;
   close(): void;
 }
@@ -41,8 +36,7 @@ export const cycle: Bench = {
   name: 'cycle',
   async run(): Promise<BoundRow[]> {
     const fleet = await Fleet.start({ replicas: 0 });
-    // With the settings of the image and `npm start`.
-    const ways = [await dibs(fleet, 'Dibs', { NODE_OPTIONS: '--max-semi-space-size=64' })];
+    const ways = [await dibs(fleet, 'Dibs', AS_SHIPPED)];
     if (BESIDE !== undefined) ways.push(await dibs(fleet, 'Dibs, the other version', {}, BESIDE));
     ways.push(recipe(fleet));
     try {
@@ -81,7 +75,7 @@ function recipe(fleet: Fleet): Way {
   const by = new Recipe(fleet, { pipelining: true });
   return {
     name: 'ioredis and redlock, automatic pipelining',
-    replicaPid: 0,
+    replicaPid: undefined,
     once: async (key) => {
       if ((await by.store.getBuffer(key)) !== null) throw new Error('expected a miss');
       if ((await by.cycle(key, async () => VALUE)) === undefined) throw new Error('expected the lock');
@@ -109,15 +103,15 @@ function rowOf(way: Way, costs: readonly Cost[], when: string): BoundRow {
     return sorted[Math.floor(sorted.length / 2)] ?? 0;
   };
   const us = (pick: (cost: Cost) => number) => middle(pick).toFixed(0);
-  const isDirect = way.replicaPid === 0;
+  const isDirect = way.replicaPid === undefined;
   return {
     kind: 'bound',
     name: `${way.name}, ${when}`,
-    value: middle(isDirect ? (cost) => cost.callerUs : (cost) => cost.replicaUs),
+    value: middle(isDirect ? (cost) => cost.callersUs : (cost) => cost.replicasUs),
     unit: `µs of CPU a cycle, ${isDirect ? 'its callers' : 'the replica'}`,
     facts: [
       `lock nodes ${us((cost) => cost.lockNodesUs)} µs, store ${us((cost) => cost.storeUs)} µs, ` +
-        `callers ${us((cost) => cost.callerUs)} µs; ${us((cost) => cost.perSecond)} cycles a second`,
+        `callers ${us((cost) => cost.callersUs)} µs; ${us((cost) => cost.perSecond)} cycles a second`,
     ],
   };
 }
@@ -127,7 +121,8 @@ let keys = 0;
 async function during(fleet: Fleet, way: Way, inFlight: number, ms: number): Promise<Cost> {
   let done = 0;
   const untilMs = performance.now() + ms;
-  const before = usage(fleet, way);
+  const pids = way.replicaPid === undefined ? [] : [way.replicaPid];
+  const before = fleetCpu(fleet, pids);
   const startMs = performance.now();
   const one = async () => {
     while (performance.now() < untilMs) {
@@ -137,24 +132,6 @@ async function during(fleet: Fleet, way: Way, inFlight: number, ms: number): Pro
     }
   };
   await Promise.all(Array.from({ length: inFlight }, one));
-  const after = usage(fleet, way);
-  const each = (pick: keyof ReturnType<typeof usage>) => (after[pick] - before[pick]) / done;
-  return {
-    perSecond: (done / (performance.now() - startMs)) * 1_000,
-    callerUs: each('caller'),
-    replicaUs: each('replica'),
-    lockNodesUs: each('lockNodes'),
-    storeUs: each('store'),
-  };
-}
-
-/** The CPU time that each process has used so far, in µs. */
-function usage(fleet: Fleet, { replicaPid }: Way) {
-  const own = process.cpuUsage();
-  return {
-    caller: own.user + own.system,
-    replica: cpuUsOf(replicaPid),
-    lockNodes: fleet.lockNodes.reduce((sum, { pid }) => sum + mainThreadMsOf(pid) * 1_000, 0),
-    store: mainThreadMsOf(fleet.store.pid) * 1_000,
-  };
+  const cpu = cpuSince(before, fleetCpu(fleet, pids), done);
+  return { ...cpu, perSecond: (done / (performance.now() - startMs)) * 1_000 };
 }

@@ -1,10 +1,9 @@
 import { loadavg } from 'node:os';
 import { DibsClient } from '../../clients/typescript/src/client.js';
 import { bytes } from '../../clients/typescript/src/codec.js';
-import { mainThreadMsOf } from '../support/cpu-of.js';
 import { Fleet } from '../support/fleet.js';
-import { type Bench, measured, type Row, row } from './bench.js';
-import { cpuUsOf } from './rate.js';
+import { AS_SHIPPED, type Bench, measured, type Row, row } from './bench.js';
+import { cpuSince, type FleetCpu, fleetCpu } from './fleet-cpu.js';
 import { Recipe } from './recipes.js';
 
 const KEYS = 10_000;
@@ -19,19 +18,11 @@ const options = { ttlMs: 3_600_000, codec: bytes() };
 /** Asks for all keys, and rebuilds each. */
 type Way = (prefix: string) => Promise<unknown>;
 
-/** The CPU time for each key, in µs. */
-interface Cost {
-  readonly callers: number;
-  readonly replicas: number;
-  readonly lockNodes: number;
-  readonly store: number;
-}
-
 /** 10,000 keys whose values are gone, all requested at once by one process. The rebuild itself takes no time. */
 export const flush: Bench = {
   name: 'flush',
   async run(): Promise<Row[]> {
-    const fleet = await Fleet.start({ replicas: 2, env: { NODE_OPTIONS: '--max-semi-space-size=64' } });
+    const fleet = await Fleet.start({ replicas: 2, env: AS_SHIPPED });
     const client = new DibsClient({ target: fleet.replicas.map(({ target }) => target).join(',') });
     const recipe = new Recipe(fleet, { pipelining: true });
     const ways: Readonly<Record<string, Way>> = {
@@ -49,18 +40,19 @@ export const flush: Bench = {
       'ioredis and redlock, automatic pipelining': (prefix) =>
         all(KEYS, (at) => recipe.getOrRebuild(`${prefix} ${at}`, async () => VALUE)),
     };
+    const pids = fleet.replicas.map(({ pid }) => pid);
     const tookMs = new Map<string, number[]>();
-    const costs = new Map<string, Cost>();
+    const costs = new Map<string, FleetCpu>();
     try {
       for (let round = -WARM_UP_ROUNDS; round < ROUNDS; round += 1) {
         for (const [name, way] of Object.entries(ways)) {
-          const before = used(fleet);
+          const before = fleetCpu(fleet, pids);
           const startMs = performance.now();
           await way(`${name} ${round}`);
           const took = performance.now() - startMs;
           if (round < 0) continue;
           tookMs.set(name, [...(tookMs.get(name) ?? []), took]);
-          costs.set(name, costOf(before, used(fleet)));
+          costs.set(name, cpuSince(before, fleetCpu(fleet, pids), KEYS));
         }
       }
     } finally {
@@ -79,24 +71,10 @@ function all(count: number, one: (at: number) => Promise<unknown>): Promise<unkn
   return Promise.all(Array.from({ length: count }, (_, at) => one(at)));
 }
 
-function used({ replicas, lockNodes, store }: Fleet): Cost {
-  const own = process.cpuUsage();
-  return {
-    callers: own.user + own.system,
-    replicas: replicas.reduce((sum, { pid }) => sum + cpuUsOf(pid), 0),
-    lockNodes: lockNodes.reduce((sum, { pid }) => sum + mainThreadMsOf(pid) * 1_000, 0),
-    store: mainThreadMsOf(store.pid) * 1_000,
-  };
-}
-
-function costOf(before: Cost, after: Cost): Cost {
-  const each = (part: keyof Cost) => (after[part] - before[part]) / KEYS;
-  const [callers, replicas] = [each('callers'), each('replicas')];
-  return { callers, replicas, lockNodes: each('lockNodes'), store: each('store') };
-}
-
 /** Of the last round. */
-function said(name: string, { callers, replicas, lockNodes, store }: Cost): string {
-  const us = (part: number) => part.toFixed(0);
-  return `${name}: CPU for a key ${us(callers)} µs callers, ${us(replicas)} replicas, ${us(lockNodes)} lock nodes, ${us(store)} store`;
+function said(name: string, { callersUs, replicasUs, lockNodesUs, storeUs }: FleetCpu): string {
+  const [callers, replicas, lockNodes, store] = [callersUs, replicasUs, lockNodesUs, storeUs].map((us) =>
+    us.toFixed(0),
+  );
+  return `${name}: CPU for a key ${callers} µs callers, ${replicas} replicas, ${lockNodes} lock nodes, ${store} store`;
 }

@@ -3,8 +3,8 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Fleet } from '../support/fleet.js';
-import { type AnyRow, row } from './bench.js';
-import { AS_SHIPPED, hits, PeerProgram, PROCESSES, stampedes, takeover } from './peer-program.js';
+import { type AnyRow, AS_SHIPPED, row } from './bench.js';
+import { hits, PeerProgram, PROCESSES, stampedes, takeover } from './peer-program.js';
 
 const NAMES: Readonly<Record<string, string>> = {
   near: 'Dibs with a near cache',

@@ -4,7 +4,7 @@ import { Redis } from 'ioredis';
 import { DibsClient } from '../../clients/typescript/src/client.js';
 import { mainThreadMsOf } from '../support/cpu-of.js';
 import { Fleet } from '../support/fleet.js';
-import type { AnyRow, Bench } from './bench.js';
+import { type AnyRow, AS_SHIPPED, type Bench } from './bench.js';
 import { type FleetCosts, growthTables } from './fleet-model.js';
 import { cpuUsOf } from './rate.js';
 
@@ -62,7 +62,7 @@ export const growthOfFleet: Bench = {
       const fleet = await Fleet.start({
         replicas,
         lockNodes: 3,
-        env: { NODE_OPTIONS: '--max-semi-space-size=64' },
+        env: AS_SHIPPED,
       });
       try {
         await warmUp(fleet);

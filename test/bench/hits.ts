@@ -4,7 +4,7 @@ import { bytes as asBytes } from '../../clients/typescript/src/codec.js';
 import { Fleet } from '../support/fleet.js';
 import type { Replica } from '../support/replica.js';
 import { BareEcho } from './bare-echo.js';
-import type { AnyRow, Bench } from './bench.js';
+import { type AnyRow, AS_SHIPPED, type Bench } from './bench.js';
 import { ClientProcess } from './client-process.js';
 import type { HitOrder, HitWay } from './hit-client.js';
 import { rates, type Way, type Work } from './rate.js';
@@ -24,7 +24,7 @@ const WARM_UP_MS = 4_000;
 export const hits: Bench = {
   name: 'hits',
   async run() {
-    const fleet = await Fleet.start({ replicas: 2, env: { NODE_OPTIONS: '--max-semi-space-size=64' } });
+    const fleet = await Fleet.start({ replicas: 2, env: AS_SHIPPED });
     const [near, unary] = fleet.replicas as [Replica, Replica];
     const far = await fleet.addReplica({ DIBS_NEAR_CACHE_BYTES: '0' });
     const echo = await BareEcho.start();

@@ -5,8 +5,6 @@ import { endWithThisProcess } from '../support/end-with-this-process.js';
 import type { Fleet } from '../support/fleet.js';
 import { type AnyRow, type Measured, measured, row } from './bench.js';
 
-/** The settings of the image and `npm start`. */
-export const AS_SHIPPED = { NODE_OPTIONS: '--max-semi-space-size=64' };
 /** How many processes stampede together. */
 export const PROCESSES = 3;
 const CALLERS = 333;

@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { Fleet } from '../support/fleet.js';
-import type { AnyRow, Measured } from './bench.js';
-import { AS_SHIPPED, hits, PeerProgram, PROCESSES, stampedes, takeover } from './peer-program.js';
+import { type AnyRow, AS_SHIPPED, type Measured } from './bench.js';
+import { hits, PeerProgram, PROCESSES, stampedes, takeover } from './peer-program.js';
 
 const FOLDER = 'test/bench/rust-peers';
 const NAMES = {

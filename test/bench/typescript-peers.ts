@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { Fleet } from '../support/fleet.js';
-import type { AnyRow } from './bench.js';
-import { AS_SHIPPED, hits, PeerProgram, PROCESSES, stampedes, takeover } from './peer-program.js';
+import { type AnyRow, AS_SHIPPED } from './bench.js';
+import { hits, PeerProgram, PROCESSES, stampedes, takeover } from './peer-program.js';
 
 const PROGRAM = fileURLToPath(new URL('typescript-peer.js', import.meta.url));
 const NAMES = {

@@ -3,7 +3,7 @@ import { childrenOf } from '../support/children-of.js';
 import { cpuMsOf } from '../support/cpu-of.js';
 import { Fleet } from '../support/fleet.js';
 import type { Replica } from '../support/replica.js';
-import type { AnyRow, Bench, Rate } from './bench.js';
+import { type AnyRow, AS_SHIPPED, type Bench, type Rate } from './bench.js';
 import { ClientProcess } from './client-process.js';
 import { medianOf } from './rate.js';
 import type { Done, Order, Work } from './workers-load.js';
@@ -18,7 +18,6 @@ const LAUNCHES = 2;
 const ROUNDS = 3;
 const ROUND_MS = 1_500;
 const WARM_UP_MS = 700;
-const YOUNG = { NODE_OPTIONS: '--max-semi-space-size=64' };
 
 type LoadProcess = ClientProcess<Order, Done>;
 
@@ -56,7 +55,7 @@ const REPLICAS = `${PROCESSES} replicas`;
 const WORKERS = `one address, DIBS_WORKERS=${PROCESSES}`;
 
 async function launched(launch: number): Promise<Map<string, Rate[]>> {
-  const fleet = await Fleet.start({ replicas: 1 + PROCESSES, env: YOUNG });
+  const fleet = await Fleet.start({ replicas: 1 + PROCESSES, env: AS_SHIPPED });
   const clients: LoadProcess[] = [];
   try {
     const main = await fleet.addReplica({ DIBS_WORKERS: String(PROCESSES) });
