@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Call } from '../../../../src/coordination/words/call.js';
 import { CoordinationTrial, hitOf, isWaiting, leaseOf, textIn } from '../../../support/coordination-trial.js';
+import type { Gate } from '../../../support/gates.js';
 
 type Request = { tags?: string[]; all?: boolean; mode?: 'delete' | 'mark_stale' };
 
@@ -62,9 +63,10 @@ describe('an invalidation by tag', () => {
     await trial.expectRest();
   });
 
-  it('during the votes comes before the lease: its value counts for callers after the invalidation', async () => {
+  /** A refresh reaches the gate, and then its tag is invalidated. After that comes a reader, which waits for it. */
+  async function invalidatedDuring(held: (trial: CoordinationTrial) => Gate) {
     const { trial, invalidate } = await trialWith(['a']);
-    const gate = trial.quorum.holdBefore('acquire');
+    const gate = held(trial);
     const refreshing = trial.send({ intent: 'refresh' });
     await gate.reached;
     await invalidate({ tags: ['a'] });
@@ -72,21 +74,20 @@ describe('an invalidation by tag', () => {
     gate.open();
     await trial.settle();
     expect(isWaiting(reader)).toBe(true);
+    return { trial, refreshing, reader };
+  }
+
+  it('during the votes comes before the lease: its value counts for callers after the invalidation', async () => {
+    const { trial, refreshing, reader } = await invalidatedDuring((trial) =>
+      trial.quorum.holdBefore('acquire'),
+    );
     await trial.publish(leaseOf(refreshing).token, 'from after', { tags: ['a'] });
     expect(textIn(hitOf(reader))).toBe('from after');
     await trial.expectRest();
   });
 
   it('during the arm applies to callers that come after it', async () => {
-    const { trial, invalidate } = await trialWith(['a']);
-    const gate = trial.store.holdBefore('arm');
-    const refreshing = trial.send({ intent: 'refresh' });
-    await gate.reached;
-    await invalidate({ tags: ['a'] });
-    const reader = trial.send({ read: 'store' });
-    gate.open();
-    await trial.settle();
-    expect(isWaiting(reader)).toBe(true);
+    const { trial, refreshing, reader } = await invalidatedDuring((trial) => trial.store.holdBefore('arm'));
     // The lease may be from before the invalidation too, so the reader gets the next one.
     await trial.publish(leaseOf(refreshing).token, 'from before', { tags: ['a'] });
     await trial.publish(leaseOf(reader).token, 'from after', { tags: ['a'] });

@@ -198,18 +198,22 @@ final class AddressesTest {
     }
   }
 
-  /** Two connections are closed at once. With the second, the client knows that the first has failed. */
-  private static void refuses(ServerSocket refusing) throws Exception {
+  /**
+   * A call that waits for the name. Two connections of the address are closed at once: with the second, the client knows
+   * that the first has failed.
+   */
+  private static CompletableFuture<String> refused(DibsClient client, ServerSocket refusing) throws Exception {
+    CompletableFuture<String> first = get(client, "k");
     for (int time = 0; time < 2; time += 1) refusing.accept().close();
+    assertFalse(first.isDone());
+    return first;
   }
 
   @Test
   void thatRefuseAreNotAllWhileANameIsBeingLookedUp() throws Exception {
     try (ServerSocket refusing = new ServerSocket(0, 50, InetAddress.getByName("127.0.0.1"));
         DibsClient client = client("127.0.0.1:" + refusing.getLocalPort() + ",late.test:1")) {
-      CompletableFuture<String> first = get(client, "k");
-      refuses(refusing);
-      assertFalse(first.isDone());
+      CompletableFuture<String> first = refused(client, refusing);
       late.has(one);
       FakeSessions.Stream stream = one.stream();
       stream.welcome("resume");
@@ -222,9 +226,7 @@ final class AddressesTest {
   void thatRefuseAreAllOnceTheNameIsUnknown() throws Exception {
     try (ServerSocket refusing = new ServerSocket(0, 50, InetAddress.getByName("127.0.0.1"));
         DibsClient client = client("127.0.0.1:" + refusing.getLocalPort() + ",late.test:1")) {
-      CompletableFuture<String> first = get(client, "k");
-      refuses(refusing);
-      assertFalse(first.isDone());
+      CompletableFuture<String> first = refused(client, refusing);
       late.isUnknown();
       // Long before the bound for a connection.
       assertThrows(ExecutionException.class, () -> first.get(20, TimeUnit.SECONDS));
