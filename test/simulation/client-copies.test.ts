@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { StorePublish } from '../../src/coordination/ports/value-store.js';
 import { keyOf } from '../../src/coordination/words/key.js';
+import type { SessionCall } from '../../src/grpc/generated/dibs/v1/coordinator.js';
 import { encodeToken } from '../../src/grpc/token.js';
 import { ClientCopies } from './client-copies.js';
 import { Judge } from './judge.js';
@@ -45,6 +46,12 @@ function handedOut(): void {
 const invalidated = () =>
   judge.oldValues.stamped(KEY.namespace, { tags: ['x'], all: false, mode: 'delete', keepMs: 1 } as never);
 
+function brokenSession({ isUsed }: { isUsed: boolean }): void {
+  const session = copies.witness(ELSEWHERE);
+  if (isUsed) session.sent({ id: 1, request: undefined } as SessionCall);
+  session.ended();
+}
+
 /** A caller arrives, the value is published, and the caller gets it. Returns the broken invariants. */
 function joinedAndGiven(takenBy: SimReplica | undefined): string[] {
   const came = { at: judge.now(), ms: 1_000 };
@@ -73,6 +80,20 @@ describe('a caller that joined a rebuild', () => {
     invalidated();
     judge.oldValues.channelDisconnected(THERE);
     expect(joinedAndGiven(THERE)).toEqual(['INV-15']);
+  });
+
+  it('may not get a value if a session with calls has broken since its lease', () => {
+    leased();
+    invalidated();
+    brokenSession({ isUsed: true });
+    expect(joinedAndGiven(THERE)).toEqual(['INV-15']);
+  });
+
+  it('may get a value if a session without calls has broken: no copy depends on what it reports', () => {
+    leased();
+    invalidated();
+    brokenSession({ isUsed: false });
+    expect(joinedAndGiven(THERE)).toEqual([]);
   });
 
   it('may not get a value whose publish has no answer', () => {

@@ -25,6 +25,8 @@ interface Heard {
   welcomedAt: number | undefined;
   /** A processed message proves that the client knows all that had arrived at the replica when it was sent. */
   readonly messages: { readonly sentAt: number; readonly processedAt: number }[];
+  /** A call was sent on it. */
+  isUsed: boolean;
   endedAt: number | undefined;
 }
 
@@ -54,7 +56,8 @@ export interface Given {
 /**
  * INV-15 in a client. A copy that was requested before a change arrived at the client may not go to a caller that came
  * after the change. A change has arrived when the client has processed a message that its replica sent after it knew
- * the change, or has the answer to its own invalidation. Each broken session counts as a change of everything.
+ * the change, or has the answer to its own invalidation. Each broken session counts as a change of everything, unless no
+ * call was sent on it: then no copy depends on what it would have reported.
  */
 export class ClientCopies {
   readonly #heard: Heard[] = [];
@@ -82,11 +85,14 @@ export class ClientCopies {
 
   /** Observes a new session. */
   witness(replica: SimReplica): StreamWitness {
-    const heard: Heard = { replica, welcomedAt: undefined, messages: [], endedAt: undefined };
+    const heard: Heard = { replica, welcomedAt: undefined, messages: [], isUsed: false, endedAt: undefined };
     this.#heard.push(heard);
     const { judge } = this;
     return {
-      sent: (call) => this.#calls.set(call.id, { call, sentAt: judge.now() }),
+      sent: (call) => {
+        heard.isUsed = true;
+        this.#calls.set(call.id, { call, sentAt: judge.now() });
+      },
       told: (message) => {
         const sentAt = judge.now();
         if (message.welcome !== undefined) heard.welcomedAt = sentAt;
@@ -111,7 +117,7 @@ export class ClientCopies {
 
   #broken(heard: Heard): void {
     heard.endedAt ??= this.judge.now();
-    this.#brokenAt.push(this.judge.now());
+    if (heard.isUsed) this.#brokenAt.push(this.judge.now());
   }
 
   /** An answer reached the client. */
