@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { DibsClient } from '../../clients/typescript/src/client.js';
 import { Fleet } from '../support/fleet.js';
 import { percentile } from '../support/percentile.js';
+import { Replica } from '../support/replica.js';
 import { AS_SHIPPED, type Bench, type BoundRow } from './bench.js';
 import { cpuSince, type FleetCpu, fleetCpu } from './fleet-cpu.js';
 
@@ -15,7 +16,7 @@ const CASES = [
 ];
 /** How long values are fresh. All are stored, and read by each replica, before the first expires. */
 const FRESH_MS = 1_500;
-const REPLICAS = 3;
+const CLIENTS = 3;
 const REBUILD_MS = 50;
 const ROUNDS = 16;
 /** Code is slow until it has been compiled. */
@@ -50,13 +51,15 @@ interface Cost extends FleetCpu {
 }
 
 /**
- * 999 callers miss one key or a hundred at the same moment. Shows the time of each hop, and the cost for each process.
+ * 999 callers miss one key or a hundred at the same moment. Shows the time of each hop, and the cost for each process. The
+ * floor is a replica without Redis: what the callers, gRPC and the domain cost alone.
  */
 export const burst: Bench = {
   name: 'burst',
   async run(): Promise<BoundRow[]> {
     const fleet = await Fleet.start({ replicas: 0 });
-    const ways = [await wayOf(fleet, 'Dibs')];
+    const embedded = await Replica.start(AS_SHIPPED);
+    const ways = [await wayOf(fleet, 'Dibs'), wayTo('Dibs in the memory of one replica', [embedded])];
     if (BESIDE !== undefined) ways.push(await wayOf(fleet, 'Dibs, the other version', BESIDE));
     try {
       const rows: BoundRow[] = [];
@@ -77,18 +80,23 @@ export const burst: Bench = {
       return rows;
     } finally {
       for (const client of ways.flatMap(({ clients }) => clients)) client.close();
+      await embedded.kill();
       await fleet.stop();
     }
   },
 };
 
 async function wayOf(fleet: Fleet, name: string, main?: string): Promise<Way> {
-  const replicas = await Promise.all(
-    Array.from({ length: REPLICAS }, () => fleet.addReplica(AS_SHIPPED, main)),
-  );
+  const replicas = Array.from({ length: CLIENTS }, () => fleet.addReplica(AS_SHIPPED, main));
+  return wayTo(name, await Promise.all(replicas));
+}
+
+/** Each client has one replica, or all have the same. */
+function wayTo(name: string, replicas: readonly Replica[]): Way {
+  const targetOf = (at: number) => (replicas[at % replicas.length] as Replica).target;
   return {
     name,
-    clients: replicas.map(({ target }) => new DibsClient({ target })),
+    clients: Array.from({ length: CLIENTS }, (_, at) => new DibsClient({ target: targetOf(at) })),
     pids: replicas.map(({ pid }) => pid),
   };
 }
@@ -119,7 +127,7 @@ async function run(fleet: Fleet, way: Way, keyOf: (at: number) => string): Promi
   const startMs = performance.now();
   const one = async (at: number) => {
     const key = keyOf(at);
-    const client = way.clients[at % REPLICAS] as DibsClient;
+    const client = way.clients[at % CLIENTS] as DibsClient;
     const outcome = await client.getOrLock({ key, leaseMs });
     if (outcome.kind === 'hit') {
       answered.push({ key, atMs: performance.now() });
@@ -146,7 +154,7 @@ async function run(fleet: Fleet, way: Way, keyOf: (at: number) => string): Promi
   };
 }
 
-function rowOf({ name }: Way, bursts: readonly Burst[], keys: string): BoundRow {
+function rowOf({ name, pids }: Way, bursts: readonly Burst[], keys: string): BoundRow {
   const middle = (values: readonly number[]) => percentile(values, 0.5);
   const hop = (of: 'answeredMs' | 'leasedMs' | 'publishedMs' | 'wokenMs') => {
     const values = bursts.flatMap((one) => one[of]);
@@ -163,7 +171,7 @@ function rowOf({ name }: Way, bursts: readonly Burst[], keys: string): BoundRow 
     facts: [
       `waiters answered ${hop('answeredMs')}; leases given ${hop('leasedMs')}`,
       `publishes answered after ${hop('publishedMs')}; their waiters after ${hop('wokenMs')}`,
-      `CPU: ${REPLICAS} replicas ${ms('replicasUs')} ms, lock nodes ${ms('lockNodesUs')}, store ${ms('storeUs')}, ` +
+      `CPU: ${pids.length} replicas ${ms('replicasUs')} ms, lock nodes ${ms('lockNodesUs')}, store ${ms('storeUs')}, ` +
         `callers ${ms('callersUs')}; ${middle(bursts.map(({ cost }) => cost.storeCalls))} script calls at the store`,
     ],
   };

@@ -3,6 +3,7 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Fleet } from '../support/fleet.js';
+import { Replica } from '../support/replica.js';
 import { type AnyRow, AS_SHIPPED, row } from './bench.js';
 import { hits, PeerProgram, PROCESSES, stampedes, takeover } from './peer-program.js';
 
@@ -10,22 +11,26 @@ const NAMES: Readonly<Record<string, string>> = {
   near: 'Dibs with a near cache',
   'near json': 'Dibs with a near cache, in JSON',
   session: 'Dibs on a session',
+  embedded: 'Dibs in the memory of one replica',
   aside: 'rueidisaside',
   'aside json': 'rueidisaside, in JSON',
   get: 'GET of rueidis, in its own pipelines',
   redsync: 'redsync on five nodes',
 };
 
+const STAMPEDING = ['near', 'embedded', 'aside', 'redsync'] as const;
+
 /**
  * The Go client compared with its users' alternatives, in one program: a hit in the near cache, a hit without one, a
  * stampede of 999 callers in three processes for one key and for a hundred (without the rebuild's time), and a killed
- * holder. No rows without Go.
+ * holder. A replica without Redis shows how much of a stampede is due to the client and gRPC. No rows without Go.
  */
 export async function goPeers(): Promise<AnyRow[]> {
   const program = built();
   if (program === undefined) return [];
   const fleet = await Fleet.start({ replicas: 2, env: AS_SHIPPED });
-  const start = () => PeerProgram.start([program], fleet);
+  const embedded = await Replica.start(AS_SHIPPED);
+  const start = () => PeerProgram.start([program], fleet, [embedded.target]);
   const workers = Array.from({ length: PROCESSES }, start);
   try {
     return [
@@ -35,12 +40,13 @@ export async function goPeers(): Promise<AnyRow[]> {
         { ours: 'near json', theirs: 'aside json', calls: 300_000, inFlight: 1, ratioMax: 1 },
         { ours: 'session', theirs: 'get', calls: 20_000, inFlight: 64 },
       ])),
-      ...(await stampedes(workers, NAMES, ['near', 'aside', 'redsync'])),
-      ...(await stampedes(workers, NAMES, ['near', 'aside', 'redsync'], 'a hundred', 100)),
+      ...(await stampedes(workers, NAMES, STAMPEDING)),
+      ...(await stampedes(workers, NAMES, STAMPEDING, 'a hundred', 100)),
       ...(await takeovers(start)),
     ];
   } finally {
     for (const worker of workers) worker.kill();
+    await embedded.kill();
     await fleet.stop();
   }
 }

@@ -142,6 +142,7 @@ export class PeerProgram {
   static start(
     [program, ...args]: readonly [string, ...string[]],
     { replicas, store, lockNodes }: Fleet,
+    more: readonly string[] = [],
   ): PeerProgram {
     const child = spawn(
       program,
@@ -150,6 +151,7 @@ export class PeerProgram {
         replicas.map(({ target }) => target).join(','),
         `127.0.0.1:${store.port}`,
         lockNodes.map(({ port }) => `127.0.0.1:${port}`).join(','),
+        ...more,
       ],
       { stdio: ['pipe', 'pipe', 'inherit'] },
     );

@@ -36,8 +36,8 @@ const waitMax = 60 * time.Second
 type way func(ctx context.Context, key string, rebuild func() string) (string, error)
 
 func main() {
-	// The addresses of the service, of the value store, and of the lock nodes.
-	ways := openWays(os.Args[1], os.Args[2], strings.Split(os.Args[3], ","))
+	// The addresses of the service, of the value store, of the lock nodes, and of a replica without Redis.
+	ways := openWays(os.Args[1], os.Args[2], strings.Split(os.Args[3], ","), os.Args[4])
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
 		var asked command

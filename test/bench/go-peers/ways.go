@@ -20,9 +20,10 @@ import (
 const ttl = time.Hour
 
 // openWays opens all ways, each with separate connections.
-func openWays(service, store string, lockNodes []string) map[string]way {
+func openWays(service, store string, lockNodes []string, embedded string) map[string]way {
 	return map[string]way{
 		"near":       dibsWay(service, dibs.WithNearCache(dibs.NearCache{MaxBytes: 64 << 20})),
+		"embedded":   dibsWay(embedded, dibs.WithNearCache(dibs.NearCache{MaxBytes: 64 << 20})),
 		"near json":  dibsJSONWay(service, dibs.WithNearCache(dibs.NearCache{MaxBytes: 64 << 20})),
 		"session":    dibsWay(service),
 		"aside":      asideWay(store),
