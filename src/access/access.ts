@@ -93,7 +93,7 @@ export class Access implements Guard, PageGuard {
     }
   }
 
-  refused(identity: string): void {
+  spend(identity: string): void {
     const known = this.#identities.get(identity);
     if (known !== undefined) this.#rates.spend(identity, known.callsPerSecond, 1);
   }

@@ -24,8 +24,8 @@ export interface Guard {
   readmit(visitor: Visitor, method: string): void;
   /** Throws `exhausted` if the identity calls too often, or `permission_denied`. This call counts as `calls` calls. */
   allow(identity: string, method: string, permission: Permission, namespace: string, calls: number): void;
-  /** Counts a call that is refused for another reason. Throws `exhausted` if the identity calls too often. */
-  refused(identity: string): void;
+  /** Counts a call that needs no permission, or is refused for another reason. Throws `exhausted`. */
+  spend(identity: string): void;
   /** The same check as {@link allow}, without counting or logging. */
   may(identity: string, permission: Permission, namespace: string): boolean;
   /** Reports a completed invalidation. */

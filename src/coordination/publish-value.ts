@@ -1,7 +1,6 @@
 import type { Lateness } from './degradation/lateness.js';
 import { inPatience, unlessBefore } from './degradation/patience.js';
 import { rethrowUnlessUnavailable, undefinedIfUnavailable } from './degradation/unavailable.js';
-import { leaseMsIn } from './leasing/drift.js';
 import type { HeldLease, HeldLeases } from './leasing/held-leases.js';
 import { keepingLock } from './leasing/kept-lock.js';
 import type { LeaseLifecycle, LeasePorts } from './leasing/lease-lifecycle.js';
@@ -128,7 +127,7 @@ export class PublishValue {
 
   async #storeAndFeed(request: Publish, given: Given): Promise<Published & { feeding: Promise<number> }> {
     const { key } = request;
-    const { token } = given;
+    const { token, lease } = given;
     const result = this.#resultOf(request);
     // A change that arrives from here on may have come after the value was stored, and before the reply. The store
     // counts the value's time from when it took it, which was no earlier, so a late reply makes nothing last longer.
@@ -138,8 +137,7 @@ export class PublishValue {
     try {
       // Asked together: what the store keeps of the namespace must not end before the value.
       const outlives = this.rooms.keeper.forValue(key.namespace, result.ttlMs + result.staleMs);
-      const leaseMs = leaseMsIn(token, this.parts.policyOf(key.namespace));
-      const lock = { id: key.id, nonce: token.nonce, leaseMs };
+      const lock = lease && { id: key.id, nonce: token.nonce, leaseMs: lease.leaseMs };
       const answer = this.#store(key, { ...result, nonce: token.nonce, fence: token.fence });
       const storing = outlives === undefined ? answer : Promise.all([answer, outlives]).then(([it]) => it);
       stored = await keepingLock(this.parts, lock, storing);

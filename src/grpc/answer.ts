@@ -172,7 +172,7 @@ function decoded<Wire, Request>(
   try {
     return row.decode(wire, edge, identity);
   } catch (error) {
-    edge.guard?.refused(identity);
+    edge.guard?.spend(identity);
     throw error;
   }
 }
@@ -183,7 +183,7 @@ function decoded<Wire, Request>(
  */
 export function refusedAtCost(error: unknown, identity: string, { guard }: Pick<Edge, 'guard'>): unknown {
   try {
-    guard?.refused(identity);
+    guard?.spend(identity);
     return error;
   } catch (tooMany) {
     return tooMany;

@@ -3,7 +3,7 @@ import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { type ServerDuplexStream, type ServiceDefinition, status } from '@grpc/grpc-js';
 import { ReflectionService } from '@grpc/reflection';
-import type { Guard } from '../access/guard.js';
+import type { Guard, Visitor } from '../access/guard.js';
 import { admit } from './credentials.js';
 import type { OpenStreams } from './open-streams.js';
 import type { GrpcService } from './server.js';
@@ -11,6 +11,8 @@ import { statusOf } from './status.js';
 
 /** The descriptors that buf writes in `npm run generate`, with comments: the contract, health and reflection. */
 const DESCRIPTOR_SETS = ['descriptor', 'health', 'reflection'];
+
+const METHOD = 'ServerReflectionInfo';
 
 /** @grpc/reflection keeps its index in plain objects, which have these names. */
 const INHERITED = new Set(Object.getOwnPropertyNames(Object.prototype));
@@ -40,17 +42,19 @@ export function reflectionServices(streams: OpenStreams, guard: Guard | undefine
         ServerReflectionInfo(stream: object): void;
       };
       const ServerReflectionInfo = (stream: ReflectionStream) => {
-        try {
-          if (guard !== undefined) admit(guard, stream, 'ServerReflectionInfo');
-        } catch (error) {
+        const fail = (error: unknown) => {
           stream.emit(
             'error',
             statusOf(error, () => {}),
           );
-          return;
+        };
+        try {
+          const visitor = guard && admit(guard, stream, METHOD);
+          streams.add(stream);
+          answer(guarded(stream, { guard, visitor, fail }));
+        } catch (error) {
+          fail(error);
         }
-        streams.add(stream);
-        answer(withoutInherited(stream));
       };
       services.push({ definition, implementation: { ServerReflectionInfo } });
     },
@@ -58,11 +62,32 @@ export function reflectionServices(streams: OpenStreams, guard: Guard | undefine
   return services;
 }
 
-/** The stream as the package uses it. Answers the requests that the package must not see. */
-function withoutInherited(stream: ReflectionStream): object {
+interface Asker {
+  readonly guard: Guard | undefined;
+  readonly visitor: Visitor | undefined;
+  fail(error: unknown): void;
+}
+
+/**
+ * The stream as the package uses it. Each request counts as a call of its identity. Answers the requests that the
+ * package must not see.
+ */
+function guarded(stream: ReflectionStream, { guard, visitor, fail }: Asker): object {
+  let over = false;
   return {
     on: (event: 'data' | 'end', listener: (request?: ReflectionRequest) => void) =>
       stream.on(event, (request: ReflectionRequest) => {
+        if (over) return;
+        try {
+          if (event === 'data' && visitor !== undefined) {
+            guard?.readmit(visitor, METHOD);
+            guard?.spend(visitor.identity);
+          }
+        } catch (error) {
+          over = true;
+          fail(error);
+          return;
+        }
         const name = request?.messageRequest && request[request.messageRequest];
         if (name === undefined || !INHERITED.has(name)) return listener(request);
         const errorResponse = { errorCode: status.NOT_FOUND, errorMessage: `Not found: ${name}` };

@@ -3,10 +3,11 @@ import type { Logger, LogLevel } from './logger.js';
 
 const WINDOW_MS = 10_000;
 /**
- * Callers choose namespaces freely. Beyond this many, all namespaces of an identity share a bound. There are as many
- * identities as DIBS_AUTH_FILE names.
+ * Callers choose namespaces freely. Beyond this many at a time, all other namespaces of an identity share a bound. There
+ * are as many identities as DIBS_AUTH_FILE names.
  */
-const GROUPS_MAX = 1_000;
+const NAMESPACES_MAX = 1_000;
+const OTHERS = Symbol('other namespaces');
 /** Lines of one message per window: enough to diagnose a fault, too few to fill a disk. */
 const LINES_PER_WINDOW = 10;
 
@@ -26,18 +27,56 @@ interface Audited {
   readonly all?: unknown;
 }
 
+/** The windows of one message, if it has an identity only of this one. */
+class Windows {
+  readonly #byNamespace = new Map<unknown, Window>();
+  /** How many lines were omitted in windows that are gone. No line has told it yet. */
+  #untold = 0;
+
+  /** Undefined if the line is omitted, else the number of omitted lines that it tells. */
+  admit(namespace: unknown, nowMs: number): number | undefined {
+    const at = this.#placeOf(namespace, nowMs);
+    const window = this.#byNamespace.get(at);
+    if (window === undefined || nowMs - window.sinceMs >= WINDOW_MS) {
+      const suppressed = this.#untold + (window?.suppressed ?? 0);
+      this.#untold = 0;
+      this.#byNamespace.set(at, { sinceMs: nowMs, written: 1, suppressed: 0 });
+      return suppressed;
+    }
+    if (window.written >= LINES_PER_WINDOW) {
+      window.suppressed += 1;
+      return undefined;
+    }
+    window.written += 1;
+    return 0;
+  }
+
+  #placeOf(namespace: unknown, nowMs: number): unknown {
+    if (this.#byNamespace.has(namespace)) return namespace;
+    if (this.#byNamespace.size >= NAMESPACES_MAX) this.#removeOld(nowMs);
+    return this.#byNamespace.size < NAMESPACES_MAX ? namespace : OTHERS;
+  }
+
+  #removeOld(nowMs: number): void {
+    for (const [namespace, { sinceMs, suppressed }] of this.#byNamespace) {
+      if (nowMs - sinceMs < WINDOW_MS) continue;
+      this.#untold += suppressed;
+      this.#byNamespace.delete(namespace);
+    }
+  }
+}
+
 /**
  * The same log with a bound on repetition, because a fault may repeat ten thousand times a second. The first line of
  * the next window counts the omitted ones (`suppressed`).
  */
 export function rateLimited(log: Logger, clock: Pick<Clock, 'nowMs'>): Logger {
-  const windows = new Map<string, Window>();
-  const groupOf = (fields: Audited, message: string, nowMs: number) => {
-    if (fields.identity === undefined) return message;
-    const group = JSON.stringify([message, fields.identity, fields.namespace]);
-    if (windows.size >= GROUPS_MAX && !windows.has(group)) removeOld(windows, nowMs);
-    if (windows.size < GROUPS_MAX || windows.has(group)) return group;
-    return JSON.stringify([message, fields.identity]);
+  const all = new Map<string, Windows>();
+  const windowsOf = ({ identity }: Audited, message: string) => {
+    const name = identity === undefined ? message : JSON.stringify([message, identity]);
+    const known = all.get(name) ?? new Windows();
+    all.set(name, known);
+    return known;
   };
   const limited = (level: 'info' | 'warn' | 'error') => (fields: Audited, message: string) => {
     if (!log.isLevelEnabled(level)) return;
@@ -45,18 +84,10 @@ export function rateLimited(log: Logger, clock: Pick<Clock, 'nowMs'>): Logger {
       log[level](fields, message);
       return;
     }
-    const nowMs = clock.nowMs();
-    const group = groupOf(fields, message, nowMs);
-    let window = windows.get(group);
-    if (window === undefined || nowMs - window.sinceMs >= WINDOW_MS) {
-      const { suppressed = 0 } = window ?? {};
-      window = { sinceMs: nowMs, written: 1, suppressed: 0 };
-      windows.set(group, window);
-      log[level](suppressed === 0 ? fields : { ...fields, suppressed }, message);
-    } else if (window.written < LINES_PER_WINDOW) {
-      window.written += 1;
-      log[level](fields, message);
-    } else window.suppressed += 1;
+    const namespace = fields.identity === undefined ? undefined : fields.namespace;
+    const suppressed = windowsOf(fields, message).admit(namespace, clock.nowMs());
+    if (suppressed === undefined) return;
+    log[level](suppressed === 0 ? fields : { ...fields, suppressed }, message);
   };
   return {
     isLevelEnabled: (level: LogLevel) => log.isLevelEnabled(level),
@@ -66,11 +97,4 @@ export function rateLimited(log: Logger, clock: Pick<Clock, 'nowMs'>): Logger {
     warn: limited('warn'),
     error: limited('error'),
   };
-}
-
-/** A window that omitted lines stays until its next line has reported how many. */
-function removeOld(windows: Map<string, Window>, nowMs: number): void {
-  for (const [group, { sinceMs, suppressed }] of windows) {
-    if (suppressed === 0 && nowMs - sinceMs >= WINDOW_MS) windows.delete(group);
-  }
 }

@@ -6,14 +6,14 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { GetOrLockRequest } from '../../src/grpc/generated/dibs/v1/coordinator.js';
 import { Caller } from '../support/caller.js';
 import { endOf, Http2Connection } from '../support/http2-connection.js';
-import { memoryOf } from '../support/memory-of.js';
+import { MemoryOverInputs } from '../support/memory-over-inputs.js';
 import { Replica } from '../support/replica.js';
 import { SeededRandom } from '../support/seeded-random.js';
 
 // Fuzzes everything around a message: metadata, compression, and incomplete messages. `fuzz.test.ts` fuzzes the
 // messages. DIBS_FUZZ_SEED repeats a run.
 
-const INPUTS = process.env.DIBS_TEST_LONG === '1' ? 100_000 : 2_000;
+const INPUTS = process.env.DIBS_TEST_LONG === '1' ? 350_000 : 2_000;
 const SEED = Number(process.env.DIBS_FUZZ_SEED ?? Date.now() % 2 ** 31);
 const IN_FLIGHT = 16;
 /** A connection with more open or cancelled calls accepts no new ones. */
@@ -94,12 +94,13 @@ it(`${INPUTS.toLocaleString('en')} fuzzed calls (seed ${SEED}) get expected stat
   const random = new SeededRandom(SEED);
   const ends = new Map<string, number>();
   const unexpected: string[] = [];
-  const before = memoryOf(replica.pid);
+  const memory = new MemoryOverInputs(replica.pid, INPUTS);
   let left = INPUTS;
   const one = async () => {
     let http2 = new Http2Connection(replica.target);
     for (let calls = 1; left > 0; calls += 1) {
       left -= 1;
+      memory.at(INPUTS - left);
       if (calls % CALLS_PER_CONNECTION === 0 || !http2.isOpen) {
         await http2.end();
         http2 = new Http2Connection(replica.target);
@@ -116,9 +117,9 @@ it(`${INPUTS.toLocaleString('en')} fuzzed calls (seed ${SEED}) get expected stat
   };
   await Promise.all(Array.from({ length: IN_FLIGHT }, one));
   console.log([...ends].map(([code, count]) => `${status[Number(code)] ?? code} ${count}`).join(', '));
-  console.log(`memory: ${Math.round((memoryOf(replica.pid) - before) / 1_048_576)} MiB more`);
+  console.log(memory.text);
   expect(unexpected.slice(0, 5)).toEqual([]);
   await caller.getOrLock({ key: 'after', waitMs: 0 });
   expect(replica.log).not.toContain('unexpected');
-  expect(memoryOf(replica.pid) - before).toBeLessThan(300 * 1_048_576);
+  expect(memory.isFlat).toBe(true);
 }, 1_200_000);

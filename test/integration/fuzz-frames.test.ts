@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { GetOrLockRequest, SessionRequest } from '../../src/grpc/generated/dibs/v1/coordinator.js';
 import { Caller } from '../support/caller.js';
 import { callHeaders, frame, literal } from '../support/http2-frames.mjs';
-import { memoryOf } from '../support/memory-of.js';
+import { MemoryOverInputs } from '../support/memory-over-inputs.js';
 import { RawHttp2 } from '../support/raw-http2.js';
 import { Replica } from '../support/replica.js';
 import { SeededRandom } from '../support/seeded-random.js';
@@ -145,12 +145,13 @@ it(`${INPUTS.toLocaleString('en')} connections with fuzzed frames (seed ${SEED})
   const { token } = await caller.lease(KEPT);
   const payload = { $case: 'value' as const, value: Buffer.from('kept') };
   await caller.publish({ ...KEPT, token, payload, ttlMs: 3_600_000 });
-  const before = memoryOf(replica.pid);
+  const memory = new MemoryOverInputs(replica.pid, INPUTS);
   const goaways = new Map<string, number>();
   let [left, answered] = [INPUTS, 0];
   const one = async () => {
     while (left > 0) {
       left -= 1;
+      memory.at(INPUTS - left);
       // From many addresses, because a single one would soon get only five connections a second.
       const from = `127.${1 + random.below(200)}.${random.below(200)}.${1 + random.below(200)}`;
       const raw = new RawHttp2(replica.target, from);
@@ -181,14 +182,12 @@ it(`${INPUTS.toLocaleString('en')} connections with fuzzed frames (seed ${SEED})
   console.log(
     `answered ${answered}, GOAWAY ${[...goaways].map(([code, count]) => `${code}: ${count}`).join(', ')}`,
   );
-  console.log(
-    `memory: ${Math.round((memoryOf(replica.pid) - before) / 1_048_576)} MiB more; ${asked} other calls`,
-  );
+  console.log(`${memory.text}; ${asked} other calls`);
   // The right amount of change: some calls are still answered, and some connections end with a fault.
   expect(answered).toBeGreaterThan(INPUTS / 20);
   expect(INPUTS - (goaways.get('none') ?? 0)).toBeGreaterThan(INPUTS / 20);
   expect(replica.log).not.toContain('unexpected');
-  expect(memoryOf(replica.pid) - before).toBeLessThan(300 * 1_048_576);
+  expect(memory.isFlat).toBe(true);
   // None of their calls still waits.
   await until(async () => {
     const metrics = await (await fetch(`${replica.httpUrl}/metrics`)).text();

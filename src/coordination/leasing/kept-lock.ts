@@ -17,8 +17,12 @@ export interface Lock {
 /** The lock is extended as often as a holder extends its lease. */
 const EXTENSIONS_PER_LEASE = 3;
 
-/** Waits for the store's reply, and extends the lock until then, so that a late store does not cost the lease. */
-export function keepingLock<T>(parts: KeptLockParts, lock: Lock, reply: Promise<T>): Promise<T> {
+/**
+ * Waits for the store's reply, and extends the lock until then, so that a late store does not cost the lease. Undefined:
+ * the lease is unknown here. An extension would lock what is free, and a caller can make up any token.
+ */
+export function keepingLock<T>(parts: KeptLockParts, lock: Lock | undefined, reply: Promise<T>): Promise<T> {
+  if (lock === undefined) return reply;
   const { clock, quorum } = parts;
   const { id, nonce, leaseMs } = lock;
   let cancel = () => {};

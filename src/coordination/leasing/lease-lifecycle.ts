@@ -16,6 +16,7 @@ import type { Limits, Policy } from '../words/policy.js';
 import type { RecordFacts } from '../words/record.js';
 import type { Extend, Release } from '../words/requests.js';
 import type { Token } from '../words/token.js';
+import { isArmed } from './armed-at-store.js';
 import { driftMs, leaseMsIn } from './drift.js';
 import type { HeldLeases } from './held-leases.js';
 import type { RebuildSlots } from './rebuild-slots.js';
@@ -70,10 +71,14 @@ export class LeaseLifecycle {
   async extend(request: Extend): Promise<ExtendAnswer> {
     const { token } = request;
     if (token === undefined) return LOST;
-    const leaseMs = request.leaseMs ?? leaseMsIn(token, this.parts.policyOf(request.key.namespace));
-    return token.kind === 'armed'
-      ? this.extendArmed(request.key, token, leaseMs)
-      : this.#extendUnstored(request.key, token, leaseMs);
+    const { key } = request;
+    const leaseMs = request.leaseMs ?? leaseMsIn(token, this.parts.policyOf(key.namespace));
+    // A caller can make up any token, so what this replica knows decides, else what the store knows. Lock nodes do not
+    // know better: an extension locks what is free.
+    const held = this.held.get(token.nonce);
+    if ((held?.kind ?? token.kind) !== 'armed') return this.#extendUnstored(key, token, leaseMs);
+    const isKnown = held?.key.id === key.id || (await isArmed(this.parts, key, token));
+    return isKnown ? this.extendArmed(key, token, leaseMs) : this.#lost(key, token);
   }
 
   /**
@@ -208,7 +213,9 @@ export class LeaseLifecycle {
   async #extendArmed(key: Key, token: Token, leaseMs: number): Promise<ExtendAnswer> {
     const { quorum, clock } = this.parts;
     const askedMs = clock.nowMs();
-    const ballot = await quorum.extend(key.id, token.nonce, leaseMs);
+    const holdMs = this.#holdUntilMs(key, token) - askedMs;
+    if (holdMs < 1) return this.#lost(key, token);
+    const ballot = await quorum.extend(key.id, token.nonce, Math.min(holdMs, leaseMs));
     if (ballot.kind === 'held') return this.#lost(key, token);
     if (ballot.kind === 'undecided') return this.#unextended(key, token);
     const quorumLost = ballot.kind === 'unavailable';
@@ -291,11 +298,11 @@ export class LeaseLifecycle {
 
   async #extendUnstored(key: Key, token: Token, leaseMs: number): Promise<ExtendAnswer> {
     const { quorum, clock } = this.parts;
-    // The store does not know this lease, and a caller can make up any token. Only the replica that granted it knows.
+    // The store does not know this lease. Only the replica that granted it does.
     const held = this.held.get(token.nonce);
-    if (held === undefined || held.key.id !== key.id || held.kind === 'armed') return LOST;
+    if (held === undefined || held.key.id !== key.id) return LOST;
     const nowMs = clock.nowMs();
-    const holdUntilMs = held.sinceMs + this.parts.policyOf(key.namespace).leaseHoldMsMax;
+    const holdUntilMs = this.#holdUntilMs(key, token);
     if (holdUntilMs <= nowMs) return this.#lost(key, token);
     void this.slots.keep(key.namespace, token.nonce, token.nonce, leaseMs);
     if (held.kind === 'local') {
@@ -306,6 +313,12 @@ export class LeaseLifecycle {
       return this.#extended(key, token, Math.min(holdUntilMs, ballot.validUntilMs));
     if (ballot.kind === 'held') return this.#lost(key, token);
     return this.#unextended(key, token);
+  }
+
+  /** When it has lasted for as long as a lease may, as far as this replica knows. */
+  #holdUntilMs({ namespace }: Key, { nonce }: Token): number {
+    const { sinceMs = Number.POSITIVE_INFINITY } = this.held.get(nonce) ?? {};
+    return sinceMs + this.parts.policyOf(namespace).leaseHoldMsMax;
   }
 
   #lost(key: Key, token: Token): ExtendAnswer {
@@ -325,10 +338,7 @@ export class LeaseLifecycle {
 }
 
 /** The answer to an extension, and the lease if it moved to the session of that call. */
-export interface TakenOver {
-  readonly answer: ExtendAnswer;
-  readonly taken: Lease | undefined;
-}
+export type TakenOver = { readonly answer: ExtendAnswer; readonly taken: Lease | undefined };
 
 interface Extension {
   readonly key: Key;

@@ -17,6 +17,7 @@ const MAIN = process.env.DIBS_TEST_MAIN ?? 'dist/main.js';
 const BOUNDED = `${AUTH_FILE}
   sweeper: { tokens: [${sha256('sweeper')}], permissions: { shop: [invalidate] }, calls_per_second: 100 }
   hurried: { tokens: [${sha256('hurried')}], permissions: { shop: [read] }, calls_per_second: 5 }
+  curious: { tokens: [${sha256('curious')}], permissions: { shop: [read] }, calls_per_second: 5 }
 `;
 
 const folder = mkdtempSync(join(tmpdir(), 'dibs-work-'));
@@ -54,6 +55,27 @@ it('an Invalidate counts as one call for each of its keys', async () => {
   expect(invalidated).toBe(1_000);
   expect(seen).toSatisfy(isServed);
   sweeper.close();
+});
+
+it('each request of reflection counts as a call', async () => {
+  const client = new Client(replica.target, credentials.createInsecure());
+  const metadata = new Metadata();
+  metadata.set('authorization', 'Bearer curious');
+  const path = '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo';
+  // list_services: ""
+  const request = Buffer.of(0x3a, 0);
+  const bytes = (it: Buffer) => it;
+  const reflecting = client.makeBidiStreamRequest(path, bytes, bytes, metadata);
+  let answers = 0;
+  reflecting.on('data', () => {
+    answers += 1;
+  });
+  reflecting.on('error', () => {});
+  const ended = new Promise<number>((resolve) => reflecting.on('status', ({ code }) => resolve(code)));
+  for (let at = 0; at < 100; at += 1) reflecting.write(request);
+  expect(await ended).toBe(status.RESOURCE_EXHAUSTED);
+  expect(answers).toBeLessThan(100);
+  client.close();
 });
 
 it('calls that cannot be answered count as calls', async () => {

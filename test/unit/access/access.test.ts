@@ -194,11 +194,11 @@ describe('a page', () => {
 it('a refused call counts too: without the permission, or if it cannot be decoded', () => {
   const { access } = trial();
   expect(() => access.allow('checkout', 'Explain', 'explain', 'catalog', 1)).toThrow(denied);
-  expect(() => access.refused('checkout')).not.toThrow();
+  expect(() => access.spend('checkout')).not.toThrow();
   const exhausted = expect.objectContaining({ kind: 'exhausted' });
-  expect(() => access.refused('checkout')).toThrow(exhausted);
+  expect(() => access.spend('checkout')).toThrow(exhausted);
   expect(() => access.allow('checkout', 'GetOrLock', 'read', 'catalog', 1)).toThrow(exhausted);
   // The second check, when a waiter is answered, does not count.
   expect(() => access.allow('checkout', 'GetOrLock', 'read', 'catalog', 0)).not.toThrow();
-  expect(() => access.refused('unknown')).not.toThrow();
+  expect(() => access.spend('unknown')).not.toThrow();
 });

@@ -40,7 +40,7 @@ function trial() {
       if (calls > 0) counted.push(calls);
       if (rights === 'none') throw new CoordinationError('permission_denied', 'not any more');
     },
-    refused: () => {
+    spend: () => {
       counted.push(1);
     },
     ...{ may: () => true, invalidated: () => {} },

@@ -74,7 +74,7 @@ function trial(answers: Record<string, GetOrLockAnswer | Error | Promise<GetOrLo
   };
   const guard: Guard = {
     ...{ admit: () => ({ identity: 'me', isKnown: true }), readmit },
-    ...{ allow: () => {}, refused: () => {}, may: () => true, invalidated: () => {} },
+    ...{ allow: () => {}, spend: () => {}, may: () => true, invalidated: () => {} },
   };
   const traces: ToldTrace[] = [];
   const failed: string[] = [];

@@ -53,3 +53,13 @@ it('is not extended faster because a caller wrote a short lease into its token',
   storing.open();
   expect((await publishing).outcome).toBe('stored');
 });
+
+it('of a made-up token is not kept, because that would lock the key', async () => {
+  const trial = new CoordinationTrial();
+  const storing = trial.store.holdBefore('publish');
+  const publishing = trial.publish({ kind: 'armed', nonce: 'x'.repeat(22), fence: 1, leaseMs: 1_000 });
+  await trial.pass(3_000);
+  expect(trial.quorum.countOf('extend')).toBe(0);
+  storing.open();
+  expect((await publishing).outcome).toBe('unknown_lease');
+});

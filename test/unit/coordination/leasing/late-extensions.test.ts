@@ -75,10 +75,10 @@ it('a late reply to an extension does not free the locks of a lease that another
   await trial.pass(200);
   void trial.extend(token);
   await replying.reached;
-  // It cannot find out that the lease goes on.
-  trial.store.holdBefore('explain');
   await trial.pass(800);
   const { expiresInMs } = await there.extend({ key: trial.key, token, leaseMs: undefined }, new Call());
+  // The first replica cannot find out that the lease goes on.
+  trial.store.holdBefore('explain');
   await trial.pass(500);
   replying.open();
   await trial.settle();

@@ -13,6 +13,7 @@ import {
 
 /** What an invalid token is decoded to. */
 const GARBAGE = undefined;
+const OTHER = keyOf('trial', 'another');
 const STRANGER = { kind: 'armed', nonce: 'x'.repeat(22), fence: 1, leaseMs: 1_000 } as const;
 
 describe('a release', () => {
@@ -275,11 +276,51 @@ describe('an extension', () => {
     const byQuorum = await trial.lease({ leaseMs: 1_000 });
     expect(await trial.extend(byQuorum.token)).toEqual({ outcome: 'extended', expiresInMs: 988 });
     trial.quorum.lost = true;
-    const other = keyOf('trial', 'another');
-    const local = leaseOf(await trial.ask({ key: other, leaseMs: 1_000 }));
+    const local = leaseOf(await trial.ask({ key: OTHER, leaseMs: 1_000 }));
     const extend = (replica = trial.coordinator) =>
-      replica.extend({ key: other, token: local.token }, new Call());
+      replica.extend({ key: OTHER, token: local.token }, new Call());
     expect(await extend()).toEqual({ outcome: 'extended', expiresInMs: 988 });
     expect(await extend(trial.replica())).toEqual({ outcome: 'lost', expiresInMs: 0 });
+  });
+
+  it('without the store does not outlast the longest lease', async () => {
+    const trial = new CoordinationTrial();
+    trial.policy = { ...trial.policy, leaseHoldMsMax: 1_200 };
+    const { token } = await trial.lease({ leaseMs: 1_000 });
+    trial.store.down = true;
+    trial.clock.advance(600);
+    // The lock nodes' clocks may be fast.
+    expect(await trial.extend(token)).toMatchObject({ outcome: 'extended', expiresInMs: 592 });
+    trial.clock.advance(600);
+    expect(await trial.extend(token)).toEqual({ outcome: 'lost', expiresInMs: 0 });
+    leaseOf(await trial.ask({ waitMs: 0 }));
+  });
+
+  it('of an unstored lease whose token says that it is armed does not outlast the longest lease', async () => {
+    const trial = new CoordinationTrial();
+    trial.policy = { ...trial.policy, leaseHoldMsMax: 1_200 };
+    trial.store.down = true;
+    const { token } = await trial.lease({ leaseMs: 1_000 });
+    const changed = { ...token, kind: 'armed' } as const;
+    trial.clock.advance(600);
+    expect(await trial.extend(changed)).toEqual({ outcome: 'extended', expiresInMs: 600 });
+    trial.clock.advance(600);
+    await expect(trial.extend(changed)).rejects.toMatchObject({ kind: 'unavailable' });
+    trial.clock.advance(400);
+    leaseOf(await trial.ask({ waitMs: 0 }));
+  });
+
+  it.each([
+    ['that was made up', async (_trial: CoordinationTrial) => STRANGER],
+    [
+      "of another key's lease",
+      (trial: CoordinationTrial) => trial.lease({ key: OTHER }).then((it) => it.token),
+    ],
+  ])('without the store, with a token %s, locks nothing', async (_what, given) => {
+    const trial = new CoordinationTrial();
+    const token = await given(trial);
+    trial.store.down = true;
+    await expect(trial.extend(token)).rejects.toMatchObject({ kind: 'unavailable', message: /safe/ });
+    leaseOf(await trial.ask({ waitMs: 0 }));
   });
 });
