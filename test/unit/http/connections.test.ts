@@ -130,7 +130,7 @@ it('an address without requests left gets one probe on each of five new connecti
   expect(await ask(await open('127.0.0.2'), '/healthz', 1)).toBe(0);
 });
 
-it('many requests in one piece close the connection, and all of them count', async () => {
+it('many requests in one piece close the connection at the ninth, and Node drops the rest', async () => {
   const [pipelining, other] = (await Promise.all([open('127.0.0.2'), open('127.0.0.2')])) as [Socket, Socket];
   pipelining.resume();
   const piece = 'GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n';
@@ -140,5 +140,5 @@ it('many requests in one piece close the connection, and all of them count', asy
   pipelining.write(piece.repeat(500));
   await until(() => pipelining.destroyed);
   expect(refused).toEqual(['127.0.0.2 requests']);
-  expect(await ask(other, '/healthz', 1_000)).toBe(492);
+  expect(await ask(other, '/healthz', 1_000)).toBe(983);
 });
