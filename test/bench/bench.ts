@@ -27,6 +27,8 @@ export interface Row {
 export interface Rate {
   readonly name: string;
   readonly perSecond: number;
+  /** Of the slowest and of the fastest round. */
+  readonly spread?: readonly [slowest: number, fastest: number];
   /** The CPU time of each, in microseconds, of the client and of the server that answers it. */
   readonly clientUs: number;
   readonly serverUs: number;

@@ -1,5 +1,5 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
+import { cpus, loadavg } from 'node:os';
 import { Progress } from '../support/progress.mjs';
 import { affinity } from './affinity.js';
 import type { AnyRow, Bench, BoundRow, RateRow, Row } from './bench.js';
@@ -17,6 +17,7 @@ import { hits } from './hits.js';
 import { link } from './link.js';
 import { openLoop } from './open-loop.js';
 import { overload } from './overload.js';
+import { pictureOf } from './pictures.js';
 import { PROFILED, profileOf } from './profile.js';
 import { record } from './record.js';
 import { stale } from './stale.js';
@@ -30,6 +31,7 @@ import { wakes } from './wakes.js';
 import { workers } from './workers.js';
 
 const RESULTS = 'test/bench/results';
+const PICTURES = 'test/bench/pictures';
 const BENCHES: readonly Bench[] = [
   ...[stampede, burst, hits, openLoop, cold, cycle, counts, wake, wakes, takeover, waiters, flush],
   ...[tracing, stale, budget, clients, growth, growthOfFleet, footprint, values, link],
@@ -71,10 +73,14 @@ function printTimes({ measured, alternative, of, ratio, ratioMax, facts = [] }: 
 
 function printRates({ title, measured, alternative, ratioMin }: RateRow): void {
   console.log(`  ${title}`);
-  for (const { name, perSecond, clientUs, serverUs } of [measured, alternative]) {
-    const rate = `${Math.round(perSecond).toLocaleString('en')} a second`.padStart(22);
-    const cpu = `${clientUs.toFixed(1)} + ${serverUs.toFixed(1)} µs of CPU`.padStart(26);
-    console.log(`  ${name.padEnd(40)}${rate}${cpu}`);
+  for (const { name, perSecond, spread = [perSecond, perSecond], clientUs, serverUs } of [
+    measured,
+    alternative,
+  ]) {
+    const told = (value: number) => Math.round(value).toLocaleString('en');
+    const rate = `${told(perSecond)} a second`.padStart(20);
+    const cpu = `${clientUs.toFixed(1)} + ${serverUs.toFixed(1)} µs of CPU`.padStart(24);
+    console.log(`  ${name.padEnd(40)}${rate}${cpu}  (${spread.map(told).join(' to ')})`);
   }
   const ratio = measured.perSecond / alternative.perSecond;
   const kept = promise(ratioMin, ratio >= (ratioMin ?? 0), 'at least');
@@ -93,20 +99,24 @@ if (unknown.length > 0) {
 }
 
 const results: Record<string, readonly AnyRow[]> = {};
+const machine = { node: process.version, cpus: cpus().length, cpu: cpus()[0]?.model ?? 'unknown' };
+mkdirSync(PICTURES, { recursive: true });
 const chosen = available.filter(({ name }) => wanted.length === 0 || wanted.includes(name));
 const progress = new Progress('bench', chosen.length, 'benches');
 for (const bench of chosen) {
-  console.log(`\n${bench.name}\n`);
+  const load = loadavg()[0]?.toFixed(1);
+  console.log(`\n${bench.name}, at a load of ${load}\n`);
   const rows = await bench.run();
   progress.add();
   progress.clear();
   print(rows);
   results[bench.name] = rows;
+  const note = `${new Date().toISOString().slice(0, 10)}, Node ${machine.node}, ${machine.cpus} cores, load ${load}`;
+  writeFileSync(`${PICTURES}/${bench.name.replaceAll(' ', '-')}.svg`, pictureOf(bench.name, rows, note));
 }
 
 progress.end();
 mkdirSync(RESULTS, { recursive: true });
-const machine = { node: process.version, cpus: cpus().length, cpu: cpus()[0]?.model ?? 'unknown' };
 writeFileSync(
   `${RESULTS}/latest.json`,
   `${JSON.stringify({ at: new Date().toISOString(), machine, results }, null, 2)}\n`,

@@ -80,13 +80,15 @@ export function cpuUsOf(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) * 10_000;
 }
 
-/** The median of each figure. */
+/** The median of each figure, with the spread of the rates. */
 export function medianOf(name: string, of: readonly Rate[]): Rate {
   const middle = (pick: (rate: Rate) => number) =>
     of.map(pick).sort((a, b) => a - b)[Math.floor(of.length / 2)] ?? 0;
+  const perSecond = of.map((rate) => rate.perSecond);
   return {
     name,
-    perSecond: middle(({ perSecond }) => perSecond),
+    perSecond: middle((rate) => rate.perSecond),
+    spread: [Math.min(...perSecond), Math.max(...perSecond)],
     clientUs: middle(({ clientUs }) => clientUs),
     serverUs: middle(({ serverUs }) => serverUs),
   };
