@@ -39,7 +39,7 @@ export function sharesOf({ connectionsMax }: Config, log: Logger, metrics: Metri
   const wanted = { grpc: connectionsMax, http: HTTP_CONNECTIONS_MAX };
   const { grpc, http } = connectionsWithin(wanted, openFilesMaxOf(process.report));
   const refused = (protocol: 'grpc' | 'http') => {
-    return (address: string, why: 'share' | 'calls' | 'requests') => {
+    return (address: string, why: 'share' | 'connections' | 'calls' | 'requests') => {
       metrics.connectionRefused(protocol, why);
       log.warn({ protocol, address, why }, LOG.connectionRefused);
     };

@@ -2,6 +2,7 @@ import type { Server, Socket } from 'node:net';
 import { Server as TlsServer } from 'node:tls';
 import { AddressRates } from '../access/address-rates.js';
 import { HeldOff, takeListeners } from '../access/held-off.js';
+import { NewConnections } from '../access/new-connections.js';
 import { peerOf } from '../access/peer.js';
 import { Shares } from '../access/shares.js';
 import type { Clock } from '../coordination/ports/clock.js';
@@ -24,10 +25,10 @@ const RELEASE_EVERY_MS = 100;
 const SWEEP_EVERY_MS = 1_000;
 
 /**
- * Why a connection is refused. `share`: its address has as many as it may have. `requests`: its address, or the
- * connection itself, sent too many requests.
+ * Why a connection is refused. `share`: its address has as many as it may have. `connections`: it opened too many one
+ * after the other. `requests`: its address, or the connection itself, sent too many requests.
  */
-export type Refused = 'share' | 'requests';
+export type Refused = 'share' | 'connections' | 'requests';
 
 export interface ConnectionsParts {
   readonly clock: Pick<Clock, 'nowMs'>;
@@ -55,6 +56,7 @@ interface Open {
 export class Connections {
   readonly #shares: Shares;
   readonly #rates: AddressRates;
+  readonly #new: NewConnections;
   readonly #heldOff = new HeldOff(HELD_OFF_MAX);
   /** By the name of the connection, from the oldest to the newest. */
   readonly #open = new Map<string, Open>();
@@ -68,6 +70,7 @@ export class Connections {
   constructor(private readonly parts: ConnectionsParts) {
     this.#shares = new Shares(parts.connectionsMax);
     this.#rates = new AddressRates(parts.clock, REQUESTS);
+    this.#new = new NewConnections(parts.clock, parts.connectionsMax);
   }
 
   /** Call it before the server listens. */
@@ -78,17 +81,21 @@ export class Connections {
       for (const listener of listeners) listener.call(server, socket);
     };
     server.on('connection', (socket: Socket) => {
-      if (this.#rates.mayConnect(peerOf(socket.remoteAddress))) begin(socket);
-      else this.#refuse(socket);
+      const why = this.#whyHeldOff(socket);
+      if (why === undefined) begin(socket);
+      else this.#refuse(socket, why);
     });
     this.#release = () => {
-      for (const socket of this.#heldOff.release((it) => this.#rates.mayConnect(peerOf(it.remoteAddress)))) {
+      for (const socket of this.#heldOff.release((it) => this.#whyHeldOff(it) === undefined)) {
         begin(socket);
         // TLS reads what has arrived meanwhile by itself.
         if (!(server instanceof TlsServer)) socket.resume();
       }
     };
-    const sweeping = setInterval(() => this.#rates.sweep(), SWEEP_EVERY_MS).unref();
+    const sweeping = setInterval(() => {
+      this.#rates.sweep();
+      this.#new.sweep();
+    }, SWEEP_EVERY_MS).unref();
     server.once('close', () => clearInterval(sweeping));
   }
 
@@ -146,8 +153,14 @@ export class Connections {
     socket.destroy();
   }
 
-  #refuse(socket: Socket): void {
-    this.parts.connectionRefused(peerOf(socket.remoteAddress), 'requests');
+  #whyHeldOff(socket: Socket): Refused | undefined {
+    const peer = peerOf(socket.remoteAddress);
+    if (!this.#rates.mayConnect(peer)) return 'requests';
+    return this.#new.count(peer, socket) ? undefined : 'connections';
+  }
+
+  #refuse(socket: Socket, why: Refused): void {
+    this.parts.connectionRefused(peerOf(socket.remoteAddress), why);
     this.#heldOff.hold(socket);
     this.#planRelease();
   }

@@ -23,9 +23,11 @@ const STOP_MS_MAX = 3_000;
 /** Each that there is. */
 const REFUSALS = [
   ['grpc', 'share'],
+  ['grpc', 'connections'],
   ['grpc', 'calls'],
   ['grpc', 'handshake'],
   ['http', 'share'],
+  ['http', 'connections'],
   ['http', 'requests'],
 ] as const;
 export type Refusal = (typeof REFUSALS)[number][1];

@@ -18,7 +18,14 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   coordination: { imports: [], packages: [] },
   // Peers, their shares and their rates are the same for both protocols.
   grpc: {
-    imports: ['coordination', 'access/address-rates', 'access/held-off', 'access/peer', 'access/shares'],
+    imports: [
+      'coordination',
+      'access/address-rates',
+      'access/held-off',
+      'access/new-connections',
+      'access/peer',
+      'access/shares',
+    ],
     packages: ['node:', '@grpc/', '@bufbuild/protobuf', '@bufbuild/protobuf/', 'grpc-health-check'],
   },
   http: {
@@ -27,6 +34,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
       'access/address-rates',
       'access/held-off',
       'access/loopback',
+      'access/new-connections',
       'access/peer',
       'access/shares',
     ],

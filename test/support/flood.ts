@@ -34,6 +34,16 @@ export function floodHttp(url: string, kind: string, connections: number, ms: nu
   return run('flood-http.mjs', url, kind, connections, ms);
 }
 
+/** The same with new connections, to gRPC or to HTTP. */
+export function floodConnections(
+  target: string,
+  kind: 'nothing' | 'garbage' | 'preface' | 'hello',
+  parallel: number,
+  ms: number,
+): Promise<Flooded> {
+  return run('flood-connections.mjs', target, kind, parallel, ms);
+}
+
 async function run(script: string, ...options: readonly (string | number)[]): Promise<Flooded> {
   const args = [`test/support/${script}`, ...options.map(String)];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });

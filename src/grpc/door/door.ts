@@ -6,6 +6,7 @@ import type { ServerInterceptor } from '@grpc/grpc-js';
 import { AddressRates } from '../../access/address-rates.js';
 import type { Guard } from '../../access/guard.js';
 import { HeldOff, takeListeners } from '../../access/held-off.js';
+import { NewConnections } from '../../access/new-connections.js';
 import { peerOf } from '../../access/peer.js';
 import { Shares } from '../../access/shares.js';
 import type { Clock } from '../../coordination/ports/clock.js';
@@ -51,10 +52,10 @@ export interface DoorParts {
 }
 
 /**
- * Why a connection is refused. `share`: its address has as many as it may have. `calls`: too many calls of its address
- * were refused.
+ * Why a connection is refused. `share`: its address has as many as it may have. `connections`: it opened too many one
+ * after the other. `calls`: too many calls of its address were refused.
  */
-export type Refused = 'share' | 'calls';
+export type Refused = 'share' | 'connections' | 'calls';
 
 /** Open calls of a connection before one of them is admitted. Further ones wait in the client. */
 export const STREAMS_BEFORE_ADMISSION = 100;
@@ -93,6 +94,7 @@ export class Door {
   readonly failed: Edge['failed'];
   readonly #connections = new Map<ServerHttp2Session, Connection>();
   readonly #sockets: Shares;
+  readonly #newConnections: NewConnections;
   readonly #pieceTurns = new PieceTurns();
   readonly #callTurns = new CallTurns((connection) => this.refused(connection));
   readonly #deaf: Deaf;
@@ -115,10 +117,12 @@ export class Door {
     this.refusals = new AddressRates(clock, REFUSED_CALLS);
     this.#deaf = new Deaf(running);
     this.#sockets = new Shares(bounds.connectionsMax);
+    this.#newConnections = new NewConnections(clock, bounds.connectionsMax);
     this.#sweep = setInterval(() => {
       running.swept();
       this.arrivals.sweep();
       this.refusals.sweep();
+      this.#newConnections.sweep();
       this.unsent.sweep();
       this.#deaf.sweep();
     }, SWEEP_EVERY_MS).unref();
@@ -198,16 +202,21 @@ export class Door {
 
   #mayCome(socket: Socket): boolean {
     const peer = peerOf(socket.remoteAddress);
-    const isHeldOff = !this.refusals.mayConnect(peer);
-    if (isHeldOff) this.parts.connectionRefused(peer, 'calls');
+    const why = this.#whyHeldOff(peer, socket);
+    if (why !== undefined) this.parts.connectionRefused(peer, why);
     if (!this.#sockets.take(peer)) {
-      if (!isHeldOff) this.parts.connectionRefused(peer, 'share');
+      if (why === undefined) this.parts.connectionRefused(peer, 'share');
       socket.destroy();
       return false;
     }
     socket.once('close', () => this.#sockets.give(peer));
-    if (isHeldOff) this.#heldOff.hold(socket);
-    return !isHeldOff;
+    if (why !== undefined) this.#heldOff.hold(socket);
+    return why === undefined;
+  }
+
+  #whyHeldOff(peer: string, socket: Socket): Refused | undefined {
+    if (!this.#newConnections.count(peer, socket)) return 'connections';
+    return this.refusals.mayConnect(peer) ? undefined : 'calls';
   }
 
   #cut(connection: Connection): void {

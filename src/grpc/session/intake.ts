@@ -6,7 +6,7 @@ import type { Pieces, Turns } from '../turns.js';
 const CANCELLED_MAX = 100_000;
 /** Cancelling a call that is not open costs one lookup in a map. */
 const CANCELLED_PER_PIECE = 100;
-/** A hundred empty messages a second. */
+/** A hundred messages without a request a second. */
 const EMPTY_MESSAGE_MS = 10;
 
 export interface IntakeParts {
@@ -108,12 +108,13 @@ export class Intake implements Pieces {
       for (const id of cancelledIds.slice(at, at + CANCELLED_PER_PIECE)) this.parts.cancel(id);
       yield 1;
     }
-    if (calls.length + cancelledIds.length > 0 || hello !== undefined) return;
+    if (cancelledIds.length > 0 || hello !== undefined) return;
+    if (calls.some(({ request }) => request !== undefined)) return;
     this.#pause();
     yield 1;
   }
 
-  /** An empty message costs almost nothing to send. Clients have no reason to send one, so more of it can wait. */
+  /** A message without a request costs almost nothing to send. Clients have no reason for one, so more can wait. */
   #pause(): void {
     this.#isPaused = true;
     this.parts.after(EMPTY_MESSAGE_MS, () => {

@@ -1,5 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import {
   Client,
   type ClientOptions,
@@ -42,7 +44,10 @@ function look(call: ServerUnaryCall<Buffer, Buffer>, done: sendUnaryData<Buffer>
   done(null, Buffer.from(JSON.stringify(seen)));
 }
 
-async function serve(tls?: GrpcServerOptions['tls']): Promise<string> {
+async function serve(
+  tls?: GrpcServerOptions['tls'],
+  connectionRefused: GrpcServerOptions['connectionRefused'] = () => {},
+): Promise<string> {
   const method = {
     ...{ path: PATH, requestStream: false, responseStream: false, requestDeserialize: asIs },
     ...{ responseDeserialize: asIs, requestSerialize: asIs, responseSerialize: asIs },
@@ -50,7 +55,7 @@ async function serve(tls?: GrpcServerOptions['tls']): Promise<string> {
   const server = await GrpcServer.bind({
     ...{ listen: ['127.0.0.1:0'], valueBytesMax: 1_048_576, waitersMax: 1_000, waitersPerKeyMax: 1_000 },
     ...{ connectionAgeMs: 60_000, connectionsMax: 100, unsentBytesMax: 67_108_864 },
-    ...{ guard: undefined, compressedRequests: false, failed: () => {}, connectionRefused: () => {} },
+    ...{ guard: undefined, compressedRequests: false, failed: () => {}, connectionRefused },
     clock: { nowMs: () => 0 },
     services: [{ definition: { look: method }, implementation: { look } }],
     tls,
@@ -171,4 +176,22 @@ it('a call without a message ends at once, also on a connection without an admit
   // Otherwise after ten seconds: it counts as not arrived.
   expect(performance.now() - startMs).toBeLessThan(9_000);
   await http2.end();
+});
+
+it('an address may open 1,000 connections one after the other, and others more', async () => {
+  const refused: string[] = [];
+  const target = await serve(undefined, (peer, why) => refused.push(`${peer} ${why}`));
+  const port = Number(target.split(':')[1]);
+  for (let count = 0; count < 1_000; count += 1) {
+    const socket = connect({ host: '127.0.0.1', port });
+    await once(socket, 'connect');
+    socket.destroy();
+  }
+  expect(await callOf(`127.0.0.1:${port}`, {})(Buffer.of(1))).toBe(status.UNAVAILABLE);
+  expect(new Set(refused)).toEqual(new Set(['127.0.0.1 connections']));
+  const other = connect({ host: '127.0.0.1', port, localAddress: '127.0.0.2' });
+  closing.push(() => other.destroy());
+  const [settings] = await once(other, 'data');
+  expect(settings).toBeInstanceOf(Buffer);
+  expect(refused.every((it) => it === '127.0.0.1 connections')).toBe(true);
 });

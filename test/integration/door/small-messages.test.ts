@@ -39,6 +39,7 @@ for (const { kind, token, known } of [
   { kind: 'empty', token: 'free', known: false },
   { kind: 'cancellations', token: 'hurried', known: true },
   { kind: 'calls without a request', token: 'hurried', known: true },
+  { kind: 'calls without a request', token: 'free', known: false },
 ] as const) {
   const whose = known ? `of the identity ${token}` : 'without a DIBS_AUTH_FILE';
   it(`small messages ${whose}, ${kind}: cost the others little`, async () => {

@@ -142,3 +142,19 @@ it('many requests in one piece close the connection at the ninth, and Node drops
   expect(refused).toEqual(['127.0.0.2 requests']);
   expect(await ask(other, '/healthz', 1_000)).toBe(983);
 });
+
+it('an address may open 1,000 connections at once, and then 100 a second', async () => {
+  for (let count = 0; count < 10; count += 1) {
+    const some = await openMany(100, '127.0.0.2');
+    for (const socket of some) socket.destroy();
+  }
+  const before = refused.length;
+  const waiting = ask(await open('127.0.0.2'), '/healthz', 1);
+  await until(() => refused.length > before);
+  expect(refused.slice(before)).toEqual(['127.0.0.2 connections']);
+  expect(await ask(await open('127.0.0.3'), '/healthz', 1)).toBe(1);
+  nowMs += 10;
+  expect(await waiting).toBe(1);
+  // Without a turn, it is closed after a second.
+  expect(await ask(await open('127.0.0.2'), '/healthz', 1)).toBe(0);
+});

@@ -4,6 +4,9 @@ import { SessionRequest } from '../../../../src/grpc/generated/dibs/v1/coordinat
 import { Intake } from '../../../../src/grpc/session/intake.js';
 import { Turns } from '../../../../src/grpc/turns.js';
 
+/** Of each call. */
+const request = { $case: 'getOrLock' as const, value: {} };
+
 function trial(work = 1) {
   const noted: unknown[] = [];
   const pauses = new Map<number, () => void>();
@@ -19,7 +22,10 @@ function trial(work = 1) {
     after: (ms, act) => pauses.set(ms, act),
   });
   const message = (ids: readonly number[], cancelledIds: readonly number[] = []) =>
-    SessionRequest.fromPartial({ calls: ids.map((id) => ({ id })), cancelledIds: [...cancelledIds] });
+    SessionRequest.fromPartial({
+      calls: ids.map((id) => ({ id, request })),
+      cancelledIds: [...cancelledIds],
+    });
   return { intake, noted, message, pauses };
 }
 
@@ -50,6 +56,18 @@ it('takes nothing for a while after an empty message', async () => {
   intake.end();
   pauses.get(10)?.();
   expect(noted.slice(4)).toEqual(['held']);
+});
+
+it('takes nothing for a while after a message in which no call has a request', async () => {
+  const { intake, noted, message, pauses } = trial();
+  const without = { id: 1 };
+  for (const calls of [[without, { id: 2, request }], [without]])
+    intake.add(SessionRequest.fromPartial({ calls }));
+  intake.add(message([3]));
+  await nextTurn();
+  expect([...noted, ...pauses.keys()]).toEqual([[0, 1], [1, 2], [0, 1], 'held', 10]);
+  pauses.get(10)?.();
+  expect(noted.slice(4)).toEqual([[0, 3], 'free']);
 });
 
 it('takes nothing more after a fault or after its end', async () => {
