@@ -9,6 +9,7 @@ import { FULL_MS } from '../../coordination/waiting/retry-after.js';
 import { CoordinationError } from '../../coordination/words/errors.js';
 import { admit } from '../credentials.js';
 import { failedStatus } from '../failure.js';
+import { CoordinatorServiceService as contract } from '../generated/dibs/v1/coordinator.js';
 import { afterReceiving } from './after-receiving.js';
 import type { Arrival } from './arrivals.js';
 import type { Connection } from './connection.js';
@@ -147,6 +148,8 @@ export class DoorCall extends ServerInterceptingCall {
       }
       const shown = { metadata, getAuthContext: () => this.getAuthContext() };
       identity = admit(guard, shown, method.path).identity;
+      // Its calls count when they come. Opened and closed, it would cost as much without any.
+      if (method.path === contract.session.path) guard.spend(identity);
     }
     if (isProbe && !connection.isAdmitted) this.#door.probed(connection);
     if (arrivals.isFull(connection.arrivals)) {

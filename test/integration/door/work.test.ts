@@ -17,6 +17,7 @@ const MAIN = process.env.DIBS_TEST_MAIN ?? 'dist/main.js';
 const BOUNDED = `${AUTH_FILE}
   sweeper: { tokens: [${sha256('sweeper')}], permissions: { shop: [invalidate] }, calls_per_second: 100 }
   hurried: { tokens: [${sha256('hurried')}], permissions: { shop: [read] }, calls_per_second: 5 }
+  eager: { tokens: [${sha256('eager')}], permissions: { shop: [read] }, calls_per_second: 5 }
   curious: { tokens: [${sha256('curious')}], permissions: { shop: [read] }, calls_per_second: 5 }
 `;
 
@@ -55,6 +56,20 @@ it('an Invalidate counts as one call for each of its keys', async () => {
   expect(invalidated).toBe(1_000);
   expect(seen).toSatisfy(isServed);
   sweeper.close();
+});
+
+it('each session that is opened counts as a call', async () => {
+  const sessions = Array.from({ length: 20 }, () => new SessionCaller(replica.target, { token: 'eager' }));
+  for (const session of sessions) session.hello();
+  await until(
+    () => sessions.every(({ messages, ended }) => messages.length > 0 || ended !== undefined),
+    60_000,
+  );
+  const refused = sessions.filter(({ ended }) => ended !== undefined);
+  expect(sessions.length - refused.length).toBeGreaterThanOrEqual(5);
+  expect(refused.length).toBeGreaterThan(0);
+  for (const { ended } of refused) expect(ended).toMatchObject({ code: status.RESOURCE_EXHAUSTED });
+  for (const session of sessions) session.drop();
 });
 
 it('each request of reflection counts as a call', async () => {
