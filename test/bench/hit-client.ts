@@ -3,12 +3,13 @@ import { DibsClient } from '../../clients/typescript/src/client.js';
 import { bytes } from '../../clients/typescript/src/codec.js';
 import { EchoClient } from './bare-echo.js';
 import { carryOutOrders } from './client-process.js';
+import { MetaClient } from './meta-client.js';
 import { repeating } from './rate.js';
 
 // One client process of the bench `hits`, which starts one for each way, so that no way runs code that another has made
-// slower. Its arguments are the way, and the address of what it asks.
+// slower. Its arguments are the way, and the address of what it asks, or its port.
 
-export type HitWay = 'session' | 'unary' | 'near' | 'echo' | 'get' | 'pipelined';
+export type HitWay = 'session' | 'unary' | 'near' | 'echo' | 'get' | 'pipelined' | 'meta';
 
 export interface HitOrder {
   readonly inFlight: number;
@@ -41,6 +42,14 @@ function get(url: string, enableAutoPipelining: boolean): Once {
   return (key) => redis.getBuffer(key);
 }
 
+function meta(port: string): Once {
+  const client = new MetaClient(Number(port));
+  return async (key) => {
+    const { code } = await client.get(key, 'v', 't', 'f');
+    if (code !== 'VA') throw new Error(`expected a hit, got ${code}`);
+  };
+}
+
 function echo(target: string): Once {
   const client = new EchoClient(target);
   let value = Buffer.alloc(0);
@@ -57,6 +66,7 @@ const WAYS: Readonly<Record<HitWay, (target: string) => Once>> = {
   echo,
   get: (url) => get(url, false),
   pipelined: (url) => get(url, true),
+  meta,
 };
 
 const [way, target = ''] = process.argv.slice(2);

@@ -7,6 +7,8 @@ import { BareEcho } from './bare-echo.js';
 import { type AnyRow, AS_SHIPPED, type Bench } from './bench.js';
 import { ClientProcess } from './client-process.js';
 import type { HitOrder, HitWay } from './hit-client.js';
+import { Memcached } from './memcached.js';
+import { MetaClient } from './meta-client.js';
 import { rates, type Way, type Work } from './rate.js';
 
 const KEYS = 1_000;
@@ -16,6 +18,8 @@ const SETTINGS = [
   { bytes: 10_240, inFlight: 256 },
 ];
 const ttlMs = 3_600_000;
+const PIPELINED = 'ioredis GET, automatic pipelining';
+const META = 'memcached mg, in one write a turn';
 const ROUNDS = 5;
 /** V8 has optimized everything after some 300,000 hits. A service runs for longer than that. */
 const WARM_UP_MS = 4_000;
@@ -28,6 +32,7 @@ export const hits: Bench = {
     const [near, unary] = fleet.replicas as [Replica, Replica];
     const far = await fleet.addReplica({ DIBS_NEAR_CACHE_BYTES: '0' });
     const echo = await BareEcho.start();
+    const memcached = await Memcached.start();
     const asks = (name: string, by: HitWay, serverPid: number, target: string) => {
       const client = ClientProcess.start<HitOrder, Work>('./hit-client.js', [by, target]);
       return { name, serverPid, client };
@@ -40,13 +45,14 @@ export const hits: Bench = {
       asks("the client's own near cache", 'near', 0, near.target),
       asks('bare grpc-js echo', 'echo', echo.pid, echo.target),
       asks('ioredis GET', 'get', pid, url),
-      asks('ioredis GET, automatic pipelining', 'pipelined', pid, url),
+      asks(PIPELINED, 'pipelined', pid, url),
+      ...(memcached === undefined ? [] : [asks(META, 'meta', memcached.pid, `${memcached.port}`)]),
     ];
     try {
       const rows: AnyRow[] = [];
       for (const { bytes, inFlight } of SETTINGS) {
-        const keys = Array.from({ length: KEYS }, (_, at) => `${bytes} ${at}`);
-        await fill(fleet, keys, bytes);
+        const keys = Array.from({ length: KEYS }, (_, at) => `${bytes}:${at}`);
+        await fill(fleet, memcached, keys, bytes);
         const ways = asked.map(
           ({ name, serverPid, client }): Way => ({
             name,
@@ -57,10 +63,13 @@ export const hits: Bench = {
         const of = await rates(ways, inFlight, { rounds: ROUNDS, warmUpMs: WARM_UP_MS });
         const title = `${bytes} bytes, ${inFlight} in flight`;
         const measured = of('session, near cache');
-        const [get, pipelined] = [of('ioredis GET'), of('ioredis GET, automatic pipelining')];
+        const [get, pipelined] = [of('ioredis GET'), of(PIPELINED)];
         const inProcess = of("the client's own near cache");
         rows.push(
           { kind: 'rates', title, measured, alternative: pipelined, ratioMin: 1 },
+          ...(memcached === undefined
+            ? []
+            : [{ kind: 'rates', title, measured, alternative: of(META) } as const]),
           { kind: 'rates', title, measured: of('session, value store'), alternative: pipelined },
           { kind: 'rates', title, measured, alternative: get },
           {
@@ -74,23 +83,32 @@ export const hits: Bench = {
     } finally {
       for (const { client } of asked) client.stop();
       echo.stop();
+      await memcached?.stop();
       await fleet.stop();
     }
   },
 };
 
-/** The same values through Dibs and as plain keys of Redis. */
-async function fill(fleet: Fleet, keys: readonly string[], bytes: number): Promise<void> {
+/** The same values through Dibs, and as plain keys of Redis and of memcached. */
+async function fill(
+  fleet: Fleet,
+  memcached: Memcached | undefined,
+  keys: readonly string[],
+  bytes: number,
+): Promise<void> {
   const value = Buffer.alloc(bytes, 'v');
   const client = new DibsClient({ target: (fleet.replicas[0] as Replica).target });
   const redis = new Redis(fleet.store.url);
+  const meta = memcached === undefined ? undefined : new MetaClient(memcached.port);
   const options = { ttlMs, codec: asBytes() };
   await Promise.all(
     keys.map(async (key) => {
       await client.getOrRebuild(key, () => value, options);
       await redis.set(key, value);
+      await meta?.set(key, value, ttlMs / 1_000);
     }),
   );
   client.close();
   redis.disconnect();
+  meta?.close();
 }

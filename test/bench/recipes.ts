@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import Redlock from 'redlock';
+import { MetaClient } from './meta-client.js';
 
 /** Where the recipes keep values and locks. */
 export interface Nodes {
@@ -55,5 +56,33 @@ export class Recipe {
   close(): void {
     this.store.disconnect();
     for (const node of this.#nodes) node.disconnect();
+  }
+}
+
+/** The recipe of memcached's own protocol, with no lock nodes: one caller of a miss wins, and all others poll. */
+export class MetaRecipe {
+  readonly #client: MetaClient;
+
+  constructor(port: number) {
+    this.#client = new MetaClient(port);
+  }
+
+  /** Until the value exists. A winner that is gone is replaced after 30 s. */
+  async getOrRebuild(key: string, rebuild: () => Promise<Buffer>, sleepMs = 100): Promise<Buffer> {
+    for (;;) {
+      const { value, flags } = await this.#client.get(key, 'v', 'N30', 't');
+      if (flags.includes('W')) {
+        const rebuilt = await rebuild();
+        await this.#client.set(key, rebuilt, 3_600);
+        return rebuilt;
+      }
+      // The empty value is the one that memcached made for the winner.
+      if (value !== undefined && value.byteLength > 0) return value;
+      await sleep(sleepMs);
+    }
+  }
+
+  close(): void {
+    this.#client.close();
   }
 }

@@ -8,13 +8,15 @@ import { bytes } from '../../clients/typescript/src/codec.js';
 import { Fleet } from '../support/fleet.js';
 import { BareEcho } from './bare-echo.js';
 import { type AnyRow, type Bench, measured, row } from './bench.js';
-import { Recipe } from './recipes.js';
+import { Memcached } from './memcached.js';
+import { MetaRecipe, Recipe } from './recipes.js';
 
 const CALLERS = 1_000;
 const ROUNDS = 8;
 const REPLICAS = 3;
 const VALUE = Buffer.alloc(100, 'v');
 const ttlMs = 3_600_000;
+const META = 'memcached meta, 100 ms of sleep';
 
 /** One way through a stampede. The callers are spread over three clients, and none joins another. */
 interface Way {
@@ -33,6 +35,12 @@ export const stampede: Bench = {
     const recipes = targets.map(() => new Recipe(fleet));
     const bentos = targets.map(() => new Bento(fleet.store.url));
     const echo = await BareEcho.start();
+    const memcached = await Memcached.start();
+    const metas = memcached === undefined ? [] : targets.map(() => new MetaRecipe(memcached.port));
+    const byMeta: Way[] =
+      memcached === undefined
+        ? []
+        : [{ name: META, call: (at, key, rebuild) => of(metas, at).getOrRebuild(key, rebuild) }];
     try {
       const rows: AnyRow[] = [];
       for (const rebuildMs of [50, 250]) {
@@ -57,6 +65,7 @@ export const stampede: Bench = {
                 ttl: ttlMs,
               }),
           },
+          ...byMeta,
           { name: 'bare grpc-js fan-out', call: (_at, key) => echo.client.hold(rebuildMs, key) },
         ];
         const took = new Map<string, number[]>(ways.map(({ name }) => [name, []]));
@@ -69,7 +78,8 @@ export const stampede: Bench = {
               await sleep(rebuildMs);
               return VALUE;
             };
-            const key = `${name} ${rebuildMs} ${round}`;
+            // Keys of memcached have no spaces.
+            const key = `${name} ${rebuildMs} ${round}`.replaceAll(' ', '-');
             const tookMs = await Promise.all(
               Array.from({ length: CALLERS }, async (_, at) => {
                 const startMs = performance.now();
@@ -93,6 +103,7 @@ export const stampede: Bench = {
         };
         rows.push(
           compare('Dibs, sessions', 'Redlock in a loop, 100 ms of sleep', 0.05),
+          ...(memcached === undefined ? [] : [compare('Dibs, sessions', META)]),
           compare('Dibs, unary', 'bare grpc-js fan-out', 1.3),
           compare('Dibs, sessions', 'bare grpc-js fan-out'),
           compare('Dibs, getOrRebuild', 'bentocache with Redis'),
@@ -100,9 +111,10 @@ export const stampede: Bench = {
       }
       return rows;
     } finally {
-      for (const client of [...sessions, ...unaries, ...recipes]) client.close();
+      for (const client of [...sessions, ...unaries, ...recipes, ...metas]) client.close();
       await Promise.all(bentos.map((bento) => bento.close()));
       echo.stop();
+      await memcached?.stop();
       await fleet.stop();
     }
   },
