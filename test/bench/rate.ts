@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { Rate } from './bench.js';
 
-const ROUNDS = 3;
+const ROUNDS = 5;
 const ROUND_MS = 1_500;
 const WARM_UP_MS = 700;
 
