@@ -14,6 +14,8 @@ const [BEFORE_MS, ATTACK_MS] = [1_000, 5_000];
 const PARALLEL = 100;
 /** An address may open half of them at once, or 1,000. */
 const CONNECTIONS_MAX = 2_000;
+/** A hundred more each second, also before the attack and while its last ones come. */
+const ADMITTED_MAX = CONNECTIONS_MAX / 2 + (100 * (ATTACK_MS + 2 * BEFORE_MS)) / 1_000;
 /** An address has a hundred new ones then. */
 const RECOVERED_MS = 1_000;
 
@@ -42,15 +44,16 @@ it.each([
   await beside.during('nothing', () => sleep(BEFORE_MS));
   const before = cpuMsOf(replica.pid);
   const target = port === 'gRPC' ? replica.target : new URL(replica.httpUrl).host;
+  let connected = 0;
   const seen = await beside.during(`${port}, TLS ${tls}, ${kind}`, async () => {
-    const { connected } = await floodConnections(target, kind, PARALLEL, ATTACK_MS);
+    ({ connected } = await floodConnections(target, kind, PARALLEL, ATTACK_MS));
     console.log(`${Math.round((connected * 1_000) / ATTACK_MS)} connections a second`);
   });
   const cpuMsPerS = ((cpuMsOf(replica.pid) - before) * 1_000) / ATTACK_MS;
   console.log(`the replica took ${Math.round(cpuMsPerS)} ms a second`);
   expect(seen).toSatisfy(isServed);
-  // Without a bound, TLS takes the whole second.
-  expect(replica.log).toContain('"why":"connections"');
+  // A busy machine may open fewer.
+  if (connected > ADMITTED_MAX) expect(replica.log).toContain('"why":"connections"');
   // The address itself is served again after the flood.
   await sleep(RECOVERED_MS);
   const late = await SessionCaller.open(replica.target, {}, shownBy);
