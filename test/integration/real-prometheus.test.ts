@@ -8,6 +8,7 @@ import { dashboard, panels, queriesOf, variableQueries } from '../support/dashbo
 import { Fleet } from '../support/fleet.js';
 import { RealPrometheus } from '../support/real-prometheus.js';
 import { until } from '../support/until.js';
+import { waitersOf } from '../support/waiters.js';
 
 // A real Prometheus scrapes a real fleet: it accepts the rules, answers every query of the dashboard, and fires an
 // alert while waits time out. dashboards.test.ts checks each query against a replica, label by label.
@@ -68,6 +69,8 @@ describe.skipIf(isSkipped)('a real Prometheus on a live fleet', () => {
     for (let at = 0; at < 20; at += 1) {
       const { token } = await first.lease({ namespace: 'shop', key: `k${at}` });
       const waits = second.getOrLock({ namespace: 'shop', key: `k${at}`, waitMs: 10_000 });
+      // Otherwise, a busy machine publishes before anyone waits, and no rebuild is saved.
+      await until(async () => (await waitersOf(fleet.replicas[1]?.httpUrl ?? '')) === 1, PATIENCE_MS);
       const payload = { $case: 'value' as const, value: Buffer.from('value') };
       await first.publish({ namespace: 'shop', key: `k${at}`, token, payload, ttlMs: 60_000 });
       expect((await waits).outcome?.$case).toBe('hit');
