@@ -24,8 +24,11 @@ export class NoAnswer extends Error {
   override readonly name = 'NoAnswer';
 }
 
-/** The time of two store calls, one after the other, that both time out. */
-const AFTERMATH_MS = 700;
+/**
+ * A read that was lost just before the end of the trouble times out. A replica that granted the running lease itself then
+ * waits for that lease, and reads again at its next poll.
+ */
+const AFTERMATH_MS = 300 + 1_000 + 50;
 
 /** How long a fault has effects after its end. */
 const WAKE_MS = 500;
