@@ -24,12 +24,6 @@ export class NoAnswer extends Error {
   override readonly name = 'NoAnswer';
 }
 
-/**
- * A read that was lost just before the end of the trouble times out. A replica that granted the running lease itself then
- * waits for that lease, and reads again at its next poll.
- */
-const AFTERMATH_MS = 300 + 1_000 + 50;
-
 /** How long a fault has effects after its end. */
 const WAKE_MS = 500;
 
@@ -137,10 +131,9 @@ export class World implements LockNodeWitness, StoreWitness {
     });
   }
 
-  /** Whether there is trouble on the way to the store, or was until a moment ago. A paused replica counts too. */
-  get hasStoreTrouble(): boolean {
-    const now = [...this.faults.keys()].some(isStoreTrouble);
-    return now || this.time.nowMs - this.#storeTroubleMs < AFTERMATH_MS;
+  /** The time since the last trouble on the way to the store; 0 during trouble. A paused replica counts too. */
+  get sinceStoreTroubleMs(): number {
+    return [...this.faults.keys()].some(isStoreTrouble) ? 0 : this.time.nowMs - this.#storeTroubleMs;
   }
 
   healed(kind: string): void {
