@@ -3,7 +3,7 @@ import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { type ServerDuplexStream, type ServiceDefinition, status } from '@grpc/grpc-js';
 import { ReflectionService } from '@grpc/reflection';
-import type { Guard, Visitor } from '../access/guard.js';
+import type { Guard } from '../access/guard.js';
 import { admit } from './credentials.js';
 import type { OpenStreams } from './open-streams.js';
 import type { GrpcService } from './server.js';
@@ -48,13 +48,21 @@ export function reflectionServices(streams: OpenStreams, guard: Guard | undefine
             statusOf(error, () => {}),
           );
         };
-        try {
-          const visitor = guard && admit(guard, stream, METHOD);
-          streams.add(stream);
-          answer(guarded(stream, { guard, visitor, fail }));
-        } catch (error) {
-          fail(error);
+        let count = () => {};
+        if (guard !== undefined) {
+          try {
+            const visitor = admit(guard, stream, METHOD);
+            count = () => {
+              guard.readmit(visitor, METHOD);
+              guard.spend(visitor.identity);
+            };
+          } catch (error) {
+            fail(error);
+            return;
+          }
         }
+        streams.add(stream);
+        answer(guarded(stream, count, fail));
       };
       services.push({ definition, implementation: { ServerReflectionInfo } });
     },
@@ -62,27 +70,18 @@ export function reflectionServices(streams: OpenStreams, guard: Guard | undefine
   return services;
 }
 
-interface Asker {
-  readonly guard: Guard | undefined;
-  readonly visitor: Visitor | undefined;
-  fail(error: unknown): void;
-}
-
 /**
- * The stream as the package uses it. Each request counts as a call of its identity. Answers the requests that the
- * package must not see.
+ * The stream as the package uses it. `count` counts each request as a call of its identity, or throws. Answers the
+ * requests that the package must not see.
  */
-function guarded(stream: ReflectionStream, { guard, visitor, fail }: Asker): object {
+function guarded(stream: ReflectionStream, count: () => void, fail: (error: unknown) => void): object {
   let over = false;
   return {
     on: (event: 'data' | 'end', listener: (request?: ReflectionRequest) => void) =>
       stream.on(event, (request: ReflectionRequest) => {
         if (over) return;
         try {
-          if (event === 'data' && visitor !== undefined) {
-            guard?.readmit(visitor, METHOD);
-            guard?.spend(visitor.identity);
-          }
+          if (event === 'data') count();
         } catch (error) {
           over = true;
           fail(error);

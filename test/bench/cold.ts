@@ -6,7 +6,6 @@ import type { ColdOrder, ColdWay } from './cold-client.js';
 import { rates, type Way, type Work } from './rate.js';
 
 const IN_FLIGHT = [64, 256];
-const ROUNDS = 5;
 const WARM_UP_MS = 3_000;
 
 /** Miss, lease and publish of a new key each time, compared with the same cycle by ioredis and redlock directly. */
@@ -31,7 +30,7 @@ export const cold: Bench = {
     try {
       const rows: AnyRow[] = [];
       for (const inFlight of IN_FLIGHT) {
-        const of = await rates(ways, inFlight, { rounds: ROUNDS, warmUpMs: WARM_UP_MS });
+        const of = await rates(ways, inFlight, WARM_UP_MS);
         const title = `cold cycles, ${inFlight} in flight`;
         const [measured, direct] = [of('Dibs, session'), of('ioredis and redlock')];
         const pipelined = of('ioredis and redlock, automatic pipelining');

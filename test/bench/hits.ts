@@ -20,7 +20,6 @@ const SETTINGS = [
 const ttlMs = 3_600_000;
 const PIPELINED = 'ioredis GET, automatic pipelining';
 const META = 'memcached mg, in one write a turn';
-const ROUNDS = 5;
 /** V8 has optimized everything after some 300,000 hits. A service runs for longer than that. */
 const WARM_UP_MS = 4_000;
 
@@ -60,7 +59,7 @@ export const hits: Bench = {
             run: (atOnce, ms) => client.carryOut({ keys, bytes, inFlight: atOnce, ms }),
           }),
         );
-        const of = await rates(ways, inFlight, { rounds: ROUNDS, warmUpMs: WARM_UP_MS });
+        const of = await rates(ways, inFlight, WARM_UP_MS);
         const title = `${bytes} bytes, ${inFlight} in flight`;
         const measured = of('session, near cache');
         const [get, pipelined] = [of('ioredis GET'), of(PIPELINED)];

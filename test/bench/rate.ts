@@ -21,21 +21,16 @@ export interface Work {
   readonly cpuUs: number;
 }
 
-export interface Rounds {
-  readonly rounds?: number | undefined;
-  readonly warmUpMs?: number | undefined;
-}
-
 /** The rate and the CPU time of each way, with `inFlight` under way, all in turns in one run. */
 export async function rates(
   ways: readonly Way[],
   inFlight: number,
-  { rounds = ROUNDS, warmUpMs = WARM_UP_MS }: Rounds = {},
+  warmUpMs = WARM_UP_MS,
 ): Promise<(name: string) => Rate> {
   const all = new Map<string, Rate[]>(ways.map(({ name }) => [name, []]));
   for (const way of ways) await way.run(inFlight, warmUpMs);
   // In turns, so that other load on the machine affects all of them.
-  for (let round = 0; round < rounds; round += 1) {
+  for (let round = 0; round < ROUNDS; round += 1) {
     for (const way of ways) all.get(way.name)?.push(await measure(way, inFlight));
   }
   return (name) => medianOf(name, all.get(name) ?? []);

@@ -1,16 +1,11 @@
-import { inPatience } from '../degradation/patience.js';
+import { inPatience, type Patience } from '../degradation/patience.js';
 import { rethrowUnlessUnavailable, unavailable } from '../degradation/unavailable.js';
-import type { Clock } from '../ports/clock.js';
 import type { ValueStore } from '../ports/value-store.js';
 import type { Key } from '../words/key.js';
-import type { Limits, Policy } from '../words/policy.js';
 import type { Token } from '../words/token.js';
 
-export interface StoreParts {
+export interface StoreParts extends Patience {
   readonly store: Pick<ValueStore, 'explain'>;
-  readonly clock: Clock;
-  readonly limits: Limits;
-  policyOf(namespace: string): Policy;
 }
 
 /** Whether the store knows this lease as armed. Rejects as `unavailable` if it does not answer. */
