@@ -6,7 +6,7 @@ import { isDrawnToRefresh, refreshDraw } from './leasing/forecast.js';
 import { HeldLeases, type ShownLeases } from './leasing/held-leases.js';
 import { LeaseEnds } from './leasing/lease-ends.js';
 import { type GranterParts, LeaseGranter } from './leasing/lease-granter.js';
-import { LeaseLifecycle, type TakenOver } from './leasing/lease-lifecycle.js';
+import { LeaseLifecycle } from './leasing/lease-lifecycle.js';
 import { RebuildSlots } from './leasing/rebuild-slots.js';
 import { SharedTimers } from './leasing/shared-timers.js';
 import type { NamespaceStore } from './ports/namespace-store.js';
@@ -35,6 +35,7 @@ import type {
   LeaseEnd,
   PublishAnswer,
   ReleaseOutcome,
+  TakenOver,
 } from './words/outcome.js';
 import { NO_RECORD } from './words/record.js';
 import type { Extend, GetOrLock, Invalidate, Publish, Release } from './words/requests.js';

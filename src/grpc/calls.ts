@@ -1,9 +1,8 @@
 import type { MethodDefinition } from '@grpc/grpc-js';
 import type { Permission } from '../access/identity.js';
-import type { TakenOver } from '../coordination/leasing/lease-lifecycle.js';
 import { labelOf } from '../coordination/waiting/answer-labels.js';
 import type { Call } from '../coordination/words/call.js';
-import type { GetOrLockAnswer } from '../coordination/words/outcome.js';
+import type { GetOrLockAnswer, TakenOver } from '../coordination/words/outcome.js';
 import type { Extend, GetOrLock } from '../coordination/words/requests.js';
 import type { Facts } from '../coordination/words/trace.js';
 import type { Edge, GivenLease, Row, Settled } from './answer.js';

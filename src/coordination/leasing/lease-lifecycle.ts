@@ -11,7 +11,7 @@ import type { LeaseQuorum } from '../ports/lease-quorum.js';
 import { StoreUnavailable, type ValueStore } from '../ports/value-store.js';
 import { CoordinationError } from '../words/errors.js';
 import type { Key } from '../words/key.js';
-import type { ExtendAnswer, Lease, LeaseEnd, ReleaseOutcome } from '../words/outcome.js';
+import type { ExtendAnswer, Lease, LeaseEnd, ReleaseOutcome, TakenOver } from '../words/outcome.js';
 import type { Limits, Policy } from '../words/policy.js';
 import type { RecordFacts } from '../words/record.js';
 import type { Extend, Release } from '../words/requests.js';
@@ -336,9 +336,6 @@ export class LeaseLifecycle {
     return { outcome: 'extended', expiresInMs };
   }
 }
-
-/** The answer to an extension, and the lease if it moved to the session of that call. */
-export type TakenOver = { readonly answer: ExtendAnswer; readonly taken: Lease | undefined };
 
 interface Extension {
   readonly key: Key;

@@ -123,6 +123,12 @@ export interface ExtendAnswer {
   readonly storeLost?: boolean;
 }
 
+/** The answer to an extension, and the lease if it moved to the session of that call. */
+export interface TakenOver {
+  readonly answer: ExtendAnswer;
+  readonly taken: Lease | undefined;
+}
+
 export interface InvalidateAnswer {
   readonly keysInvalidated: number;
   readonly leasesVoided: number;
