@@ -43,7 +43,7 @@ export function readFleet(
 /** A replica has a connection to each lock node. This many groups decide about a million leases a second. */
 const GROUPS_MAX = 16;
 
-/** Where a node stands in the setting, for a fault. */
+/** The place of a node in the setting, for a fault. */
 interface Place {
   readonly node: number;
   /** 0 if there is only one group. */

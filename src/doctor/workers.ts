@@ -1,7 +1,7 @@
 import type { Config } from '../config/config.js';
 import type { Findings } from './finding.js';
 
-/** Several processes behind one address, on a machine with so many cores. One process, the default, is no finding. */
+/** Several processes behind one address, on a machine with this number of cores. One process, the default, is no finding. */
 export function examineWorkers(
   { workers, sessionGraceMs }: Pick<Config, 'workers' | 'sessionGraceMs'>,
   cores: number,

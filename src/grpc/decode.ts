@@ -35,7 +35,7 @@ const HOLDER_BYTES_MAX = 256;
 const FAILURE_BYTES_MAX = 4096;
 const WATCHED_MAX = 64;
 const YEAR_MS = 31_536_000_000;
-/** A character has at most so many bytes, so the bytes of a short text need not be counted. */
+/** The most bytes that a character can have. So the bytes of a short text need not be counted. */
 const CHARACTER_BYTES_MAX = 3;
 const STALES = [undefined, 'allow', 'forbid'] as const;
 const READS = [undefined, 'near', 'store'] as const;

@@ -50,7 +50,7 @@ function decodeValue(message: Buffer, start: number, storedAfterMs: number): Wok
   };
 }
 
-/** The position after so many colons from `start` on; -1 if there are fewer. */
+/** The position after the given number of colons, counted from `start`; -1 if there are fewer. */
 function afterColons(message: Buffer, start: number, colons: number): number {
   let at = start;
   for (let found = 0; found < colons; found += 1) {

@@ -26,7 +26,7 @@ export class LogOutput {
   #retry: NodeJS.Timeout | undefined;
   #lost = 0;
 
-  /** `lostLine`: the line for so many that were lost. */
+  /** `lostLine` makes the line that tells how many lines were lost. */
   constructor(
     private readonly file: LogFile,
     private readonly lostLine: (lost: number) => string,

@@ -12,7 +12,7 @@ export class Listeners {
 
   /**
    * Listens at `HOST:PORT`, `[IPV6]:PORT` or `unix:///path` each. `accepted` gets each connection, unread, with the
-   * address as it stands in `listen`. If an address is not available, closes the others and rejects.
+   * address as written in `listen`. If an address is not available, closes the others and rejects.
    */
   static async open(
     listen: readonly string[],

@@ -59,7 +59,7 @@ export class CertificatesOfFiles extends ChannelCredentials {
         this.#texts = texts;
       }
     } catch {
-      // During a replacement, a file may be missing, or a certificate may stand beside another key. The old ones stay
+      // During a replacement, a file may be missing, or a certificate may not match its key yet. The old ones stay
       // in use.
     }
     return this.#made;

@@ -7,7 +7,7 @@ const SLOTS_MAX = 65_536;
 
 /**
  * The open calls of one stream, by their numbers, which count up. Each has the slot of its number, so adding and removing
- * one creates nothing. A map would be copied for every so many calls, and each copy would keep the calls of that time
+ * one creates nothing. A map would be copied again and again, and each copy would keep the calls of that time
  * alive until the next collection of old objects. A call that is open when its slot is needed again goes into a map.
  */
 export class OpenCalls<Call extends { readonly id: number }> {
@@ -27,7 +27,7 @@ export class OpenCalls<Call extends { readonly id: number }> {
     this.#size += 1;
     if (before === undefined) return;
     this.#waiting.set(before.id, before);
-    // So many are open that the slots are too few.
+    // There are more open calls than slots.
     if (2 * this.#waiting.size > this.#slots.length && this.#slots.length < SLOTS_MAX) this.#grow();
   }
 

@@ -16,8 +16,8 @@ export interface ComingCall {
 }
 
 /**
- * Divides the beginnings of calls into turns of the event loop, in which connections take turns. So many calls of one
- * connection do not hold up the others.
+ * Divides the beginnings of calls into turns of the event loop, in which connections take turns. Then a
+ * connection with many calls does not hold up the others.
  *
  * Calls of an untrusted connection begin only when everything that arrived in this turn was received, and only a few in
  * each turn. So a call that its client resets at once never begins, and refusing many takes its time.

@@ -13,7 +13,7 @@
 --   8 keep_ms   how long the record outlives its contents
 --   9 channel   where the wake is sent
 --   10 id       the key's id, for the wake
---   11 wake_bytes_max  the wake carries a value that has with its tags, as JSON, at most so many bytes; 0 for none
+--   11 wake_bytes_max  a wake carries its value if both, with the tags as JSON, have at most this many bytes; 0 for none
 -- Reply
 --   one text, of three parts with a space between: the outcome, which is stored, stored_late, duplicate, superseded,
 --   invalidated or unknown_lease; the fence under which a value is now stored, 0 if there is none; and the tag clock of the

@@ -1,5 +1,5 @@
--- The line of a lease that has ended. A plain holder stands in the lease's JSON as it stands in the line: it is taken
--- over as it is, for decoding and encoding cost several times as much.
+-- The line of a lease that has ended. A plain holder has the same text in the lease's JSON and in this line, so it is
+-- copied. Decoding and encoding it costs several times as much.
 local function past_line(fence, armed_at, ended_at, how, lease, failure)
   local held_us, at = text(ended_at - armed_at), text(ended_at)
   local holder = failure == '' and string.match(lease, '^{"leaseMs":[%d.]+,"holder":("[^"\\]*")')

@@ -127,7 +127,7 @@ public final class MemoryDibs implements Dibs {
     }
   }
 
-  /** Waits for a rebuild whose value is not wanted. Its failure is also that of who waits for it, as in the service. */
+  /** Waits for a rebuild whose value is not wanted. Callers that wait for it get its failure, as in the service. */
   private void after(Id id, Flight flight) {
     if (flight.isSuccess()) return;
     synchronized (this) {
